@@ -1,0 +1,89 @@
+//! Channels, their members and the members' roles.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ChannelName, Id, UserName};
+
+/// Who may see a channel. Never changes once the channel exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChannelKind {
+    Public,
+    Private,
+    Direct,
+}
+
+impl ChannelKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ChannelKind::Public => "public",
+            ChannelKind::Private => "private",
+            ChannelKind::Direct => "direct",
+        }
+    }
+
+    pub fn is_private(self) -> bool {
+        match self {
+            ChannelKind::Public => false,
+            ChannelKind::Private | ChannelKind::Direct => true,
+        }
+    }
+}
+
+/// What a member may do; `None` is somebody who was a member and is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Owner,
+    Admin,
+    Member,
+    None,
+}
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Owner => "owner",
+            Role::Admin => "admin",
+            Role::Member => "member",
+            Role::None => "none",
+        }
+    }
+
+    pub fn parse(s: &str) -> Option<Role> {
+        [Role::Owner, Role::Admin, Role::Member, Role::None]
+            .into_iter()
+            .find(|r| r.as_str() == s)
+    }
+
+    pub fn is_member(self) -> bool {
+        self != Role::None
+    }
+}
+
+/// A channel as its row has it. Name, kind, creator and time were decided once, by whoever made it
+/// first; topic and archival come from the log, each with the id of the event that set it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel {
+    pub name: ChannelName,
+    pub kind: ChannelKind,
+    /// None for `general`, which nobody made.
+    pub creator: Option<UserName>,
+    /// Milliseconds since 1970.
+    pub created_at_ms: u64,
+    /// The topic and the event that set it.
+    pub topic: Option<(String, Id)>,
+    /// The event that archived the channel.
+    pub archived: Option<Id>,
+}
+
+/// A member of a channel as the row has it; one whose role is `none` was a member once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub user: UserName,
+    pub role: Role,
+    /// Milliseconds since 1970.
+    pub joined_at_ms: u64,
+    /// The event that gave the role.
+    pub changed: Id,
+}

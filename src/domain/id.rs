@@ -1,0 +1,156 @@
+//! Ids of messages and events: Snowflake ids whose worker is the partition of the log.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// 2024-01-01T00:00:00Z in milliseconds since 1970: where the ids' clock starts.
+pub const EPOCH_MS: u64 = 1_704_067_200_000;
+
+/// The most partitions a log may have: what ten bits of an id can tell apart.
+pub const MAX_PARTITIONS: u16 = 1024;
+
+const STEP_BITS: u32 = 12;
+const PARTITION_BITS: u32 = 10;
+
+/// The largest step within one millisecond.
+pub const MAX_STEP: u16 = (1 << STEP_BITS) - 1;
+
+/// A partition of the log, 0 ≤ p < 1,024.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition(pub u16);
+
+impl Partition {
+    /// As an index into per-partition vectors.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The id of a message or an event: 41 bits of milliseconds since 2024-01-01 UTC, 10 bits of
+/// partition, 12 bits of step.
+///
+/// Within a channel ids rise in the order in which everybody sees the messages, so an id is also a
+/// cursor: "after this one". It is unique within its channel only. Written as 20 decimal digits,
+/// because 63 bits do not fit a JavaScript number and text of one width sorts as the number does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id(u64);
+
+/// A text that is no id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAnId;
+
+impl Id {
+    /// Before every id: the cursor "from the beginning".
+    pub const ZERO: Id = Id(0);
+    /// At or after every id.
+    pub const MAX: Id = Id(i64::MAX as u64);
+
+    /// The id at `ms` since 1970 (not before [`EPOCH_MS`]) in a partition, `step` within that ms.
+    pub fn mint(ms: u64, partition: Partition, step: u16) -> Id {
+        debug_assert!(step <= MAX_STEP && partition.0 < MAX_PARTITIONS);
+        let since = ms.saturating_sub(EPOCH_MS);
+        Id(since << (STEP_BITS + PARTITION_BITS)
+            | u64::from(partition.0) << STEP_BITS
+            | u64::from(step))
+    }
+
+    /// From its number; ids use 63 bits.
+    pub fn from_u64(n: u64) -> Option<Id> {
+        (n <= Id::MAX.0).then_some(Id(n))
+    }
+
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// Milliseconds since 1970: the message's `sent_at`.
+    pub fn ms(self) -> u64 {
+        (self.0 >> (STEP_BITS + PARTITION_BITS)) + EPOCH_MS
+    }
+
+    pub fn step(self) -> u16 {
+        (self.0 & u64::from(MAX_STEP)) as u16
+    }
+
+    pub fn partition(self) -> Partition {
+        Partition((self.0 >> STEP_BITS & ((1 << PARTITION_BITS) - 1)) as u16)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:020}", self.0)
+    }
+}
+
+impl FromStr for Id {
+    type Err = NotAnId;
+
+    /// 1 to 20 decimal digits; leading zeros may be left out.
+    fn from_str(s: &str) -> Result<Id, NotAnId> {
+        if s.is_empty() || s.len() > 20 || !s.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(NotAnId);
+        }
+        s.parse().ok().and_then(Id::from_u64).ok_or(NotAnId)
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Id, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+        text.parse()
+            .map_err(|NotAnId| serde::de::Error::custom("an id is 1 to 20 decimal digits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_come_back_out_of_an_id() {
+        let id = Id::mint(EPOCH_MS + 5, Partition(1023), 4095);
+        assert_eq!(
+            (id.ms(), id.partition(), id.step()),
+            (EPOCH_MS + 5, Partition(1023), 4095)
+        );
+        assert_eq!(id.as_u64(), 5 << 22 | 1023 << 12 | 4095);
+    }
+
+    #[test]
+    fn text_is_twenty_digits_and_input_may_leave_out_zeros() {
+        let id = Id::from_u64(42).expect("63 bits");
+        assert_eq!(id.to_string(), "00000000000000000042");
+        assert_eq!("42".parse(), Ok(id));
+        assert_eq!(id.to_string().parse(), Ok(id));
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        for bad in [
+            "",
+            "x",
+            "-1",
+            "+1",
+            " 1",
+            "9223372036854775808",
+            "000000000000000000001",
+        ] {
+            assert_eq!(bad.parse::<Id>(), Err(NotAnId), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Names that people give: of channels, of users, of a client's own messages.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A text that is no name of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAName;
+
+fn is_plain_name(s: &str, max: usize) -> bool {
+    let first = s.bytes().next();
+    s.len() <= max
+        && first.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        && s.bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<$name, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+                $name::parse(&text).map_err(|NotAName| serde::de::Error::custom($what))
+            }
+        }
+    };
+}
+
+name!(
+    /// The name of a channel: `[a-z0-9][a-z0-9._-]{0,63}`, or `dm:<a>:<b>` of two user names in
+    /// order. Never free again once given.
+    ChannelName,
+    "not the name of a channel"
+);
+
+name!(
+    /// The name of a user: `[a-z0-9][a-z0-9._-]{0,31}`. Never free again once given.
+    UserName,
+    "not the name of a user"
+);
+
+name!(
+    /// What a client calls its own message, so that a retry is known as one: 1 to 64 printable
+    /// ASCII characters, space included.
+    ClientMsgId,
+    "1 to 64 printable ASCII characters"
+);
+
+impl ChannelName {
+    /// The channel that exists from the start and that nobody owns.
+    pub const GENERAL: &str = "general";
+
+    /// Any name that a channel can have, those of direct channels included.
+    pub fn parse(s: &str) -> Result<ChannelName, NotAName> {
+        let direct = || {
+            let (a, b) = s.strip_prefix("dm:")?.split_once(':')?;
+            (is_plain_name(a, 32) && is_plain_name(b, 32) && a < b).then_some(())
+        };
+        if is_plain_name(s, 64) || direct().is_some() {
+            return Ok(ChannelName(s.into()));
+        }
+        Err(NotAName)
+    }
+
+    /// A name that people may give to a channel of theirs.
+    pub fn parse_given(s: &str) -> Result<ChannelName, NotAName> {
+        if is_plain_name(s, 64) {
+            Ok(ChannelName(s.into()))
+        } else {
+            Err(NotAName)
+        }
+    }
+
+    pub fn general() -> ChannelName {
+        ChannelName(Self::GENERAL.into())
+    }
+
+    pub fn is_general(&self) -> bool {
+        &*self.0 == Self::GENERAL
+    }
+}
+
+impl UserName {
+    pub fn parse(s: &str) -> Result<UserName, NotAName> {
+        if is_plain_name(s, 32) {
+            Ok(UserName(s.into()))
+        } else {
+            Err(NotAName)
+        }
+    }
+}
+
+impl ClientMsgId {
+    pub fn parse(s: &str) -> Result<ClientMsgId, NotAName> {
+        let printable = s.bytes().all(|b| (0x20..0x7f).contains(&b));
+        if (1..=64).contains(&s.len()) && printable {
+            return Ok(ClientMsgId(s.into()));
+        }
+        Err(NotAName)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channel_names_are_plain_or_direct() {
+        for good in ["a", "0", "ops", "a.b_c-d", &"x".repeat(64), "dm:ann:bob"] {
+            assert!(ChannelName::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "-a",
+            "_a",
+            "A",
+            "a b",
+            "ü",
+            &"x".repeat(65),
+            "dm:bob:ann",
+            "dm:a:a",
+            "dm:a",
+            "a\0",
+        ] {
+            assert!(ChannelName::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(ChannelName::parse_given("dm:ann:bob").is_err());
+    }
+
+    #[test]
+    fn user_names_end_at_32_bytes() {
+        assert!(UserName::parse(&"u".repeat(32)).is_ok());
+        assert!(UserName::parse(&"u".repeat(33)).is_err());
+    }
+
+    #[test]
+    fn client_msg_ids_are_printable_ascii() {
+        assert!(ClientMsgId::parse("c 1~").is_ok());
+        for bad in ["", "é", "a\n", &"x".repeat(65)] {
+            assert!(ClientMsgId::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What a client is told when something is refused: one shape for HTTP and WebSocket.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+
+use serde::Serialize;
+
+macro_rules! codes {
+    ($($variant:ident = $text:literal,)*) => {
+        /// The public codes. A name here is held on to by clients that nobody here wrote.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code { $($variant,)* }
+
+        impl Code {
+            /// Every code there is.
+            pub const ALL: &[Code] = &[$(Code::$variant,)*];
+
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    // Any call.
+    BadJson = "bad_json",
+    FieldMissing = "field_missing",
+    FieldInvalid = "field_invalid",
+    ParamUnknown = "param_unknown",
+    BadRequest = "bad_request",
+    NotAuthenticated = "not_authenticated",
+    TokenExpired = "token_expired",
+    TokenRevoked = "token_revoked",
+    NotFound = "not_found",
+    MethodNotAllowed = "method_not_allowed",
+    RequestTimeout = "request_timeout",
+    LengthRequired = "length_required",
+    BodyTooLarge = "body_too_large",
+    MediaTypeUnsupported = "media_type_unsupported",
+    RateLimited = "rate_limited",
+    Internal = "internal",
+    DirectoryUnavailable = "directory_unavailable",
+    HistoryUnavailable = "history_unavailable",
+    StorageUnavailable = "storage_unavailable",
+    BrokerUnavailable = "broker_unavailable",
+    ShuttingDown = "shutting_down",
+    // Accounts.
+    UsernameTaken = "username_taken",
+    UsernameInvalid = "username_invalid",
+    PasswordTooShort = "password_too_short",
+    PasswordTooLong = "password_too_long",
+    InvalidCredentials = "invalid_credentials",
+    UserNotFound = "user_not_found",
+    // Files.
+    FileMissing = "file_missing",
+    TooManyFiles = "too_many_files",
+    MultipartInvalid = "multipart_invalid",
+    FileNameInvalid = "file_name_invalid",
+    FileTooLarge = "file_too_large",
+    ChecksumMismatch = "checksum_mismatch",
+    IdInvalid = "id_invalid",
+    Forbidden = "forbidden",
+    FileNotFound = "file_not_found",
+    // Channels and history.
+    ChannelExists = "channel_exists",
+    ChannelNameInvalid = "channel_name_invalid",
+    ChannelNotFound = "channel_not_found",
+    ChannelArchived = "channel_archived",
+    RoleRequired = "role_required",
+    LastOwner = "last_owner",
+    ParamsExclusive = "params_exclusive",
+    LimitInvalid = "limit_invalid",
+    CursorInvalid = "cursor_invalid",
+    // Frames.
+    BadFrame = "bad_frame",
+    UnknownType = "unknown_type",
+    NotAMember = "not_a_member",
+    MessageTooLarge = "message_too_large",
+    IdempotencyConflict = "idempotency_conflict",
+    ClockSkew = "clock_skew",
+    Expired = "expired",
+    TooManyChannels = "too_many_channels",
+    PersistTimeout = "persist_timeout",
+    MessageNotFound = "message_not_found",
+    ParentNotFound = "parent_not_found",
+    AttachmentInvalid = "attachment_invalid",
+}
+
+impl Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.as_str())
+    }
+}
+
+/// A refusal: what is wrong and what is allowed, and for the log alone, why.
+///
+/// Serializes as the `error` object of an answer or a frame; the cause never leaves the server.
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    pub code: Code,
+    /// For a person: what is wrong and what is allowed.
+    pub message: Cow<'static, str>,
+    /// The field or parameter that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<Cow<'static, str>>,
+    /// The limit that was passed, in the unit the message names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// When trying again makes sense.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    #[serde(skip)]
+    pub cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Problem {
+    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Problem {
+        Problem {
+            code,
+            message: message.into(),
+            field: None,
+            limit: None,
+            retry_after_ms: None,
+            cause: None,
+        }
+    }
+
+    pub fn field(mut self, field: impl Into<Cow<'static, str>>) -> Problem {
+        self.field = Some(field.into());
+        self
+    }
+
+    pub fn limit(mut self, limit: u64) -> Problem {
+        self.limit = Some(limit);
+        self
+    }
+
+    pub fn retry_after_ms(mut self, ms: u64) -> Problem {
+        self.retry_after_ms = Some(ms);
+        self
+    }
+
+    pub fn cause(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Problem {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Something that should not happen; the client learns no more than that it did.
+    pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Problem {
+        let text = "Something failed on the server; its log has the cause under the request id.";
+        Problem::new(Code::Internal, text).cause(cause)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.message)
+    }
+}
+
+impl Error for Problem {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|e| e as _)
+    }
+}

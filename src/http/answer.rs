@@ -1,0 +1,123 @@
+//! Answers: JSON bodies, and problems in their one shape with their status.
+
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Response as HttpResponse, StatusCode};
+use serde::Serialize;
+use warp::reply::Response;
+
+use crate::domain::{Code, Problem};
+
+/// A JSON answer.
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let text = serde_json::to_vec(body).expect("our answers have string keys and finite numbers");
+    let mut answer = HttpResponse::new(text.into());
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+/// An answer without a body.
+pub fn empty(status: StatusCode) -> Response {
+    let mut answer = Response::default();
+    *answer.status_mut() = status;
+    answer
+}
+
+/// A refusal in the shape that all of them have. The caller has logged its cause.
+pub fn problem(problem: &Problem, request_id: &str) -> Response {
+    #[derive(Serialize)]
+    struct Shape<'a> {
+        error: WithId<'a>,
+    }
+    #[derive(Serialize)]
+    struct WithId<'a> {
+        #[serde(flatten)]
+        problem: &'a Problem,
+        request_id: &'a str,
+    }
+    let status = status(problem.code);
+    let mut answer = json(
+        status,
+        &Shape {
+            error: WithId {
+                problem,
+                request_id,
+            },
+        },
+    );
+    let headers = answer.headers_mut();
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+    ) {
+        let seconds = problem.retry_after_ms.unwrap_or(1000).div_ceil(1000).max(1);
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
+    answer
+}
+
+/// The status of a code over HTTP. Codes that only frames carry have the status they would have.
+pub fn status(code: Code) -> StatusCode {
+    match code {
+        Code::BadJson
+        | Code::FieldMissing
+        | Code::FieldInvalid
+        | Code::ParamUnknown
+        | Code::BadRequest
+        | Code::UsernameInvalid
+        | Code::PasswordTooShort
+        | Code::PasswordTooLong
+        | Code::FileMissing
+        | Code::TooManyFiles
+        | Code::MultipartInvalid
+        | Code::FileNameInvalid
+        | Code::IdInvalid
+        | Code::ChannelNameInvalid
+        | Code::ParamsExclusive
+        | Code::LimitInvalid
+        | Code::CursorInvalid
+        | Code::BadFrame
+        | Code::UnknownType
+        | Code::AttachmentInvalid => StatusCode::BAD_REQUEST,
+        Code::NotAuthenticated
+        | Code::TokenExpired
+        | Code::TokenRevoked
+        | Code::InvalidCredentials => StatusCode::UNAUTHORIZED,
+        Code::Forbidden | Code::RoleRequired | Code::NotAMember => StatusCode::FORBIDDEN,
+        Code::NotFound
+        | Code::UserNotFound
+        | Code::FileNotFound
+        | Code::ChannelNotFound
+        | Code::MessageNotFound
+        | Code::ParentNotFound => StatusCode::NOT_FOUND,
+        Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        Code::UsernameTaken
+        | Code::ChannelExists
+        | Code::ChannelArchived
+        | Code::LastOwner
+        | Code::IdempotencyConflict
+        | Code::Expired
+        | Code::TooManyChannels => StatusCode::CONFLICT,
+        Code::LengthRequired => StatusCode::LENGTH_REQUIRED,
+        Code::BodyTooLarge | Code::FileTooLarge | Code::MessageTooLarge => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
+        Code::MediaTypeUnsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::ChecksumMismatch => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::DirectoryUnavailable
+        | Code::HistoryUnavailable
+        | Code::StorageUnavailable
+        | Code::BrokerUnavailable
+        | Code::ClockSkew
+        | Code::PersistTimeout
+        | Code::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}

@@ -1,0 +1,5 @@
+//! lakechat: chat and file transfer for people who run a Hadoop platform.
+
+pub mod domain;
+pub mod http;
+pub mod ports;

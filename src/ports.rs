@@ -1,0 +1,25 @@
+//! The contracts between what lakechat is and what it stands on.
+//!
+//! A port's doc comment is its contract: order, delivery, what a retry does, what each error means,
+//! whether dropping the future is safe. One contract suite per port runs against every adapter.
+
+pub mod broker;
+pub mod directory;
+pub mod file_store;
+pub mod history;
+
+pub use broker::Broker;
+pub use directory::Directory;
+pub use file_store::FileStore;
+pub use history::History;
+
+/// Why a back end did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    /// Away, too slow or refusing for now. A write may have happened; trying again is safe.
+    #[error("{part} is not available: {reason}")]
+    Unavailable { part: &'static str, reason: String },
+    /// It answered, and what it said can't be helped by trying again: an operator has to look.
+    #[error("{part} failed: {reason}")]
+    Broken { part: &'static str, reason: String },
+}

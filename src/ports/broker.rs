@@ -1,0 +1,112 @@
+//! The log: partitions of records in one order each, that every server reads and none may change.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::PortError;
+use crate::domain::Partition;
+
+/// A place in a partition. Offsets rise; they may have gaps.
+pub type Offset = u64;
+
+/// A record as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRecord {
+    pub partition: Partition,
+    pub offset: Offset,
+    /// When the log took it, by the log's clock, ms since 1970. May step back from one record to
+    /// the next where the log's clock does.
+    pub append_ms: u64,
+    /// The channel's name, as bytes: what decides the partition.
+    pub key: Bytes,
+    pub value: Bytes,
+}
+
+/// A record on its way into the log.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    pub partition: Partition,
+    pub key: Bytes,
+    pub value: Bytes,
+    /// The caller's number for it, handed back if it fails.
+    pub ticket: u64,
+}
+
+/// What became of a record that was not (or perhaps not) written.
+#[derive(Debug)]
+pub struct Failed {
+    pub ticket: u64,
+    /// True: it is certainly not in the log. False: nobody knows; only the log itself can tell.
+    pub refused: bool,
+    pub reason: Arc<str>,
+}
+
+/// Called by the adapter's thread with records that failed; must not block.
+pub type OnFailed = Arc<dyn Fn(Failed) + Send + Sync>;
+
+/// The log.
+///
+/// *Order.* Records of one partition are read by everybody in one order, that of their offsets.
+/// Records published to one partition by one thread stand in the log in the order of the calls, as
+/// far as they were written.
+///
+/// *Durability.* A record that a reader has seen survives the SIGKILL of any process (embedded: a
+/// power cut too).
+#[async_trait]
+pub trait Broker: Send + Sync {
+    /// How many partitions there are: a constant of the log's life.
+    fn partitions(&self) -> u16;
+
+    /// The clock of this server by which sends are stamped, ms since 1970.
+    fn now_ms(&self) -> u64;
+
+    /// Who is told of records that failed; set once, before the first `publish`.
+    fn on_failed(&self, told: OnFailed);
+
+    /// Puts a record on its way. Does not block and does not wait for the disk.
+    ///
+    /// `Ok` says only that it is on its way: what happened is told by the log (a reader sees it) or
+    /// by `on_failed`. `Unavailable` says that it certainly was not and will not be written; the queue
+    /// is bounded, and a full one is refused so.
+    fn publish(&self, record: Outgoing) -> Result<(), PortError>;
+
+    /// A reader of some partitions, each from an offset on. Blocks: for a thread of its own.
+    ///
+    /// `Broken` if an offset is below what the log still keeps: a loud stop, never a silent jump.
+    fn reader(&self, from: &[(Partition, Offset)]) -> Result<Box<dyn LogReader>, PortError>;
+
+    /// For each partition the offset that its next record will have or be after, as of some moment
+    /// after the call: whatever a reader had seen before the call is below. Dropping is safe.
+    async fn ends(&self) -> Result<Vec<Offset>, PortError>;
+
+    /// For each partition the first offset still kept. Dropping is safe.
+    async fn kept_starts(&self) -> Result<Vec<Offset>, PortError>;
+
+    /// For each given partition the first offset whose append time is at or after a time (ms since
+    /// 1970); the end if there is none. Every record before it has an earlier append time. Dropping
+    /// is safe.
+    async fn first_at_or_after(&self, times: &[(Partition, u64)])
+    -> Result<Vec<Offset>, PortError>;
+
+    /// Which partitions this server stores in history. Servers share the work out among themselves;
+    /// a partition may for a while be claimed by two, which does no harm. The claim lasts as long as
+    /// a receiver does.
+    fn claims(&self) -> watch::Receiver<Vec<Partition>>;
+}
+
+/// Reads a log. Belongs to one thread.
+pub trait LogReader: Send {
+    /// The next records, in offset order within each partition; waits up to `timeout` for the first.
+    /// Appends to `into`, at most about a thousand.
+    ///
+    /// `Unavailable`: nothing is lost, poll again. `Broken`: an offset is gone from the log.
+    fn poll(&mut self, timeout: Duration, into: &mut Vec<LogRecord>) -> Result<(), PortError>;
+
+    /// The offset from which the next poll reads a partition: past every record that was returned,
+    /// and in a log with gaps perhaps further.
+    fn position(&self, partition: Partition) -> Offset;
+}

@@ -1,0 +1,52 @@
+//! Where the bytes of larger files lie.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::Stream;
+
+use super::PortError;
+use crate::domain::FileId;
+
+/// The bytes of a file, chunk by chunk. An error ends it; a stream that ends without one is whole.
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, PortError>> + Send + Sync>>;
+
+/// Files, each written once from beginning to end and never changed.
+///
+/// A half file is never visible: bytes go to a temporary place, and only `FileWriter::commit` makes
+/// them a file. Memory is bounded whatever the size. Any `Unavailable` or `Broken` while writing
+/// means that there will be no file.
+#[async_trait]
+pub trait FileStore: Send + Sync {
+    /// Begins a file. Ids are never used twice.
+    async fn create(&self, id: FileId) -> Result<Box<dyn FileWriter>, PortError>;
+
+    /// The bytes of a file from `offset` on, `length` of them; the caller knows that they are
+    /// within the file. A file that is gone or shorter is `Broken`. Dropping the stream frees
+    /// everything.
+    async fn read(&self, path: &str, offset: u64, length: u64) -> Result<ByteStream, PortError>;
+
+    /// Removes a file; one that is not there is no error. Dropping is safe: it happens or not.
+    async fn remove(&self, path: &str) -> Result<(), PortError>;
+
+    /// Removes what writers that died left behind, where nobody has written for `idle`. Tells how
+    /// many. Writers that live are never touched.
+    async fn sweep(&self, idle: Duration) -> Result<usize, PortError>;
+}
+
+/// A file being written. Dropping it without `commit` removes what was written.
+#[async_trait]
+pub trait FileWriter: Send {
+    /// Adds a chunk; returns when there is room for the next, so the caller is slowed to the store's
+    /// pace. Not safe to drop half-way but for abandoning the file.
+    async fn write(&mut self, chunk: Bytes) -> Result<(), PortError>;
+
+    /// Makes the file visible and durable; answers its path within the store. Dropped half-way, the
+    /// file may or may not exist.
+    async fn commit(self: Box<Self>) -> Result<String, PortError>;
+
+    /// Removes what was written; returns when it is gone.
+    async fn abort(self: Box<Self>) -> Result<(), PortError>;
+}
