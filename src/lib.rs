@@ -1,5 +1,6 @@
 //! lakechat: chat and file transfer for people who run a Hadoop platform.
 
+pub mod chat;
 pub mod domain;
 pub mod http;
 pub mod ports;

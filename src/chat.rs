@@ -1,0 +1,7 @@
+//! Chat: from a frame to the log, and from the log to everybody's socket and into history.
+//!
+//! Servers agree on nothing by talking to each other. Each reads the same log and comes to the
+//! same conclusions by [`fold`]; everything else here goes by what it says.
+
+pub mod fold;
+pub mod record;

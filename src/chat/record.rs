@@ -1,0 +1,446 @@
+//! The log's record, version 1: a contract with every server there will be, and with stream
+//! processors that read the topic.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::domain::{Attachment, ChannelName, ClientMsgId, FileId, Id, Role, UserName};
+
+/// The version that is written, and the newest that is read.
+pub const VERSION: u64 = 1;
+
+/// One change of a channel, as a server put it on its way. Its id and its verdict are the fold's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub channel: ChannelName,
+    /// Private and direct channels: their rows stand apart.
+    pub private: bool,
+    pub sender: UserName,
+    /// Makes a retry known as one. Records without it are never repeats.
+    pub client_msg_id: Option<ClientMsgId>,
+    /// Of what the sender sent, before any masking.
+    pub digest: Digest,
+    /// When a server took the send, by that server's clock, ms since 1970.
+    pub received_at_ms: u64,
+    pub body: Body,
+}
+
+/// What a record does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    Message {
+        text: String,
+        reply_to: Option<Id>,
+        file: Option<Attachment>,
+    },
+    Edit {
+        target: Id,
+        text: String,
+    },
+    Delete {
+        target: Id,
+    },
+    React {
+        target: Id,
+        emoji: String,
+        on: bool,
+    },
+    Member {
+        user: UserName,
+        role: Role,
+    },
+    Topic {
+        topic: String,
+    },
+    Archive,
+}
+
+impl Body {
+    /// The word in the record's `kind`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Body::Message { .. } => "message",
+            Body::Edit { .. } => "edit",
+            Body::Delete { .. } => "delete",
+            Body::React { .. } => "react",
+            Body::Member { .. } => "member",
+            Body::Topic { .. } => "topic",
+            Body::Archive => "archive",
+        }
+    }
+
+    /// The message that is changed.
+    pub fn target(&self) -> Option<Id> {
+        match self {
+            Body::Edit { target, .. } | Body::Delete { target } | Body::React { target, .. } => {
+                Some(*target)
+            }
+            Body::Message { .. } | Body::Member { .. } | Body::Topic { .. } | Body::Archive => None,
+        }
+    }
+
+    /// The digest: the first 64 bits of the SHA-256 of `[kind,target,text,reply_to,file_id]` in
+    /// compact JSON, null for what is absent.
+    pub fn digest(&self) -> Digest {
+        let (text, reply_to, file) = match self {
+            Body::Message {
+                text,
+                reply_to,
+                file,
+            } => (Some(text), *reply_to, file.as_ref().map(|f| f.id)),
+            Body::Edit { text, .. } => (Some(text), None, None),
+            Body::Delete { .. }
+            | Body::React { .. }
+            | Body::Member { .. }
+            | Body::Topic { .. }
+            | Body::Archive => (None, None, None),
+        };
+        Digest::of(
+            self.kind(),
+            self.target(),
+            text.map(String::as_str),
+            reply_to,
+            file,
+        )
+    }
+}
+
+/// What two sends of the same content share; tells a retry from a reused `client_msg_id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Digest(pub u64);
+
+impl Digest {
+    /// See [`Body::digest`].
+    pub fn of(
+        kind: &str,
+        target: Option<Id>,
+        text: Option<&str>,
+        reply_to: Option<Id>,
+        file: Option<FileId>,
+    ) -> Digest {
+        let content = serde_json::to_vec(&(kind, target, text, reply_to, file))
+            .expect("text and ids are always JSON");
+        let hash = Sha256::digest(&content);
+        Digest(u64::from_be_bytes(
+            hash[..8].try_into().expect("a SHA-256 has 32 bytes"),
+        ))
+    }
+
+    fn parse(s: &str) -> Option<Digest> {
+        let hex = s.len() == 16
+            && s.bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        hex.then(|| u64::from_str_radix(s, 16).ok().map(Digest))
+            .flatten()
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Why a value of the log is not a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotARecord {
+    /// By the frozen rules of version 1; void for everybody.
+    #[error("unreadable: {0}")]
+    Unreadable(&'static str),
+    /// Written by a newer release: not this reader's to judge.
+    #[error("version {0} of the record is newer than this release reads")]
+    Newer(u64),
+}
+
+/// The fields as they stand on the wire, in their order.
+#[derive(Serialize, Deserialize)]
+struct Wire<'a> {
+    v: u64,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    channel: Cow<'a, str>,
+    private: bool,
+    #[serde(borrow)]
+    sender: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    client_msg_id: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    received_at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<Id>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    text: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reply_to: Option<Id>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<Attachment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    emoji: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<UserName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    role: Option<Role>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    topic: Option<String>,
+}
+
+impl Record {
+    /// The value that goes into the log.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut wire = Wire {
+            v: VERSION,
+            kind: self.body.kind().into(),
+            channel: self.channel.as_str().into(),
+            private: self.private,
+            sender: self.sender.as_str().into(),
+            client_msg_id: self.client_msg_id.as_ref().map(|c| c.as_str().into()),
+            digest: Some(self.digest.to_string()),
+            received_at: self.received_at_ms,
+            target: self.body.target(),
+            text: None,
+            reply_to: None,
+            file: None,
+            emoji: None,
+            on: None,
+            user: None,
+            role: None,
+            topic: None,
+        };
+        match &self.body {
+            Body::Message {
+                text,
+                reply_to,
+                file,
+            } => {
+                wire.text = Some(text.as_str().into());
+                wire.reply_to = *reply_to;
+                wire.file = file.clone();
+            }
+            Body::Edit { text, .. } => wire.text = Some(text.as_str().into()),
+            Body::Delete { .. } | Body::Archive => {}
+            Body::React { emoji, on, .. } => {
+                wire.emoji = Some(emoji.clone());
+                wire.on = Some(*on);
+            }
+            Body::Member { user, role } => {
+                wire.user = Some(user.clone());
+                wire.role = Some(*role);
+            }
+            Body::Topic { topic } => wire.topic = Some(topic.clone()),
+        }
+        serde_json::to_vec(&wire).expect("a record's fields are always JSON")
+    }
+
+    /// Reads a value of the log, and holds it against its key.
+    ///
+    /// The rules are frozen: a release that judged one value otherwise would mint other ids.
+    pub fn decode(key: &[u8], value: &[u8]) -> Result<Record, NotARecord> {
+        let unreadable = NotARecord::Unreadable;
+        let wire: Wire<'_> = match serde_json::from_slice(value) {
+            Ok(wire) => wire,
+            Err(_) => return Err(newer(value).unwrap_or(unreadable("not a version 1 object"))),
+        };
+        if wire.v > VERSION {
+            return Err(NotARecord::Newer(wire.v));
+        }
+        if wire.v != VERSION {
+            return Err(unreadable("v"));
+        }
+        if wire.channel.as_bytes() != key {
+            return Err(unreadable("the key is not the channel"));
+        }
+        let client_msg_id = match wire.client_msg_id.as_deref() {
+            Some(c) => Some(ClientMsgId::parse(c).map_err(|_| unreadable("client_msg_id"))?),
+            None => None,
+        };
+        let body = body(wire.kind.as_ref(), &wire).ok_or(unreadable("kind or its fields"))?;
+        let digest = wire
+            .digest
+            .as_deref()
+            .and_then(Digest::parse)
+            .ok_or(unreadable("digest"))?;
+        Ok(Record {
+            channel: ChannelName::parse(&wire.channel).map_err(|_| unreadable("channel"))?,
+            private: wire.private,
+            sender: UserName::parse(&wire.sender).map_err(|_| unreadable("sender"))?,
+            client_msg_id,
+            digest,
+            received_at_ms: wire.received_at,
+            body,
+        })
+    }
+}
+
+fn body(kind: &str, wire: &Wire<'_>) -> Option<Body> {
+    let text = || wire.text.as_deref().map(str::to_owned);
+    Some(match kind {
+        "message" => Body::Message {
+            text: text()?,
+            reply_to: wire.reply_to,
+            file: wire.file.clone(),
+        },
+        "edit" => Body::Edit {
+            target: wire.target?,
+            text: text()?,
+        },
+        "delete" => Body::Delete {
+            target: wire.target?,
+        },
+        "react" => Body::React {
+            target: wire.target?,
+            emoji: wire.emoji.clone()?,
+            on: wire.on?,
+        },
+        "member" => Body::Member {
+            user: wire.user.clone()?,
+            role: wire.role?,
+        },
+        "topic" => Body::Topic {
+            topic: wire.topic.clone()?,
+        },
+        "archive" => Body::Archive,
+        _ => return None,
+    })
+}
+
+/// A newer version may look like anything but for its `v`.
+fn newer(value: &[u8]) -> Option<NotARecord> {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u64,
+    }
+    let version = serde_json::from_slice::<Version>(value).ok()?.v;
+    (version > VERSION).then_some(NotARecord::Newer(version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(body: Body) -> Record {
+        Record {
+            channel: ChannelName::parse("ops").unwrap(),
+            private: false,
+            sender: UserName::parse("ann").unwrap(),
+            client_msg_id: Some(ClientMsgId::parse("c-1").unwrap()),
+            digest: body.digest(),
+            received_at_ms: 1_795_470_000_000,
+            body,
+        }
+    }
+
+    fn bodies() -> Vec<Body> {
+        let id = Id::from_u64(77).unwrap();
+        let file = Attachment {
+            id: FileId::random(),
+            name: "a\"b".into(),
+            size: 3,
+            media_type: "text/plain".into(),
+        };
+        vec![
+            Body::Message {
+                text: "hi\n\"ü\" 👍".into(),
+                reply_to: None,
+                file: None,
+            },
+            Body::Message {
+                text: String::new(),
+                reply_to: Some(id),
+                file: Some(file),
+            },
+            Body::Edit {
+                target: id,
+                text: "x".into(),
+            },
+            Body::Delete { target: id },
+            Body::React {
+                target: id,
+                emoji: "👍".into(),
+                on: true,
+            },
+            Body::Member {
+                user: UserName::parse("bob").unwrap(),
+                role: Role::Admin,
+            },
+            Body::Topic { topic: "t".into() },
+            Body::Archive,
+        ]
+    }
+
+    #[test]
+    fn every_kind_comes_back_as_it_went() {
+        for body in bodies() {
+            let r = record(body);
+            assert_eq!(Record::decode(b"ops", &r.encode()), Ok(r));
+        }
+    }
+
+    #[test]
+    fn the_value_is_the_documented_text() {
+        let r = record(Body::Message {
+            text: "hi".into(),
+            reply_to: None,
+            file: None,
+        });
+        let expected = format!(
+            r#"{{"v":1,"kind":"message","channel":"ops","private":false,"sender":"ann","client_msg_id":"c-1","digest":"{}","received_at":1795470000000,"text":"hi"}}"#,
+            r.digest
+        );
+        assert_eq!(String::from_utf8(r.encode()).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_digest_is_of_the_documented_text() {
+        let hash = Sha256::digest(br#"["message",null,"hi",null,null]"#);
+        let body = Body::Message {
+            text: "hi".into(),
+            reply_to: None,
+            file: None,
+        };
+        assert_eq!(body.digest().to_string(), hex::encode(&hash[..8]));
+    }
+
+    #[test]
+    fn what_is_no_record_is_unreadable_and_what_is_newer_is_not() {
+        let good = String::from_utf8(record(Body::Archive).encode()).unwrap();
+        for (from, to) in [
+            (r#""v":1"#, r#""v":0"#),
+            (r#""v":1"#, r#""v":"1""#),
+            (r#""private":false,"#, ""),
+            (r#""kind":"archive""#, r#""kind":"party""#),
+            (r#""kind":"archive""#, r#""kind":"topic""#),
+            (r#""sender":"ann""#, r#""sender":"Ann""#),
+            (r#""client_msg_id":"c-1""#, r#""client_msg_id":"""#),
+            (r#""channel":"ops""#, r#""channel":"dev""#),
+            ("{", ""),
+        ] {
+            let bad = good.replacen(from, to, 1);
+            assert_ne!(bad, good);
+            let found = Record::decode(b"ops", bad.as_bytes());
+            assert!(
+                matches!(found, Err(NotARecord::Unreadable(_))),
+                "{bad}: {found:?}"
+            );
+        }
+        assert!(Record::decode(b"ops", b"\xff\xfe").is_err());
+        assert_eq!(
+            Record::decode(b"ops", br#"{"v":2,"x":[]}"#),
+            Err(NotARecord::Newer(2))
+        );
+    }
+
+    #[test]
+    fn unknown_fields_change_nothing() {
+        let r = record(Body::Archive);
+        let text = String::from_utf8(r.encode())
+            .unwrap()
+            .replacen('{', r#"{"later":[1],"#, 1);
+        assert_eq!(Record::decode(b"ops", text.as_bytes()), Ok(r));
+    }
+}
