@@ -1,4 +1,6 @@
 //! HTTP: the route table, handlers (parse, call, answer), error mapping, access log.
 
+pub mod accounts;
 pub mod answer;
+pub mod fields;
 pub mod query;

@@ -1,6 +1,8 @@
 //! lakechat: chat and file transfer for people who run a Hadoop platform.
 
+pub mod accounts;
 pub mod chat;
 pub mod domain;
 pub mod http;
+pub mod limits;
 pub mod ports;

@@ -1,0 +1,210 @@
+//! The key that signs access tokens: a file that all servers of a cluster share.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use crate::domain::Secret;
+
+/// Fewer bytes can be guessed.
+const LEAST_BYTES: usize = 32;
+
+/// More is no key but some other file.
+const MOST_BYTES: u64 = 65_536;
+
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("the signing key {path} does not exist; auth.secret_file says where it is")]
+    Missing { path: PathBuf },
+    #[error("the signing key {path} has {bytes} bytes; at least {LEAST_BYTES} are needed")]
+    TooShort { path: PathBuf, bytes: usize },
+    #[error("the signing key {path} has over {MOST_BYTES} bytes: it must be another file")]
+    TooLong { path: PathBuf },
+    #[error("the signing key {path} can't be {what}")]
+    Io {
+        path: PathBuf,
+        what: &'static str,
+        source: io::Error,
+    },
+}
+
+/// The key in a file: all its bytes but one trailing newline.
+///
+/// With `create`, a file that does not exist is made, readable to its owner alone. Of several
+/// processes that do so at once one makes it, and all return the same key.
+pub fn signing_key(path: &Path, create: bool) -> Result<Secret<Vec<u8>>, KeyError> {
+    if let Some(key) = read(path)? {
+        return Ok(key);
+    }
+    let missing = || KeyError::Missing { path: path.into() };
+    if !create {
+        return Err(missing());
+    }
+    make(path).map_err(|source| io_error(path, "made", source))?;
+    read(path)?.ok_or_else(missing)
+}
+
+fn read(path: &Path) -> Result<Option<Secret<Vec<u8>>>, KeyError> {
+    let failed = |source| io_error(path, "read", source);
+    let file = match File::open(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed)?,
+    };
+    warn_if_others_can_read(path, &file.metadata().map_err(failed)?.permissions());
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    check(path, bytes).map(Some)
+}
+
+fn check(path: &Path, mut bytes: Vec<u8>) -> Result<Secret<Vec<u8>>, KeyError> {
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(KeyError::TooLong { path: path.into() });
+    }
+    bytes.pop_if(|last| *last == b'\n');
+    if bytes.len() < LEAST_BYTES {
+        return Err(KeyError::TooShort {
+            path: path.into(),
+            bytes: bytes.len(),
+        });
+    }
+    Ok(Secret::new(bytes))
+}
+
+/// Writes a whole key beside the path and links it there, which fails if somebody was faster: theirs
+/// is the key then.
+fn make(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    let temporary = folder.join(format!(".signing-key-{}", Uuid::new_v4().simple()));
+    let linked = write(&temporary).and_then(|()| link(&temporary, path));
+    // One that stays is a key that nobody uses; what went wrong before matters more.
+    let _ = std::fs::remove_file(&temporary);
+    linked?;
+    File::open(folder)?.sync_all()
+}
+
+fn write(path: &Path) -> io::Result<()> {
+    let random: [u8; 32] = rand::random();
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    writeln!(file, "{}", hex::encode(random))?;
+    file.sync_all()
+}
+
+fn link(temporary: &Path, path: &Path) -> io::Result<()> {
+    match std::fs::hard_link(temporary, path) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
+    }
+}
+
+fn warn_if_others_can_read(path: &Path, permissions: &Permissions) {
+    let mode = permissions.mode() & 0o777;
+    if others_can_read(mode) {
+        tracing::warn!(
+            path = %path.display(),
+            mode = %format_args!("{mode:03o}"),
+            "others than its owner can read the signing key, and with it be anybody: chmod 600 it"
+        );
+    }
+}
+
+fn others_can_read(mode: u32) -> bool {
+    mode & 0o044 != 0
+}
+
+fn io_error(path: &Path, what: &'static str, source: io::Error) -> KeyError {
+    KeyError::Io {
+        path: path.into(),
+        what,
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    fn key_of(bytes: &[u8]) -> Result<Secret<Vec<u8>>, KeyError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key");
+        fs::write(&path, bytes).expect("written");
+        signing_key(&path, false)
+    }
+
+    #[test]
+    fn a_missing_key_is_made_for_its_owner_alone_and_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("data/lakechat.key");
+        assert!(matches!(
+            signing_key(&path, false),
+            Err(KeyError::Missing { .. })
+        ));
+        let key = signing_key(&path, true).expect("made");
+        assert_eq!(key.expose().len(), 64);
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(signing_key(&path, false).expect("there") == key);
+        let files = fs::read_dir(path.parent().expect("a folder")).expect("read");
+        assert_eq!(files.count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn starting_at_once_gives_all_one_key() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key");
+        let barrier = Barrier::new(8);
+        let start = || {
+            barrier.wait();
+            signing_key(&path, true).expect("a key")
+        };
+        let keys: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+            threads
+                .into_iter()
+                .map(|t| t.join().expect("ran"))
+                .collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+    }
+
+    #[test]
+    fn any_32_bytes_are_a_key_and_one_newline_is_cut() {
+        assert_eq!(key_of(&[0xff; 32]).expect("a key").expose(), &[0xff; 32]);
+        let with_newlines = [&[b'k'; 32][..], b"\n\n"].concat();
+        assert_eq!(key_of(&with_newlines).expect("a key").expose().len(), 33);
+        let short = [&[b'k'; 31][..], b"\n"].concat();
+        assert!(matches!(
+            key_of(&short),
+            Err(KeyError::TooShort { bytes: 31, .. })
+        ));
+        assert!(matches!(
+            key_of(&[1; 65_537]),
+            Err(KeyError::TooLong { .. })
+        ));
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_noticed() {
+        assert!(others_can_read(0o640) && others_can_read(0o604));
+        assert!(!others_can_read(0o600) && !others_can_read(0o400));
+    }
+}

@@ -1,0 +1,142 @@
+//! A directory in memory that can be away: for the tests of accounts, which use no more of it than
+//! users and login sessions.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
+use crate::ports::directory::Claim;
+use crate::ports::{Directory, PortError};
+
+#[derive(Default)]
+pub struct TestDirectory {
+    users: Mutex<HashMap<UserName, User>>,
+    sessions: Mutex<HashMap<(UserName, Uuid), LoginSession>>,
+    away: AtomicBool,
+    /// The next replacement happens and is said to have failed.
+    loses_next_answer: AtomicBool,
+}
+
+impl TestDirectory {
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    pub fn lose_next_answer(&self) {
+        self.loses_next_answer.store(true, Ordering::SeqCst);
+    }
+
+    /// Changes all login sessions.
+    pub fn change_sessions(&self, change: impl FnMut(&mut LoginSession)) {
+        let mut sessions = self.sessions.lock().expect("no test panics with it");
+        sessions.values_mut().for_each(change);
+    }
+
+    pub fn sessions(&self) -> Vec<LoginSession> {
+        let sessions = self.sessions.lock().expect("no test panics with it");
+        sessions.values().cloned().collect()
+    }
+
+    fn reach(&self) -> Result<(), PortError> {
+        match self.away.load(Ordering::SeqCst) {
+            true => Err(unavailable()),
+            false => Ok(()),
+        }
+    }
+}
+
+fn unavailable() -> PortError {
+    PortError::Unavailable {
+        part: "directory",
+        reason: "the test says so".to_owned(),
+    }
+}
+
+#[async_trait]
+impl Directory for TestDirectory {
+    async fn create_user(&self, user: &User) -> Result<Claim<User>, PortError> {
+        self.reach()?;
+        let mut users = self.users.lock().expect("no test panics with it");
+        if let Some(owner) = users.get(&user.name) {
+            return Ok(Claim::Taken(owner.clone()));
+        }
+        users.insert(user.name.clone(), user.clone());
+        Ok(Claim::Made)
+    }
+
+    async fn user(&self, name: &UserName) -> Result<Option<User>, PortError> {
+        self.reach()?;
+        let users = self.users.lock().expect("no test panics with it");
+        Ok(users.get(name).cloned())
+    }
+
+    async fn create_session(&self, session: &LoginSession) -> Result<(), PortError> {
+        self.reach()?;
+        let mut sessions = self.sessions.lock().expect("no test panics with it");
+        sessions.insert((session.user.clone(), session.id), session.clone());
+        Ok(())
+    }
+
+    async fn session(&self, user: &UserName, id: Uuid) -> Result<Option<LoginSession>, PortError> {
+        self.reach()?;
+        let sessions = self.sessions.lock().expect("no test panics with it");
+        Ok(sessions.get(&(user.clone(), id)).cloned())
+    }
+
+    async fn replace_session(
+        &self,
+        old: &LoginSession,
+        new: &LoginSession,
+    ) -> Result<bool, PortError> {
+        self.reach()?;
+        let mut sessions = self.sessions.lock().expect("no test panics with it");
+        let stored = sessions.get_mut(&(old.user.clone(), old.id));
+        let replaced = match stored {
+            Some(stored) if stored == old || stored == new => {
+                stored.clone_from(new);
+                true
+            }
+            _ => false,
+        };
+        match self.loses_next_answer.swap(false, Ordering::SeqCst) {
+            true => Err(unavailable()),
+            false => Ok(replaced),
+        }
+    }
+
+    async fn create_channel(&self, _: &Channel) -> Result<Claim<Channel>, PortError> {
+        unreachable!("accounts have no channels")
+    }
+
+    async fn channel(&self, _: &ChannelName) -> Result<Option<Channel>, PortError> {
+        unreachable!("accounts have no channels")
+    }
+
+    async fn public_channels(
+        &self,
+        _: Option<&ChannelName>,
+        _: usize,
+    ) -> Result<Vec<Channel>, PortError> {
+        unreachable!("accounts have no channels")
+    }
+
+    async fn put_file(&self, _: &File) -> Result<(), PortError> {
+        unreachable!("accounts have no files")
+    }
+
+    async fn file(&self, _: FileId) -> Result<Option<File>, PortError> {
+        unreachable!("accounts have no files")
+    }
+
+    async fn post_file(&self, _: FileId, _: &ChannelName) -> Result<(), PortError> {
+        unreachable!("accounts have no files")
+    }
+
+    async fn posted_in(&self, _: FileId) -> Result<Vec<ChannelName>, PortError> {
+        unreachable!("accounts have no files")
+    }
+}

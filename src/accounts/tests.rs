@@ -1,0 +1,298 @@
+//! Accounts over a directory in memory.
+
+use std::net::Ipv4Addr;
+
+use super::test_directory::TestDirectory;
+use super::*;
+
+const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const AWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+const PASSWORD: &str = "correct horse";
+
+fn settings() -> Settings {
+    Settings {
+        signing_key: Secret::new(vec![7; 32]),
+        access_token: Duration::from_secs(900),
+        refresh_token: Duration::from_secs(30 * 24 * 3600),
+        logins_per_address: 0,
+    }
+}
+
+fn accounts() -> (Accounts, Arc<TestDirectory>) {
+    let directory = Arc::new(TestDirectory::default());
+    let accounts = Accounts::new(directory.clone(), settings()).expect("threads");
+    (accounts, directory)
+}
+
+async fn registered(accounts: &Accounts, name: &str) -> Login {
+    let login = accounts.register(HOME, name, PASSWORD).await;
+    login.expect("registered")
+}
+
+fn code<T>(result: Result<T, Problem>) -> Code {
+    match result {
+        Ok(_) => panic!("has to be refused"),
+        Err(problem) => problem.code,
+    }
+}
+
+#[tokio::test]
+async fn who_registers_is_logged_in_and_can_log_in_again() {
+    let (accounts, _) = accounts();
+    let first = registered(&accounts, "ann").await;
+    let second = accounts.login(AWAY, "ann", PASSWORD).await.expect("in");
+    assert_eq!(first.expires_in_s, 900);
+    let mut sessions = Vec::new();
+    for login in [&first, &second] {
+        let identity = accounts.authenticate(login.token.expose()).await;
+        let identity = identity.expect("good");
+        assert_eq!(identity.user.as_str(), "ann");
+        sessions.push(identity.session);
+    }
+    assert_ne!(sessions[0], sessions[1], "each login is a session");
+
+    let ann = UserName::parse("ann").expect("a name");
+    assert_eq!(accounts.user(&ann).await.expect("there").name, ann);
+    let bob = UserName::parse("bob").expect("a name");
+    assert_eq!(code(accounts.user(&bob).await), Code::UserNotFound);
+}
+
+#[tokio::test]
+async fn bad_names_and_passwords_are_refused_with_what_is_allowed() {
+    let (accounts, _) = accounts();
+    for name in ["", "Ann", "-ann", "ann smith", &"a".repeat(33)] {
+        let problem = accounts.register(HOME, name, PASSWORD).await;
+        let problem = problem.expect_err("no name");
+        assert_eq!(problem.code, Code::UsernameInvalid);
+        assert_eq!(problem.field.as_deref(), Some("username"));
+        assert!(problem.message.contains("1 to 32"), "{}", problem.message);
+    }
+    let short = accounts.register(HOME, "ann", "1234567").await;
+    assert_eq!(code(short), Code::PasswordTooShort);
+    let long = accounts.register(HOME, "ann", &"x".repeat(1025)).await;
+    assert_eq!(code(long), Code::PasswordTooLong);
+}
+
+#[tokio::test]
+async fn a_name_is_given_once() {
+    let (accounts, _) = accounts();
+    registered(&accounts, "ann").await;
+    let again = accounts.register(AWAY, "ann", "another password").await;
+    assert_eq!(code(again), Code::UsernameTaken);
+
+    let at_once = tokio::join!(
+        accounts.register(HOME, "bob", PASSWORD),
+        accounts.register(AWAY, "bob", PASSWORD),
+    );
+    let made = [at_once.0, at_once.1].into_iter().filter(Result::is_ok);
+    assert_eq!(made.count(), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_user_and_a_wrong_password_look_and_take_the_same() {
+    let (accounts, _) = accounts();
+    registered(&accounts, "ann").await;
+    let mut fastest = [Duration::MAX; 3];
+    let mut texts = Vec::new();
+    for n in 0..3 {
+        for (at, name) in ["ann", "nobody", "No Name"].into_iter().enumerate() {
+            let from = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10 + n));
+            let start = Instant::now();
+            let problem = accounts.login(from, name, "wrong password").await;
+            fastest[at] = fastest[at].min(start.elapsed());
+            let problem = problem.expect_err("wrong");
+            assert_eq!(problem.code, Code::InvalidCredentials);
+            texts.push(serde_json::to_string(&problem).expect("JSON"));
+        }
+    }
+    texts.dedup();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    // One that leaves the hash out takes a thousandth.
+    let known = fastest[0];
+    assert!(fastest.iter().all(|&f| f > known / 3), "{fastest:?}");
+}
+
+#[tokio::test]
+async fn after_five_failures_even_the_right_password_has_to_wait_but_not_elsewhere() {
+    let (accounts, _) = accounts();
+    registered(&accounts, "ann").await;
+    for _ in 0..5 {
+        let wrong = accounts.login(AWAY, "ann", "wrong password").await;
+        assert_eq!(code(wrong), Code::InvalidCredentials);
+    }
+    let problem = accounts.login(AWAY, "ann", PASSWORD).await;
+    let problem = problem.expect_err("a wait");
+    assert_eq!(problem.code, Code::RateLimited);
+    assert!(problem.retry_after_ms.is_some_and(|ms| ms <= 1000));
+    assert!(accounts.login(HOME, "ann", PASSWORD).await.is_ok());
+}
+
+#[tokio::test]
+async fn logins_and_registrations_share_the_limit_of_their_address() {
+    let limited = Settings {
+        logins_per_address: 1,
+        ..settings()
+    };
+    let directory = Arc::new(TestDirectory::default());
+    let accounts = Accounts::new(directory, limited).expect("threads");
+    registered(&accounts, "ann").await;
+    let mut tries = 1;
+    while accounts.login(HOME, "ann", PASSWORD).await.is_ok() {
+        tries += 1;
+        assert!(tries < 1000, "there has to be a limit");
+    }
+    assert!(tries >= 5, "{tries}");
+    let register = accounts.register(HOME, "bob", PASSWORD).await;
+    assert_eq!(code(register), Code::RateLimited);
+    assert!(accounts.login(AWAY, "ann", PASSWORD).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_refresh_gives_the_next_pair_and_slides_the_lifetime() {
+    let (accounts, directory) = accounts();
+    let login = registered(&accounts, "ann").await;
+    directory.change_sessions(|s| s.expires_at_ms -= 1_000_000);
+    let before = directory.sessions()[0].expires_at_ms;
+    let next = accounts.refresh(HOME, login.refresh_token.expose()).await;
+    let next = next.expect("refreshed");
+    assert!(directory.sessions()[0].expires_at_ms >= before + 1_000_000);
+
+    let session = |token: Identity| token.session;
+    let old = accounts.authenticate(login.token.expose()).await;
+    let new = accounts.authenticate(next.token.expose()).await;
+    assert_eq!(old.map(session).ok(), new.map(session).ok());
+    let third = accounts.refresh(HOME, next.refresh_token.expose()).await;
+    assert!(third.is_ok());
+}
+
+#[tokio::test]
+async fn a_refresh_token_used_twice_ends_its_whole_session() {
+    let (accounts, _) = accounts();
+    let login = registered(&accounts, "ann").await;
+    let next = accounts.refresh(HOME, login.refresh_token.expose()).await;
+    let next = next.expect("refreshed");
+    accounts
+        .authenticate(next.token.expose())
+        .await
+        .expect("good");
+
+    let twice = accounts.refresh(AWAY, login.refresh_token.expose()).await;
+    assert_eq!(code(twice), Code::TokenRevoked);
+    let thief = accounts.refresh(AWAY, next.refresh_token.expose()).await;
+    assert_eq!(code(thief), Code::TokenRevoked);
+    let token = accounts.authenticate(next.token.expose()).await;
+    assert_eq!(code(token), Code::TokenRevoked);
+    assert!(accounts.login(HOME, "ann", PASSWORD).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_refresh_token_used_twice_at_once_is_good_once_at_most() {
+    let (accounts, directory) = accounts();
+    let login = registered(&accounts, "ann").await;
+    let token = login.refresh_token.expose();
+    let (a, b) = tokio::join!(accounts.refresh(HOME, token), accounts.refresh(AWAY, token));
+    assert!(a.is_err() || b.is_err());
+    assert!(directory.sessions().iter().all(|s| s.revoked));
+}
+
+#[tokio::test]
+async fn a_rotation_whose_answer_was_lost_is_not_taken_for_a_copy() {
+    let (accounts, directory) = accounts();
+    let login = registered(&accounts, "ann").await;
+    directory.lose_next_answer();
+    let next = accounts.refresh(HOME, login.refresh_token.expose()).await;
+    let next = next.expect("the second try finds its own work");
+    let third = accounts.refresh(HOME, next.refresh_token.expose()).await;
+    assert!(third.is_ok());
+}
+
+#[tokio::test]
+async fn an_old_refresh_token_expires_and_nonsense_is_not_authenticated() {
+    let (accounts, directory) = accounts();
+    let login = registered(&accounts, "ann").await;
+    directory.change_sessions(|s| s.expires_at_ms = now_ms());
+    let expired = accounts.refresh(HOME, login.refresh_token.expose()).await;
+    assert_eq!(code(expired), Code::TokenExpired);
+    let nonsense = accounts.refresh(HOME, login.token.expose()).await;
+    assert_eq!(code(nonsense), Code::NotAuthenticated);
+    let elsewhere = RefreshToken::random(&login.user, Uuid::new_v4()).into_text();
+    let unknown = accounts.refresh(HOME, elsewhere.expose()).await;
+    assert_eq!(code(unknown), Code::TokenRevoked);
+}
+
+#[tokio::test]
+async fn the_directory_never_sees_a_token_or_a_password() {
+    let (accounts, directory) = accounts();
+    let login = registered(&accounts, "ann").await;
+    let user = accounts.user(&login.user).await.expect("there");
+    let stored = format!("{user:?} {:?}", directory.sessions());
+    let refresh = login.refresh_token.expose();
+    for secret in [login.token.expose(), refresh, PASSWORD] {
+        assert!(!stored.contains(secret));
+    }
+    let shown = format!("{login:?}");
+    assert!(!shown.contains(refresh) && shown.contains("***"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_logout_ends_the_session_and_no_other() {
+    let (accounts, _) = accounts();
+    let first = registered(&accounts, "ann").await;
+    let second = accounts.login(HOME, "ann", PASSWORD).await.expect("in");
+    let identity = accounts.authenticate(first.token.expose()).await;
+    let identity = identity.expect("good");
+    accounts.logout(&identity).await.expect("out");
+    accounts.logout(&identity).await.expect("out again");
+
+    let cached = accounts.authenticate(first.token.expose()).await;
+    assert_eq!(code(cached), Code::TokenRevoked);
+    let fresh = accounts.authenticate_fresh(first.token.expose()).await;
+    assert_eq!(code(fresh), Code::TokenRevoked);
+    let refresh = accounts.refresh(HOME, first.refresh_token.expose()).await;
+    assert_eq!(code(refresh), Code::TokenRevoked);
+    assert!(
+        accounts
+            .authenticate_fresh(second.token.expose())
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn a_session_ended_elsewhere_is_seen_at_once_by_a_fresh_look() {
+    let (accounts, directory) = accounts();
+    let login = registered(&accounts, "ann").await;
+    let token = login.token.expose();
+    accounts.authenticate(token).await.expect("good");
+    directory.change_sessions(|s| s.revoked = true);
+    assert!(accounts.authenticate(token).await.is_ok(), "remembered");
+    assert_eq!(
+        code(accounts.authenticate_fresh(token).await),
+        Code::TokenRevoked
+    );
+    assert_eq!(code(accounts.authenticate(token).await), Code::TokenRevoked);
+}
+
+#[tokio::test]
+async fn while_the_directory_is_away_what_is_remembered_goes_on() {
+    let (accounts, directory) = accounts();
+    let known = registered(&accounts, "ann").await;
+    let unknown = registered(&accounts, "bob").await;
+    accounts
+        .authenticate(known.token.expose())
+        .await
+        .expect("good");
+    directory.set_away(true);
+
+    assert!(accounts.authenticate(known.token.expose()).await.is_ok());
+    let refused = [
+        code(accounts.authenticate(unknown.token.expose()).await),
+        code(accounts.authenticate_fresh(known.token.expose()).await),
+        code(accounts.login(HOME, "ann", PASSWORD).await),
+        code(accounts.register(HOME, "eve", PASSWORD).await),
+        code(accounts.refresh(HOME, known.refresh_token.expose()).await),
+    ];
+    assert_eq!(refused, [Code::DirectoryUnavailable; 5]);
+    directory.set_away(false);
+    assert!(accounts.authenticate(unknown.token.expose()).await.is_ok());
+}

@@ -1,0 +1,222 @@
+//! Registering, logging in and out, and looking people up.
+
+use std::net::IpAddr;
+
+use http::StatusCode;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue};
+use serde::Serialize;
+use warp::reply::Response;
+
+use super::answer;
+use super::fields::Fields;
+use crate::accounts::{Accounts, Identity, Login};
+use crate::domain::{Code, Problem, UserName};
+
+/// `POST /register`
+pub async fn register(
+    accounts: &Accounts,
+    from: IpAddr,
+    body: &Fields<'_>,
+) -> Result<Response, Problem> {
+    let username = body.required_str("username")?;
+    let password = body.required_str("password")?;
+    let login = accounts.register(from, username, password).await?;
+    Ok(tokens(StatusCode::CREATED, &login))
+}
+
+/// `POST /login`
+pub async fn login(
+    accounts: &Accounts,
+    from: IpAddr,
+    body: &Fields<'_>,
+) -> Result<Response, Problem> {
+    let username = body.required_str("username")?;
+    let password = body.required_str("password")?;
+    let login = accounts.login(from, username, password).await?;
+    Ok(tokens(StatusCode::OK, &login))
+}
+
+/// `POST /token/refresh`
+pub async fn refresh(
+    accounts: &Accounts,
+    from: IpAddr,
+    body: &Fields<'_>,
+) -> Result<Response, Problem> {
+    let token = body.required_str("refresh_token")?;
+    let login = accounts.refresh(from, token).await?;
+    Ok(tokens(StatusCode::OK, &login))
+}
+
+/// `POST /logout`
+pub async fn logout(accounts: &Accounts, identity: &Identity) -> Result<Response, Problem> {
+    accounts.logout(identity).await?;
+    Ok(answer::empty(StatusCode::NO_CONTENT))
+}
+
+/// `GET /users/<name>`
+pub async fn get_user(accounts: &Accounts, name: &str) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        user: &'a UserName,
+        created_at: u64,
+    }
+    let name = UserName::parse(name)
+        .map_err(|_| Problem::new(Code::UserNotFound, "There is no such user."))?;
+    let user = accounts.user(&name).await?;
+    let body = Body {
+        user: &user.name,
+        created_at: user.created_at_ms,
+    };
+    Ok(answer::json(StatusCode::OK, &body))
+}
+
+/// The token of an `Authorization: Bearer` header.
+pub fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let token = match (values.next(), values.next()) {
+        (Some(value), None) => bearer_token(value),
+        _ => None,
+    };
+    token.ok_or_else(|| {
+        let text = "This call wants one header Authorization: Bearer <token>; log in for a token.";
+        Problem::new(Code::NotAuthenticated, text)
+    })
+}
+
+/// The scheme's case doesn't matter (RFC 9110, 11.1).
+fn bearer_token(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let token = token.trim_matches(' ');
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn tokens(status: StatusCode, login: &Login) -> Response {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        user: &'a UserName,
+        token: &'a str,
+        expires_in: u64,
+        refresh_token: &'a str,
+    }
+    let body = Body {
+        user: &login.user,
+        token: login.token.expose(),
+        expires_in: login.expires_in_s,
+        refresh_token: login.refresh_token.expose(),
+    };
+    let mut answer = answer::json(status, &body);
+    answer
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use http_body_util::BodyExt;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::accounts::Settings;
+    use crate::accounts::test_directory::TestDirectory;
+    use crate::domain::Secret;
+
+    const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn accounts() -> Accounts {
+        let settings = Settings {
+            signing_key: Secret::new(vec![7; 32]),
+            access_token: Duration::from_secs(900),
+            refresh_token: Duration::from_secs(3600),
+            logins_per_address: 0,
+        };
+        Accounts::new(Arc::new(TestDirectory::default()), settings).expect("threads")
+    }
+
+    fn fields(json: &str) -> Fields<'_> {
+        Fields::parse(json.as_bytes()).expect("an object")
+    }
+
+    async fn body(answer: Response) -> Value {
+        let bytes = answer.into_body().collect().await.expect("a body");
+        serde_json::from_slice(&bytes.to_bytes()).expect("JSON")
+    }
+
+    #[tokio::test]
+    async fn answers_have_the_status_and_fields_that_clients_rely_on() {
+        let accounts = accounts();
+        let ann = r#"{"username":"ann","password":"correct horse"}"#;
+        let made = register(&accounts, HOME, &fields(ann)).await.expect("made");
+        assert_eq!(made.status(), StatusCode::CREATED);
+        assert_eq!(made.headers()[CACHE_CONTROL], "no-store");
+        let made = body(made).await;
+        assert_eq!(
+            (&made["user"], &made["expires_in"]),
+            (&"ann".into(), &900.into())
+        );
+
+        let again = login(&accounts, HOME, &fields(ann)).await.expect("in");
+        assert_eq!(again.status(), StatusCode::OK);
+        let token = body(again).await["token"]
+            .as_str()
+            .expect("text")
+            .to_owned();
+        let identity = accounts.authenticate(&token).await.expect("good");
+        let out = logout(&accounts, &identity).await.expect("out");
+        assert_eq!(out.status(), StatusCode::NO_CONTENT);
+
+        let text = format!(r#"{{"refresh_token":{}}}"#, made["refresh_token"]);
+        let next = refresh(&accounts, HOME, &fields(&text))
+            .await
+            .expect("next");
+        assert_eq!(next.status(), StatusCode::OK);
+        assert_ne!(body(next).await["refresh_token"], made["refresh_token"]);
+
+        let shown = get_user(&accounts, "ann").await.expect("there");
+        let shown = body(shown).await;
+        assert!(
+            shown["created_at"].is_u64() && shown["user"] == "ann",
+            "{shown}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_user_that_is_not_there_or_can_not_be_is_not_found() {
+        for name in ["bob", "No Name"] {
+            let problem = get_user(&accounts(), name).await.expect_err("nobody");
+            assert_eq!(problem.code, Code::UserNotFound);
+        }
+    }
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let pair = |v: &&str| (AUTHORIZATION, v.parse().expect("a header value"));
+        values.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn the_bearer_is_found_whatever_the_scheme_looks_like() {
+        for good in ["Bearer abc", "bearer abc", "BEARER  abc"] {
+            assert_eq!(bearer(&headers(&[good])).ok(), Some("abc"), "{good}");
+        }
+    }
+
+    #[test]
+    fn without_one_bearer_nobody_is_authenticated() {
+        let bad: [&[&str]; 6] = [
+            &[],
+            &["Basic YTpi"],
+            &["Bearer"],
+            &["Bearer "],
+            &["abc"],
+            &["Bearer a", "Bearer b"],
+        ];
+        for values in bad {
+            let problem = bearer(&headers(values)).expect_err("no bearer");
+            assert_eq!(problem.code, Code::NotAuthenticated, "{values:?}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! How often something may be done: token buckets, one a key.
+
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use governor::clock::{Clock, DefaultClock, Reference};
+use governor::middleware::NoOpMiddleware;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{NotUntil, Quota, RateLimiter};
+
+/// A burst is what the rate allows in this many seconds.
+const BURST_SECONDS: u32 = 5;
+
+/// The fewest checks between two looks through all buckets.
+const SWEEP_EVERY: usize = 1024;
+
+type Limiter<K, C> =
+    RateLimiter<K, DefaultKeyedStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
+
+/// A rate a second for each key, with bursts of five seconds' worth.
+///
+/// Memory: a bucket is kept only while it isn't full again, which takes five seconds; those that are
+/// go whenever there were as many checks as buckets were left the last time. So there are at most
+/// about twice as many as keys were used in five seconds.
+pub struct KeyedLimit<K: Hash + Eq + Clone, C: Clock = DefaultClock> {
+    limiter: Option<Limiter<K, C>>,
+    clock: C,
+    checks_until_sweep: AtomicUsize,
+}
+
+impl<K: Hash + Eq + Clone> KeyedLimit<K> {
+    /// `per_second` of 0: no limit.
+    pub fn new(per_second: u32) -> KeyedLimit<K> {
+        KeyedLimit::with_clock(per_second, DefaultClock::default())
+    }
+}
+
+impl<K: Hash + Eq + Clone, C: Clock + Clone> KeyedLimit<K, C> {
+    fn with_clock(per_second: u32, clock: C) -> KeyedLimit<K, C> {
+        let limiter = NonZeroU32::new(per_second).map(|rate| {
+            let burst = rate.saturating_mul(NonZeroU32::new(BURST_SECONDS).expect("not zero"));
+            let quota = Quota::per_second(rate).allow_burst(burst);
+            RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone())
+        });
+        KeyedLimit {
+            limiter,
+            clock,
+            checks_until_sweep: AtomicUsize::new(SWEEP_EVERY),
+        }
+    }
+
+    /// Takes one from the key's bucket; with an empty one nothing is taken, and the error says after
+    /// how long there is one again.
+    pub fn check(&self, key: &K) -> Result<(), Duration> {
+        let Some(limiter) = &self.limiter else {
+            return Ok(());
+        };
+        self.sweep(limiter);
+        limiter.check_key(key).map_err(|until| self.wait(until))
+    }
+
+    fn wait(&self, until: NotUntil<C::Instant>) -> Duration {
+        let now = self.clock.now();
+        until.earliest_possible().duration_since(now).into()
+    }
+
+    fn sweep(&self, limiter: &Limiter<K, C>) {
+        // Exactly one check counts down to the sweep; what others take off meanwhile, `store` undoes.
+        if self.checks_until_sweep.fetch_sub(1, Ordering::Relaxed) == 1 {
+            limiter.retain_recent();
+            let next = limiter.len().max(SWEEP_EVERY);
+            self.checks_until_sweep.store(next, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whose limits an address counts against: an IPv4 address stands for itself; of an IPv6 address the
+/// first 64 bits count, because whoever has one address has all that share them.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    #[test]
+    fn a_burst_is_five_seconds_worth_and_then_the_rate_holds() {
+        let clock = FakeRelativeClock::default();
+        let limit = KeyedLimit::with_clock(4, clock.clone());
+        for _ in 0..20 {
+            assert_eq!(limit.check(&"ann"), Ok(()));
+        }
+        assert_eq!(limit.check(&"ann"), Err(Duration::from_millis(250)));
+        assert_eq!(limit.check(&"bob"), Ok(()), "each key has its own bucket");
+
+        clock.advance(Duration::from_millis(250));
+        assert_eq!(limit.check(&"ann"), Ok(()));
+        assert!(limit.check(&"ann").is_err());
+    }
+
+    #[test]
+    fn zero_is_no_limit() {
+        let limit = KeyedLimit::new(0);
+        assert!((0..10_000).all(|_| limit.check(&1).is_ok()));
+    }
+
+    #[test]
+    fn keys_that_went_quiet_take_no_memory() {
+        let clock = FakeRelativeClock::default();
+        let limit = KeyedLimit::with_clock(1, clock.clone());
+        for key in 0..100_000 {
+            let _ = limit.check(&key);
+            clock.advance(Duration::from_millis(10));
+        }
+        let kept = limit.limiter.as_ref().map(|l| l.len());
+        assert!(kept < Some(3 * SWEEP_EVERY), "{kept:?}");
+    }
+
+    #[test]
+    fn an_ipv6_network_counts_as_one_and_mapped_ipv4_as_ipv4() {
+        let of = |text: &str| network(text.parse().expect("an address"));
+        assert_eq!(of("2001:db8:1:2:3::4"), of("2001:db8:1:2::"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:192.0.2.7"), of("192.0.2.7"));
+        assert_ne!(of("192.0.2.7"), of("192.0.2.8"));
+    }
+}
