@@ -1,5 +1,6 @@
 //! Where the bytes of larger files lie.
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -12,6 +13,17 @@ use crate::domain::FileId;
 
 /// The bytes of a file, chunk by chunk. An error ends it; a stream that ends without one is whole.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, PortError>> + Send + Sync>>;
+
+/// A file that was committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFile {
+    pub id: FileId,
+    /// Its path within the store, as `commit` answered it.
+    pub path: String,
+}
+
+/// Files one by one. An error ends it; a stream that ends without one is complete.
+pub type Listing = Pin<Box<dyn Stream<Item = Result<StoredFile, PortError>> + Send>>;
 
 /// Files, each written once from beginning to end and never changed.
 ///
@@ -34,6 +46,12 @@ pub trait FileStore: Send + Sync {
     /// Removes what writers that died left behind, where nobody has written for `idle`. Tells how
     /// many. Writers that live are never touched.
     async fn sweep(&self, idle: Duration) -> Result<usize, PortError>;
+
+    /// The files that were committed so long ago, in any order: at least `age.start`, less than
+    /// `age.end`. The age counts from the commit and not from the last write, which may have been
+    /// hours before. Files that come or go meanwhile may be among them or not. Memory is bounded
+    /// however many there are; what isn't a file of this store is passed over.
+    async fn list(&self, age: Range<Duration>) -> Result<Listing, PortError>;
 }
 
 /// A file being written. Dropping it without `commit` removes what was written.
