@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod chat;
 pub mod domain;
+pub mod files;
 pub mod http;
 pub mod limits;
 pub mod ports;

@@ -1,0 +1,91 @@
+//! Handing a file out, chunk by chunk at the reader's pace.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use tracing::error;
+
+use super::transfer::Transfer;
+use super::{Files, read_problem};
+use crate::domain::{File, Place, Problem, UserName};
+use crate::ports::PortError;
+use crate::ports::file_store::ByteStream;
+
+impl Files {
+    /// The whole of a file for a user who may read it. The stream gives exactly the file's size or
+    /// ends with an error: `Broken` where the store has less.
+    ///
+    /// Errors: `storage_unavailable`, and `internal` where the store has lost the file.
+    pub async fn content(&self, file: &File, user: &UserName) -> Result<ByteStream, Problem> {
+        let mut transfer = Transfer::download(file.id, user.clone());
+        let opened = match &file.place {
+            Place::Cell(bytes) => Ok(whole(bytes.clone())),
+            Place::Stored(path) => self.store.read(path, 0, file.size).await,
+        };
+        let inner = opened.map_err(read_problem).inspect_err(|problem| {
+            transfer.end(problem.code.as_str());
+        })?;
+        if file.size == 0 {
+            transfer.done();
+        }
+        Ok(Box::pin(Content {
+            inner,
+            left: file.size,
+            transfer,
+        }))
+    }
+}
+
+fn whole(bytes: Bytes) -> ByteStream {
+    Box::pin(stream::once(std::future::ready(Ok(bytes))))
+}
+
+/// A file's bytes, held to its size.
+struct Content {
+    inner: ByteStream,
+    left: u64,
+    transfer: Transfer,
+}
+
+impl Content {
+    /// A chunk that the store gave, or its end.
+    fn check(&mut self, given: Option<Result<Bytes, PortError>>) -> Result<Bytes, PortError> {
+        let broken = |reason: &str| PortError::Broken {
+            part: "file store",
+            reason: reason.to_owned(),
+        };
+        let chunk = given.unwrap_or_else(|| Err(broken("a file is shorter than its row says")))?;
+        let left = self.left.checked_sub(chunk.len() as u64);
+        self.left = left.ok_or_else(|| broken("a file is longer than its row says"))?;
+        Ok(chunk)
+    }
+}
+
+impl Stream for Content {
+    type Item = Result<Bytes, PortError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        // At the size that was promised it is over: who writes to the socket may not ask again.
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let given = std::task::ready!(self.inner.poll_next_unpin(cx));
+        let checked = self.check(given);
+        match &checked {
+            Ok(chunk) => {
+                self.transfer.moved(chunk.len());
+                if self.left == 0 {
+                    self.transfer.done();
+                }
+            }
+            Err(problem) => {
+                error!(file.id = %self.transfer.file(), error = %problem, "a download is cut");
+                self.left = 0;
+                self.transfer.end("cut");
+            }
+        }
+        Poll::Ready(Some(checked))
+    }
+}

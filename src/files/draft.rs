@@ -1,0 +1,125 @@
+//! A file on its way in: in memory while it is small, in the store's temporary place beyond.
+
+use bytes::{Bytes, BytesMut};
+use sha2::{Digest, Sha256};
+use tracing::warn;
+
+use super::{Settings, write_problem};
+use crate::domain::{Code, FileId, Place, Problem};
+use crate::ports::file_store::FileWriter;
+use crate::ports::{FileStore, PortError};
+
+/// How much of a file's beginning is kept to tell its type.
+const HEAD_BYTES: usize = 4096;
+
+/// The bytes that came so far. Dropping it leaves no file.
+pub(super) struct Draft<'a> {
+    id: FileId,
+    store: &'a dyn FileStore,
+    settings: Settings,
+    size: u64,
+    sum: Sha256,
+    head: Vec<u8>,
+    held: Held,
+}
+
+enum Held {
+    Memory(BytesMut),
+    Store(Box<dyn FileWriter>),
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(id: FileId, store: &'a dyn FileStore, settings: Settings) -> Draft<'a> {
+        Draft {
+            id,
+            store,
+            settings,
+            size: 0,
+            sum: Sha256::new(),
+            head: Vec::new(),
+            held: Held::Memory(BytesMut::new()),
+        }
+    }
+
+    /// Adds a chunk; returns when the store has room for the next.
+    pub(super) async fn add(&mut self, chunk: Bytes) -> Result<(), Problem> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        self.size += chunk.len() as u64;
+        if self.size > self.settings.max_bytes {
+            return Err(too_large(self.settings.max_bytes));
+        }
+        // Inline: a chunk is what one read of a socket brought, and takes well under a millisecond.
+        self.sum.update(&chunk);
+        let more = chunk.len().min(HEAD_BYTES - self.head.len());
+        self.head.extend_from_slice(&chunk[..more]);
+        self.keep(chunk).await.map_err(write_problem)
+    }
+
+    async fn keep(&mut self, chunk: Bytes) -> Result<(), PortError> {
+        match &mut self.held {
+            Held::Store(writer) => writer.write(chunk).await,
+            Held::Memory(bytes) if bytes.len() + chunk.len() <= self.settings.inline_bytes => {
+                bytes.extend_from_slice(&chunk);
+                Ok(())
+            }
+            Held::Memory(bytes) => {
+                let begun = std::mem::take(bytes).freeze();
+                let mut writer = self.store.create(self.id).await?;
+                let written = write_both(&mut *writer, begun, chunk).await;
+                self.held = Held::Store(writer);
+                written
+            }
+        }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(super) fn sha256(&self) -> [u8; 32] {
+        self.sum.clone().finalize().into()
+    }
+
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Makes the bytes durable.
+    pub(super) async fn commit(self) -> Result<Place, Problem> {
+        match self.held {
+            Held::Memory(bytes) => Ok(Place::Cell(bytes.freeze())),
+            Held::Store(writer) => {
+                let path = writer.commit().await.map_err(write_problem)?;
+                Ok(Place::Stored(path))
+            }
+        }
+    }
+
+    /// Removes what came. What can't be removed is left to the sweeper.
+    pub(super) async fn abort(self) {
+        if let Held::Store(writer) = self.held
+            && let Err(error) = writer.abort().await
+        {
+            metrics::counter!("lakechat_upload_aborts_failed_total").increment(1);
+            warn!(file.id = %self.id, %error, "what a refused upload wrote is left to the sweeper");
+        }
+    }
+}
+
+async fn write_both(
+    writer: &mut dyn FileWriter,
+    begun: Bytes,
+    chunk: Bytes,
+) -> Result<(), PortError> {
+    if !begun.is_empty() {
+        writer.write(begun).await?;
+    }
+    writer.write(chunk).await
+}
+
+pub(super) fn too_large(max_bytes: u64) -> Problem {
+    let text = format!("A file may have at most {max_bytes} bytes.");
+    Problem::new(Code::FileTooLarge, text).limit(max_bytes)
+}

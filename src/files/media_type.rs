@@ -1,0 +1,188 @@
+//! What kind of bytes a file holds.
+
+use infer::MatcherType;
+
+use crate::domain::{Code, Problem};
+
+/// The most bytes a media type may have, its parameters included.
+const MAX_BYTES: usize = 255;
+
+const UNKNOWN: &str = "application/octet-stream";
+
+/// A media type such as `text/plain; charset=utf-8`: type and subtype in lower case, parameters as
+/// they came. Printable ASCII, so it is a header's value as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaType(String);
+
+impl MediaType {
+    pub fn parse(text: &str) -> Result<MediaType, Problem> {
+        let text = text.trim_ascii();
+        let at = text.find(';').unwrap_or(text.len());
+        let (essence, parameters) = text.split_at(at);
+        let essence = essence.trim_ascii_end();
+        let well_formed = essence
+            .split_once('/')
+            .is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype));
+        let printable = parameters.bytes().all(|b| (0x20..0x7f).contains(&b));
+        if text.len() > MAX_BYTES || !well_formed || !printable {
+            let text = "A Content-Type is type/subtype and parameters, at most 255 bytes of ASCII.";
+            return Err(Problem::new(Code::FieldInvalid, text)
+                .field("content-type")
+                .limit(MAX_BYTES as u64));
+        }
+        Ok(MediaType(essence.to_ascii_lowercase() + parameters))
+    }
+
+    /// Type and subtype alone.
+    pub fn essence(&self) -> &str {
+        self.0.split(';').next().unwrap_or_default()
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn into_string(self) -> String {
+        self.0
+    }
+
+    /// Whether the sender said nothing by it. The form type on a raw body is what `curl
+    /// --data-binary` says of any file.
+    fn says_nothing(&self) -> bool {
+        matches!(
+            self.essence(),
+            UNKNOWN | "application/x-www-form-urlencoded"
+        )
+    }
+
+    /// What the sender says it is; if it says nothing, what the first bytes tell.
+    pub(super) fn decide(given: Option<MediaType>, head: &[u8]) -> MediaType {
+        match given {
+            Some(given) if !given.says_nothing() => given,
+            _ => MediaType(sniff(head).to_owned()),
+        }
+    }
+}
+
+/// A guess from the first bytes. Only kinds that no browser runs as a page, a script or a program
+/// are guessed, and no text is taken for anything: a note that begins with "BM" is no picture.
+fn sniff(head: &[u8]) -> &'static str {
+    if is_text(head) {
+        return UNKNOWN;
+    }
+    let Some(guess) = infer::get(head) else {
+        return UNKNOWN;
+    };
+    match guess.matcher_type() {
+        MatcherType::Image
+        | MatcherType::Audio
+        | MatcherType::Video
+        | MatcherType::Font
+        | MatcherType::Book
+        | MatcherType::Doc => guess.mime_type(),
+        MatcherType::Archive if guess.mime_type() != "application/x-shockwave-flash" => {
+            guess.mime_type()
+        }
+        MatcherType::Archive | MatcherType::App | MatcherType::Text | MatcherType::Custom => {
+            UNKNOWN
+        }
+    }
+}
+
+fn is_text(head: &[u8]) -> bool {
+    let control = |b: &u8| b.is_ascii_control() && !b.is_ascii_whitespace();
+    // A head may end within a character.
+    let utf8 = std::str::from_utf8(head).map_or_else(|e| e.error_len().is_none(), |_| true);
+    utf8 && !head.iter().any(control)
+}
+
+fn is_token(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+
+    fn decided(given: &str, head: &[u8]) -> String {
+        let given = (!given.is_empty()).then(|| MediaType::parse(given).expect("well formed"));
+        MediaType::decide(given, head).into_string()
+    }
+
+    #[test]
+    fn what_the_sender_says_stands() {
+        assert_eq!(decided("text/csv", PNG), "text/csv");
+        assert_eq!(
+            decided("Text/HTML ;charset=UTF-8", PNG),
+            "text/html;charset=UTF-8"
+        );
+    }
+
+    #[test]
+    fn first_bytes_decide_where_the_sender_says_nothing() {
+        for given in [
+            "",
+            "application/octet-stream",
+            "application/x-www-form-urlencoded",
+        ] {
+            assert_eq!(decided(given, PNG), "image/png");
+            assert_eq!(
+                decided(given, b"%PDF-1.7\n%\xe2\xe3\xcf\xd3"),
+                "application/pdf"
+            );
+            assert_eq!(
+                decided(given, b"\x1f\x8b\x08\0\0\0\0\0"),
+                "application/gzip"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_active_and_no_text_is_guessed() {
+        let heads: [&[u8]; 10] = [
+            b"",
+            b"<!DOCTYPE html><script>alert(1)</script>",
+            b"\0<html><script>",
+            b"<?xml version=\"1.0\"?><svg onload='x'/>",
+            b"<svg xmlns='http://www.w3.org/2000/svg'>",
+            b"#!/bin/sh\nrm x",
+            b"\0asm\x01\0\0\0",
+            b"\x7fELF\x02\x01\x01\0",
+            b"FWS\x09\0\0\0\0\0",
+            b"BM is how a note may begin",
+        ];
+        for head in heads {
+            assert_eq!(decided("", head), UNKNOWN, "{}", head.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_is_no_media_type_is_refused() {
+        let long = format!("text/{}", "x".repeat(251));
+        for bad in [
+            "",
+            "text",
+            "/x",
+            "text/",
+            "te xt/x",
+            "text/x;a=\r\nb",
+            "text/x;ü",
+            &long,
+        ] {
+            let problem = MediaType::parse(bad).expect_err(bad);
+            assert_eq!(problem.code, Code::FieldInvalid, "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_guess_panic(head in prop::collection::vec(any::<u8>(), 0..600)) {
+            sniff(&head);
+        }
+    }
+}

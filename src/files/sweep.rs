@@ -1,0 +1,80 @@
+//! Removing what uploads left behind: half files, and whole ones whose row never came.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use metrics::counter;
+use tracing::{info, warn};
+
+use super::Files;
+use crate::ports::PortError;
+
+/// How often.
+const EVERY: Duration = Duration::from_secs(600);
+
+/// A writer that was silent for so long is dead: any body would have timed out long before.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// A file without a row is left alone for so long. A row's put is tried right after the commit and
+/// has timed out long before.
+const GRACE: Duration = Duration::from_secs(3600);
+
+/// Older files are never removed for want of a row: a store that meets another directory, as after
+/// half a restore, must not be emptied.
+pub(super) const REACH: Duration = Duration::from_secs(7 * 24 * 3600);
+
+impl Files {
+    /// Sweeps, at once and then every ten minutes. Never returns; dropping it is safe.
+    pub async fn sweep_forever(&self) {
+        let mut reach = REACH;
+        loop {
+            reach = self.sweep(reach).await;
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    /// One pass; tells how far the next has to reach. What one has looked at needs no second look,
+    /// and one that failed is made up for.
+    pub(super) async fn sweep(&self, reach: Duration) -> Duration {
+        let begun = Instant::now();
+        self.sweep_half_files().await;
+        match self.sweep_orphans(GRACE..GRACE + reach).await {
+            Ok(()) => begun.elapsed() + 2 * EVERY,
+            Err(error) => {
+                counter!("lakechat_file_sweeps_failed_total").increment(1);
+                warn!(%error, "files without a row could not all be looked for");
+                REACH
+            }
+        }
+    }
+
+    async fn sweep_half_files(&self) {
+        match self.store.sweep(IDLE).await {
+            Ok(0) => {}
+            Ok(removed) => {
+                counter!("lakechat_files_swept_total", "kind" => "half").increment(removed as u64);
+                info!(removed, "removed {removed} half files of writers that died");
+            }
+            Err(error) => {
+                counter!("lakechat_file_sweeps_failed_total").increment(1);
+                warn!(%error, "half files could not be looked for");
+            }
+        }
+    }
+
+    /// Removes the files committed so long ago that have no row.
+    async fn sweep_orphans(&self, age: Range<Duration>) -> Result<(), PortError> {
+        let mut listing = self.store.list(age).await?;
+        while let Some(stored) = listing.next().await {
+            let stored = stored?;
+            if self.directory.file(stored.id).await?.is_some() {
+                continue;
+            }
+            self.store.remove(&stored.path).await?;
+            counter!("lakechat_files_swept_total", "kind" => "orphan").increment(1);
+            info!(file.id = %stored.id, "removed a file whose row never came");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! Taking a file in, chunk by chunk at the store's pace.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+
+use super::draft::{Draft, too_large};
+use super::transfer::Transfer;
+use super::{FileName, Files, MediaType, directory_problem};
+use crate::domain::{Code, File, FileId, Problem, UserName};
+
+/// What is known of a file before its bytes come.
+#[derive(Clone, Debug)]
+pub struct NewFile {
+    pub name: FileName,
+    /// What the sender says it is.
+    pub media_type: Option<MediaType>,
+    /// What the file's size will be at least, where the sender told.
+    pub min_bytes: Option<u64>,
+}
+
+impl Files {
+    /// Takes a file in and gives it an id.
+    ///
+    /// Reads `body` to its end; its errors are handed back as they are. `is_expected` is asked with
+    /// the SHA-256 when all bytes are there and before anything can be seen. Any error but one of the
+    /// directory means that there is no file; after that one there may be a file whose id nobody
+    /// knows. Dropping the future leaves no file, or one that the sweeper removes.
+    ///
+    /// Errors: `file_too_large`, `checksum_mismatch`, `storage_unavailable`, `directory_unavailable`.
+    pub async fn upload(
+        &self,
+        uploader: &UserName,
+        new: NewFile,
+        body: impl Stream<Item = Result<Bytes, Problem>> + Unpin + Send,
+        is_expected: impl FnOnce(&[u8; 32]) -> bool + Send,
+    ) -> Result<File, Problem> {
+        let mut transfer = Transfer::upload(FileId::random(), uploader.clone());
+        let taken = self
+            .take_in(&mut transfer, uploader, new, body, is_expected)
+            .await;
+        match &taken {
+            Ok(_) => transfer.done(),
+            Err(problem) => transfer.end(problem.code.as_str()),
+        }
+        taken
+    }
+
+    async fn take_in(
+        &self,
+        transfer: &mut Transfer,
+        uploader: &UserName,
+        new: NewFile,
+        body: impl Stream<Item = Result<Bytes, Problem>> + Unpin + Send,
+        is_expected: impl FnOnce(&[u8; 32]) -> bool + Send,
+    ) -> Result<File, Problem> {
+        let max_bytes = self.settings.max_bytes;
+        if new.min_bytes.is_some_and(|bytes| bytes > max_bytes) {
+            return Err(too_large(max_bytes));
+        }
+        let mut draft = Draft::new(transfer.file(), &*self.store, self.settings);
+        if let Err(problem) = fill(&mut draft, transfer, body).await {
+            draft.abort().await;
+            return Err(problem);
+        }
+        let sha256 = draft.sha256();
+        if !is_expected(&sha256) {
+            draft.abort().await;
+            return Err(mismatch());
+        }
+        let media_type = MediaType::decide(new.media_type, draft.head());
+        let file = File {
+            id: transfer.file(),
+            name: new.name.into_string(),
+            size: draft.size(),
+            sha256,
+            media_type: media_type.into_string(),
+            uploader: uploader.clone(),
+            created_at_ms: now_ms(),
+            place: draft.commit().await?,
+        };
+        // A put that failed may have happened, so nothing is removed here: the sweeper decides.
+        let put = self.directory.put_file(&file).await;
+        put.map_err(directory_problem)?;
+        Ok(file)
+    }
+}
+
+async fn fill(
+    draft: &mut Draft<'_>,
+    transfer: &mut Transfer,
+    mut body: impl Stream<Item = Result<Bytes, Problem>> + Unpin + Send,
+) -> Result<(), Problem> {
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk?;
+        transfer.moved(chunk.len());
+        draft.add(chunk).await?;
+        // Where sender and store are both quick, nothing else would ever yield.
+        tokio::task::consume_budget().await;
+    }
+    Ok(())
+}
+
+fn mismatch() -> Problem {
+    let text = "The bytes that arrived don't have the SHA-256 that the digest header names.";
+    Problem::new(Code::ChecksumMismatch, text)
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.expect("the clock is past 1970").as_millis() as u64
+}
