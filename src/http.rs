@@ -3,4 +3,5 @@
 pub mod accounts;
 pub mod answer;
 pub mod fields;
+pub mod files;
 pub mod query;

@@ -1,0 +1,12 @@
+//! `/upload` and `/download/<id>`: what HTTP has to do with files.
+
+mod digest;
+mod disposition;
+mod download;
+mod multipart;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+pub use download::download;
+pub use upload::upload;

@@ -1,0 +1,74 @@
+//! `GET` and `HEAD /download/<id>`.
+
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
+use warp::Reply;
+use warp::reply::Response;
+
+use super::disposition;
+use crate::domain::{Code, File, FileId, Problem, UserName};
+use crate::files::{ChannelRights, Files};
+
+/// Types that a browser may show: pictures and text that can't run anything. Not SVG, which holds
+/// scripts, and not PDF, whose viewers do.
+const SHOWN: [&str; 6] = [
+    "image/avif",
+    "image/gif",
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "text/plain",
+];
+
+/// Streams a file to a user who may read it; for `HEAD`, tells about it and opens nothing.
+///
+/// A failure in mid-way is an error of the body's stream, which cuts the connection.
+pub async fn download(
+    files: &Files,
+    rights: &dyn ChannelRights,
+    user: &UserName,
+    id: &str,
+    head: bool,
+) -> Result<Response, Problem> {
+    let id = FileId::parse(id).ok_or_else(|| {
+        let text = "A file's id is a UUID in lower case with hyphens.";
+        Problem::new(Code::IdInvalid, text).field("id")
+    })?;
+    let file = files.find(id).await?;
+    files.may_download(&file, user, rights).await?;
+    let mut answer = if head {
+        Response::default()
+    } else {
+        warp::reply::stream(files.content(&file, user).await?).into_response()
+    };
+    describe(&file, answer.headers_mut());
+    Ok(answer)
+}
+
+fn describe(file: &File, headers: &mut HeaderMap) {
+    let media_type = HeaderValue::from_str(&file.media_type)
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let essence = file.media_type.split(';').next().unwrap_or_default();
+    let kind = if SHOWN.contains(&essence) {
+        "inline"
+    } else {
+        "attachment"
+    };
+    let etag = HeaderValue::try_from(format!("\"{}\"", hex::encode(file.sha256)))
+        .expect("hex digits in quotes");
+    headers.insert(CONTENT_TYPE, media_type);
+    headers.insert(CONTENT_LENGTH, file.size.into());
+    headers.insert(CONTENT_DISPOSITION, disposition::compose(kind, &file.name));
+    headers.insert(ETAG, etag);
+    for (name, value) in [
+        (ACCEPT_RANGES, "none"),
+        // The right to a file can end, so each use asks again.
+        (CACHE_CONTROL, "private, no-cache"),
+        (CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
