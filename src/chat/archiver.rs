@@ -1,0 +1,237 @@
+//! From the log into history: in order, in batches, never skipping; then the mark.
+//!
+//! Each partition is stored by the server that claims it. What it writes depends on the log alone,
+//! so one that was replaced but still runs does no harm, and a batch may be written again.
+
+mod catch_up;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::entry::Entry;
+use super::log::Log;
+use crate::domain::{ChannelName, Id, Partition, Row};
+use crate::ports::broker::Offset;
+use crate::ports::history::Mark;
+use crate::ports::{History, PortError};
+
+/// When a batch is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Batching {
+    /// Records in a batch at most.
+    pub rows: usize,
+    /// How long the first record of a batch waits for more.
+    pub linger: Duration,
+}
+
+/// The first and the longest pause between tries while history is away.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// Channels whose last number a partition remembers.
+const NUMBERS: usize = 10_000;
+
+/// Stores the partitions that this server claims, until `stop`.
+pub async fn run(
+    log: Arc<Log>,
+    history: Arc<dyn History>,
+    batching: Batching,
+    stop: CancellationToken,
+) {
+    let mut claims = log.broker().claims();
+    let mut running: HashMap<Partition, CancellationToken> = HashMap::new();
+    let tasks = TaskTracker::new();
+    loop {
+        let claimed = claims.borrow_and_update().clone();
+        running.retain(|partition, token| {
+            let keep = claimed.contains(partition);
+            if !keep {
+                token.cancel();
+            }
+            keep
+        });
+        for partition in claimed {
+            running.entry(partition).or_insert_with(|| {
+                let token = stop.child_token();
+                let archiver = Archiver {
+                    log: log.clone(),
+                    history: history.clone(),
+                    partition,
+                    batching,
+                    mark: Mark::default(),
+                    numbers: HashMap::new(),
+                };
+                tasks.spawn(archiver.run(token.clone()));
+                token
+            });
+        }
+        tokio::select! {
+            // The claims stand in the watch: losing the race loses nothing.
+            changed = claims.changed() => if changed.is_err() { break },
+            () = stop.cancelled() => break,
+        }
+    }
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+}
+
+struct Archiver {
+    log: Arc<Log>,
+    history: Arc<dyn History>,
+    partition: Partition,
+    batching: Batching,
+    mark: Mark,
+    /// The last number of each channel, true while batches follow each other without a gap.
+    numbers: HashMap<ChannelName, u64>,
+}
+
+impl Archiver {
+    async fn run(mut self, stop: CancellationToken) {
+        // Cancelled between or in writes: rows of a batch without its mark are written again, the
+        // same.
+        let stored = stop.run_until_cancelled(self.store_for_ever()).await;
+        if let Some(Err(error)) = stored {
+            let partition = self.partition.0;
+            metrics::counter!("lakechat_archive_stopped_total").increment(1);
+            tracing::error!(partition, %error, "history refuses rows: this partition is not stored");
+        }
+    }
+
+    /// Returns only what trying again can't help.
+    async fn store_for_ever(&mut self) -> Result<(), PortError> {
+        self.mark = self.mark_of_history().await?;
+        let mut position = self.log.position(self.partition);
+        loop {
+            let Some(entries) = self.next_batch(&mut position).await else {
+                self.catch_up().await?;
+                continue;
+            };
+            self.store(&entries).await?;
+        }
+    }
+
+    /// Records from the mark on, as soon as there are some and they fill a batch or have waited long
+    /// enough; None if the tail no longer reaches back to the mark.
+    async fn next_batch(&self, position: &mut watch::Receiver<Offset>) -> Option<Vec<Arc<Entry>>> {
+        loop {
+            position.borrow_and_update();
+            let entries = self.in_tail()?;
+            if entries.len() == self.batching.rows {
+                return Some(entries);
+            }
+            if !entries.is_empty() {
+                // More come or they don't: both are read again below.
+                let _elapsed = timeout(self.batching.linger, self.full(position)).await;
+                return self.in_tail();
+            }
+            if position.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    async fn full(&self, position: &mut watch::Receiver<Offset>) {
+        let full = || self.in_tail().is_none_or(|e| e.len() == self.batching.rows);
+        while !full() && position.changed().await.is_ok() {}
+    }
+
+    fn in_tail(&self) -> Option<Vec<Arc<Entry>>> {
+        self.log
+            .lock(self.partition)
+            .tail
+            .from(self.mark.offset, self.batching.rows)
+    }
+
+    /// Writes a batch and then its mark.
+    async fn store(&mut self, entries: &[Arc<Entry>]) -> Result<(), PortError> {
+        let Some(last) = entries.last() else {
+            return Ok(());
+        };
+        let began = Instant::now();
+        let rows = self.rows(entries).await?;
+        let count = rows.len();
+        let history = self.history.clone();
+        if !rows.is_empty() {
+            retry("rows", || history.append(rows.clone())).await?;
+        }
+        let on_time = entries.iter().rev().find(|e| !e.verdict.is_late());
+        let mark = Mark {
+            offset: last.offset + 1,
+            id: last.id,
+            time_ms: on_time.map_or(self.mark.time_ms, |e| e.append_ms),
+        };
+        retry("a mark", || history.advance(self.partition, mark)).await?;
+        self.mark = mark;
+        self.log.learn_mark(self.partition, mark);
+        metrics::histogram!("lakechat_archive_batch_rows").record(count as f64);
+        metrics::histogram!("lakechat_archive_batch_seconds").record(began.elapsed().as_secs_f64());
+        let lag_ms = self.log.broker().now_ms().saturating_sub(last.append_ms);
+        metrics::histogram!("lakechat_archive_lag_seconds").record(lag_ms as f64 / 1000.0);
+        Ok(())
+    }
+
+    async fn rows(&mut self, entries: &[Arc<Entry>]) -> Result<Vec<Row>, PortError> {
+        let mut rows = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let Some(record) = entry.accepted() else {
+                continue;
+            };
+            let n = if entry.is_message() {
+                self.number(&record.channel, entry.id).await?
+            } else {
+                0
+            };
+            rows.extend(entry.row(n));
+        }
+        Ok(rows)
+    }
+
+    /// The number of the message with this id: one more than that of the one before.
+    async fn number(&mut self, channel: &ChannelName, id: Id) -> Result<u64, PortError> {
+        if let Some(last) = self.numbers.get_mut(channel) {
+            *last += 1;
+            return Ok(*last);
+        }
+        let before = retry("a number", || self.history.last_number(channel, id)).await?;
+        let n = before.map_or(0, |(_, n)| n) + 1;
+        if self.numbers.len() >= NUMBERS {
+            // They are looked up again when they are needed.
+            self.numbers.clear();
+        }
+        self.numbers.insert(channel.clone(), n);
+        Ok(n)
+    }
+
+    async fn mark_of_history(&self) -> Result<Mark, PortError> {
+        let marks = retry("marks", || self.history.marks()).await?;
+        Ok(marks
+            .get(self.partition.index())
+            .copied()
+            .unwrap_or_default())
+    }
+}
+
+/// Tries until it is done: unavailable is always worth another try.
+async fn retry<T, F: Future<Output = Result<T, PortError>>>(
+    what: &'static str,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, PortError> {
+    let (mut pause, longest) = RETRY;
+    loop {
+        match attempt().await {
+            Err(error @ PortError::Unavailable { .. }) => {
+                metrics::counter!("lakechat_archive_retries_total").increment(1);
+                tracing::warn!(%error, what, "history is away; trying again");
+                sleep(pause).await;
+                pause = (pause * 2).min(longest);
+            }
+            done => return done,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! "Everything that was in the log when I asked": what a read waits for so that it contains every
+//! message that was acked before, on any server.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::log::Log;
+use super::pulse::boot_ms;
+use crate::domain::{Code, Partition, Problem};
+use crate::ports::PortError;
+use crate::ports::broker::Offset;
+
+/// How long a read waits for its own fold.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often the end is asked for when nobody reads: sends need it, see `freshness`.
+const IDLE: Duration = Duration::from_secs(2);
+
+type Answer = Result<Arc<Vec<Offset>>, Arc<PortError>>;
+
+/// Asks for the ends of the log: one question for all who wait; who comes while it is under way
+/// joins the next.
+pub struct Barrier {
+    log: Arc<Log>,
+    /// Unbounded in name only: each is one request that waits.
+    waiting: Mutex<Vec<oneshot::Sender<Answer>>>,
+    asked: Notify,
+}
+
+impl Barrier {
+    pub fn new(log: Arc<Log>) -> Arc<Barrier> {
+        Arc::new(Barrier {
+            log,
+            waiting: Mutex::default(),
+            asked: Notify::new(),
+        })
+    }
+
+    /// Waits until the own fold has passed what was in a partition when this was called.
+    pub async fn pass(&self, partition: Partition) -> Result<(), Problem> {
+        let deadline = Instant::now() + DEADLINE;
+        let ends = self.ends(deadline).await?;
+        self.reach(partition, ends[partition.index()], deadline)
+            .await
+    }
+
+    /// The same for all partitions.
+    pub async fn pass_all(&self) -> Result<(), Problem> {
+        let deadline = Instant::now() + DEADLINE;
+        let ends = self.ends(deadline).await?;
+        for partition in self.log.partitions() {
+            self.reach(partition, ends[partition.index()], deadline)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn ends(&self, deadline: Instant) -> Result<Arc<Vec<Offset>>, Problem> {
+        let (tell, told) = oneshot::channel();
+        self.waiting.lock().expect("no panic while held").push(tell);
+        self.asked.notify_one();
+        match timeout_at(deadline, told).await {
+            Ok(Ok(Ok(ends))) => Ok(ends),
+            Ok(Ok(Err(error))) => Err(unavailable(error.to_string())),
+            Ok(Err(_)) => Err(unavailable("the server shuts down".into())),
+            Err(_) => Err(unavailable("the log did not tell its end in time".into())),
+        }
+    }
+
+    async fn reach(&self, p: Partition, end: Offset, deadline: Instant) -> Result<(), Problem> {
+        let mut position = self.log.position(p);
+        if *position.borrow() >= end {
+            return Ok(());
+        }
+        match timeout_at(deadline, position.wait_for(|p| *p >= end)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(unavailable(format!(
+                "partition {p} was not read up to {end} in time"
+            ))),
+        }
+    }
+
+    /// Asks, for as long as the server runs. Being cancelled loses nothing: who waits is told so.
+    pub async fn run(&self) {
+        loop {
+            // The time is up: sends need a fresh answer though nobody reads.
+            let _elapsed = timeout(IDLE, self.asked.notified()).await;
+            let waiting = std::mem::take(&mut *self.waiting.lock().expect("no panic while held"));
+            let asked_ms = boot_ms();
+            let answer = self
+                .log
+                .broker()
+                .ends()
+                .await
+                .map(Arc::new)
+                .map_err(Arc::new);
+            match &answer {
+                Ok(ends) => self.learn(asked_ms, ends),
+                Err(error) => tracing::warn!(%error, "the log does not tell its end"),
+            }
+            for tell in waiting {
+                // Dropped by a reader that no longer waits.
+                drop(tell.send(answer.clone()));
+            }
+        }
+    }
+
+    fn learn(&self, asked_ms: u64, ends: &[Offset]) {
+        for (partition, end) in self.log.partitions().zip(ends) {
+            self.log.lock(partition).freshness.answered(asked_ms, *end);
+        }
+    }
+}
+
+fn unavailable(cause: String) -> Problem {
+    let text =
+        "The log can't be read up to its end now, so history might lack something; try again.";
+    Problem::new(Code::HistoryUnavailable, text)
+        .retry_after_ms(1_000)
+        .cause(cause)
+}

@@ -1,0 +1,47 @@
+//! Why a session ends, and what its client is told.
+
+/// The reasons for which the server closes a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    InternalError,
+    ServerShutdown { reconnect_after_ms: u64 },
+    HeartbeatTimeout,
+    TokenExpired,
+    SlowConsumer,
+    Flood { retry_after_ms: u64 },
+    ProtocolError,
+    NotAuthenticated,
+    ConnectionLimit,
+}
+
+impl Close {
+    /// The code of the WebSocket's close frame.
+    pub fn code(self) -> u16 {
+        match self {
+            Close::InternalError => 4000,
+            Close::ServerShutdown { .. } => 4001,
+            Close::HeartbeatTimeout => 4002,
+            Close::TokenExpired => 4003,
+            Close::SlowConsumer => 4008,
+            Close::Flood { .. } => 4029,
+            Close::ProtocolError => 4500,
+            Close::NotAuthenticated => 4501,
+            Close::ConnectionLimit => 4504,
+        }
+    }
+
+    /// The name of the code.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Close::InternalError => "internal_error",
+            Close::ServerShutdown { .. } => "server_shutdown",
+            Close::HeartbeatTimeout => "heartbeat_timeout",
+            Close::TokenExpired => "token_expired",
+            Close::SlowConsumer => "slow_consumer",
+            Close::Flood { .. } => "flood",
+            Close::ProtocolError => "protocol_error",
+            Close::NotAuthenticated => "not_authenticated",
+            Close::ConnectionLimit => "connection_limit",
+        }
+    }
+}

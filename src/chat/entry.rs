@@ -1,0 +1,135 @@
+//! A record with what the fold said of it: what the tail, the hub and the archiver work on.
+
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::fold::Verdict;
+use super::protocol;
+use super::record::{Body, Record};
+use crate::domain::{Cells, Change, ChangeKind, Id, Message, Row};
+use crate::ports::broker::Offset;
+
+/// A folded record.
+#[derive(Debug)]
+pub struct Entry {
+    pub offset: Offset,
+    /// ms since 1970, by the log's clock.
+    pub append_ms: u64,
+    pub id: Id,
+    pub verdict: Verdict,
+    /// None if it was unreadable.
+    pub record: Option<Record>,
+    /// What receivers get, encoded once for all of them; None for what is not shown to them.
+    pub frame: Option<Utf8Bytes>,
+}
+
+impl Entry {
+    pub fn new(
+        offset: Offset,
+        append_ms: u64,
+        id: Id,
+        verdict: Verdict,
+        record: Option<Record>,
+    ) -> Entry {
+        let frame = match (&record, verdict) {
+            (Some(record), Verdict::Accepted) => protocol::message_frame_of(id, record),
+            _ => None,
+        };
+        Entry {
+            offset,
+            append_ms,
+            id,
+            verdict,
+            record,
+            frame,
+        }
+    }
+
+    /// The record, if it happened.
+    pub fn accepted(&self) -> Option<&Record> {
+        self.record
+            .as_ref()
+            .filter(|_| self.verdict == Verdict::Accepted)
+    }
+
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        let texts = match self.record.as_ref().map(|r| &r.body) {
+            Some(Body::Message { text, file, .. }) => {
+                text.len()
+                    + file
+                        .as_ref()
+                        .map_or(0, |f| f.name.len() + f.media_type.len())
+            }
+            Some(Body::Edit { text, .. } | Body::Topic { topic: text }) => text.len(),
+            _ => 0,
+        };
+        // Names and the index's references come on top.
+        size_of::<Entry>() + 128 + texts + self.frame.as_ref().map_or(0, |f| f.len())
+    }
+
+    /// Whether it takes a number in its channel.
+    pub fn is_message(&self) -> bool {
+        matches!(self.accepted().map(|r| &r.body), Some(Body::Message { .. }))
+    }
+
+    /// What history stores of it; `n` is the message's number.
+    pub fn row(&self, n: u64) -> Option<Row> {
+        let record = self.accepted()?;
+        let change = |target, kind| {
+            Cells::Change(Change {
+                id: self.id,
+                target,
+                user: record.sender.clone(),
+                kind,
+            })
+        };
+        let id = self.id;
+        let cells = match &record.body {
+            Body::Message {
+                text,
+                reply_to,
+                file,
+            } => Cells::Message(Message {
+                id,
+                sender: record.sender.clone(),
+                text: text.clone(),
+                client_msg_id: record.client_msg_id.clone(),
+                n,
+                reply_to: *reply_to,
+                file: file.clone(),
+                edited_at_ms: None,
+                deleted_at_ms: None,
+                changed: None,
+                reactions: Default::default(),
+            }),
+            Body::Edit { target, text } => change(*target, ChangeKind::Edit { text: text.clone() }),
+            Body::Delete { target } => change(*target, ChangeKind::Delete),
+            Body::React { target, emoji, on } => change(
+                *target,
+                ChangeKind::React {
+                    emoji: emoji.clone(),
+                    on: *on,
+                },
+            ),
+            Body::Member { user, role } => {
+                let joined = role.is_member() && *user == record.sender;
+                Cells::Member {
+                    id,
+                    user: user.clone(),
+                    role: *role,
+                    joined,
+                }
+            }
+            Body::Topic { topic } => Cells::Topic {
+                id,
+                topic: topic.clone(),
+            },
+            Body::Archive => Cells::Archived { id },
+        };
+        Some(Row {
+            channel: record.channel.clone(),
+            private: record.private,
+            cells,
+        })
+    }
+}

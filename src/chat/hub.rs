@@ -1,0 +1,314 @@
+//! The channels that somebody on this server is interested in, and the sessions that listen.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, RwLock};
+
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use uuid::Uuid;
+
+use super::entry::Entry;
+use super::outbox::Outbox;
+use super::protocol::{self, ChannelObject};
+use super::pulse::boot_ms;
+use super::roster::Roster;
+use crate::domain::{Channel, ChannelKind, ChannelName, Id, Partition, Role, UserName};
+
+/// What the hub knows of one session.
+#[derive(Debug)]
+pub struct Listener {
+    pub id: Uuid,
+    pub user: UserName,
+    pub outbox: Arc<Outbox>,
+}
+
+/// A session's place among a channel's listeners.
+#[derive(Debug)]
+pub struct Subscription {
+    listener: Arc<Listener>,
+    /// False once it was taken away: the membership ended.
+    active: AtomicBool,
+}
+
+impl Subscription {
+    pub fn new(listener: Arc<Listener>) -> Arc<Subscription> {
+        Arc::new(Subscription {
+            listener,
+            active: AtomicBool::new(true),
+        })
+    }
+
+    pub fn listener(&self) -> &Arc<Listener> {
+        &self.listener
+    }
+
+    /// The session leaves: a resume that is under way stops.
+    pub fn cancel(&self) {
+        self.active.store(false, Relaxed);
+    }
+
+    pub fn is_active(&self) -> bool {
+        self.active.load(Relaxed)
+    }
+}
+
+/// A subscription that is live: what has an id above `after` goes to it.
+#[derive(Debug)]
+pub struct Live {
+    subscription: Arc<Subscription>,
+    after: Id,
+}
+
+/// One channel on this server.
+#[derive(Debug)]
+pub struct HubChannel {
+    pub name: ChannelName,
+    pub partition: Partition,
+    pub kind: ChannelKind,
+    pub creator: Option<UserName>,
+    pub created_at_ms: u64,
+    /// Kept by the log; short reads and writes only.
+    pub roster: RwLock<Roster>,
+    live: Mutex<Vec<Live>>,
+    /// ms since boot.
+    last_used_ms: AtomicU64,
+}
+
+impl HubChannel {
+    pub fn new(channel: Channel, partition: Partition, roster: Roster) -> HubChannel {
+        HubChannel {
+            name: channel.name,
+            partition,
+            kind: channel.kind,
+            creator: channel.creator,
+            created_at_ms: channel.created_at_ms,
+            roster: RwLock::new(roster),
+            live: Mutex::default(),
+            last_used_ms: AtomicU64::new(boot_ms()),
+        }
+    }
+
+    /// Reads the roster.
+    pub fn read<T>(&self, f: impl FnOnce(&Roster) -> T) -> T {
+        f(&self.roster.read().expect("no panic while held"))
+    }
+
+    /// Registers a session as live. `last` runs under the channel's lock: it queues what is left to
+    /// the session and tells the last id of that, or None if the session can't go live now.
+    pub fn go_live(
+        &self,
+        subscription: &Arc<Subscription>,
+        last: impl FnOnce() -> Option<Id>,
+    ) -> bool {
+        let mut live = self.live.lock().expect("no panic while held");
+        let Some(after) = last() else { return false };
+        live.push(Live {
+            subscription: subscription.clone(),
+            after,
+        });
+        true
+    }
+
+    pub fn unsubscribe(&self, session: Uuid) {
+        let mut live = self.live.lock().expect("no panic while held");
+        if let Some(at) = live
+            .iter()
+            .position(|l| l.subscription.listener.id == session)
+        {
+            live.swap_remove(at);
+        }
+    }
+
+    /// Hands frames to every live session, in order, with one wake-up each.
+    fn deliver(&self, frames: &[(Id, Utf8Bytes)]) {
+        let Some((first, _)) = frames.first() else {
+            return;
+        };
+        let mut live = self.live.lock().expect("no panic while held");
+        live.retain(|l| {
+            let outbox = &l.subscription.listener.outbox;
+            if l.after < *first {
+                return outbox.push_all(frames.iter().map(|(_, frame)| frame.clone()));
+            }
+            let newer = frames.iter().filter(|(id, _)| *id > l.after);
+            outbox.push_all(newer.map(|(_, frame)| frame.clone()))
+        });
+        metrics::counter!("lakechat_deliveries_total")
+            .increment((live.len() * frames.len()) as u64);
+    }
+
+    /// Takes in what the log says of the channel itself. Who is no member any more listens no more.
+    fn apply(&self, entry: &Entry) {
+        let ended = self
+            .roster
+            .write()
+            .expect("no panic while held")
+            .apply(entry);
+        let Some(user) = ended else { return };
+        let left = protocol::left(None, self.name.as_str());
+        let mut live = self.live.lock().expect("no panic while held");
+        live.retain(|l| {
+            let listener = &l.subscription.listener;
+            if listener.user != user {
+                return true;
+            }
+            l.subscription.active.store(false, Relaxed);
+            listener.outbox.push(left.clone());
+            false
+        });
+    }
+
+    fn is_idle(&self, before_ms: u64) -> bool {
+        // Whoever holds the list may be waiting for the map of channels: not waited for here.
+        self.last_used_ms.load(Relaxed) < before_ms
+            && self.live.try_lock().is_ok_and(|live| live.is_empty())
+    }
+
+    /// The channel as `reader` sees it.
+    pub fn object(&self, reader: &UserName) -> ChannelObject {
+        let role = self.read(|roster| roster.role(reader));
+        ChannelObject {
+            role: Some(role).filter(|r| *r != Role::None).map(Role::as_str),
+            ..self.object_for_nobody()
+        }
+    }
+
+    /// The channel without what depends on its reader.
+    pub fn object_for_nobody(&self) -> ChannelObject {
+        self.read(|roster| ChannelObject {
+            name: self.name.clone(),
+            kind: self.kind.as_str(),
+            topic: roster.topic().map(str::to_owned),
+            state: if roster.is_archived() {
+                "archived"
+            } else {
+                "active"
+            },
+            created_at: self.created_at_ms,
+            role: None,
+            members: None,
+        })
+    }
+}
+
+/// All channels that were opened on this server, and how many sessions each user has.
+#[derive(Debug, Default)]
+pub struct Hub {
+    channels: RwLock<HashMap<ChannelName, Arc<HubChannel>>>,
+    sessions: Mutex<HashMap<Uuid, Arc<Listener>>>,
+    per_user: Mutex<HashMap<UserName, usize>>,
+}
+
+impl Hub {
+    pub fn channel(&self, name: &ChannelName) -> Option<Arc<HubChannel>> {
+        let channel = self
+            .channels
+            .read()
+            .expect("no panic while held")
+            .get(name)
+            .cloned()?;
+        channel.last_used_ms.store(boot_ms(), Relaxed);
+        Some(channel)
+    }
+
+    /// Adds a channel, unless another reader of it was faster. To be called under the lock of its
+    /// partition, with a roster that knows all that is folded: then no event is missed.
+    pub fn add(&self, channel: HubChannel) -> Arc<HubChannel> {
+        let mut channels = self.channels.write().expect("no panic while held");
+        channels
+            .entry(channel.name.clone())
+            .or_insert_with(|| Arc::new(channel))
+            .clone()
+    }
+
+    /// Gives what was folded to those whom it concerns: to a channel's roster each event, to its
+    /// sessions each frame.
+    pub fn deliver(&self, entries: &[Arc<Entry>]) {
+        let mut frames: HashMap<&ChannelName, Vec<(Id, Utf8Bytes)>> = HashMap::new();
+        for entry in entries {
+            let Some(record) = entry.accepted() else {
+                continue;
+            };
+            match &entry.frame {
+                Some(frame) => {
+                    frames
+                        .entry(&record.channel)
+                        .or_default()
+                        .push((entry.id, frame.clone()));
+                }
+                None => {
+                    // Frames from before the event go to those who listened before it.
+                    if let Some(before) = frames.remove(&record.channel) {
+                        self.deliver_frames(&record.channel, &before);
+                    }
+                    let channel = self.loaded(&record.channel);
+                    channel.into_iter().for_each(|c| c.apply(entry));
+                }
+            }
+        }
+        for (channel, frames) in frames {
+            self.deliver_frames(channel, &frames);
+        }
+    }
+
+    fn deliver_frames(&self, channel: &ChannelName, frames: &[(Id, Utf8Bytes)]) {
+        self.loaded(channel)
+            .into_iter()
+            .for_each(|c| c.deliver(frames));
+    }
+
+    fn loaded(&self, name: &ChannelName) -> Option<Arc<HubChannel>> {
+        self.channels
+            .read()
+            .expect("no panic while held")
+            .get(name)
+            .cloned()
+    }
+
+    /// Lets go of channels in which nobody listens and that nobody has asked for since a time.
+    pub fn forget_idle(&self, before_ms: u64) {
+        let mut channels = self.channels.write().expect("no panic while held");
+        // Somebody who holds it may be about to listen.
+        channels.retain(|_, c| Arc::strong_count(c) > 1 || !c.is_idle(before_ms));
+        metrics::gauge!("lakechat_channels_loaded").set(channels.len() as f64);
+    }
+
+    /// Takes in a session, if its user has fewer than `most`; 0 is no limit.
+    pub fn add_session(&self, listener: Arc<Listener>, most: usize) -> bool {
+        let mut per_user = self.per_user.lock().expect("no panic while held");
+        let count = per_user.entry(listener.user.clone()).or_insert(0);
+        if most > 0 && *count >= most {
+            return false;
+        }
+        *count += 1;
+        drop(per_user);
+        let mut sessions = self.sessions.lock().expect("no panic while held");
+        sessions.insert(listener.id, listener);
+        metrics::gauge!("lakechat_sessions").set(sessions.len() as f64);
+        true
+    }
+
+    pub fn remove_session(&self, listener: &Listener) {
+        let mut sessions = self.sessions.lock().expect("no panic while held");
+        sessions.remove(&listener.id);
+        metrics::gauge!("lakechat_sessions").set(sessions.len() as f64);
+        drop(sessions);
+        let mut per_user = self.per_user.lock().expect("no panic while held");
+        if let Some(count) = per_user.get_mut(&listener.user) {
+            *count -= 1;
+            if *count == 0 {
+                per_user.remove(&listener.user);
+            }
+        }
+    }
+
+    /// Everybody who is connected.
+    pub fn sessions(&self) -> Vec<Arc<Listener>> {
+        self.sessions
+            .lock()
+            .expect("no panic while held")
+            .values()
+            .cloned()
+            .collect()
+    }
+}

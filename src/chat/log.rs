@@ -1,0 +1,370 @@
+//! The log as this server knows it: for each partition the fold, the tail, and who waits for what.
+//!
+//! The reader's thread feeds it, sends are looked up and published through it, reads take from its
+//! tails. A partition's state is one short lock; nobody holds it over an await.
+
+mod freshness;
+mod partition_log;
+mod refold;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::watch;
+
+use super::entry::Entry;
+use super::fold::{Answer, KeyHasher};
+use super::partition;
+use super::pending::{self, DEADLINE_MS, Own, PERSIST_DEADLINE_MS, Sent, Waiter};
+use super::pulse::boot_ms;
+use super::record::Record;
+use super::tail::Budget;
+use crate::domain::{ChannelName, Code, Partition, Problem};
+use crate::ports::broker::{Failed, LogRecord, Offset, Outgoing};
+use crate::ports::history::Mark;
+use crate::ports::{Broker, PortError};
+
+pub use partition_log::{PartitionLog, Told};
+pub use refold::Refold;
+
+/// How much memory goes to what the log says.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// All tails together.
+    pub tail_bytes: usize,
+    /// All windows together; over it sends are refused, for a window never forgets in silence.
+    pub window_bytes: usize,
+}
+
+/// Every partition of the log.
+pub struct Log {
+    broker: Arc<dyn Broker>,
+    partitions: Vec<Place>,
+    /// Keeps the keys of all windows alike for the life of the process.
+    hasher: KeyHasher,
+    budget: Arc<Budget>,
+    window_limit_bytes: usize,
+    window_bytes: AtomicUsize,
+    next_ticket: AtomicU64,
+}
+
+struct Place {
+    state: Mutex<PartitionLog>,
+    /// The next offset to be folded: everything below is in the tail, delivered and acked.
+    position: watch::Sender<Offset>,
+    mark: watch::Sender<Mark>,
+}
+
+/// The low bits of a ticket are its partition.
+const TICKET_PARTITION_BITS: u32 = 10;
+
+impl Log {
+    pub fn new(broker: Arc<dyn Broker>, bounds: Bounds) -> Arc<Log> {
+        let count = broker.partitions();
+        let budget = Arc::new(Budget::new(bounds.tail_bytes, count));
+        let hasher = KeyHasher::default();
+        let place = |p| Place {
+            state: Mutex::new(PartitionLog::new(
+                Partition(p),
+                hasher.clone(),
+                budget.clone(),
+            )),
+            position: watch::Sender::new(0),
+            mark: watch::Sender::new(Mark::default()),
+        };
+        let log = Arc::new(Log {
+            partitions: (0..count).map(place).collect(),
+            window_limit_bytes: bounds.window_bytes,
+            window_bytes: AtomicUsize::new(0),
+            next_ticket: AtomicU64::new(1),
+            broker: broker.clone(),
+            hasher,
+            budget,
+        });
+        let weak = Arc::downgrade(&log);
+        broker.on_failed(Arc::new(move |failed| {
+            if let Some(log) = weak.upgrade() {
+                log.publish_failed(failed);
+            }
+        }));
+        log
+    }
+
+    pub fn broker(&self) -> &Arc<dyn Broker> {
+        &self.broker
+    }
+
+    pub fn hasher(&self) -> &KeyHasher {
+        &self.hasher
+    }
+
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    pub fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {
+        (0..self.broker.partitions()).map(Partition)
+    }
+
+    pub fn partition_of(&self, channel: &ChannelName) -> Partition {
+        partition::of(channel, self.broker.partitions())
+    }
+
+    /// A partition's state. Not to be held over anything slow.
+    pub fn lock(&self, partition: Partition) -> MutexGuard<'_, PartitionLog> {
+        self.partitions[partition.index()]
+            .state
+            .lock()
+            .expect("no panic while held")
+    }
+
+    /// The next offset to be folded.
+    pub fn position(&self, partition: Partition) -> watch::Receiver<Offset> {
+        self.partitions[partition.index()].position.subscribe()
+    }
+
+    /// The newest mark that is known.
+    pub fn mark(&self, partition: Partition) -> watch::Receiver<Mark> {
+        self.partitions[partition.index()].mark.subscribe()
+    }
+
+    /// Folds records of one partition; tells those of them who wait with [`Log::tell`], after
+    /// whatever else has to happen first.
+    pub fn fold(
+        &self,
+        partition: Partition,
+        records: Vec<LogRecord>,
+    ) -> (Vec<Arc<Entry>>, Vec<Told>) {
+        let count = self.broker.partitions();
+        let decoded: Vec<_> = records
+            .into_iter()
+            .map(|r| {
+                (
+                    partition_log::decode(partition, count, &r),
+                    r.offset,
+                    r.append_ms,
+                )
+            })
+            .collect();
+        let archived = self.mark(partition).borrow().offset;
+        let mut state = self.lock(partition);
+        let before = state.fold.window().bytes();
+        let folded = state.fold(decoded, archived);
+        let after = state.fold.window().bytes();
+        drop(state);
+        self.window_bytes
+            .fetch_add(after.wrapping_sub(before), Relaxed);
+        folded
+    }
+
+    /// Says that everything below an offset was folded, delivered and told.
+    pub fn advance(&self, partition: Partition, position: Offset) {
+        self.lock(partition).reached(position);
+        self.partitions[partition.index()]
+            .position
+            .send_if_modified(|p| {
+                let moved = *p < position;
+                *p = (*p).max(position);
+                moved
+            });
+    }
+
+    /// Sends the outcomes of own records to who waits for them.
+    pub fn tell(&self, partition: Partition, told: Vec<Told>) {
+        for Told {
+            waiter,
+            id,
+            verdict,
+        } in told
+        {
+            if let Some(persisting) = waiter.tell(pending::outcome(id, verdict)) {
+                self.lock(partition)
+                    .persisting
+                    .push(persisting.since(boot_ms()));
+            }
+        }
+        self.tell_persisted(partition);
+    }
+
+    /// Takes in a mark that was read or written.
+    pub fn learn_mark(&self, partition: Partition, mark: Mark) {
+        let newer = self.partitions[partition.index()]
+            .mark
+            .send_if_modified(|known| {
+                let newer = known.offset < mark.offset;
+                if newer {
+                    *known = mark;
+                }
+                newer
+            });
+        if newer {
+            self.lock(partition).check_mark(mark);
+            self.tell_persisted(partition);
+        }
+    }
+
+    fn tell_persisted(&self, partition: Partition) {
+        let mark = *self.mark(partition).borrow();
+        let done = self.lock(partition).persisted(mark.id);
+        done.into_iter().for_each(|p| p.done());
+    }
+
+    /// Puts a record on its way, or answers from the window: then nothing is published.
+    ///
+    /// `waiter` is told what the fold says of it, or a problem; on `Err` it is told nothing.
+    /// `admit` is asked between the look into the window and the publishing: a retry is answered
+    /// before rights and limits.
+    pub fn publish(
+        &self,
+        record: &Record,
+        waiter: Waiter,
+        admit: impl FnOnce() -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let partition = self.partition_of(&record.channel);
+        let client_msg_id = record
+            .client_msg_id
+            .as_ref()
+            .expect("what is published has one");
+        let state = self.lock(partition);
+        let key = state
+            .fold
+            .window()
+            .key(&record.channel, &record.sender, client_msg_id);
+        match state.fold.window().look(key, record.digest) {
+            Answer::Same(id) => {
+                drop(state);
+                metrics::counter!("lakechat_sends_total", "result" => "repeat").increment(1);
+                let sent = Sent {
+                    id,
+                    duplicate: true,
+                };
+                if let Some(persisting) = waiter.tell(Ok(sent)) {
+                    self.lock(partition)
+                        .persisting
+                        .push(persisting.since(boot_ms()));
+                    self.tell_persisted(partition);
+                }
+                return Ok(());
+            }
+            Answer::Other(_) => return Err(pending::conflict()),
+            Answer::TooOld => return Err(pending::expired()),
+            Answer::Unknown => {}
+        }
+        state.may_publish(self.window_bytes.load(Relaxed) > self.window_limit_bytes)?;
+        drop(state);
+        admit()?;
+        let ticket = self.ticket(partition);
+        let own = Own {
+            key,
+            digest: record.digest,
+            received_at_ms: record.received_at_ms,
+        };
+        self.lock(partition)
+            .pending
+            .add(own, ticket, boot_ms(), waiter);
+        let outgoing = Outgoing {
+            partition,
+            key: record.channel.as_str().to_owned().into(),
+            value: record.encode().into(),
+            ticket,
+        };
+        self.broker.publish(outgoing).map_err(|error| {
+            // The caller is told by the error; its waiter is not needed.
+            drop(self.lock(partition).pending.failed(ticket));
+            refused(&error)
+        })
+    }
+
+    fn ticket(&self, partition: Partition) -> u64 {
+        self.next_ticket.fetch_add(1, Relaxed) << TICKET_PARTITION_BITS | u64::from(partition.0)
+    }
+
+    fn publish_failed(&self, failed: Failed) {
+        let partition = (failed.ticket & ((1 << TICKET_PARTITION_BITS) - 1)) as usize;
+        let Some(place) = self.partitions.get(partition) else {
+            return;
+        };
+        let waiter = place
+            .state
+            .lock()
+            .expect("no panic while held")
+            .pending
+            .failed(failed.ticket);
+        let result = if failed.refused { "refused" } else { "unknown" };
+        metrics::counter!("lakechat_publish_failures_total", "result" => result).increment(1);
+        tracing::warn!(partition, refused = failed.refused, reason = %failed.reason, "a send failed");
+        let problem = if failed.refused {
+            Problem::new(
+                Code::BrokerUnavailable,
+                "The log takes no messages now; try again.",
+            )
+            .retry_after_ms(1_000)
+        } else {
+            pending::unknown_outcome()
+        };
+        if let Some(waiter) = waiter {
+            // An error is told at once.
+            drop(waiter.tell(Err(problem)));
+        }
+    }
+
+    /// Gives up on what has waited too long, and lets tails go of what is old. `keep_ms`: how long
+    /// archived records stay.
+    pub fn tick(&self, keep_ms: u64) {
+        let now = boot_ms();
+        let keep_from_ms = self.broker.now_ms().saturating_sub(keep_ms);
+        for (place, partition) in self.partitions.iter().zip(self.partitions()) {
+            let archived = place.mark.borrow().offset;
+            let mut state = self.lock(partition);
+            let overdue = state.pending.overdue(now.saturating_sub(DEADLINE_MS));
+            let unpersisted = state.unpersisted(now.saturating_sub(PERSIST_DEADLINE_MS));
+            state.tail.trim(archived, keep_from_ms);
+            drop(state);
+            for waiter in overdue {
+                metrics::counter!("lakechat_sends_total", "result" => "unknown").increment(1);
+                drop(waiter.tell(Err(pending::unknown_outcome())));
+            }
+            unpersisted.into_iter().for_each(|p| p.give_up());
+        }
+        self.gauge();
+    }
+
+    fn gauge(&self) {
+        let (mut tail, mut lag) = (0, 0);
+        for (place, partition) in self.partitions.iter().zip(self.partitions()) {
+            let position = *place.position.borrow();
+            let archived = place.mark.borrow().offset;
+            let state = self.lock(partition);
+            tail += state.tail.bytes();
+            lag += state.tail.count_from(archived.min(position));
+        }
+        metrics::gauge!("lakechat_tail_bytes").set(tail as f64);
+        let window = self.window_bytes.load(Relaxed);
+        metrics::gauge!("lakechat_window_bytes").set(window as f64);
+        metrics::gauge!("lakechat_archive_lag_records").set(lag as f64);
+    }
+
+    /// Why a partition is stopped, if any is: an operator has to look.
+    pub fn stopped(&self) -> Option<String> {
+        self.partitions().find_map(|p| self.lock(p).stopped.clone())
+    }
+
+    /// How many records are in the log and not in history, as far as the tails know.
+    pub fn lag(&self) -> usize {
+        let of = |p| {
+            let archived = self.mark(p).borrow().offset;
+            self.lock(p).tail.count_from(archived)
+        };
+        self.partitions().map(of).sum()
+    }
+}
+
+/// What a refused publish is to its sender.
+fn refused(error: &PortError) -> Problem {
+    Problem::new(
+        Code::BrokerUnavailable,
+        "The log takes no messages now; try again.",
+    )
+    .retry_after_ms(1_000)
+    .cause(error.to_string())
+}

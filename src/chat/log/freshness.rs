@@ -1,0 +1,69 @@
+//! Whether the own fold is up to date with the log.
+
+use crate::chat::pulse::boot_ms;
+use crate::ports::broker::Offset;
+
+/// Sends are refused when the last question for the log's end that the fold has passed was asked
+/// longer ago than this.
+pub const STALE_MS: u64 = 10_000;
+
+/// The last answered question for the log's end whose answer the fold has passed.
+#[derive(Debug, Default)]
+pub struct Freshness {
+    position: Offset,
+    /// When that question was asked, ms since boot.
+    passed_ms: Option<u64>,
+    /// The oldest question whose answer the fold has not passed.
+    open: Option<(u64, Offset)>,
+}
+
+impl Freshness {
+    /// The fold has passed everything below an offset.
+    pub fn passed(&mut self, position: Offset) {
+        self.position = self.position.max(position);
+        if let Some((asked_ms, end)) = self.open
+            && self.position >= end
+        {
+            self.passed_ms = Some(asked_ms);
+            self.open = None;
+        }
+    }
+
+    /// A question asked at a time was answered with this end.
+    pub fn answered(&mut self, asked_ms: u64, end: Offset) {
+        if self.position >= end {
+            self.passed_ms = self.passed_ms.max(Some(asked_ms));
+        } else if self.open.is_none() {
+            self.open = Some((asked_ms, end));
+        }
+    }
+
+    /// Whether a retry that is in the log would be in the window.
+    pub fn is_fresh(&self) -> bool {
+        self.is_fresh_at(boot_ms())
+    }
+
+    fn is_fresh_at(&self, now_ms: u64) -> bool {
+        self.passed_ms
+            .is_some_and(|asked| now_ms.saturating_sub(asked) <= STALE_MS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_fresh_for_ten_seconds_after_a_question_whose_answer_was_passed() {
+        let mut f = Freshness::default();
+        f.passed(5);
+        assert!(!f.is_fresh_at(0));
+        f.answered(1_000, 5);
+        assert!(f.is_fresh_at(11_000) && !f.is_fresh_at(11_001));
+        f.answered(9_000, 7);
+        f.answered(10_000, 9);
+        assert!(!f.is_fresh_at(11_001));
+        f.passed(7);
+        assert!(f.is_fresh_at(19_000) && !f.is_fresh_at(19_001));
+    }
+}

@@ -1,0 +1,225 @@
+//! One partition: what was folded, what is kept of it, and who waits.
+
+use std::sync::Arc;
+
+use super::freshness::Freshness;
+use crate::chat::entry::Entry;
+use crate::chat::fold::{Fold, KeyHasher, Verdict};
+use crate::chat::partition;
+use crate::chat::pending::{Own, Pending, Persisting, Waiter};
+use crate::chat::record::{NotARecord, Record};
+use crate::chat::tail::{Budget, Tail};
+use crate::domain::{Code, Id, Partition, Problem};
+use crate::ports::broker::{LogRecord, Offset};
+use crate::ports::history::Mark;
+
+/// A record read: none by the rules, or too new to read at all.
+pub type Decoded = (Result<Record, NotARecord>, Offset, u64);
+
+/// Holds a log record against the rules of its version and of this partition.
+pub fn decode(partition: Partition, count: u16, record: &LogRecord) -> Result<Record, NotARecord> {
+    let decoded = Record::decode(&record.key, &record.value)?;
+    if partition::of(&decoded.channel, count) != partition {
+        return Err(NotARecord::Unreadable(
+            "its channel belongs to another partition",
+        ));
+    }
+    Ok(decoded)
+}
+
+/// Somebody who waited for a record, and what the fold said of it.
+#[derive(Debug)]
+pub struct Told {
+    pub waiter: Waiter,
+    pub id: Id,
+    pub verdict: Verdict,
+}
+
+#[derive(Debug)]
+pub struct PartitionLog {
+    partition: Partition,
+    pub fold: Fold,
+    pub tail: Tail,
+    pub pending: Pending,
+    pub persisting: Vec<Persisting>,
+    pub freshness: Freshness,
+    hasher: KeyHasher,
+    position: Offset,
+    folded_any: bool,
+    /// Why nothing of this partition is read any more, until an operator has looked.
+    pub stopped: Option<String>,
+    /// A mark that the fold has not reached yet: it must mint the same id there.
+    awaited: Option<Mark>,
+    /// Below it records only warm the fold up: history has them, and what is said of them may
+    /// still differ from what was said when all that stood before them was known.
+    serves_from: Offset,
+}
+
+impl PartitionLog {
+    pub fn new(partition: Partition, hasher: KeyHasher, budget: Arc<Budget>) -> PartitionLog {
+        PartitionLog {
+            partition,
+            fold: Fold::new(partition, Id::ZERO, hasher.clone()),
+            hasher,
+            position: 0,
+            folded_any: false,
+            tail: Tail::new(budget, Id::ZERO, 0),
+            pending: Pending::default(),
+            persisting: Vec::new(),
+            freshness: Freshness::default(),
+            stopped: None,
+            awaited: None,
+            serves_from: 0,
+        }
+    }
+
+    /// Begins to read somewhere at or below the mark from which records are served.
+    pub fn begin(&mut self, mark: Mark, budget: Arc<Budget>) {
+        self.tail = Tail::new(budget, mark.id, mark.offset);
+        self.serves_from = mark.offset;
+        self.awaited = Some(mark);
+    }
+
+    pub fn fold(
+        &mut self,
+        records: Vec<Decoded>,
+        archived: Offset,
+    ) -> (Vec<Arc<Entry>>, Vec<Told>) {
+        let mut entries = Vec::with_capacity(records.len());
+        let mut told = Vec::new();
+        for (record, offset, append_ms) in records {
+            self.meet(offset);
+            if self.stopped.is_some() {
+                break;
+            }
+            let record = match record {
+                Ok(record) => Some(record),
+                Err(NotARecord::Newer(version)) => {
+                    self.stop(format!(
+                        "offset {offset} holds a record of version {version}: upgrade this server"
+                    ));
+                    break;
+                }
+                Err(NotARecord::Unreadable(reason)) => {
+                    let partition = self.partition.0;
+                    tracing::error!(
+                        partition,
+                        offset,
+                        reason,
+                        "a record of the log is unreadable"
+                    );
+                    None
+                }
+            };
+            let (id, verdict) = self.fold.next(append_ms, record.as_ref());
+            self.folded_any = true;
+            if offset < self.serves_from {
+                continue;
+            }
+            metrics::counter!("lakechat_records_total", "verdict" => verdict.as_str()).increment(1);
+            told.extend(self.waiter_of(record.as_ref(), id, verdict));
+            let entry = Arc::new(Entry::new(offset, append_ms, id, verdict, record));
+            self.tail.push(entry.clone(), archived);
+            entries.push(entry);
+        }
+        (entries, told)
+    }
+
+    fn waiter_of(&mut self, record: Option<&Record>, id: Id, verdict: Verdict) -> Option<Told> {
+        let record = record?;
+        let client_msg_id = record.client_msg_id.as_ref()?;
+        let key = self
+            .fold
+            .window()
+            .key(&record.channel, &record.sender, client_msg_id);
+        let own = Own {
+            key,
+            digest: record.digest,
+            received_at_ms: record.received_at_ms,
+        };
+        let waiter = self.pending.seen(own)?;
+        Some(Told {
+            waiter,
+            id,
+            verdict,
+        })
+    }
+
+    /// Before anything at or behind an offset is folded: whether the mark's id was minted below it.
+    fn meet(&mut self, offset: Offset) {
+        let Some(mark) = self.awaited.take_if(|mark| mark.offset <= offset) else {
+            return;
+        };
+        if self.folded_any {
+            self.hold_against(mark, self.fold.last_id());
+        } else {
+            // Nothing is kept below the mark: clock and step are the mark's.
+            self.fold = Fold::new(self.partition, mark.id, self.hasher.clone());
+        }
+    }
+
+    /// Everything below an offset was folded.
+    pub fn reached(&mut self, position: Offset) {
+        self.meet(position);
+        self.position = self.position.max(position);
+        self.freshness.passed(position);
+    }
+
+    /// Holds a mark against what was minted, at once or when the fold comes to it.
+    pub fn check_mark(&mut self, mark: Mark) {
+        if mark.offset > self.position {
+            self.awaited.get_or_insert(mark);
+        } else if self.tail.begins_at() <= mark.offset {
+            let last = self.tail.last_below(mark.offset);
+            let minted = last.map_or(self.tail.above(), |entry| entry.id);
+            self.hold_against(mark, minted);
+        }
+    }
+
+    fn hold_against(&mut self, mark: Mark, minted: Id) {
+        if mark.id != Id::ZERO && mark.id != minted {
+            self.stop(format!(
+                "history was written up to offset {} from a log in which the id there is {}, and \
+                 in this one it is {minted}: this is another log",
+                mark.offset, mark.id
+            ));
+        }
+    }
+
+    pub fn stop(&mut self, reason: String) {
+        tracing::error!(partition = self.partition.0, %reason, "a partition of the log is stopped");
+        self.stopped
+            .get_or_insert(format!("partition {}: {reason}", self.partition));
+    }
+
+    /// Whether a send may be published here now.
+    pub fn may_publish(&self, window_full: bool) -> Result<(), Problem> {
+        let refuse = |reason: &'static str| {
+            Err(Problem::new(Code::BrokerUnavailable, reason).retry_after_ms(1_000))
+        };
+        if self.stopped.is_some() {
+            return refuse("This part of the log is stopped; its operator has to look.");
+        }
+        if window_full {
+            return refuse("Too many messages in the last ten minutes; later there is room again.");
+        }
+        if !self.freshness.is_fresh() {
+            return refuse("This server is not up to date with the log; try again.");
+        }
+        Ok(())
+    }
+
+    /// Acks whose message history has.
+    pub fn persisted(&mut self, up_to: Id) -> Vec<Persisting> {
+        self.persisting
+            .extract_if(.., |p| p.sent.id <= up_to)
+            .collect()
+    }
+
+    /// Acks that have waited for history since before a time.
+    pub fn unpersisted(&mut self, before_ms: u64) -> Vec<Persisting> {
+        self.persisting
+            .extract_if(.., |p| p.since_ms < before_ms)
+            .collect()
+    }
+}

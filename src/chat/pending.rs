@@ -1,0 +1,233 @@
+//! Sends on their way: published, and not yet seen by the own fold.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::fold::{Key, Verdict};
+use super::outbox::Outbox;
+use super::protocol::{self, About, AckLevel};
+use super::record::Digest;
+use crate::domain::{Code, Id, Problem};
+
+/// How long a send may stand without a report or a sight of its record.
+pub const DEADLINE_MS: u64 = 15_000;
+
+/// How long an acked message may take into history, for who waits for that.
+pub const PERSIST_DEADLINE_MS: u64 = 30_000;
+
+/// Who is told what became of a send.
+#[derive(Debug)]
+pub enum Waiter {
+    /// A frame's sender.
+    Frame {
+        outbox: Arc<Outbox>,
+        reference: Option<u64>,
+        level: AckLevel,
+    },
+    /// A call of the server's own: joins, topics, archival.
+    Call(oneshot::Sender<Result<Sent, Problem>>),
+}
+
+/// A send that the log has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub id: Id,
+    pub duplicate: bool,
+}
+
+impl Waiter {
+    /// Tells the outcome, but for an ack that waits for history: that is handed back.
+    pub fn tell(self, outcome: Result<Sent, Problem>) -> Option<Persisting> {
+        match (self, outcome) {
+            (
+                Waiter::Frame {
+                    outbox,
+                    reference,
+                    level: AckLevel::Persisted,
+                },
+                Ok(sent),
+            ) => {
+                return Some(Persisting {
+                    outbox,
+                    reference,
+                    sent,
+                    since_ms: 0,
+                });
+            }
+            (
+                Waiter::Frame {
+                    outbox,
+                    reference,
+                    level,
+                },
+                Ok(sent),
+            ) => {
+                outbox.push(protocol::ack(reference, sent.id, sent.duplicate, level));
+            }
+            (
+                Waiter::Frame {
+                    outbox, reference, ..
+                },
+                Err(problem),
+            ) => {
+                outbox.push(protocol::error(reference, &problem, About::default()));
+            }
+            // Dropped by a caller that no longer waits.
+            (Waiter::Call(call), outcome) => drop(call.send(outcome)),
+        }
+        None
+    }
+}
+
+/// An ack that waits until history has the message.
+#[derive(Debug)]
+pub struct Persisting {
+    outbox: Arc<Outbox>,
+    reference: Option<u64>,
+    pub sent: Sent,
+    /// Since when, ms since boot.
+    pub since_ms: u64,
+}
+
+impl Persisting {
+    pub fn since(self, boot_ms: u64) -> Persisting {
+        Persisting {
+            since_ms: boot_ms,
+            ..self
+        }
+    }
+
+    pub fn done(self) {
+        let Sent { id, duplicate } = self.sent;
+        self.outbox.push(protocol::ack(
+            self.reference,
+            id,
+            duplicate,
+            AckLevel::Persisted,
+        ));
+    }
+
+    pub fn give_up(self) {
+        let text = "The message is in the log, but was not in history within 30 s; sending it again \
+                    is safe.";
+        let problem = Problem::new(Code::PersistTimeout, text).limit(PERSIST_DEADLINE_MS);
+        let about = About {
+            id: Some(self.sent.id),
+            ..About::default()
+        };
+        self.outbox
+            .push(protocol::error(self.reference, &problem, about));
+    }
+}
+
+/// By what a record is known as one's own when it comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Own {
+    pub key: Key,
+    pub digest: Digest,
+    pub received_at_ms: u64,
+}
+
+#[derive(Debug)]
+struct Send {
+    ticket: u64,
+    /// ms since boot.
+    since_ms: u64,
+    waiter: Waiter,
+}
+
+/// The sends of one partition that wait for their record.
+#[derive(Debug, Default)]
+pub struct Pending {
+    sends: HashMap<Own, Vec<Send>>,
+}
+
+impl Pending {
+    pub fn add(&mut self, own: Own, ticket: u64, now_boot_ms: u64, waiter: Waiter) {
+        let send = Send {
+            ticket,
+            since_ms: now_boot_ms,
+            waiter,
+        };
+        self.sends.entry(own).or_default().push(send);
+    }
+
+    /// The first of the sends that look like this record.
+    pub fn seen(&mut self, own: Own) -> Option<Waiter> {
+        let sends = self.sends.get_mut(&own)?;
+        let send = sends.remove(0);
+        if sends.is_empty() {
+            self.sends.remove(&own);
+        }
+        Some(send.waiter)
+    }
+
+    /// The send with this ticket, which failed. Failures are rare: it is looked for.
+    pub fn failed(&mut self, ticket: u64) -> Option<Waiter> {
+        self.take_where(|send| send.ticket == ticket).pop()
+    }
+
+    /// The sends that have waited since before a time.
+    pub fn overdue(&mut self, before_ms: u64) -> Vec<Waiter> {
+        self.take_where(|send| send.since_ms < before_ms)
+    }
+
+    fn take_where(&mut self, mut is: impl FnMut(&Send) -> bool) -> Vec<Waiter> {
+        let mut taken = Vec::new();
+        self.sends.retain(|_, sends| {
+            taken.extend(
+                sends
+                    .extract_if(.., |send| is(send))
+                    .map(|send| send.waiter),
+            );
+            !sends.is_empty()
+        });
+        taken
+    }
+}
+
+/// What a verdict is to the sender of its record.
+pub fn outcome(id: Id, verdict: Verdict) -> Result<Sent, Problem> {
+    match verdict {
+        Verdict::Accepted => Ok(Sent {
+            id,
+            duplicate: false,
+        }),
+        Verdict::Repeat(id) => Ok(Sent {
+            id,
+            duplicate: true,
+        }),
+        Verdict::Conflict(_) => Err(conflict()),
+        Verdict::Expired => Err(expired()),
+        Verdict::Deleted => Err(Problem::new(
+            Code::MessageNotFound,
+            "The message was deleted.",
+        )),
+        // One's own record is always readable: then it stood too long on its way.
+        Verdict::Late | Verdict::Unreadable => {
+            let text = "This server's clock is over 60 s from the log's; another server may do \
+                        better.";
+            Err(Problem::new(Code::ClockSkew, text).retry_after_ms(5_000))
+        }
+    }
+}
+
+pub fn conflict() -> Problem {
+    let text = "Another message was sent under this client_msg_id within the last minutes; a new \
+                message needs a new one.";
+    Problem::new(Code::IdempotencyConflict, text).field("client_msg_id")
+}
+
+pub fn expired() -> Problem {
+    let text = "This client_msg_id was first used too long ago to tell whether that send was \
+                accepted: resume, look for it, then send it anew if it is missing.";
+    Problem::new(Code::Expired, text).field("client_msg_id")
+}
+
+pub fn unknown_outcome() -> Problem {
+    let text = "The log did not confirm the message in time; sending it again with the same \
+                client_msg_id is safe.";
+    Problem::new(Code::BrokerUnavailable, text).retry_after_ms(1_000)
+}

@@ -1,0 +1,10 @@
+//! The frames of `/chat`: what comes in is parsed once, what goes out is encoded once.
+//!
+//! Text frames, one compact JSON object each. Ids are strings of 20 decimal digits; times are
+//! integers, ms since 1970.
+
+mod incoming;
+mod outgoing;
+
+pub use incoming::{AckLevel, Incoming, Join, PageRequest, Request, SendRequest};
+pub use outgoing::*;

@@ -1,0 +1,407 @@
+//! Frames to clients, and the objects in them that HTTP answers with too.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::chat::close::Close;
+use crate::chat::record::{Body, Record};
+use crate::domain::{Attachment, ChannelName, Id, Message, Problem, UserName};
+
+fn encode(frame: &impl Serialize) -> Utf8Bytes {
+    let text = serde_json::to_string(frame).expect("frames have string keys and finite numbers");
+    text.into()
+}
+
+/// A message as history has it and as receivers see it, without its channel.
+#[derive(Serialize)]
+pub struct MessageObject<'a> {
+    id: Id,
+    sender: &'a str,
+    sent_at: u64,
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_msg_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<Id>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a Attachment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed: Option<Id>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    reactions: BTreeMap<&'a str, usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    my_reactions: Vec<&'a str>,
+}
+
+impl<'a> MessageObject<'a> {
+    /// Of a row, as `reader` sees it.
+    pub fn of_row(message: &'a Message, reader: &UserName) -> MessageObject<'a> {
+        let people = message
+            .reactions
+            .iter()
+            .filter(|(_, users)| !users.is_empty());
+        let mine = people.clone().filter(|(_, users)| users.contains(reader));
+        MessageObject {
+            id: message.id,
+            sender: message.sender.as_str(),
+            sent_at: message.id.ms(),
+            text: &message.text,
+            client_msg_id: message.client_msg_id.as_ref().map(|c| c.as_str()),
+            reply_to: message.reply_to,
+            file: message.file.as_ref(),
+            edited_at: message.edited_at_ms,
+            deleted_at: message.deleted_at_ms,
+            changed: message.changed,
+            my_reactions: mine.map(|(emoji, _)| emoji.as_str()).collect(),
+            reactions: people
+                .map(|(emoji, users)| (emoji.as_str(), users.len()))
+                .collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct MessageFrame<'a> {
+    r#type: &'static str,
+    channel: &'a str,
+    #[serde(flatten)]
+    message: MessageObject<'a>,
+}
+
+/// The frame that delivers a message, from its record; None for records that are no message.
+pub fn message_frame_of(id: Id, record: &Record) -> Option<Utf8Bytes> {
+    let Body::Message {
+        text,
+        reply_to,
+        file,
+    } = &record.body
+    else {
+        return None;
+    };
+    let message = MessageObject {
+        id,
+        sender: record.sender.as_str(),
+        sent_at: id.ms(),
+        text,
+        client_msg_id: record.client_msg_id.as_ref().map(|c| c.as_str()),
+        reply_to: *reply_to,
+        file: file.as_ref(),
+        edited_at: None,
+        deleted_at: None,
+        changed: None,
+        reactions: BTreeMap::new(),
+        my_reactions: Vec::new(),
+    };
+    Some(encode(&MessageFrame {
+        r#type: "message",
+        channel: record.channel.as_str(),
+        message,
+    }))
+}
+
+/// The frame that delivers a message, from its row.
+pub fn message_frame(channel: &ChannelName, message: &Message, reader: &UserName) -> Utf8Bytes {
+    let message = MessageObject::of_row(message, reader);
+    encode(&MessageFrame {
+        r#type: "message",
+        channel: channel.as_str(),
+        message,
+    })
+}
+
+/// The message object within a frame of [`message_frame_of`].
+pub fn object_in_frame(channel: &ChannelName, frame: &str) -> String {
+    // The channel's name has no character that JSON escapes.
+    let head = r#"{"type":"message","channel":"","#.len() + channel.as_str().len();
+    format!("{{{}", &frame[head..])
+}
+
+/// A channel as its readers see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChannelObject {
+    pub name: ChannelName,
+    pub kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    pub state: &'static str,
+    pub created_at: u64,
+    /// The reader's, for members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<&'static str>,
+    /// How many there are; in `GET /channels/<c>` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members: Option<usize>,
+}
+
+/// What a session may do, told at its start.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct SessionLimits {
+    /// Bytes of one frame.
+    pub frame_bytes: usize,
+    /// Bytes of one message's text, UTF-8.
+    pub text_bytes: usize,
+    /// Channels joined at once in one session.
+    pub channels: usize,
+}
+
+#[derive(Serialize)]
+pub struct Welcome<'a> {
+    pub session: &'a str,
+    pub server: &'a str,
+    pub user: &'a UserName,
+    pub ping_ms: u64,
+    pub degraded: Vec<&'static str>,
+    pub limits: SessionLimits,
+    /// Left out, with `directory` in `degraded`, when they can't be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Vec<ChannelObject>>,
+}
+
+#[derive(Serialize)]
+struct Typed<T> {
+    r#type: &'static str,
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    reference: Option<u64>,
+    #[serde(flatten)]
+    fields: T,
+}
+
+fn typed<T: Serialize>(r#type: &'static str, reference: Option<u64>, fields: T) -> Utf8Bytes {
+    encode(&Typed {
+        r#type,
+        reference,
+        fields,
+    })
+}
+
+pub fn welcome(welcome: &Welcome<'_>) -> Utf8Bytes {
+    typed("welcome", None, welcome)
+}
+
+pub fn joined(
+    reference: Option<u64>,
+    channel: &ChannelName,
+    at: Id,
+    members: usize,
+    resumed: bool,
+) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Joined<'a> {
+        channel: &'a ChannelName,
+        at: Id,
+        members: usize,
+        resumed: bool,
+    }
+    typed(
+        "joined",
+        reference,
+        Joined {
+            channel,
+            at,
+            members,
+            resumed,
+        },
+    )
+}
+
+/// Without `ref` when the client did not ask for it: the membership ended.
+pub fn left(reference: Option<u64>, channel: &str) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Left<'a> {
+        channel: &'a str,
+    }
+    typed("left", reference, Left { channel })
+}
+
+pub fn ack(reference: Option<u64>, id: Id, duplicate: bool, level: super::AckLevel) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Ack {
+        id: Id,
+        duplicate: bool,
+        level: &'static str,
+    }
+    typed(
+        "ack",
+        reference,
+        Ack {
+            id,
+            duplicate,
+            level: level.as_str(),
+        },
+    )
+}
+
+pub fn history(
+    reference: Option<u64>,
+    channel: &ChannelName,
+    messages: &[Box<serde_json::value::RawValue>],
+    next: Option<&str>,
+) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct History<'a> {
+        channel: &'a ChannelName,
+        messages: &'a [Box<serde_json::value::RawValue>],
+        next: Option<&'a str>,
+    }
+    typed(
+        "history",
+        reference,
+        History {
+            channel,
+            messages,
+            next,
+        },
+    )
+}
+
+pub fn refreshed(reference: Option<u64>, expires_in: u64) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Refreshed {
+        expires_in: u64,
+    }
+    typed("refreshed", reference, Refreshed { expires_in })
+}
+
+pub fn token_expiring(in_ms: u64) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Expiring {
+        in_ms: u64,
+    }
+    typed("token_expiring", None, Expiring { in_ms })
+}
+
+/// What an error frame says besides the error.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct About<'a> {
+    /// The channel of a join or resume that can't go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<&'a ChannelName>,
+    /// The id of a message that is in the log but not yet in history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Id>,
+}
+
+pub fn error(reference: Option<u64>, problem: &Problem, about: About<'_>) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Failed<'a> {
+        #[serde(flatten)]
+        about: About<'a>,
+        error: &'a Problem,
+    }
+    typed(
+        "error",
+        reference,
+        Failed {
+            about,
+            error: problem,
+        },
+    )
+}
+
+pub fn closing(why: Close) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Closing {
+        code: u16,
+        reason: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reconnect_after_ms: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after_ms: Option<u64>,
+    }
+    let (reconnect_after_ms, retry_after_ms) = match why {
+        Close::ServerShutdown { reconnect_after_ms } => (Some(reconnect_after_ms), None),
+        Close::Flood { retry_after_ms } => (None, Some(retry_after_ms)),
+        _ => (None, None),
+    };
+    let (code, reason) = (why.code(), why.reason());
+    typed(
+        "closing",
+        None,
+        Closing {
+            code,
+            reason,
+            reconnect_after_ms,
+            retry_after_ms,
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ClientMsgId, Code};
+
+    #[test]
+    fn a_message_is_the_documented_text_live_and_from_its_row() {
+        let channel = ChannelName::parse("ops").unwrap();
+        let id = Id::from_u64(7_303_000_000_000_000_000).unwrap();
+        let body = Body::Message {
+            text: "hi".into(),
+            reply_to: None,
+            file: None,
+        };
+        let record = Record {
+            channel: channel.clone(),
+            private: false,
+            sender: UserName::parse("bob").unwrap(),
+            client_msg_id: Some(ClientMsgId::parse("c-7").unwrap()),
+            digest: body.digest(),
+            received_at_ms: 0,
+            body,
+        };
+        let live = message_frame_of(id, &record).unwrap();
+        let sent_at = id.ms();
+        let object = format!(
+            r#"{{"id":"07303000000000000000","sender":"bob","sent_at":{sent_at},"text":"hi","client_msg_id":"c-7"}}"#
+        );
+        let frame = format!(r#"{{"type":"message","channel":"ops",{}"#, &object[1..]);
+        assert_eq!(live.as_str(), frame);
+        assert_eq!(object_in_frame(&channel, &live), object);
+
+        let row = Message {
+            id,
+            sender: record.sender.clone(),
+            text: "hi".into(),
+            client_msg_id: record.client_msg_id.clone(),
+            n: 1,
+            reply_to: None,
+            file: None,
+            edited_at_ms: None,
+            deleted_at_ms: None,
+            changed: None,
+            reactions: BTreeMap::new(),
+        };
+        assert_eq!(
+            message_frame(&channel, &row, &record.sender).as_str(),
+            frame
+        );
+    }
+
+    #[test]
+    fn frames_are_compact_and_carry_the_ref_back() {
+        let id = Id::from_u64(5).unwrap();
+        let ack = ack(Some(2), id, false, super::super::AckLevel::Accepted);
+        assert_eq!(
+            ack.as_str(),
+            r#"{"type":"ack","ref":2,"id":"00000000000000000005","duplicate":false,"level":"accepted"}"#
+        );
+        let problem = Problem::new(Code::NotAMember, "Join first.");
+        assert_eq!(
+            error(None, &problem, About::default()).as_str(),
+            r#"{"type":"error","error":{"code":"not_a_member","message":"Join first."}}"#
+        );
+        assert_eq!(
+            closing(Close::ServerShutdown {
+                reconnect_after_ms: 7
+            })
+            .as_str(),
+            r#"{"type":"closing","code":4001,"reason":"server_shutdown","reconnect_after_ms":7}"#
+        );
+    }
+}

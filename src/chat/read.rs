@@ -1,0 +1,260 @@
+//! Reading a channel: history up to the mark, the tail above it, as one sequence of messages.
+//!
+//! A read waits for the barrier first; then whatever was acked before it began is in one of the two.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::barrier::Barrier;
+use super::entry::Entry;
+use super::hub::HubChannel;
+use super::log::Log;
+use super::protocol::{self, MessageObject};
+use crate::domain::{Code, Id, Message, Partition, Problem, UserName};
+use crate::ports::history::{Mark, Span};
+use crate::ports::{History, PortError};
+
+/// How often a read starts again because the tail let go of what it still needed.
+const TRIES: usize = 4;
+
+/// A message from either place.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// History's row.
+    Row(Box<Message>),
+    /// The tail's entry; it is an accepted message.
+    Tail(Arc<Entry>),
+}
+
+impl Found {
+    pub fn id(&self) -> Id {
+        match self {
+            Found::Row(message) => message.id,
+            Found::Tail(entry) => entry.id,
+        }
+    }
+
+    /// The frame that delivers it to `reader`.
+    pub fn frame(&self, channel: &HubChannel, reader: &UserName) -> Utf8Bytes {
+        match self {
+            Found::Row(message) => protocol::message_frame(&channel.name, message, reader),
+            Found::Tail(entry) => entry.frame.clone().expect("messages have frames"),
+        }
+    }
+
+    /// The object that history answers with.
+    pub fn object(&self, channel: &HubChannel, reader: &UserName) -> Box<RawValue> {
+        let text = match self {
+            Found::Row(message) => serde_json::to_string(&MessageObject::of_row(message, reader))
+                .expect("messages have string keys"),
+            Found::Tail(_) => {
+                protocol::object_in_frame(&channel.name, &self.frame(channel, reader))
+            }
+        };
+        RawValue::from_string(text).expect("it was just encoded")
+    }
+}
+
+/// Reads by the barrier, the marks, history and the tails.
+pub struct Reads {
+    log: Arc<Log>,
+    history: Arc<dyn History>,
+    barrier: Arc<Barrier>,
+}
+
+impl Reads {
+    pub fn new(log: Arc<Log>, history: Arc<dyn History>, barrier: Arc<Barrier>) -> Reads {
+        Reads {
+            log,
+            history,
+            barrier,
+        }
+    }
+
+    pub fn barrier(&self) -> &Barrier {
+        &self.barrier
+    }
+
+    pub fn history(&self) -> &dyn History {
+        self.history.as_ref()
+    }
+
+    /// Messages of a channel in a span, oldest first, at most `limit`. The caller has passed the
+    /// barrier, once for all pages of one answer.
+    pub async fn messages(
+        &self,
+        channel: &HubChannel,
+        span: Span,
+        limit: usize,
+    ) -> Result<Vec<Found>, Problem> {
+        for _ in 0..TRIES {
+            let mark = self.mark(channel.partition);
+            let tail = match span {
+                Span::Newest { after, before } => {
+                    self.newest_of_tail(channel, after, before, limit)
+                }
+                Span::Oldest { after, before } => {
+                    self.oldest_of_tail(channel, after, before, limit)
+                }
+            };
+            let Some(above) = tail.needs_below else {
+                return Ok(tail.found);
+            };
+            // History is read up to the mark, and the tail has to reach back to it.
+            if above > mark.id {
+                return Err(behind());
+            }
+            let rows = self.rows(channel, span, mark.id, limit).await?;
+            if let Some(found) = self.join(channel, span, mark.id, limit, rows) {
+                return Ok(found);
+            }
+        }
+        Err(behind())
+    }
+
+    fn mark(&self, partition: Partition) -> Mark {
+        *self.log.mark(partition).borrow()
+    }
+
+    fn newest_of_tail(
+        &self,
+        channel: &HubChannel,
+        after: Id,
+        before: Id,
+        limit: usize,
+    ) -> FromTail {
+        let state = self.log.lock(channel.partition);
+        let above = state.tail.above();
+        let after_here = after.max(above);
+        let entries = state.tail.within(&channel.name, after_here, before);
+        let mut found: Vec<_> = messages(entries.rev()).take(limit).collect();
+        found.reverse();
+        let whole = found.len() == limit || after >= above;
+        FromTail {
+            found,
+            needs_below: (!whole).then_some(above),
+        }
+    }
+
+    fn oldest_of_tail(
+        &self,
+        channel: &HubChannel,
+        after: Id,
+        before: Id,
+        limit: usize,
+    ) -> FromTail {
+        let state = self.log.lock(channel.partition);
+        let above = state.tail.above();
+        if after < above {
+            return FromTail {
+                found: Vec::new(),
+                needs_below: Some(above),
+            };
+        }
+        let entries = state.tail.within(&channel.name, after, before);
+        FromTail {
+            found: messages(entries).take(limit).collect(),
+            needs_below: None,
+        }
+    }
+
+    async fn rows(
+        &self,
+        channel: &HubChannel,
+        span: Span,
+        mark: Id,
+        limit: usize,
+    ) -> Result<Vec<Message>, Problem> {
+        let behind_mark = next(mark);
+        let span = match span {
+            Span::Newest { after, before } => Span::Newest {
+                after,
+                before: before.min(behind_mark),
+            },
+            Span::Oldest { after, before } => Span::Oldest {
+                after,
+                before: before.min(behind_mark),
+            },
+        };
+        self.history
+            .messages(&channel.name, span, limit)
+            .await
+            .map_err(history_unavailable)
+    }
+
+    /// Rows up to the mark and the tail above it; None if the tail let go of something above the mark
+    /// meanwhile.
+    fn join(
+        &self,
+        channel: &HubChannel,
+        span: Span,
+        mark: Id,
+        limit: usize,
+        rows: Vec<Message>,
+    ) -> Option<Vec<Found>> {
+        let state = self.log.lock(channel.partition);
+        if state.tail.above() > mark {
+            return None;
+        }
+        let mut found: Vec<_> = rows
+            .into_iter()
+            .map(|row| Found::Row(Box::new(row)))
+            .collect();
+        match span {
+            Span::Oldest { after, before } => {
+                let room = limit - found.len();
+                let entries = state.tail.within(&channel.name, after.max(mark), before);
+                found.extend(messages(entries).take(room));
+            }
+            Span::Newest { after, before } => {
+                let entries = state.tail.within(&channel.name, after.max(mark), before);
+                found.extend(messages(entries));
+                let too_many = found.len().saturating_sub(limit);
+                found.drain(..too_many);
+            }
+        }
+        Some(found)
+    }
+}
+
+struct FromTail {
+    found: Vec<Found>,
+    /// The tail does not have all; it begins above this id.
+    needs_below: Option<Id>,
+}
+
+fn messages<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>) -> impl Iterator<Item = Found> {
+    entries
+        .filter(|e| e.is_message())
+        .map(|e| Found::Tail(e.clone()))
+}
+
+/// The id right behind one.
+fn next(id: Id) -> Id {
+    Id::from_u64(id.as_u64() + 1).unwrap_or(Id::MAX)
+}
+
+/// The archive lags so far that the tail let go of something it has not stored.
+pub fn behind() -> Problem {
+    let text =
+        "History is behind: some messages are neither stored nor in memory; try again later.";
+    Problem::new(Code::HistoryUnavailable, text).retry_after_ms(5_000)
+}
+
+/// What a reader of history is told when it is away.
+pub fn history_unavailable(error: PortError) -> Problem {
+    let text = "History can't be read now; try again.";
+    Problem::new(Code::HistoryUnavailable, text)
+        .retry_after_ms(1_000)
+        .cause(error.to_string())
+}
+
+/// What a caller is told when the directory is away.
+pub fn directory_unavailable(error: PortError) -> Problem {
+    let text = "The directory of names can't be read now; try again.";
+    Problem::new(Code::DirectoryUnavailable, text)
+        .retry_after_ms(1_000)
+        .cause(error.to_string())
+}

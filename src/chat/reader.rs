@@ -1,0 +1,168 @@
+//! The thread that reads the log: parse, fold, encode once, and hand out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::fold::WARM_UP_MS;
+use super::hub::Hub;
+use super::log::Log;
+use crate::domain::Partition;
+use crate::ports::broker::{LogReader, LogRecord, Offset};
+use crate::ports::history::Mark;
+use crate::ports::{Broker, PortError};
+
+/// How long a poll waits for the first record: the thread looks at `stop` in between.
+const POLL: Duration = Duration::from_millis(200);
+
+/// How long to wait before the log is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Where reading begins, for each partition: so far below its mark that at the mark the fold
+/// decides as those do who have read all along.
+pub async fn starts(
+    broker: &dyn Broker,
+    marks: &[(Partition, Mark)],
+) -> Result<Vec<(Partition, Offset)>, PortError> {
+    let kept = broker.kept_starts().await?;
+    let times: Vec<_> = marks
+        .iter()
+        .map(|(p, mark)| (*p, mark.time_ms.saturating_sub(WARM_UP_MS)))
+        .collect();
+    let warm = broker.first_at_or_after(&times).await?;
+    let from = marks.iter().zip(warm).map(|((p, mark), warm)| {
+        let start = if mark.time_ms == 0 {
+            0
+        } else {
+            warm.min(mark.offset)
+        };
+        (*p, start.max(kept[p.index()]))
+    });
+    Ok(from.collect())
+}
+
+/// Starts to read all partitions from their marks on (warmed up from below).
+///
+/// A partition whose log begins above its mark, or ends below it, is another log or has lost
+/// records: it is stopped, and the others go on.
+pub async fn start(
+    log: Arc<Log>,
+    hub: Arc<Hub>,
+    marks: &[Mark],
+    stop: Arc<AtomicBool>,
+) -> anyhow::Result<JoinHandle<()>> {
+    let marks: Vec<_> = log.partitions().zip(marks.iter().copied()).collect();
+    let from = starts(log.broker().as_ref(), &marks).await?;
+    let ends = log.broker().ends().await?;
+    for ((partition, mark), (_, start)) in marks.iter().zip(&from) {
+        let mut state = log.lock(*partition);
+        state.begin(*mark, log.budget().clone());
+        if *start > mark.offset {
+            state.stop(format!(
+                "the log begins at offset {start}, but history has it only up to {}: what was \
+                 between them is lost",
+                mark.offset
+            ));
+        }
+        if ends[partition.index()] < mark.offset {
+            state.stop(format!(
+                "history was written up to offset {}, but the log ends at {}: this is another log",
+                mark.offset,
+                ends[partition.index()]
+            ));
+        }
+        drop(state);
+        log.learn_mark(*partition, *mark);
+    }
+    let thread = std::thread::Builder::new().name("lakechat-log".into());
+    Ok(thread.spawn(move || {
+        Reading {
+            log,
+            hub,
+            from,
+            stop,
+        }
+        .run()
+    })?)
+}
+
+struct Reading {
+    log: Arc<Log>,
+    hub: Arc<Hub>,
+    from: Vec<(Partition, Offset)>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Reading {
+    fn run(mut self) {
+        let mut records = Vec::new();
+        while !self.stop.load(Relaxed) {
+            match self.log.broker().reader(&self.from) {
+                Ok(mut reader) => self.read(reader.as_mut(), &mut records),
+                Err(error) => self.failed(&error),
+            }
+        }
+    }
+
+    /// Reads until the server stops or the log is not to be had.
+    fn read(&mut self, reader: &mut dyn LogReader, records: &mut Vec<LogRecord>) {
+        while !self.stop.load(Relaxed) {
+            let polled = reader.poll(POLL, records);
+            self.hand_out(records);
+            for (partition, position) in &mut self.from {
+                let reached = reader.position(*partition);
+                if reached > *position {
+                    *position = reached;
+                    self.log.advance(*partition, reached);
+                }
+            }
+            if let Err(error) = polled {
+                self.failed(&error);
+                return;
+            }
+        }
+    }
+
+    fn hand_out(&self, records: &mut Vec<LogRecord>) {
+        if records.is_empty() {
+            return;
+        }
+        let began = Instant::now();
+        metrics::histogram!("lakechat_log_batch_rows").record(records.len() as f64);
+        // The log's order is one within each partition; a stable sort keeps it.
+        records.sort_by_key(|r| r.partition);
+        let mut told = Vec::new();
+        let mut rest = records.drain(..).peekable();
+        while let Some(first) = rest.next() {
+            let partition = first.partition;
+            let mut run = vec![first];
+            while let Some(next) = rest.next_if(|r| r.partition == partition) {
+                run.push(next);
+            }
+            let (entries, of_partition) = self.log.fold(partition, run);
+            self.hub.deliver(&entries);
+            told.push((partition, of_partition));
+        }
+        for (partition, told) in told {
+            self.log.tell(partition, told);
+        }
+        metrics::histogram!("lakechat_log_batch_seconds").record(began.elapsed().as_secs_f64());
+    }
+
+    fn failed(&self, error: &PortError) {
+        metrics::counter!("lakechat_log_read_failures_total").increment(1);
+        match error {
+            PortError::Unavailable { .. } => {
+                tracing::warn!(%error, "the log can't be read; trying again");
+            }
+            PortError::Broken { .. } => {
+                for (partition, _) in &self.from {
+                    self.log.lock(*partition).stop(error.to_string());
+                }
+            }
+        }
+        // The embedded log is never away for long; a cluster's client reconnects by itself.
+        std::thread::park_timeout(RETRY);
+    }
+}

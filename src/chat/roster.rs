@@ -1,0 +1,235 @@
+//! What the log says of a channel itself: its members, its topic, whether it is archived.
+
+use std::collections::BTreeMap;
+
+use super::entry::Entry;
+use super::record::Body;
+use crate::domain::{Channel, Id, Member, Role, UserName};
+
+/// A channel's state, kept by the log from the moment it was read: nothing here expires.
+///
+/// Whatever has a larger id wins, so applying an event again, or one that the row had already,
+/// changes nothing.
+#[derive(Clone, Debug)]
+pub struct Roster {
+    topic: Option<(String, Id)>,
+    archived: Option<Id>,
+    /// Those whose role is `none` too: they tell which event is newer.
+    members: BTreeMap<UserName, Member>,
+    general: bool,
+}
+
+impl Roster {
+    pub fn new(channel: &Channel, members: Vec<Member>) -> Roster {
+        Roster {
+            topic: channel.topic.clone(),
+            archived: channel.archived,
+            members: members.into_iter().map(|m| (m.user.clone(), m)).collect(),
+            general: channel.name.is_general(),
+        }
+    }
+
+    /// Takes in an accepted record of this channel; tells whose membership ended by it.
+    pub fn apply(&mut self, entry: &Entry) -> Option<UserName> {
+        let record = entry.accepted()?;
+        match &record.body {
+            Body::Topic { topic } => {
+                if self.topic.as_ref().is_none_or(|(_, id)| *id < entry.id) {
+                    self.topic = Some((topic.clone(), entry.id));
+                }
+            }
+            Body::Archive => {
+                self.archived.get_or_insert(entry.id);
+            }
+            Body::Member { user, role } => return self.apply_member(entry.id, user, *role),
+            Body::Message { .. } | Body::Edit { .. } | Body::Delete { .. } | Body::React { .. } => {
+            }
+        }
+        None
+    }
+
+    fn apply_member(&mut self, id: Id, user: &UserName, role: Role) -> Option<UserName> {
+        let before = self.members.get(user);
+        if before.is_some_and(|m| m.changed >= id) {
+            return None;
+        }
+        let was = before.filter(|m| m.role.is_member());
+        let ended = was.is_some() && !role.is_member();
+        let joined_at_ms = was.map_or(id.ms(), |m| m.joined_at_ms);
+        let member = Member {
+            user: user.clone(),
+            role,
+            joined_at_ms,
+            changed: id,
+        };
+        self.members.insert(user.clone(), member);
+        ended.then(|| user.clone())
+    }
+
+    pub fn topic(&self) -> Option<&str> {
+        self.topic.as_ref().map(|(topic, _)| topic.as_str())
+    }
+
+    pub fn is_archived(&self) -> bool {
+        self.archived.is_some()
+    }
+
+    /// Members by name, with the role that each has in effect.
+    pub fn members(&self) -> impl Iterator<Item = Member> + use<'_> {
+        let heir = self.heir();
+        self.members
+            .values()
+            .filter(|m| m.role.is_member())
+            .map(move |m| {
+                let role = if heir == Some(&m.user) {
+                    Role::Owner
+                } else {
+                    m.role
+                };
+                Member { role, ..m.clone() }
+            })
+    }
+
+    pub fn count(&self) -> usize {
+        self.members.values().filter(|m| m.role.is_member()).count()
+    }
+
+    /// The role that a user has in effect; `none` for who is no member.
+    pub fn role(&self, user: &UserName) -> Role {
+        match self.members.get(user).map(|m| m.role) {
+            None | Some(Role::None) => Role::None,
+            Some(Role::Owner) => Role::Owner,
+            Some(_) if self.heir() == Some(user) => Role::Owner,
+            Some(role) => role,
+        }
+    }
+
+    /// Whether a user is a member: what each send asks.
+    pub fn is_member(&self, user: &UserName) -> bool {
+        self.members.get(user).is_some_and(|m| m.role.is_member())
+    }
+
+    /// Who owns a channel whose last owner is gone: its oldest admin, else its oldest member.
+    fn heir(&self) -> Option<&UserName> {
+        let all = || self.members.values().filter(|m| m.role.is_member());
+        if self.general || all().any(|m| m.role == Role::Owner) {
+            return None;
+        }
+        let oldest = |role| {
+            let of_role = all().filter(move |m| m.role == role);
+            of_role
+                .min_by_key(|m| (m.joined_at_ms, &m.user))
+                .map(|m| &m.user)
+        };
+        oldest(Role::Admin).or_else(|| oldest(Role::Member))
+    }
+
+    /// Whether a user is the only owner while others are members.
+    pub fn is_last_owner(&self, user: &UserName) -> bool {
+        let mut owners = self.members().filter(|m| m.role == Role::Owner);
+        let only = owners.next().is_some_and(|m| m.user == *user) && owners.next().is_none();
+        only && self.count() > 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::fold::Verdict;
+    use crate::chat::record::Record;
+    use crate::domain::{ChannelKind, ChannelName};
+
+    fn user(name: &str) -> UserName {
+        UserName::parse(name).unwrap()
+    }
+
+    fn roster(name: &str) -> Roster {
+        let channel = Channel {
+            name: ChannelName::parse(name).unwrap(),
+            kind: ChannelKind::Public,
+            creator: None,
+            created_at_ms: 0,
+            topic: None,
+            archived: None,
+        };
+        Roster::new(&channel, Vec::new())
+    }
+
+    fn entry(id: u64, body: Body) -> Entry {
+        let record = Record {
+            channel: ChannelName::parse("ops").unwrap(),
+            private: false,
+            sender: user("ann"),
+            client_msg_id: None,
+            digest: body.digest(),
+            received_at_ms: 0,
+            body,
+        };
+        Entry::new(
+            id,
+            0,
+            Id::from_u64(id << 22).unwrap(),
+            Verdict::Accepted,
+            Some(record),
+        )
+    }
+
+    fn member(id: u64, name: &str, role: Role) -> Entry {
+        entry(
+            id,
+            Body::Member {
+                user: user(name),
+                role,
+            },
+        )
+    }
+
+    #[test]
+    fn the_larger_id_wins_in_whatever_order() {
+        let mut r = roster("ops");
+        assert_eq!(r.apply(&member(5, "bob", Role::None)), None);
+        assert_eq!(r.apply(&member(4, "bob", Role::Member)), None);
+        assert_eq!((r.role(&user("bob")), r.count()), (Role::None, 0));
+        r.apply(&entry(
+            7,
+            Body::Topic {
+                topic: "new".into(),
+            },
+        ));
+        r.apply(&entry(
+            6,
+            Body::Topic {
+                topic: "old".into(),
+            },
+        ));
+        assert_eq!(r.topic(), Some("new"));
+    }
+
+    #[test]
+    fn the_end_of_a_membership_is_told_once() {
+        let mut r = roster("ops");
+        r.apply(&member(1, "bob", Role::Member));
+        assert_eq!(r.apply(&member(2, "bob", Role::None)), Some(user("bob")));
+        assert_eq!(r.apply(&member(2, "bob", Role::None)), None);
+    }
+
+    #[test]
+    fn a_channel_without_owner_is_inherited_but_for_general() {
+        for (name, owner) in [("ops", Role::Owner), ("general", Role::Member)] {
+            let mut r = roster(name);
+            r.apply(&member(1, "zoe", Role::Member));
+            r.apply(&member(2, "bob", Role::Member));
+            assert_eq!(
+                (r.role(&user("zoe")), r.role(&user("bob"))),
+                (owner, Role::Member)
+            );
+        }
+        let mut r = roster("ops");
+        r.apply(&member(1, "zoe", Role::Member));
+        r.apply(&member(2, "bob", Role::Admin));
+        assert_eq!(r.role(&user("bob")), Role::Owner);
+        assert!(r.is_last_owner(&user("bob")));
+        r.apply(&member(3, "ann", Role::Owner));
+        assert_eq!(r.role(&user("bob")), Role::Admin);
+    }
+}

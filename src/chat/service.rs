@@ -1,0 +1,222 @@
+//! Chat as its callers see it: what a session or an HTTP call may ask for.
+
+mod channels;
+mod history;
+mod membership;
+mod sending;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::barrier::Barrier;
+use super::hub::{Hub, HubChannel};
+use super::log::Log;
+use super::outbox;
+use super::pending::{self, Sent, Waiter};
+use super::protocol::SessionLimits;
+use super::pulse::Pulse;
+use super::read::{Reads, behind, directory_unavailable, history_unavailable};
+use super::record::{Body, Record};
+use super::roster::Roster;
+use crate::domain::{ChannelName, ClientMsgId, Code, Problem, UserName};
+use crate::limits::KeyedLimit;
+use crate::ports::{Directory, History};
+
+pub use channels::{ChannelPage, MemberPage};
+pub use history::{Page, PageQuery};
+pub use sending::{Send, not_a_member};
+
+/// The longest topic, in bytes.
+pub const MAX_TOPIC_BYTES: usize = 1024;
+
+/// Members read from history in one go.
+const MEMBERS_PAGE: usize = 1000;
+
+/// How often a channel is read again because the tail moved on meanwhile.
+const TRIES: usize = 4;
+
+/// What an operator can set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Shown to clients.
+    pub server_id: String,
+    pub limits: SessionLimits,
+    pub ping: Duration,
+    /// How long a session without a token has for `hello`.
+    pub hello: Duration,
+    pub outbox: outbox::Bounds,
+    /// Messages a second; 0 is off.
+    pub sends_per_user: u32,
+    pub sends_per_channel: u32,
+    /// Sessions of one user at once; 0 is off.
+    pub connections_per_user: usize,
+}
+
+/// The chat of one server.
+pub struct Chat {
+    pub settings: Settings,
+    pub log: Arc<Log>,
+    pub hub: Arc<Hub>,
+    pub pulse: Arc<Pulse>,
+    reads: Reads,
+    directory: Arc<dyn Directory>,
+    sends_per_user: KeyedLimit<UserName>,
+    sends_per_channel: KeyedLimit<ChannelName>,
+}
+
+/// A channel that does not exist, or that the caller may not know of.
+pub fn channel_not_found() -> Problem {
+    Problem::new(Code::ChannelNotFound, "There is no such channel.")
+}
+
+impl Chat {
+    pub fn new(
+        settings: Settings,
+        log: Arc<Log>,
+        hub: Arc<Hub>,
+        pulse: Arc<Pulse>,
+        barrier: Arc<Barrier>,
+        directory: Arc<dyn Directory>,
+        history: Arc<dyn History>,
+    ) -> Chat {
+        Chat {
+            sends_per_user: KeyedLimit::new(settings.sends_per_user),
+            sends_per_channel: KeyedLimit::new(settings.sends_per_channel),
+            reads: Reads::new(log.clone(), history, barrier),
+            settings,
+            log,
+            hub,
+            pulse,
+            directory,
+        }
+    }
+
+    /// A channel by the name that somebody gave; one that can't be a name does not exist.
+    pub async fn find(&self, name: &str) -> Result<Arc<HubChannel>, Problem> {
+        let name = ChannelName::parse(name).map_err(|_| channel_not_found())?;
+        self.open(&name).await?.ok_or_else(channel_not_found)
+    }
+
+    /// The same, with all that was acked before the call.
+    pub async fn find_up_to_date(&self, name: &str) -> Result<Arc<HubChannel>, Problem> {
+        let name = ChannelName::parse(name).map_err(|_| channel_not_found())?;
+        self.reads
+            .barrier()
+            .pass(self.log.partition_of(&name))
+            .await?;
+        self.open(&name).await?.ok_or_else(channel_not_found)
+    }
+
+    /// A channel as the own fold has it; None if there is none.
+    pub async fn open(&self, name: &ChannelName) -> Result<Option<Arc<HubChannel>>, Problem> {
+        if let Some(open) = self.hub.channel(name) {
+            return Ok(Some(open));
+        }
+        let row = self
+            .directory
+            .channel(name)
+            .await
+            .map_err(directory_unavailable)?;
+        let Some(mut row) = row else { return Ok(None) };
+        let partition = self.log.partition_of(name);
+        for _ in 0..TRIES {
+            let mark = *self.log.mark(partition).borrow();
+            let described = self
+                .reads
+                .history()
+                .describe(std::slice::from_mut(&mut row))
+                .await;
+            described.map_err(history_unavailable)?;
+            let members = self.members_of_history(name).await?;
+            let state = self.log.lock(partition);
+            if state.tail.above() > mark.id {
+                continue;
+            }
+            let mut roster = Roster::new(&row, members);
+            for entry in state
+                .tail
+                .within(name, crate::domain::Id::ZERO, crate::domain::Id::MAX)
+            {
+                roster.apply(entry);
+            }
+            // Under the partition's lock: what is folded from here on finds the channel in the hub.
+            let channel = self.hub.add(HubChannel::new(row, partition, roster));
+            drop(state);
+            return Ok(Some(channel));
+        }
+        Err(behind())
+    }
+
+    async fn members_of_history(
+        &self,
+        name: &ChannelName,
+    ) -> Result<Vec<crate::domain::Member>, Problem> {
+        let mut all: Vec<crate::domain::Member> = Vec::new();
+        loop {
+            let after = all.last().map(|m| m.user.clone());
+            let page = self
+                .reads
+                .history()
+                .members(name, after.as_ref(), MEMBERS_PAGE)
+                .await;
+            let page = page.map_err(history_unavailable)?;
+            let last = page.len() < MEMBERS_PAGE;
+            all.extend(page);
+            if last {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// A record of this server's making, stamped with this moment.
+    fn record(
+        &self,
+        channel: &HubChannel,
+        sender: &UserName,
+        client_msg_id: ClientMsgId,
+        body: Body,
+    ) -> Record {
+        Record {
+            channel: channel.name.clone(),
+            private: channel.kind.is_private(),
+            sender: sender.clone(),
+            client_msg_id: Some(client_msg_id),
+            digest: body.digest(),
+            received_at_ms: self.log.broker().now_ms(),
+            body,
+        }
+    }
+
+    /// Publishes an event of the channel itself and waits until the own fold has it.
+    async fn publish(
+        &self,
+        channel: &HubChannel,
+        sender: &UserName,
+        body: Body,
+    ) -> Result<Sent, Problem> {
+        let unique = Uuid::new_v4().hyphenated().to_string();
+        let client_msg_id = ClientMsgId::parse(&unique).expect("a UUID is 36 printable characters");
+        let record = self.record(channel, sender, client_msg_id, body);
+        let (tell, told) = oneshot::channel();
+        self.log.publish(&record, Waiter::Call(tell), || Ok(()))?;
+        told.await
+            .unwrap_or_else(|_| Err(pending::unknown_outcome()))
+    }
+
+    /// Parts that do not do all they should, for `welcome`.
+    pub fn degraded(&self) -> Vec<&'static str> {
+        if self.log.stopped().is_some() {
+            vec!["broker"]
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Once in a while: channels nobody uses, limits nobody is near.
+    pub fn forget_idle(&self, before_boot_ms: u64) {
+        self.hub.forget_idle(before_boot_ms);
+    }
+}

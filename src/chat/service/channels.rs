@@ -1,0 +1,214 @@
+//! Making, listing and changing channels.
+
+use super::membership::archived;
+use super::{Chat, MAX_TOPIC_BYTES};
+use crate::chat::hub::HubChannel;
+use crate::chat::protocol::ChannelObject;
+use crate::chat::read::{behind, directory_unavailable, history_unavailable};
+use crate::chat::record::Body;
+use crate::chat::roster::Roster;
+use crate::domain::{Channel, ChannelKind, ChannelName, Code, Id, Member, Problem, Role, UserName};
+use crate::ports::directory::Claim;
+
+/// Channels by name, and after which name the next page begins.
+#[derive(Debug)]
+pub struct ChannelPage {
+    pub channels: Vec<ChannelObject>,
+    pub next: Option<ChannelName>,
+}
+
+/// Members by name, and after which name the next page begins.
+#[derive(Debug)]
+pub struct MemberPage {
+    pub members: Vec<Member>,
+    pub next: Option<UserName>,
+}
+
+impl Chat {
+    /// Makes a public channel that `user` owns.
+    pub async fn create_channel(
+        &self,
+        user: &UserName,
+        name: &str,
+        topic: Option<&str>,
+    ) -> Result<ChannelObject, Problem> {
+        let name = ChannelName::parse_given(name).map_err(|_| name_invalid())?;
+        let topic = topic.map(parse_topic).transpose()?;
+        let row = Channel {
+            name: name.clone(),
+            kind: ChannelKind::Public,
+            creator: Some(user.clone()),
+            created_at_ms: self.log.broker().now_ms(),
+            topic: None,
+            archived: None,
+        };
+        let claim = self
+            .directory
+            .create_channel(&row)
+            .await
+            .map_err(directory_unavailable)?;
+        let channel = self.find_up_to_date(name.as_str()).await?;
+        if let Claim::Taken(there) = claim {
+            // Its maker may have died before anybody became a member: the maker may try again.
+            let unfinished =
+                channel.read(|r| r.count() == 0) && there.creator.as_ref() == Some(user);
+            if !unfinished {
+                return Err(exists());
+            }
+        }
+        let owner = Body::Member {
+            user: user.clone(),
+            role: Role::Owner,
+        };
+        self.publish(&channel, user, owner).await?;
+        if let Some(topic) = topic {
+            self.publish(&channel, user, Body::Topic { topic }).await?;
+        }
+        Ok(channel.object(user))
+    }
+
+    /// Makes sure that `general` exists.
+    pub async fn ensure_general(&self) -> Result<(), Problem> {
+        let row = Channel {
+            name: ChannelName::general(),
+            kind: ChannelKind::Public,
+            creator: None,
+            created_at_ms: self.log.broker().now_ms(),
+            topic: None,
+            archived: None,
+        };
+        self.directory
+            .create_channel(&row)
+            .await
+            .map_err(directory_unavailable)?;
+        Ok(())
+    }
+
+    /// Sets the topic; owners and admins may.
+    pub async fn set_topic(
+        &self,
+        channel: &HubChannel,
+        user: &UserName,
+        topic: &str,
+    ) -> Result<ChannelObject, Problem> {
+        let topic = parse_topic(topic)?;
+        let role = channel.read(|r| r.role(user));
+        if !matches!(role, Role::Owner | Role::Admin) {
+            return Err(role_required(
+                "Owners and admins of the channel set its topic.",
+            ));
+        }
+        if channel.read(|r| r.is_archived()) {
+            return Err(archived());
+        }
+        self.publish(channel, user, Body::Topic { topic }).await?;
+        Ok(channel.object(user))
+    }
+
+    /// Archives a channel; owners may. Again is no error.
+    pub async fn archive(&self, channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
+        if channel.read(|r| r.role(user)) != Role::Owner {
+            return Err(role_required("Owners of the channel archive it."));
+        }
+        if channel.read(|r| r.is_archived()) {
+            return Ok(());
+        }
+        self.publish(channel, user, Body::Archive).await?;
+        Ok(())
+    }
+
+    /// Channels that a user may see, by name.
+    pub async fn list_channels(
+        &self,
+        user: &UserName,
+        after: Option<&ChannelName>,
+        limit: usize,
+    ) -> Result<ChannelPage, Problem> {
+        let roles = self.memberships(user).await?;
+        let rows = self.directory.public_channels(after, limit + 1).await;
+        let mut rows = rows.map_err(directory_unavailable)?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = if more {
+            rows.last().map(|row| row.name.clone())
+        } else {
+            None
+        };
+        self.reads
+            .history()
+            .describe(&mut rows)
+            .await
+            .map_err(history_unavailable)?;
+        let mut channels = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut object = self.unopened(row)?;
+            object.role = roles.get(&object.name).map(|role| role.as_str());
+            channels.push(object);
+        }
+        Ok(ChannelPage { channels, next })
+    }
+
+    /// A channel's row with what the tail has above it, without its members.
+    fn unopened(&self, row: Channel) -> Result<ChannelObject, Problem> {
+        let partition = self.log.partition_of(&row.name);
+        let mark = *self.log.mark(partition).borrow();
+        let mut roster = Roster::new(&row, Vec::new());
+        {
+            let state = self.log.lock(partition);
+            if state.tail.above() > mark.id {
+                return Err(behind());
+            }
+            state
+                .tail
+                .within(&row.name, Id::ZERO, Id::MAX)
+                .for_each(|entry| {
+                    roster.apply(entry);
+                });
+        }
+        let channel = HubChannel::new(row, partition, roster);
+        Ok(channel.object_for_nobody())
+    }
+
+    /// Members of a channel by name after a name.
+    pub fn list_members(
+        &self,
+        channel: &HubChannel,
+        after: Option<&UserName>,
+        limit: usize,
+    ) -> MemberPage {
+        channel.read(|roster| {
+            let mut rest = roster
+                .members()
+                .filter(|m| after.is_none_or(|a| m.user > *a));
+            let members: Vec<_> = rest.by_ref().take(limit).collect();
+            let next = rest.next().and(members.last().map(|m| m.user.clone()));
+            MemberPage { members, next }
+        })
+    }
+}
+
+fn parse_topic(topic: &str) -> Result<String, Problem> {
+    if topic.len() > MAX_TOPIC_BYTES {
+        let text = format!("A topic has at most {MAX_TOPIC_BYTES} bytes.");
+        let problem = Problem::new(Code::FieldInvalid, text);
+        return Err(problem.field("topic").limit(MAX_TOPIC_BYTES as u64));
+    }
+    Ok(topic.to_owned())
+}
+
+fn name_invalid() -> Problem {
+    let text = "A channel's name is 1 to 64 characters of a-z, 0-9, '.', '_' and '-', the first a \
+                letter or a digit.";
+    Problem::new(Code::ChannelNameInvalid, text)
+        .field("name")
+        .limit(64)
+}
+
+fn exists() -> Problem {
+    let text = "There is a channel of this name; names are never free again.";
+    Problem::new(Code::ChannelExists, text).field("name")
+}
+
+fn role_required(text: &'static str) -> Problem {
+    Problem::new(Code::RoleRequired, text)
+}

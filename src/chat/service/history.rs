@@ -1,0 +1,226 @@
+//! Pages of history, the same over HTTP and in frames.
+
+use serde_json::value::RawValue;
+
+use super::Chat;
+use crate::chat::hub::HubChannel;
+use crate::chat::read::Found;
+use crate::domain::{Code, Id, Problem, UserName};
+use crate::ports::history::Span;
+
+/// Messages in a page unless asked otherwise, and at most.
+const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 200;
+
+/// Bytes of messages in a page: a page of longer ones has fewer, and the next begins earlier.
+const PAGE_BYTES: usize = 1024 * 1024;
+
+/// Where a page is, and in which direction the next one lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// The newest below an id; on to older ones.
+    Before(Id),
+    /// The oldest above an id; on to newer ones.
+    After(Id),
+    /// Half below and half above an id; on to newer ones.
+    Around(Id),
+}
+
+/// A page that somebody asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct PageQuery {
+    place: Place,
+    limit: usize,
+}
+
+/// A page: always oldest first.
+#[derive(Debug)]
+pub struct Page {
+    pub messages: Vec<Box<RawValue>>,
+    /// For `?cursor=`; none at the end.
+    pub next: Option<String>,
+}
+
+impl PageQuery {
+    /// At most one of the places; none: the newest.
+    pub fn new(
+        before: Option<Id>,
+        after: Option<Id>,
+        around: Option<Id>,
+        cursor: Option<&str>,
+        limit: Option<u64>,
+    ) -> Result<PageQuery, Problem> {
+        let cursor = cursor.map(parse_cursor).transpose()?;
+        let given = [
+            before.map(Place::Before),
+            after.map(Place::After),
+            around.map(Place::Around),
+        ];
+        let mut given = given.into_iter().chain([cursor]).flatten();
+        let place = given.next().unwrap_or(Place::Before(Id::MAX));
+        if given.next().is_some() {
+            let text = "At most one of before, after, around and cursor.";
+            return Err(Problem::new(Code::ParamsExclusive, text));
+        }
+        let limit = match limit.map(usize::try_from) {
+            None => DEFAULT_LIMIT,
+            Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => limit,
+            Some(_) => return Err(limit_invalid()),
+        };
+        Ok(PageQuery { place, limit })
+    }
+}
+
+/// The limit of a page, here and in lists.
+pub fn limit_invalid() -> Problem {
+    let text = format!("limit is a whole number from 1 to {MAX_LIMIT}.");
+    Problem::new(Code::LimitInvalid, text)
+        .field("limit")
+        .limit(MAX_LIMIT as u64)
+}
+
+impl Chat {
+    /// A page of a channel's messages, with all that was acked before the call.
+    pub async fn history(
+        &self,
+        channel: &HubChannel,
+        reader: &UserName,
+        query: PageQuery,
+    ) -> Result<Page, Problem> {
+        self.reads.barrier().pass(channel.partition).await?;
+        let PageQuery { place, limit } = query;
+        let (messages, next) = match place {
+            Place::Before(before) => self.older(channel, reader, before, limit).await?,
+            Place::After(after) => self.newer(channel, reader, after, limit).await?,
+            Place::Around(id) => {
+                let (mut messages, _) = self.older(channel, reader, id, limit / 2).await?;
+                let room = limit - messages.len();
+                let (newer, next) = self.newer(channel, reader, id, room).await?;
+                messages.extend(newer);
+                (messages, next)
+            }
+        };
+        Ok(Page { messages, next })
+    }
+
+    async fn older(
+        &self,
+        channel: &HubChannel,
+        reader: &UserName,
+        before: Id,
+        limit: usize,
+    ) -> Result<(Vec<Box<RawValue>>, Option<String>), Problem> {
+        let span = Span::Newest {
+            after: Id::ZERO,
+            before,
+        };
+        // One more than is answered tells whether there is a next page.
+        let found = self.reads.messages(channel, span, limit + 1).await?;
+        let (mut messages, last) = fit(channel, reader, found.iter().rev(), limit);
+        messages.reverse();
+        Ok((messages, last.map(|id| format!("b{id}"))))
+    }
+
+    async fn newer(
+        &self,
+        channel: &HubChannel,
+        reader: &UserName,
+        after: Id,
+        limit: usize,
+    ) -> Result<(Vec<Box<RawValue>>, Option<String>), Problem> {
+        let span = Span::Oldest {
+            after,
+            before: Id::MAX,
+        };
+        let found = self.reads.messages(channel, span, limit + 1).await?;
+        let (messages, last) = fit(channel, reader, found.iter(), limit);
+        Ok((messages, last.map(|id| format!("a{id}"))))
+    }
+
+    /// Messages behind a cursor, oldest first, for a resume that has passed the barrier.
+    pub async fn missed(
+        &self,
+        channel: &HubChannel,
+        after: Id,
+        limit: usize,
+    ) -> Result<Vec<Found>, Problem> {
+        self.reads
+            .messages(
+                channel,
+                Span::Oldest {
+                    after,
+                    before: Id::MAX,
+                },
+                limit,
+            )
+            .await
+    }
+}
+
+/// As many of the messages as a page may hold, one at least; the id of the last of them if there are
+/// more.
+fn fit<'a>(
+    channel: &HubChannel,
+    reader: &UserName,
+    found: impl Iterator<Item = &'a Found>,
+    limit: usize,
+) -> (Vec<Box<RawValue>>, Option<Id>) {
+    let mut messages = Vec::new();
+    let (mut bytes, mut last) = (0, None);
+    for message in found {
+        if messages.len() == limit || bytes > PAGE_BYTES {
+            return (messages, last);
+        }
+        let object = message.object(channel, reader);
+        bytes += object.get().len();
+        messages.push(object);
+        last = Some(message.id());
+    }
+    (messages, None)
+}
+
+/// A cursor of ours: the direction and the id that it goes on from.
+fn parse_cursor(text: &str) -> Result<Place, Problem> {
+    let parsed = match text.split_at_checked(1) {
+        Some(("b", id)) => id.parse().map(Place::Before).ok(),
+        Some(("a", id)) => id.parse().map(Place::After).ok(),
+        _ => None,
+    };
+    parsed.ok_or_else(|| {
+        Problem::new(
+            Code::CursorInvalid,
+            "cursor has to be a next of an earlier answer.",
+        )
+        .field("cursor")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_exclusive_and_limits_are_held() {
+        let id = Id::from_u64(7);
+        let both = PageQuery::new(id, id, None, None, None).expect_err("both");
+        assert_eq!(both.code, Code::ParamsExclusive);
+        let both = PageQuery::new(id, None, None, Some("a7"), None).expect_err("both");
+        assert_eq!(both.code, Code::ParamsExclusive);
+        for limit in [0, 201, u64::MAX] {
+            let wrong = PageQuery::new(None, None, None, None, Some(limit)).expect_err("limit");
+            assert_eq!((wrong.code, wrong.limit), (Code::LimitInvalid, Some(200)));
+        }
+    }
+
+    #[test]
+    fn cursors_come_back_and_others_are_refused() {
+        let id = Id::from_u64(7).expect("small");
+        assert_eq!(
+            parse_cursor(&format!("b{id}")).expect("ours"),
+            Place::Before(id)
+        );
+        for bad in ["", "b", "x7", "ü", "a-1"] {
+            assert_eq!(parse_cursor(bad).expect_err(bad).code, Code::CursorInvalid);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Who is a member of what.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Chat, TRIES};
+use crate::chat::hub::HubChannel;
+use crate::chat::protocol::ChannelObject;
+use crate::chat::read::{behind, history_unavailable};
+use crate::chat::record::Body;
+use crate::domain::{ChannelName, Code, Id, Member, Problem, Role, UserName};
+
+impl Chat {
+    /// Makes a user a member of a channel if not yet. The caller's view is up to date.
+    pub async fn ensure_member(
+        &self,
+        channel: &HubChannel,
+        user: &UserName,
+    ) -> Result<(), Problem> {
+        if channel.read(|r| r.is_member(user)) {
+            return Ok(());
+        }
+        if channel.read(|r| r.is_archived()) {
+            return Err(archived());
+        }
+        let body = Body::Member {
+            user: user.clone(),
+            role: Role::Member,
+        };
+        self.publish(channel, user, body).await?;
+        Ok(())
+    }
+
+    /// Ends a user's own membership.
+    pub async fn leave(&self, channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
+        let (member, last_owner) = channel.read(|r| (r.is_member(user), r.is_last_owner(user)));
+        if !member {
+            return Ok(());
+        }
+        if last_owner {
+            let text = "You are the channel's last owner; while others are members it needs one.";
+            return Err(Problem::new(Code::LastOwner, text));
+        }
+        let body = Body::Member {
+            user: user.clone(),
+            role: Role::None,
+        };
+        self.publish(channel, user, body).await?;
+        Ok(())
+    }
+
+    /// The channels of which a user is a member, as the user sees them, by name.
+    pub async fn channels_of(&self, user: &UserName) -> Result<Vec<ChannelObject>, Problem> {
+        let mut channels = Vec::new();
+        for (name, _) in self.memberships(user).await? {
+            // A row of a member without one of its channel: its maker died in between.
+            let Some(channel) = self.open(&name).await? else {
+                continue;
+            };
+            channels.push(channel.object(user));
+        }
+        Ok(channels)
+    }
+
+    /// Channels and raw roles of a user, by the read path over all partitions.
+    pub(super) async fn memberships(
+        &self,
+        user: &UserName,
+    ) -> Result<BTreeMap<ChannelName, Role>, Problem> {
+        self.reads.barrier().pass_all().await?;
+        for _ in 0..TRIES {
+            let marks: Vec<Id> = self
+                .log
+                .partitions()
+                .map(|p| self.log.mark(p).borrow().id)
+                .collect();
+            let rows = self
+                .reads
+                .history()
+                .memberships(user)
+                .await
+                .map_err(history_unavailable)?;
+            if let Some(memberships) = self.overlay(user, &marks, rows) {
+                return Ok(memberships);
+            }
+        }
+        Err(behind())
+    }
+
+    /// Adds what the tails know; None if one of them let go of something above its mark.
+    fn overlay(
+        &self,
+        user: &UserName,
+        marks: &[Id],
+        rows: Vec<(ChannelName, Member)>,
+    ) -> Option<BTreeMap<ChannelName, Role>> {
+        let mut newest: BTreeMap<ChannelName, (Id, Role)> = rows
+            .into_iter()
+            .map(|(channel, m)| (channel, (m.changed, m.role)))
+            .collect();
+        for (partition, mark) in self.log.partitions().zip(marks) {
+            let state = self.log.lock(partition);
+            if state.tail.above() > *mark {
+                return None;
+            }
+            for entry in state.tail.memberships(user) {
+                let Some(record) = entry.accepted() else {
+                    continue;
+                };
+                let Body::Member { role, .. } = record.body else {
+                    continue;
+                };
+                let known = newest
+                    .entry(record.channel.clone())
+                    .or_insert((Id::ZERO, role));
+                if known.0 <= entry.id {
+                    *known = (entry.id, role);
+                }
+            }
+        }
+        newest.retain(|_, (_, role)| role.is_member());
+        Some(
+            newest
+                .into_iter()
+                .map(|(channel, (_, role))| (channel, role))
+                .collect(),
+        )
+    }
+
+    /// Whether a user may read a channel: everybody a public one, members the others.
+    pub async fn may_read(&self, user: &UserName, name: &ChannelName) -> Result<bool, Problem> {
+        let Some(channel) = self.open(name).await? else {
+            return Ok(false);
+        };
+        Ok(!channel.kind.is_private() || channel.read(|r| r.is_member(user)))
+    }
+
+    /// The channel, if the user may see it.
+    pub async fn find_for(&self, user: &UserName, name: &str) -> Result<Arc<HubChannel>, Problem> {
+        let channel = self.find_up_to_date(name).await?;
+        let visible = !channel.kind.is_private() || channel.read(|r| r.is_member(user));
+        if visible {
+            Ok(channel)
+        } else {
+            Err(super::channel_not_found())
+        }
+    }
+}
+
+pub(super) fn archived() -> Problem {
+    let text = "The channel is archived: its history stays, and nothing is added to it.";
+    Problem::new(Code::ChannelArchived, text)
+}

@@ -1,0 +1,147 @@
+//! Sends: own window, rights, limits, and onto the log.
+
+use std::sync::Arc;
+
+use super::{Chat, membership};
+use crate::chat::hub::HubChannel;
+use crate::chat::outbox::Outbox;
+use crate::chat::pending::Waiter;
+use crate::chat::protocol::AckLevel;
+use crate::chat::read::directory_unavailable;
+use crate::chat::record::Body;
+use crate::domain::{Attachment, ClientMsgId, Code, File, FileId, Id, Problem, UserName};
+
+/// A message that a session sends.
+#[derive(Debug)]
+pub struct Send {
+    pub text: String,
+    pub client_msg_id: ClientMsgId,
+    pub reply_to: Option<Id>,
+    pub file: Option<Attachment>,
+    pub level: AckLevel,
+}
+
+impl Chat {
+    /// Puts a message on its way; the outbox gets the ack or the refusal, now or later.
+    ///
+    /// Does not wait: sends of one session are in the log in the order of these calls.
+    pub fn send(
+        &self,
+        channel: &HubChannel,
+        user: &UserName,
+        send: Send,
+        outbox: &Arc<Outbox>,
+        reference: Option<u64>,
+    ) -> Result<(), Problem> {
+        self.check_text(&send)?;
+        let body = Body::Message {
+            text: send.text,
+            reply_to: send.reply_to,
+            file: send.file,
+        };
+        let record = self.record(channel, user, send.client_msg_id, body);
+        let waiter = Waiter::Frame {
+            outbox: outbox.clone(),
+            reference,
+            level: send.level,
+        };
+        self.log
+            .publish(&record, waiter, || self.admit(channel, user))
+    }
+
+    fn check_text(&self, send: &Send) -> Result<(), Problem> {
+        let most = self.settings.limits.text_bytes;
+        if send.text.len() > most {
+            let text = format!("A message's text has at most {most} bytes.");
+            let problem = Problem::new(Code::MessageTooLarge, text);
+            return Err(problem.field("text").limit(most as u64));
+        }
+        if send.text.is_empty() && send.file.is_none() {
+            let text = "A message has a text, a file or both.";
+            return Err(Problem::new(Code::FieldInvalid, text).field("text"));
+        }
+        Ok(())
+    }
+
+    fn admit(&self, channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
+        let (member, archived) = channel.read(|r| (r.is_member(user), r.is_archived()));
+        if !member {
+            return Err(not_a_member());
+        }
+        if archived {
+            return Err(membership::archived());
+        }
+        let limited = |what: &'static str, limit: u32, wait: std::time::Duration| {
+            let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+            let text = format!("{what} may send {limit} messages a second on average.");
+            let problem = Problem::new(Code::RateLimited, text);
+            problem.limit(u64::from(limit)).retry_after_ms(ms)
+        };
+        let settings = &self.settings;
+        self.sends_per_user
+            .check(user)
+            .map_err(|wait| limited("A user", settings.sends_per_user, wait))?;
+        self.sends_per_channel.check(&channel.name).map_err(|wait| {
+            limited(
+                "All in a channel together",
+                settings.sends_per_channel,
+                wait,
+            )
+        })
+    }
+
+    /// The file that a message is to carry, if the sender may give it on; those who may read the
+    /// channel may read it from here on.
+    pub async fn attach(
+        &self,
+        channel: &HubChannel,
+        user: &UserName,
+        id: FileId,
+    ) -> Result<Attachment, Problem> {
+        let file = self
+            .directory
+            .file(id)
+            .await
+            .map_err(directory_unavailable)?;
+        let file = file.ok_or_else(attachment_invalid)?;
+        if !self.may_read_file(user, &file).await? {
+            return Err(attachment_invalid());
+        }
+        self.directory
+            .post_file(id, &channel.name)
+            .await
+            .map_err(directory_unavailable)?;
+        Ok(file.attachment())
+    }
+
+    /// Whether a user may read a file: its uploader, and who may read a message that carries it.
+    pub async fn may_read_file(&self, user: &UserName, file: &File) -> Result<bool, Problem> {
+        if file.uploader == *user {
+            return Ok(true);
+        }
+        let channels = self
+            .directory
+            .posted_in(file.id)
+            .await
+            .map_err(directory_unavailable)?;
+        for channel in channels {
+            if self.may_read(user, &channel).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Sending wants a joined session and a membership.
+pub fn not_a_member() -> Problem {
+    Problem::new(
+        Code::NotAMember,
+        "Join the channel in this session before you send to it.",
+    )
+}
+
+fn attachment_invalid() -> Problem {
+    let text = "file_id has to be an upload of yours, or a file that you may download.";
+    Problem::new(Code::AttachmentInvalid, text).field("file_id")
+}

@@ -1,0 +1,308 @@
+//! What a session does with each frame.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Joined, Session, resume};
+use crate::accounts::Identity;
+use crate::chat::close::Close;
+use crate::chat::hub::{HubChannel, Subscription};
+use crate::chat::protocol::{self, About, Incoming, Join, PageRequest, Request, SendRequest};
+use crate::chat::service::{self, Chat, PageQuery, Send, channel_not_found};
+use crate::domain::{Attachment, ChannelName, Code, Id, Problem, UserName};
+
+/// Something that a session waits for.
+pub type Work = Pin<Box<dyn Future<Output = Done> + std::marker::Send>>;
+
+/// The client's number for its request.
+type Ref = Option<u64>;
+
+/// What became of it.
+pub enum Done {
+    /// The user is a member; the session is to be joined.
+    Admitted(Ref, Option<Id>, Result<Arc<HubChannel>, Problem>),
+    Resumed(Ref, ChannelName, Result<(), Problem>),
+    Attached(Ref, Send, Arc<HubChannel>, Result<Attachment, Problem>),
+    Refreshed(Ref, Result<Identity, Problem>),
+    /// The answer is in the outbox, or a refusal goes there.
+    Answered(Ref, Result<(), Problem>),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    pub(super) fn receive(&mut self, text: &str) {
+        metrics::counter!("lakechat_frames_received_total").increment(1);
+        let incoming = Incoming::parse(text);
+        let reference = incoming.r#ref;
+        let handled = incoming
+            .request
+            .and_then(|request| self.handle(reference, request));
+        if let Err(problem) = handled {
+            self.refuse(reference, &problem, About::default());
+        }
+    }
+
+    pub(super) fn refuse_binary(&mut self) {
+        let text = "Frames are text; this one is binary.";
+        self.refuse(None, &Problem::new(Code::BadFrame, text), About::default());
+    }
+
+    fn refuse(&mut self, reference: Ref, problem: &Problem, about: About<'_>) {
+        metrics::counter!("lakechat_frames_refused_total", "code" => problem.code.as_str())
+            .increment(1);
+        if let Some(cause) = &problem.cause {
+            let (session, user) = (self.listener.id, &self.listener.user);
+            tracing::warn!(%session, %user, code = problem.code.as_str(), %cause, "a frame is refused");
+        }
+        self.listener
+            .outbox
+            .push(protocol::error(reference, problem, about));
+        if let Some(why) = self.refusals.count(problem.code) {
+            self.listener.outbox.close(why);
+        }
+    }
+
+    fn handle(&mut self, reference: Ref, request: Request<'_>) -> Result<(), Problem> {
+        match request {
+            Request::Hello { .. } => {
+                let text = "hello comes once, and only where no token came with the upgrade.";
+                Err(Problem::new(Code::BadFrame, text).field("type"))
+            }
+            Request::Refresh { token } => {
+                self.refresh(reference, token.into_owned());
+                Ok(())
+            }
+            Request::Join(join) => self.join(reference, &join),
+            Request::Leave { channel } => {
+                self.leave(&channel);
+                self.listener
+                    .outbox
+                    .push(protocol::left(reference, &channel));
+                Ok(())
+            }
+            Request::Send(send) => self.send(reference, send),
+            Request::History(page) => self.history(reference, &page),
+        }
+    }
+
+    /// Joined here, with the membership still standing.
+    fn joined(&self, channel: &str) -> Option<&Joined> {
+        self.joined
+            .get(channel)
+            .filter(|joined| joined.subscription.is_active())
+    }
+
+    fn join(&mut self, reference: Ref, join: &Join<'_>) -> Result<(), Problem> {
+        if let Some(joined) = self.joined(&join.channel) {
+            let channel = &joined.channel;
+            let at = self.chat.log.lock(channel.partition).fold.last_id();
+            let members = channel.read(|r| r.count());
+            let frame = protocol::joined(reference, &channel.name, at, members, false);
+            self.listener.outbox.push(frame);
+            return Ok(());
+        }
+        let most = self.chat.settings.limits.channels;
+        if self.joined.len() >= most && !self.joined.contains_key(&*join.channel) {
+            let text = format!("A session has at most {most} channels joined; leave one first.");
+            return Err(Problem::new(Code::TooManyChannels, text).limit(most as u64));
+        }
+        let (chat, user) = (self.chat.clone(), self.listener.user.clone());
+        let (name, after) = (join.channel.clone().into_owned(), join.after);
+        self.first = Some(Box::pin(async move {
+            Done::Admitted(reference, after, admit(&chat, &user, &name, after).await)
+        }));
+        Ok(())
+    }
+
+    fn leave(&mut self, channel: &str) {
+        if let Some(joined) = self.joined.remove(channel) {
+            joined.subscription.cancel();
+            joined.channel.unsubscribe(self.listener.id);
+        }
+    }
+
+    fn send(&mut self, reference: Ref, request: SendRequest<'_>) -> Result<(), Problem> {
+        let joined = self.joined(&request.channel);
+        let channel = joined
+            .map(|j| j.channel.clone())
+            .ok_or_else(|| no_session(&request.channel))?;
+        let send = Send {
+            text: request.text.into_owned(),
+            client_msg_id: request.client_msg_id,
+            reply_to: request.reply_to,
+            file: None,
+            level: request.level,
+        };
+        let Some(file_id) = request.file_id else {
+            let user = &self.listener.user;
+            return self
+                .chat
+                .send(&channel, user, send, &self.listener.outbox, reference);
+        };
+        let (chat, user) = (self.chat.clone(), self.listener.user.clone());
+        self.first = Some(Box::pin(async move {
+            let attached = chat.attach(&channel, &user, file_id).await;
+            Done::Attached(reference, send, channel, attached)
+        }));
+        Ok(())
+    }
+
+    fn history(&mut self, reference: Ref, page: &PageRequest<'_>) -> Result<(), Problem> {
+        let cursor = page.cursor.as_deref();
+        let query = PageQuery::new(page.before, page.after, page.around, cursor, page.limit)?;
+        let (chat, listener) = (self.chat.clone(), self.listener.clone());
+        let name = page.channel.clone().into_owned();
+        self.beside.push(Box::pin(async move {
+            let answered = async {
+                // A page is read when there is room for it, not before.
+                listener.outbox.drained().await;
+                let channel = chat.find_for(&listener.user, &name).await?;
+                let page = chat.history(&channel, &listener.user, query).await?;
+                let next = page.next.as_deref();
+                let frame = protocol::history(reference, &channel.name, &page.messages, next);
+                listener.outbox.push(frame);
+                Ok(())
+            };
+            Done::Answered(reference, answered.await)
+        }));
+        Ok(())
+    }
+
+    fn refresh(&mut self, reference: Ref, token: String) {
+        let accounts = self.accounts.clone();
+        self.first = Some(Box::pin(async move {
+            Done::Refreshed(reference, accounts.authenticate_fresh(&token).await)
+        }));
+    }
+
+    pub(super) fn finish(&mut self, done: Done) {
+        match done {
+            Done::Admitted(reference, after, Ok(channel)) => {
+                self.subscribe(reference, channel, after);
+            }
+            Done::Resumed(reference, channel, Err(problem)) => {
+                self.leave(channel.as_str());
+                let about = About {
+                    channel: Some(&channel),
+                    ..About::default()
+                };
+                self.refuse(reference, &problem, about);
+            }
+            Done::Attached(reference, send, channel, Ok(file)) => {
+                let send = Send {
+                    file: Some(file),
+                    ..send
+                };
+                let (user, outbox) = (&self.listener.user, &self.listener.outbox);
+                if let Err(problem) = self.chat.send(&channel, user, send, outbox, reference) {
+                    self.refuse(reference, &problem, About::default());
+                }
+            }
+            Done::Refreshed(reference, Ok(identity)) => self.renew(reference, identity),
+            Done::Admitted(reference, _, Err(problem))
+            | Done::Attached(reference, _, _, Err(problem))
+            | Done::Refreshed(reference, Err(problem))
+            | Done::Answered(reference, Err(problem)) => {
+                self.refuse(reference, &problem, About::default());
+            }
+            Done::Resumed(_, _, Ok(())) | Done::Answered(_, Ok(())) => {}
+        }
+    }
+
+    fn subscribe(&mut self, reference: Ref, channel: Arc<HubChannel>, after: Option<Id>) {
+        let subscription = Subscription::new(self.listener.clone());
+        let joined = Joined {
+            channel: channel.clone(),
+            subscription: subscription.clone(),
+        };
+        self.joined.insert(channel.name.clone(), joined);
+        let members = channel.read(|r| r.count());
+        let outbox = self.listener.outbox.clone();
+        let Some(after) = after else {
+            channel.go_live(&subscription, || {
+                let at = self.chat.log.lock(channel.partition).fold.last_id();
+                outbox.push(protocol::joined(
+                    reference,
+                    &channel.name,
+                    at,
+                    members,
+                    false,
+                ));
+                Some(at)
+            });
+            return;
+        };
+        let at = self.chat.log.lock(channel.partition).fold.last_id();
+        outbox.push(protocol::joined(
+            reference,
+            &channel.name,
+            at,
+            members,
+            true,
+        ));
+        let chat = self.chat.clone();
+        self.beside.push(Box::pin(async move {
+            let resumed = resume::resume(&chat, &channel, &subscription, after).await;
+            Done::Resumed(reference, channel.name.clone(), resumed)
+        }));
+    }
+
+    fn renew(&mut self, reference: Ref, identity: Identity) {
+        if identity.user != self.listener.user {
+            let text = "The token is another user's; open a session of its own for it.";
+            let problem = Problem::new(Code::FieldInvalid, text).field("token");
+            return self.refuse(reference, &problem, About::default());
+        }
+        let left_ms = identity.expires_at_ms.saturating_sub(super::wall_ms());
+        self.clock.renew(&identity);
+        self.identity = identity;
+        self.listener
+            .outbox
+            .push(protocol::refreshed(reference, left_ms.div_ceil(1000)));
+    }
+}
+
+/// What a send to a channel that this session has not joined is told.
+fn no_session(channel: &str) -> Problem {
+    match ChannelName::parse(channel) {
+        Ok(_) => service::not_a_member(),
+        Err(_) => channel_not_found(),
+    }
+}
+
+/// Makes the user a member if need be, and checks the cursor.
+async fn admit(
+    chat: &Chat,
+    user: &UserName,
+    name: &str,
+    after: Option<Id>,
+) -> Result<Arc<HubChannel>, Problem> {
+    let channel = chat.find_for(user, name).await?;
+    let last = chat.log.lock(channel.partition).fold.last_id();
+    if after.is_some_and(|after| after > last) {
+        let text = "after lies above the last id of the log.";
+        return Err(Problem::new(Code::CursorInvalid, text).field("after"));
+    }
+    chat.ensure_member(&channel, user).await?;
+    Ok(channel)
+}
+
+impl<S> Session<S> {
+    /// Leaves every channel: the session ends.
+    pub(super) fn leave_all(&mut self) {
+        for joined in std::mem::take(&mut self.joined).into_values() {
+            joined.subscription.cancel();
+            joined.channel.unsubscribe(self.listener.id);
+        }
+    }
+}
+
+impl<S> Drop for Session<S> {
+    fn drop(&mut self) {
+        // One that is cut short, too, takes itself off every list.
+        self.leave_all();
+        self.listener.outbox.close(Close::InternalError);
+        self.chat.hub.remove_session(&self.listener);
+    }
+}

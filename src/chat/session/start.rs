@@ -1,0 +1,198 @@
+//! From an upgraded connection to a session: who is it, and welcome.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use uuid::Uuid;
+
+use super::refusals::Refusals;
+use super::socket::{Ended, Read, Socket};
+use super::{Clock, Session};
+use crate::accounts::{Accounts, Identity};
+use crate::chat::close::Close;
+use crate::chat::hub::Listener;
+use crate::chat::outbox::Outbox;
+use crate::chat::protocol::{self, About, Incoming, Request, Welcome};
+use crate::chat::service::Chat;
+use crate::domain::{Code, Problem};
+
+/// What came with the upgrade.
+pub struct Arrival {
+    /// The token, unless it comes in a `hello` frame.
+    pub token: Option<String>,
+}
+
+/// Serves one session to its end.
+pub async fn run<S>(
+    chat: Arc<Chat>,
+    accounts: Arc<Accounts>,
+    stream: WebSocketStream<S>,
+    arrival: Arrival,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut socket = Socket::new(stream);
+    let epoch = chat.pulse.epoch();
+    let known = match arrival.token {
+        Some(token) => authenticate(&accounts, &token).await,
+        None => hello(&chat, &accounts, &mut socket).await,
+    };
+    let identity = match known {
+        Ok(identity) => identity,
+        Err(ended) => return socket.end(&ended).await,
+    };
+    let outbox = Arc::new(Outbox::new(chat.settings.outbox));
+    let listener = Arc::new(Listener {
+        id: Uuid::new_v4(),
+        user: identity.user.clone(),
+        outbox,
+    });
+    if !chat
+        .hub
+        .add_session(listener.clone(), chat.settings.connections_per_user)
+    {
+        return socket.end(&Ended::Close(Close::ConnectionLimit)).await;
+    }
+    let mut session = Session {
+        clock: Clock::new(chat.settings.ping, &identity),
+        chat,
+        accounts,
+        listener,
+        socket,
+        identity,
+        joined: HashMap::new(),
+        first: None,
+        beside: Vec::new(),
+        refusals: Refusals::new(),
+        unread_since_ms: None,
+        epoch,
+    };
+    session.welcome().await;
+    let ended = session.serve().await;
+    let (id, user) = (session.listener.id, session.listener.user.clone());
+    if let Ended::Close(why) = &ended {
+        metrics::counter!("lakechat_sessions_closed_total", "reason" => why.reason()).increment(1);
+    }
+    tracing::debug!(session = %id, %user, ?ended, "a session ends");
+    session.leave_all();
+    session.socket.end(&ended).await;
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    async fn welcome(&mut self) {
+        let settings = &self.chat.settings;
+        let channels = match self.chat.channels_of(&self.listener.user).await {
+            Ok(channels) => Some(channels),
+            Err(problem) => {
+                let session = self.listener.id;
+                tracing::warn!(%session, %problem, "welcome without channels");
+                None
+            }
+        };
+        let mut degraded = self.chat.degraded();
+        if channels.is_none() && !degraded.contains(&"directory") {
+            degraded.push("directory");
+        }
+        let id = self.listener.id.hyphenated().to_string();
+        let welcome = protocol::welcome(&Welcome {
+            session: &id,
+            server: &settings.server_id,
+            user: &self.listener.user,
+            ping_ms: u64::try_from(settings.ping.as_millis()).unwrap_or(u64::MAX),
+            degraded,
+            limits: settings.limits,
+            channels,
+        });
+        self.listener.outbox.push(welcome);
+    }
+}
+
+async fn authenticate(accounts: &Accounts, token: &str) -> Result<Identity, Ended> {
+    accounts.authenticate_fresh(token).await.map_err(|problem| {
+        Ended::Close(match problem.code {
+            Code::TokenExpired => Close::TokenExpired,
+            Code::NotAuthenticated | Code::TokenRevoked => Close::NotAuthenticated,
+            _ => {
+                tracing::warn!(%problem, "a session can't be authenticated now");
+                Close::InternalError
+            }
+        })
+    })
+}
+
+/// Waits for `hello`; everything else before it is refused.
+async fn hello<S>(
+    chat: &Chat,
+    accounts: &Accounts,
+    socket: &mut Socket<S>,
+) -> Result<Identity, Ended>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let deadline = Instant::now() + chat.settings.hello;
+    let outbox = Outbox::new(chat.settings.outbox);
+    let mut refusals = Refusals::new();
+    loop {
+        let text = match timeout_at(deadline, next_text(socket, &outbox)).await {
+            Ok(text) => text?,
+            Err(_) => return Err(Ended::Close(Close::NotAuthenticated)),
+        };
+        let incoming = text.as_deref().map(Incoming::parse);
+        let (reference, problem) = match incoming {
+            Some(Incoming {
+                request: Ok(Request::Hello { token }),
+                ..
+            }) => {
+                return authenticate(accounts, &token).await;
+            }
+            Some(Incoming {
+                r#ref,
+                request: Ok(_),
+            }) => (r#ref, hello_first()),
+            Some(Incoming {
+                r#ref,
+                request: Err(problem),
+            }) => (r#ref, problem),
+            None => (
+                None,
+                Problem::new(Code::BadFrame, "Frames are text; this one is binary."),
+            ),
+        };
+        outbox.push(protocol::error(reference, &problem, About::default()));
+        if let Some(why) = refusals.count(problem.code) {
+            return Err(Ended::Close(why));
+        }
+    }
+}
+
+fn hello_first() -> Problem {
+    Problem::new(
+        Code::NotAuthenticated,
+        "The first frame has to be hello, with a token.",
+    )
+}
+
+/// The next text, or None for a binary frame.
+async fn next_text<S>(socket: &mut Socket<S>, outbox: &Outbox) -> Result<Option<Utf8Bytes>, Ended>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        let read = std::future::poll_fn(|cx| {
+            if let std::task::Poll::Ready(ended) = socket.poll_write(cx, outbox) {
+                return std::task::Poll::Ready(Read::Ended(ended));
+            }
+            socket.poll_read(cx)
+        });
+        match read.await {
+            Read::Message(Message::Text(text)) => return Ok(Some(text)),
+            Read::Message(Message::Binary(_)) => return Ok(None),
+            Read::Message(_) => {}
+            Read::Ended(ended) => return Err(ended),
+        }
+    }
+}
