@@ -2,6 +2,8 @@
 
 pub mod accounts;
 pub mod chat;
+pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod files;
 pub mod http;

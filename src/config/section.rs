@@ -1,0 +1,47 @@
+//! The one place where a key is told: its type, its default, what it may be and what it means.
+
+/// Declares a section: a struct, and a `read` that takes its keys from a `Reader`.
+///
+/// A line is `key: type = default;` or, for numbers, `key: type = default, least..=most;`. Its doc
+/// comment is what `lakechat config print` says of it.
+macro_rules! section {
+    (
+        $(#[$about:meta])*
+        $section:ident $path:literal {
+            $(
+                $(#[doc = $doc:literal])+
+                $key:ident: $type:ty = $default:expr $(, $bounds:expr)?;
+            )*
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Debug)]
+        pub struct $section {
+            $($(#[doc = $doc])+ pub $key: $type,)*
+        }
+
+        impl $section {
+            pub(super) fn read(reader: &mut $crate::config::reader::Reader) -> $section {
+                $section {
+                    $($key: reader.take(
+                        concat!($path, stringify!($key)),
+                        &[$($doc),+],
+                        $default,
+                        &$crate::config::section::bounds!($($bounds)?),
+                    ),)*
+                }
+            }
+        }
+    };
+}
+
+macro_rules! bounds {
+    () => {
+        $crate::config::setting::UNBOUNDED
+    };
+    ($bounds:expr) => {
+        $bounds
+    };
+}
+
+pub(super) use {bounds, section};

@@ -1,0 +1,129 @@
+//! All keys there are.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::section::section;
+use super::values::{LogFilter, LogFormat, Mode, Origin, PublicUrl, ServerId};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+
+/// As many a second is no limit in practice.
+const MOST_A_SECOND: u64 = 1_000_000;
+
+const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+section! {
+    /// What stands above the sections.
+    Top "" {
+        /// What the server stands on: "embedded" is one process and one folder.
+        mode: Mode = Mode::Embedded;
+        /// Where people connect. Port 0 is any free one.
+        listen: SocketAddr = LOCAL;
+        /// The folder that everything is kept in.
+        data_dir: PathBuf = PathBuf::from("./lakechat-data");
+        /// Which events are logged.
+        log: LogFilter = LogFilter::info();
+        /// How events are written: "text" is for people, "json" one object a line.
+        log_format: LogFormat = LogFormat::Text;
+    }
+}
+
+section! {
+    /// This server, as others see and reach it.
+    Server "server." {
+        /// What this server is called before clients; the host name unless given.
+        id: Option<ServerId> = None;
+        /// Where clients reach the service; taken from each request unless given.
+        public_url: Option<PublicUrl> = None;
+        /// Origins whose web pages may open a chat, beside the server's own.
+        allowed_origins: Vec<Origin> = Vec::new();
+        /// Proxies whose X-Forwarded-For counts; none unless given.
+        trusted_proxies: Vec<IpNet> = Vec::new();
+        /// A listener of its own for /metrics; on the common one unless given.
+        metrics_listen: Option<SocketAddr> = None;
+        /// Open connections; over it the next ones wait.
+        max_connections: usize = 20_000, 1..=1_000_000;
+        /// How long the headers of a request may take, and how long a connection may be idle
+        /// between two, in ms.
+        header_timeout_ms: u64 = 10_000, 10..=600_000;
+        /// How long nothing of a body may come, in ms.
+        body_timeout_ms: u64 = 30_000, 10..=600_000;
+        /// How long a client may take nothing of its answer, in ms.
+        write_timeout_ms: u64 = 60_000, 10..=600_000;
+        /// How long a stopping server lets sessions and transfers end, in seconds.
+        drain_seconds: u64 = 25, 0..=3_600;
+    }
+}
+
+section! {
+    /// Logins.
+    Auth "auth." {
+        /// The key that signs tokens: any bytes, at least 32, one newline at the end aside. The
+        /// file lakechat.key in data_dir unless given; made at the first start.
+        secret_file: Option<PathBuf> = None;
+        /// How long an access token is good, in seconds.
+        access_token_seconds: u64 = 900, 1..=86_400;
+        /// How long a login lasts without being used, in seconds; each refresh begins it anew.
+        refresh_token_seconds: u64 = 2_592_000, 1..=31_536_000;
+    }
+}
+
+section! {
+    /// Files that people exchange.
+    Files "files." {
+        /// The largest file that is taken, in bytes.
+        max_bytes: u64 = 10 * GIB, 1..=1024 * GIB;
+        /// The largest file that is kept in its row and not as a file of its own, in bytes.
+        inline_bytes: usize = 65_536, 0..=4 * MIB;
+    }
+}
+
+section! {
+    /// How often, and how much at once. 0 is off; what is said a second allows bursts of five
+    /// seconds' worth.
+    Limits "limits." {
+        /// Messages that a user may send a second.
+        sends_per_user: u32 = 20, 0..=MOST_A_SECOND;
+        /// Messages that a channel takes a second.
+        sends_per_channel: u32 = 200, 0..=MOST_A_SECOND;
+        /// Chats that may be opened a second from an address.
+        connects_per_address: u32 = 50, 0..=MOST_A_SECOND;
+        /// Logins and registrations a second from an address.
+        logins_per_address: u32 = 5, 0..=MOST_A_SECOND;
+        /// Chats that a user may have open.
+        connections_per_user: u32 = 100, 0..=MOST_A_SECOND;
+        /// Chats that may be open from an address.
+        connections_per_address: u32 = 1000, 0..=MOST_A_SECOND;
+    }
+}
+
+section! {
+    /// Chat.
+    Chat "chat." {
+        /// How often a session is pinged, in ms; one that is silent for twice as long is closed.
+        ping_ms: u64 = 25_000, 50..=300_000;
+        /// The largest frame that a client may send, in bytes.
+        frame_bytes: usize = 65_536, KIB..=16 * MIB;
+        /// The longest text of a message, in bytes of UTF-8; has to fit into a frame.
+        text_bytes: usize = 16_384, 1..=MIB;
+        /// Channels that a session may have joined at once.
+        channels: usize = 128, 1..=10_000;
+        /// Frames that wait for a session; one that is slower is closed and comes back.
+        queue_frames: usize = 1024, 16..=1_000_000;
+        /// Memory for recent records that reads are answered from, in bytes.
+        tail_bytes: usize = 256 * MIB as usize, MIB..=1024 * GIB;
+        /// Memory for knowing retries, in bytes; when it is full, sends are refused.
+        window_bytes: usize = 512 * MIB as usize, MIB..=1024 * GIB;
+        /// Rows that are stored in history at once.
+        archive_batch_rows: usize = 1000, 1..=100_000;
+        /// How long a row waits for others to be stored with, in ms.
+        archive_batch_ms: u64 = 20, 0..=10_000;
+        /// Partitions of the log; counts only when the data folder is made.
+        partitions: u16 = 16, 1..=1024;
+    }
+}
