@@ -9,3 +9,5 @@ pub mod files;
 pub mod http;
 pub mod limits;
 pub mod ports;
+pub mod shutdown;
+pub mod telemetry;

@@ -1,0 +1,51 @@
+//! The signals that ask the process to end.
+
+use std::fmt;
+use std::io;
+
+use futures_util::{Stream, stream};
+use tokio::signal::unix::{Signal as Source, SignalKind, signal};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    Interrupt,
+    Terminate,
+}
+
+impl Signal {
+    /// The exit code of a process that a signal ended.
+    pub fn exit_code(self) -> i32 {
+        match self {
+            Signal::Interrupt => 130,
+            Signal::Terminate => 143,
+        }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Signal::Interrupt => "SIGINT",
+            Signal::Terminate => "SIGTERM",
+        })
+    }
+}
+
+/// Each SIGINT and SIGTERM from here on. Before this call they end the process at once, which is
+/// right as long as it serves nobody.
+pub fn signals() -> io::Result<impl Stream<Item = Signal> + Unpin> {
+    let sources = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    let next = |(mut interrupts, mut terminations): (Source, Source)| async move {
+        // A signal that comes with another one is kept for the next turn.
+        let signal = tokio::select! {
+            Some(()) = interrupts.recv() => Signal::Interrupt,
+            Some(()) = terminations.recv() => Signal::Terminate,
+            else => return None,
+        };
+        Some((signal, (interrupts, terminations)))
+    };
+    Ok(Box::pin(stream::unfold(sources, next)))
+}

@@ -1,0 +1,362 @@
+//! The long-lived tasks of the process, which end in order or take it down.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use futures_util::{Stream, StreamExt};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::timeout;
+
+use super::{Shutdown, Signal};
+
+type TaskResult = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// How long a task has to end after it was told that its time is over.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
+
+/// When a task is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Faces clients: ends in the drain, on `draining`; in haste on `cutting`.
+    Front,
+    /// Stands behind those: ends on `closing`, when all of the front has.
+    Back,
+}
+
+/// How long each stage may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    pub drain: Duration,
+    pub close: Duration,
+}
+
+impl Default for Deadlines {
+    /// 25 s in all, which is less than the 30 s after which Kubernetes kills.
+    fn default() -> Deadlines {
+        Deadlines {
+            drain: Duration::from_secs(20),
+            close: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why the process ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    Signal(Signal),
+    /// Somebody called `Shutdown::begin`.
+    Asked,
+    /// This task ended though nobody had asked it to.
+    Died(&'static str),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Signal(signal) => signal.fmt(f),
+            Reason::Asked => f.write_str("asked to"),
+            Reason::Died(task) => write!(f, "task {task} died"),
+        }
+    }
+}
+
+/// How it went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub reason: Reason,
+    /// The second signal, which ended everything at once.
+    pub forced: Option<Signal>,
+    /// Tasks that failed, before the drain or in it.
+    pub failed: Vec<&'static str>,
+    /// Tasks that were not done by their deadline.
+    pub cut: Vec<&'static str>,
+}
+
+impl Outcome {
+    /// 0 after an orderly end, 1 when a task failed, 130 or 143 when a second signal came.
+    pub fn exit_code(&self) -> i32 {
+        match self.forced {
+            Some(signal) => signal.exit_code(),
+            None => i32::from(!self.failed.is_empty()),
+        }
+    }
+}
+
+/// The tasks, each under its name.
+#[derive(Debug)]
+pub struct Tasks {
+    shutdown: Shutdown,
+    front: Group,
+    back: Group,
+    failed: Vec<&'static str>,
+}
+
+impl Tasks {
+    pub fn new(shutdown: Shutdown) -> Tasks {
+        Tasks {
+            shutdown,
+            front: Group::default(),
+            back: Group::default(),
+            failed: Vec::new(),
+        }
+    }
+
+    /// Runs `work`, which ends when its stage does and not before.
+    pub fn spawn<E>(
+        &mut self,
+        stage: Stage,
+        name: &'static str,
+        work: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) where
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let work = async move { work.await.map_err(Into::into) };
+        match stage {
+            Stage::Front => self.front.spawn(name, work),
+            Stage::Back => self.back.spawn(name, work),
+        }
+    }
+
+    /// Waits for a reason to end, and ends everything. After a second signal the caller is to
+    /// exit at once: then tasks are still running.
+    pub async fn run(
+        mut self,
+        mut signals: impl Stream<Item = Signal> + Unpin,
+        deadlines: Deadlines,
+    ) -> Outcome {
+        let reason = self.reason_to_end(&mut signals).await;
+        let began = Instant::now();
+        tracing::info!("draining: {reason}");
+        self.shutdown.begin();
+        let (forced, cut) = tokio::select! {
+            // Nothing is lost with the other branch that matters: the process exits.
+            Some(signal) = signals.next() => (Some(signal), Vec::new()),
+            cut = self.wind_down(deadlines) => (None, cut),
+        };
+        let failed = self.failed;
+        let outcome = Outcome {
+            reason,
+            forced,
+            failed,
+            cut,
+        };
+        report(&outcome, began.elapsed());
+        outcome
+    }
+
+    async fn reason_to_end(
+        &mut self,
+        signals: &mut (impl Stream<Item = Signal> + Unpin),
+    ) -> Reason {
+        let (name, result) = tokio::select! {
+            // Each branch is looked at again in the drain, or not needed any more.
+            biased;
+            Some(signal) = signals.next() => return Reason::Signal(signal),
+            () = self.shutdown.draining() => return Reason::Asked,
+            Some(ended) = self.front.next() => ended,
+            Some(ended) = self.back.next() => ended,
+        };
+        match result {
+            Ok(()) => tracing::error!(task = name, "task {name} ended by itself"),
+            Err(e) => tracing::error!(task = name, "task {name} died: {e}"),
+        }
+        self.failed.push(name);
+        Reason::Died(name)
+    }
+
+    async fn wind_down(&mut self, deadlines: Deadlines) -> Vec<&'static str> {
+        let mut cut = Vec::new();
+        if timeout(deadlines.drain, self.front.end(&mut self.failed))
+            .await
+            .is_err()
+        {
+            cut.extend(self.front.running());
+            self.shutdown.cut();
+            self.front.end_now(&mut self.failed).await;
+        }
+        self.shutdown.close();
+        if timeout(deadlines.close, self.back.end(&mut self.failed))
+            .await
+            .is_err()
+        {
+            cut.extend(self.back.running());
+            self.back.end_now(&mut self.failed).await;
+        }
+        cut
+    }
+}
+
+fn report(outcome: &Outcome, took: Duration) {
+    let duration_ms = took.as_millis() as u64;
+    match (&outcome.forced, outcome.cut.is_empty()) {
+        (Some(signal), _) => {
+            tracing::warn!(duration_ms, "a second signal ({signal}): ending at once")
+        }
+        (None, true) => tracing::info!(duration_ms, "drained"),
+        (None, false) => {
+            let cut = outcome.cut.join(", ");
+            tracing::warn!(duration_ms, "cut at the deadline: {cut}");
+        }
+    }
+}
+
+/// Tasks that end together.
+#[derive(Debug, Default)]
+struct Group {
+    tasks: JoinSet<TaskResult>,
+    names: HashMap<Id, &'static str>,
+}
+
+impl Group {
+    fn spawn(
+        &mut self,
+        name: &'static str,
+        work: impl Future<Output = TaskResult> + Send + 'static,
+    ) {
+        let task = self.tasks.spawn(work);
+        self.names.insert(task.id(), name);
+    }
+
+    fn running(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.names.values().copied()
+    }
+
+    /// The next task that ends; None when there are no more.
+    async fn next(&mut self) -> Option<(&'static str, TaskResult)> {
+        let ended = self.tasks.join_next_with_id().await?;
+        let (id, result) = match ended {
+            Ok((id, result)) => (id, result),
+            Err(e) => (e.id(), Err(panic_text(e).into())),
+        };
+        let name = self.names.remove(&id).unwrap_or("unnamed");
+        Some((name, result))
+    }
+
+    async fn end(&mut self, failed: &mut Vec<&'static str>) {
+        while let Some((name, result)) = self.next().await {
+            if let Err(e) = result {
+                tracing::error!(task = name, "task {name} failed: {e}");
+                failed.push(name);
+            }
+        }
+    }
+
+    async fn end_now(&mut self, failed: &mut Vec<&'static str>) {
+        if timeout(LAST_MOMENT, self.end(failed)).await.is_err() {
+            self.tasks.shutdown().await;
+            self.names.clear();
+        }
+    }
+}
+
+fn panic_text(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(_) => "it panicked".to_owned(),
+        Err(e) => e.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+    use std::convert::Infallible;
+    use tokio::sync::mpsc;
+
+    const QUICK: Deadlines = Deadlines {
+        drain: Duration::from_millis(30),
+        close: Duration::from_millis(30),
+    };
+
+    fn one_signal() -> impl Stream<Item = Signal> + Unpin {
+        stream::iter([Signal::Terminate]).chain(stream::pending())
+    }
+
+    async fn log_when(
+        phase: impl Future<Output = ()>,
+        text: &'static str,
+        log: mpsc::UnboundedSender<&'static str>,
+    ) -> Result<(), Infallible> {
+        phase.await;
+        log.send(text).expect("the test listens");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn the_back_closes_after_the_front_has_drained() {
+        let (log, mut said) = mpsc::unbounded_channel();
+        let shutdown = Shutdown::new();
+        let mut tasks = Tasks::new(shutdown.clone());
+        let (s, l) = (shutdown.clone(), log.clone());
+        tasks.spawn(Stage::Back, "archiver", async move {
+            log_when(s.closing(), "closed", l).await
+        });
+        let s = shutdown.clone();
+        tasks.spawn(Stage::Front, "http", async move {
+            log_when(s.draining(), "drained", log).await
+        });
+        let outcome = tasks.run(one_signal(), Deadlines::default()).await;
+        assert_eq!(outcome.reason, Reason::Signal(Signal::Terminate));
+        assert_eq!((outcome.exit_code(), outcome.cut.len()), (0, 0));
+        assert_eq!(said.recv().await, Some("drained"));
+        assert_eq!(said.recv().await, Some("closed"));
+    }
+
+    async fn outcome_beside(
+        work: impl Future<Output = Result<(), &'static str>> + Send + 'static,
+    ) -> Outcome {
+        let shutdown = Shutdown::new();
+        let mut tasks = Tasks::new(shutdown.clone());
+        tasks.spawn(Stage::Front, "http", async move {
+            shutdown.draining().await;
+            Ok::<_, Infallible>(())
+        });
+        tasks.spawn(Stage::Back, "archiver", work);
+        tasks.run(stream::pending(), Deadlines::default()).await
+    }
+
+    #[tokio::test]
+    async fn a_task_that_dies_takes_the_process_down() {
+        let failing = outcome_beside(async { Err("disk full") }).await;
+        let panicking = outcome_beside(async { panic!("as a bug would") }).await;
+        let leaving = outcome_beside(async { Ok(()) }).await;
+        for outcome in [failing, panicking, leaving] {
+            assert_eq!(outcome.reason, Reason::Died("archiver"));
+            assert_eq!(outcome.exit_code(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_done_at_the_deadline_is_cut_and_named() {
+        let shutdown = Shutdown::new();
+        let mut tasks = Tasks::new(shutdown.clone());
+        tasks.spawn(Stage::Front, "obedient", async move {
+            shutdown.cutting().await;
+            Ok::<_, Infallible>(())
+        });
+        tasks.spawn(
+            Stage::Back,
+            "stuck",
+            std::future::pending::<Result<(), Infallible>>(),
+        );
+        let outcome = tasks.run(one_signal(), QUICK).await;
+        assert_eq!(outcome.cut, ["obedient", "stuck"]);
+        assert_eq!(outcome.exit_code(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_second_signal_ends_at_once() {
+        let mut tasks = Tasks::new(Shutdown::new());
+        tasks.spawn(
+            Stage::Front,
+            "stuck",
+            std::future::pending::<Result<(), Infallible>>(),
+        );
+        let signals = stream::iter([Signal::Terminate, Signal::Interrupt]);
+        let outcome = tasks.run(signals, Deadlines::default()).await;
+        assert_eq!(outcome.forced, Some(Signal::Interrupt));
+        assert_eq!(outcome.exit_code(), 130);
+    }
+}
