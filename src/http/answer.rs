@@ -7,6 +7,17 @@ use warp::reply::Response;
 
 use crate::domain::{Code, Problem};
 
+/// The body of an answer: warp's, which warp gives no name of its own.
+pub type AnswerBody = <Response as HasBody>::Body;
+
+pub trait HasBody {
+    type Body;
+}
+
+impl<B> HasBody for HttpResponse<B> {
+    type Body = B;
+}
+
 /// A JSON answer.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let text = serde_json::to_vec(body).expect("our answers have string keys and finite numbers");

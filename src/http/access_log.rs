@@ -1,0 +1,143 @@
+//! One line and one count for every request, when its answer is out or it was given up.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::{Buf, Bytes};
+use http::{Method, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+
+use crate::http::answer::AnswerBody;
+use crate::http::request::{Caller, ClientAddr, RequestId};
+
+/// A request under way. It is written down when it is dropped, however that comes about.
+#[derive(Debug)]
+pub struct Entry {
+    pub id: RequestId,
+    pub client: ClientAddr,
+    pub caller: Caller,
+    method: Method,
+    /// The pattern and not the path: what stands in a path is no label and may be private.
+    route: &'static str,
+    began: Instant,
+    /// None until there is an answer: its client left before.
+    status: Option<StatusCode>,
+    sent_bytes: u64,
+    is_cut: bool,
+}
+
+impl Entry {
+    pub fn begin(method: Method, route: &'static str, id: RequestId, client: ClientAddr) -> Entry {
+        metrics::gauge!("lakechat_http_requests_under_way").increment(1);
+        Entry {
+            id,
+            client,
+            caller: Caller::default(),
+            method,
+            route,
+            began: Instant::now(),
+            status: None,
+            sent_bytes: 0,
+            is_cut: false,
+        }
+    }
+
+    /// The answer's body, which carries the entry to its end.
+    pub fn answered(mut self, status: StatusCode, body: AnswerBody) -> LoggedBody {
+        self.status = Some(status);
+        self.is_cut = self.method != Method::HEAD && !body.is_end_stream();
+        LoggedBody { body, entry: self }
+    }
+
+    fn outcome(&self) -> &str {
+        self.status.as_ref().map_or("unanswered", |s| s.as_str())
+    }
+
+    /// Methods are the client's to invent; labels are not.
+    fn method_label(&self) -> &'static str {
+        const KNOWN: [Method; 7] = [
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::HEAD,
+            Method::DELETE,
+            Method::PATCH,
+            Method::OPTIONS,
+        ];
+        const LABELS: [&str; 7] = ["GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"];
+        let at = KNOWN.iter().position(|m| *m == self.method);
+        at.map_or("other", |at| LABELS[at])
+    }
+
+    fn count(&self) {
+        let labels = [
+            ("method", self.method_label().to_owned()),
+            ("route", self.route.to_owned()),
+            ("status", self.outcome().to_owned()),
+        ];
+        metrics::gauge!("lakechat_http_requests_under_way").decrement(1);
+        metrics::counter!("lakechat_http_requests_total", &labels).increment(1);
+        metrics::histogram!("lakechat_http_request_seconds", &labels).record(self.began.elapsed());
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.count();
+        let (method, route, outcome) = (self.method_label(), self.route, self.outcome());
+        tracing::info!(
+            request.id = %self.id,
+            method,
+            route,
+            status = outcome,
+            duration_ms = self.began.elapsed().as_millis() as u64,
+            size_bytes = self.sent_bytes,
+            client = %self.client.0,
+            user = self.caller.user().map(|u| u.as_str()),
+            cut = self.is_cut,
+            "{method} {route} {outcome}"
+        );
+    }
+}
+
+/// An answer's body that counts what goes out.
+#[derive(Debug)]
+pub struct LoggedBody {
+    body: AnswerBody,
+    entry: Entry,
+}
+
+impl Body for LoggedBody {
+    type Data = Bytes;
+    type Error = warp::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, warp::Error>>> {
+        let this = &mut *self;
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        if let Poll::Ready(frame) = &polled {
+            let data = frame.as_ref().and_then(|f| f.as_ref().ok()?.data_ref());
+            this.entry.sent_bytes += data.map_or(0, |d| d.remaining() as u64);
+            this.entry.is_cut = match frame {
+                None => false,
+                Some(Ok(_)) => !this.body.is_end_stream(),
+                Some(Err(e)) => {
+                    tracing::warn!(request.id = %this.entry.id, error = %e, "an answer broke off");
+                    true
+                }
+            };
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

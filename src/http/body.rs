@@ -1,0 +1,197 @@
+//! Request bodies: a stream of chunks that can be slow or broken, and small ones as a whole.
+
+mod watched;
+
+use std::error::Error as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use tokio::time::timeout;
+use warp::{Filter, Rejection};
+
+use crate::domain::{Code, Problem};
+
+pub use watched::Watched;
+
+/// How long a whole small body may take.
+const WHOLE_BODY: Duration = Duration::from_secs(30);
+
+/// Why a body ended before its end. The connection is closed after the answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// Nothing came for too long.
+    #[error("no byte of the body came within {0:?}")]
+    Slow(Duration),
+    /// Its framing is broken, or the client left.
+    #[error("the body broke off: {0}")]
+    Broken(String),
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Problem {
+        let problem = match &error {
+            BodyError::Slow(limit) => too_slow(*limit),
+            BodyError::Broken(_) => Problem::new(
+                Code::BadRequest,
+                "The body is broken: it is not framed as its headers say, or ends too early.",
+            ),
+        };
+        problem.cause(error)
+    }
+}
+
+/// A request's body as it comes in: chunks of up to some 100 KiB, each waited for only as long as
+/// the server's `body_timeout`. Nothing is read that isn't asked for.
+pub struct Incoming(Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>);
+
+impl Incoming {
+    pub fn new(chunks: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static) -> Incoming {
+        Incoming(Box::pin(chunks))
+    }
+}
+
+impl Stream for Incoming {
+    type Item = Result<Bytes, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(cx)
+    }
+}
+
+/// Takes the body of a request.
+pub fn incoming() -> impl Filter<Extract = (Incoming,), Error = Rejection> + Copy {
+    warp::body::stream().map(|chunks| Incoming::new(StreamExt::map(chunks, chunk)))
+}
+
+fn chunk(chunk: Result<impl Buf, warp::Error>) -> Result<Bytes, BodyError> {
+    let mut data = chunk.map_err(|e| unwrap(&e))?;
+    // No copy: what is behind it are bytes already.
+    Ok(data.copy_to_bytes(data.remaining()))
+}
+
+/// `Watched` said what it is; warp has wrapped it.
+fn unwrap(error: &warp::Error) -> BodyError {
+    let own = error.source().and_then(|e| e.downcast_ref::<BodyError>());
+    own.cloned()
+        .unwrap_or_else(|| BodyError::Broken(error.to_string()))
+}
+
+/// The whole JSON body of a call, at most `max_bytes` of it and within 30 s.
+pub async fn read_limited(
+    headers: &HeaderMap,
+    body: Incoming,
+    max_bytes: usize,
+) -> Result<Bytes, Problem> {
+    read_within(headers, body, max_bytes, WHOLE_BODY).await
+}
+
+async fn read_within(
+    headers: &HeaderMap,
+    body: Incoming,
+    max_bytes: usize,
+    limit: Duration,
+) -> Result<Bytes, Problem> {
+    check_headers(headers, max_bytes)?;
+    let whole = timeout(limit, collect(body, max_bytes));
+    whole.await.unwrap_or_else(|_| Err(too_slow(limit)))
+}
+
+fn check_headers(headers: &HeaderMap, max_bytes: usize) -> Result<(), Problem> {
+    if !is_json(headers) {
+        let text = "This call takes a body of Content-Type application/json.";
+        return Err(Problem::new(Code::MediaTypeUnsupported, text));
+    }
+    let length = headers.get(CONTENT_LENGTH);
+    if length.is_none() && !headers.contains_key(TRANSFER_ENCODING) {
+        let text = "This call takes a body: send its Content-Length, or send it chunked.";
+        return Err(Problem::new(Code::LengthRequired, text));
+    }
+    let length = length.and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|l| l > max_bytes as u64) {
+        return Err(too_large(max_bytes));
+    }
+    Ok(())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let kind = value.and_then(|v| v.split(';').next()).unwrap_or("");
+    kind.trim().eq_ignore_ascii_case("application/json")
+}
+
+async fn collect(mut body: Incoming, max_bytes: usize) -> Result<Bytes, Problem> {
+    let mut whole = BytesMut::new();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk?;
+        if whole.len() + chunk.len() > max_bytes {
+            return Err(too_large(max_bytes));
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.freeze())
+}
+
+fn too_large(max_bytes: usize) -> Problem {
+    let text = format!("The body is too large: {max_bytes} bytes are allowed.");
+    Problem::new(Code::BodyTooLarge, text).limit(max_bytes as u64)
+}
+
+fn too_slow(limit: Duration) -> Problem {
+    let text = format!("The body came too slowly: it was waited for {limit:?}.");
+    Problem::new(Code::RequestTimeout, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+
+    fn headers(kind: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, kind.parse().unwrap());
+        headers.insert(TRANSFER_ENCODING, "chunked".parse().unwrap());
+        headers
+    }
+
+    fn chunks(chunks: &[&'static str]) -> Incoming {
+        let chunks: Vec<_> = chunks.iter().map(|c| Ok(Bytes::from(*c))).collect();
+        Incoming::new(stream::iter(chunks))
+    }
+
+    #[tokio::test]
+    async fn a_json_body_is_read_up_to_its_limit() {
+        let json = headers("Application/JSON; charset=utf-8");
+        let whole = read_limited(&json, chunks(&["ab", "cd"]), 4).await;
+        assert_eq!(whole.unwrap(), "abcd");
+        let problem = read_limited(&json, chunks(&["ab", "cde"]), 4).await;
+        let problem = problem.expect_err("five bytes");
+        assert_eq!((problem.code, problem.limit), (Code::BodyTooLarge, Some(4)));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_announced_wrongly_is_not_read() {
+        let text = read_limited(&headers("text/plain"), chunks(&["{}"]), 4).await;
+        assert_eq!(text.unwrap_err().code, Code::MediaTypeUnsupported);
+        let mut long = headers("application/json");
+        long.insert(CONTENT_LENGTH, 5.into());
+        let long = read_limited(&long, chunks(&[]), 4).await;
+        assert_eq!(long.unwrap_err().code, Code::BodyTooLarge);
+        let mut none = headers("application/json");
+        none.remove(TRANSFER_ENCODING);
+        let none = read_limited(&none, chunks(&[]), 4).await;
+        assert_eq!(none.unwrap_err().code, Code::LengthRequired);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_drips_is_given_up() {
+        let endless = Incoming::new(stream::pending());
+        let limit = Duration::from_millis(10);
+        let slow = read_within(&headers("application/json"), endless, 4, limit).await;
+        assert_eq!(slow.unwrap_err().code, Code::RequestTimeout);
+    }
+}

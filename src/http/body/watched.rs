@@ -1,0 +1,82 @@
+//! hyper's body under a time-out, whose errors are ours.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::BodyError;
+use crate::http::patience::Patience;
+
+/// What the guard hands to warp as the body of a request.
+#[derive(Debug)]
+pub struct Watched {
+    body: hyper::body::Incoming,
+    patience: Patience,
+    ended: Ended,
+}
+
+/// Whether a body was read to its end. The answer must close the connection if it wasn't.
+#[derive(Clone, Debug)]
+pub struct Ended(Arc<AtomicBool>);
+
+impl Ended {
+    pub fn is_reached(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Watched {
+    pub fn new(body: hyper::body::Incoming, chunk_timeout: Duration) -> Watched {
+        let ended = Ended(Arc::new(AtomicBool::new(body.is_end_stream())));
+        Watched {
+            body,
+            patience: Patience::new(chunk_timeout),
+            ended,
+        }
+    }
+
+    pub fn ended(&self) -> Ended {
+        self.ended.clone()
+    }
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+            ready!(this.patience.poll_lost(cx));
+            let slow = BodyError::Slow(this.patience.limit());
+            return Poll::Ready(Some(Err(slow)));
+        };
+        this.patience.restore();
+        let frame = frame.transpose().map_err(|e| broken(&e));
+        if frame.is_ok() && (matches!(frame, Ok(None)) || this.body.is_end_stream()) {
+            this.ended.0.store(true, Ordering::Release);
+        }
+        Poll::Ready(frame.transpose())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn broken(error: &hyper::Error) -> BodyError {
+    let cause = std::error::Error::source(error);
+    BodyError::Broken(cause.map_or_else(|| error.to_string(), |c| format!("{error}: {c}")))
+}

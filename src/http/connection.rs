@@ -1,0 +1,200 @@
+//! One connection of a client, as hyper sees it, and how to get it back from hyper.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::http::patience::Patience;
+
+/// What hyper reads from and writes to, and what an upgrade gives back.
+pub type Io = TokioIo<Socket>;
+
+/// A place among the open connections of the server; dropping it gives it back.
+#[derive(Debug)]
+pub struct ConnectionPermit(
+    #[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit,
+);
+
+impl ConnectionPermit {
+    pub(super) fn new(place: OwnedSemaphorePermit) -> ConnectionPermit {
+        metrics::gauge!("lakechat_connections_open").increment(1);
+        ConnectionPermit(place)
+    }
+}
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        metrics::gauge!("lakechat_connections_open").decrement(1);
+    }
+}
+
+/// Whether all that the client has sent belongs to requests that were read whole. If not, closing
+/// at once would make the kernel reset the connection, and the client could lose our answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settled(Arc<AtomicBool>);
+
+impl Settled {
+    pub(super) fn set(&self, settled: bool) {
+        self.0.store(settled, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A TCP stream with the place that it takes among the connections, which gives up on a client
+/// that reads nothing, and closes so that the client gets what was written.
+#[derive(Debug)]
+pub struct Socket {
+    stream: TcpStream,
+    permit: ConnectionPermit,
+    settled: Settled,
+    write: Patience,
+    linger: Patience,
+    is_closing: bool,
+}
+
+/// A connection that has left HTTP.
+#[derive(Debug)]
+pub struct Raw {
+    pub stream: TcpStream,
+    /// What the client sent behind its upgrade request: comes before all that `stream` yields.
+    pub read: Bytes,
+    /// Keep it as long as the stream.
+    pub permit: ConnectionPermit,
+}
+
+/// Takes the connection out of an upgrade, and lets all go that HTTP had allocated for it.
+/// None if it isn't a connection of our own server.
+pub fn reclaim(upgraded: Upgraded) -> Option<Raw> {
+    let parts = upgraded.downcast::<Io>().ok()?;
+    let socket = parts.io.into_inner();
+    Some(Raw {
+        stream: socket.stream,
+        // A slice, even an empty one, would keep hyper's whole read buffer.
+        read: Bytes::copy_from_slice(&parts.read_buf),
+        permit: socket.permit,
+    })
+}
+
+impl Socket {
+    pub(super) fn new(
+        stream: TcpStream,
+        permit: ConnectionPermit,
+        write_timeout: Duration,
+        linger: Duration,
+    ) -> Socket {
+        Socket {
+            stream,
+            permit,
+            settled: Settled(Arc::new(AtomicBool::new(true))),
+            write: Patience::new(write_timeout),
+            linger: Patience::new(linger),
+            is_closing: false,
+        }
+    }
+
+    pub(super) fn settled(&self) -> Settled {
+        self.settled.clone()
+    }
+
+    fn bound<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.write.restore();
+            return written;
+        }
+        ready!(self.write.poll_lost(cx));
+        metrics::counter!("lakechat_connections_cut_total", "reason" => "not_reading").increment(1);
+        let text = format!("the client read nothing for {:?}", self.write.limit());
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)))
+    }
+
+    /// Reads what the client still sends into nothing, until it has closed too.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.linger.poll_lost(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut waste = [0; 8192];
+        // Some rounds at a time, so that one client's flood doesn't keep the thread.
+        for _ in 0..16 {
+            let mut buffer = ReadBuf::new(&mut waste);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending if self.settled.get() => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
+            self.settled.set(false);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, data);
+        self.bound(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, data);
+        self.bound(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_closing {
+            // It fails only when the client has reset the connection: then nothing is owed.
+            if ready!(Pin::new(&mut self.stream).poll_shutdown(cx)).is_err() {
+                return Poll::Ready(Ok(()));
+            }
+            self.is_closing = true;
+        }
+        self.poll_discard(cx).map(Ok)
+    }
+}

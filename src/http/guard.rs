@@ -1,0 +1,189 @@
+//! What stands between hyper and warp: every request gets an id, one answer in our shape, one line
+//! in the access log, and its cause in the log when it failed.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use http::header::{ALLOW, CONNECTION};
+use http::{HeaderName, HeaderValue, Request, StatusCode};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::service::TowerToHyperService;
+use tracing::Instrument;
+use warp::reply::Response;
+use warp::{Filter, Rejection, Reply};
+
+use crate::domain::{Code, Problem};
+use crate::http::access_log::{Entry, LoggedBody};
+use crate::http::answer;
+use crate::http::body::Watched;
+use crate::http::client_addr::TrustedProxies;
+use crate::http::connection::Settled;
+use crate::http::host;
+use crate::http::refusal::{self, Refusal};
+use crate::http::request::{ClientAddr, RequestId};
+use crate::http::route_table::{Route, RouteTable};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// The paths of a listener and what they do.
+#[derive(Clone)]
+pub struct Site {
+    table: RouteTable,
+    handle: Arc<dyn Fn(Request<Watched>) -> Answering + Send + Sync>,
+}
+
+impl Site {
+    /// `routes` answers what `table` lists. It may reject, also with `refusal::reject`.
+    pub fn new<F>(table: RouteTable, routes: F) -> Site
+    where
+        F: Filter<Error = Rejection> + Clone + Send + Sync + 'static,
+        F::Extract: Reply,
+    {
+        let service = TowerToHyperService::new(warp::service(routes.recover(refusal::recover)));
+        let handle = move |request| -> Answering {
+            let answer = hyper::service::Service::call(&service, request);
+            Box::pin(answer.map(|answer| match answer {
+                Ok(answer) => answer,
+            }))
+        };
+        Site {
+            table,
+            handle: Arc::new(handle),
+        }
+    }
+}
+
+/// The service of one connection.
+#[derive(Clone)]
+pub(super) struct Guard {
+    pub(super) site: Site,
+    pub(super) proxies: Arc<TrustedProxies>,
+    pub(super) peer: IpAddr,
+    pub(super) settled: Settled,
+    pub(super) body_timeout: Duration,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Guard {
+    type Response = http::Response<LoggedBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        Box::pin(self.clone().answer(request).map(Ok))
+    }
+}
+
+impl Guard {
+    async fn answer(self, request: Request<Incoming>) -> http::Response<LoggedBody> {
+        let route = self.site.table.find(request.uri().path());
+        let id = RequestId::mint();
+        let client = ClientAddr(self.proxies.client(self.peer, request.headers()));
+        let label = route.map_or(Route::UNKNOWN, |r| r.pattern);
+        let entry = Entry::begin(request.method().clone(), label, id, client);
+
+        let mut request = request.map(|body| Watched::new(body, self.body_timeout));
+        let body_ended = request.body().ended();
+        let extensions = request.extensions_mut();
+        extensions.insert(id);
+        extensions.insert(client);
+        extensions.insert(entry.caller.clone());
+
+        let span = tracing::info_span!("request", id = %id);
+        let mut answer = self.handle(route, request).instrument(span).await;
+        answer = write_refusal(answer, id, route);
+        self.settled.set(body_ended.is_reached());
+        close_if_unread(&mut answer, body_ended.is_reached());
+        let id = HeaderValue::from_str(&id.to_string()).expect("a uuid is header text");
+        answer.headers_mut().insert(X_REQUEST_ID, id);
+        let status = answer.status();
+        answer.map(|body| entry.answered(status, body))
+    }
+
+    async fn handle(&self, route: Option<&Route>, request: Request<Watched>) -> Response {
+        let (mut parts, body) = request.into_parts();
+        if let Err(problem) = host::settle(&mut parts) {
+            let mut answer = problem.into_response();
+            answer.headers_mut().insert(CONNECTION, close());
+            return answer;
+        }
+        // The table was asked with the target as it came; an absolute one has the same path.
+        let Some(route) = route else {
+            return refusal::not_found().into_response();
+        };
+        if let Err(problem) = route.check_method(&parts.method) {
+            return problem.into_response();
+        }
+        if !body.is_end_stream() {
+            // Where the body ends and the other protocol begins would be for each side to guess.
+            parts.extensions.remove::<OnUpgrade>();
+        }
+        let answer = (self.site.handle)(Request::from_parts(parts, body));
+        // The panic hook has logged it; the connection's task and its other requests live on.
+        let answer = AssertUnwindSafe(answer).catch_unwind().await;
+        answer.unwrap_or_else(|_| Problem::internal("the handler panicked").into_response())
+    }
+}
+
+/// Turns a refusal that the answer carries into its body, and logs it.
+fn write_refusal(mut answer: Response, id: RequestId, route: Option<&Route>) -> Response {
+    let Some(Refusal(problem)) = answer.extensions_mut().remove() else {
+        return answer;
+    };
+    log(&problem, id);
+    let mut written = answer::problem(&problem, &id.to_string());
+    written.headers_mut().extend(answer.headers_mut().drain());
+    if let (Code::MethodNotAllowed, Some(route)) = (problem.code, route) {
+        written.headers_mut().insert(ALLOW, route.allow());
+    }
+    written
+}
+
+/// What is left of a body would be read as the next request.
+fn close_if_unread(answer: &mut Response, body_ended: bool) {
+    if !body_ended && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(CONNECTION, close());
+    }
+}
+
+fn close() -> HeaderValue {
+    HeaderValue::from_static("close")
+}
+
+fn log(problem: &Problem, id: RequestId) {
+    let (code, cause) = (problem.code.as_str(), Chain(problem));
+    match answer::status(problem.code) {
+        StatusCode::INTERNAL_SERVER_ERROR => {
+            tracing::error!(request.id = %id, code, "request failed: {cause}");
+        }
+        StatusCode::SERVICE_UNAVAILABLE => {
+            tracing::warn!(request.id = %id, code, "request not served: {cause}");
+        }
+        _ => tracing::debug!(request.id = %id, code, "request refused: {cause}"),
+    }
+}
+
+/// An error and what caused it, down to the root.
+struct Chain<'a>(&'a dyn Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! How long one waits for a peer to do anything at all.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A limit on one uninterrupted wait.
+///
+/// It is asked on every `Pending`, so its timer is set again only when it fires: a transfer that
+/// waits between any two chunks would otherwise spend more on timers than on bytes.
+#[derive(Debug)]
+pub struct Patience {
+    limit: Duration,
+    since: Option<Instant>,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    pub fn new(limit: Duration) -> Patience {
+        Patience {
+            limit,
+            since: None,
+            alarm: None,
+        }
+    }
+
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Starts the wait if none is under way; ready once it has lasted for the limit.
+    pub fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = *self.since.get_or_insert_with(Instant::now) + self.limit;
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        loop {
+            ready!(alarm.as_mut().poll(cx));
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(deadline);
+        }
+    }
+
+    /// The peer did something: the next wait starts anew.
+    pub fn restore(&mut self) {
+        self.since = None;
+    }
+}

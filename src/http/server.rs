@@ -1,0 +1,205 @@
+//! The server loop: accepts connections within a limit, serves HTTP/1.1 on each, and drains.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+
+use crate::http::client_addr::TrustedProxies;
+use crate::http::connection::{ConnectionPermit, Socket};
+use crate::http::guard::{Guard, Site};
+use crate::http::listener::rest_after;
+use crate::shutdown::Shutdown;
+
+/// What hyper buffers of one connection in each direction at most.
+const MAX_BUFFER_BYTES: usize = 128 * 1024;
+
+/// The limits of a listener.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Open connections, WebSockets included. Over it the next ones wait in the kernel's backlog.
+    pub max_connections: usize,
+    /// How long the headers of a request may take, and how long a connection may stand idle
+    /// before them.
+    pub header_timeout: Duration,
+    /// The request line and the headers together. Over it: 431.
+    pub max_header_bytes: usize,
+    /// How long nothing of a body may come while the handler waits for it. Then: 408.
+    pub body_timeout: Duration,
+    /// How long a client may take nothing of its answer. Then the connection is cut.
+    pub write_timeout: Duration,
+    /// How long a client that is still sending is heard after its answer, so that it gets it.
+    pub linger: Duration,
+    /// Whose X-Forwarded-For counts.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            max_connections: 20_000,
+            header_timeout: Duration::from_secs(10),
+            max_header_bytes: 64 * 1024,
+            body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
+            linger: Duration::from_secs(5),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// One listener and what it serves.
+pub struct Server {
+    listener: TcpListener,
+    site: Site,
+    settings: Settings,
+    proxies: Arc<TrustedProxies>,
+    places: Arc<Semaphore>,
+    hyper: http1::Builder,
+    shutdown: Shutdown,
+    connections: TaskTracker,
+    cut: Arc<AtomicUsize>,
+}
+
+impl Server {
+    pub fn new(
+        listener: TcpListener,
+        site: Site,
+        settings: Settings,
+        shutdown: Shutdown,
+    ) -> Server {
+        let mut hyper = http1::Builder::new();
+        hyper
+            .timer(TokioTimer::new())
+            .header_read_timeout(settings.header_timeout)
+            .max_header_size(settings.max_header_bytes)
+            .max_buf_size(MAX_BUFFER_BYTES.max(settings.max_header_bytes));
+        Server {
+            listener,
+            site,
+            proxies: Arc::new(TrustedProxies::new(settings.trusted_proxies.clone())),
+            places: Arc::new(Semaphore::new(settings.max_connections)),
+            settings,
+            hyper,
+            shutdown,
+            connections: TaskTracker::new(),
+            cut: Arc::default(),
+        }
+    }
+
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until the drain, then finishes the requests under way; what still runs at the
+    /// deadline is cut. Says how many connections were. Upgraded connections are not waited for:
+    /// they belong to whoever took them.
+    pub async fn run(self) -> usize {
+        tokio::select! {
+            // A connection that was accepted but not spawned has sent nothing that was read.
+            () = self.shutdown.draining() => {}
+            () = self.accept() => {}
+        }
+        let Server {
+            listener,
+            connections,
+            cut,
+            ..
+        } = self;
+        drop(listener);
+        connections.close();
+        connections.wait().await;
+        cut.load(Ordering::Relaxed)
+    }
+
+    async fn accept(&self) {
+        loop {
+            let place = self.place().await;
+            match self.listener.accept().await {
+                Ok((stream, peer)) => self.serve(stream, peer, ConnectionPermit::new(place)),
+                Err(e) => {
+                    metrics::counter!("lakechat_accept_errors_total").increment(1);
+                    let Some(rest) = rest_after(&e) else { continue };
+                    tracing::warn!(error = %e, "can't accept connections, trying again");
+                    tokio::time::sleep(rest).await;
+                }
+            }
+        }
+    }
+
+    /// Full: whoever comes waits in the backlog until a connection ends.
+    async fn place(&self) -> OwnedSemaphorePermit {
+        if self.places.available_permits() == 0 {
+            metrics::counter!("lakechat_accept_waits_total").increment(1);
+            tracing::warn!(
+                limit = self.settings.max_connections,
+                "all connections are taken, the next ones wait"
+            );
+        }
+        let places = Arc::clone(&self.places);
+        let place = places.acquire_owned().await;
+        place.expect("the semaphore is never closed")
+    }
+
+    fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: ConnectionPermit) {
+        // Fails only on a connection that is gone, which the first read will tell.
+        let _ = stream.set_nodelay(true);
+        let (write_timeout, linger) = (self.settings.write_timeout, self.settings.linger);
+        let socket = Socket::new(stream, permit, write_timeout, linger);
+        let guard = Guard {
+            site: self.site.clone(),
+            proxies: Arc::clone(&self.proxies),
+            peer: peer.ip(),
+            settled: socket.settled(),
+            body_timeout: self.settings.body_timeout,
+        };
+        let connection = self.hyper.serve_connection(TokioIo::new(socket), guard);
+        let (shutdown, cut) = (self.shutdown.clone(), Arc::clone(&self.cut));
+        self.connections.spawn(async move {
+            // An upgrade ends it: hyper has handed the socket over and nothing is left here.
+            let mut connection = pin!(connection.with_upgrades());
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                // The connection is polled on below.
+                () = shutdown.draining() => {
+                    connection.as_mut().graceful_shutdown();
+                    tokio::select! {
+                        ended = connection => ended,
+                        () = shutdown.cutting() => {
+                            cut.fetch_add(1, Ordering::Relaxed);
+                            Ok(())
+                        }
+                    }
+                }
+            };
+            if let Err(e) = ended {
+                record(&e, peer);
+            }
+        });
+    }
+}
+
+/// How a connection failed. hyper has answered what could be answered (400, 431).
+fn record(error: &hyper::Error, peer: SocketAddr) {
+    let kind = match error {
+        e if e.is_timeout() => "header_timeout",
+        e if e.is_parse() => "not_http",
+        e if e.is_incomplete_message() => "client_left",
+        e if e.is_user() || e.is_body_write_aborted() => "answer_broke_off",
+        _ => "io",
+    };
+    metrics::counter!("lakechat_connection_errors_total", "kind" => kind).increment(1);
+    tracing::debug!(client = %peer.ip(), kind, error = %error, "a connection failed");
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! The server loop from outside: raw bytes over TCP against a small site of its own.
+
+mod bodies;
+mod framing;
+mod limits;
+mod site;
+mod wire;
+
+use site::Demo;
+use wire::Client;
+
+#[tokio::test]
+async fn each_answer_has_an_id_of_its_own() {
+    let demo = Demo::start().await;
+    let mut client = demo.connect().await;
+    let first = client
+        .ask("GET /ping HTTP/1.1\r\nHost: a\r\nX-Request-Id: mine\r\n\r\n")
+        .await;
+    let second = client.ask("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let (first, second) = (first.header("x-request-id"), second.header("x-request-id"));
+    assert!(first.is_some_and(|id| id.len() == 36 && id != "mine"));
+    assert!(second.is_some() && first != second);
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_not_found_in_our_shape() {
+    let demo = Demo::start().await;
+    let mut client = demo.connect().await;
+    for path in [
+        "/nowhere",
+        "/",
+        "/ping/",
+        "//ping",
+        "/things/",
+        "/things/a/b",
+        "/%70ing",
+    ] {
+        let answer = client
+            .ask(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
+            .await;
+        answer.is_refused(404, "not_found");
+        let id = answer.header("x-request-id").unwrap_or("none");
+        assert!(answer.body.contains(id), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_told_what_the_path_takes() {
+    let demo = Demo::start().await;
+    let mut client = demo.connect().await;
+    for method in ["DELETE", "OPTIONS", "HEAD", "BREW"] {
+        client
+            .send(&format!("{method} /things/x HTTP/1.1\r\nHost: a\r\n\r\n"))
+            .await;
+        let answer = client.answer_to(method).await;
+        assert_eq!(answer.status, 405, "{method}");
+        assert_eq!(answer.header("allow"), Some("GET, PUT"));
+    }
+}
+
+#[tokio::test]
+async fn head_is_answered_where_the_table_lists_it() {
+    let demo = Demo::start().await;
+    let mut client = demo.connect().await;
+    client
+        .send("HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await;
+    let answer = client.answer_to("HEAD").await;
+    assert_eq!(
+        (answer.status, answer.header("content-length")),
+        (200, Some("15"))
+    );
+    client
+        .ask("GET /ping HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .is("pong");
+}
+
+#[tokio::test]
+async fn what_warp_rejects_comes_in_our_shape() {
+    let demo = Demo::start().await;
+    let mut client = demo.connect().await;
+    for (path, status, code) in [
+        ("/rejects/filter", 403, "forbidden"),
+        ("/rejects/header", 400, "bad_request"),
+        ("/rejects/query", 400, "field_invalid"),
+        ("/rejects/nothing", 404, "not_found"),
+        ("/rejects/extension", 500, "internal"),
+    ] {
+        let answer = client
+            .ask(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
+            .await;
+        answer.is_refused(status, code);
+    }
+}
+
+#[tokio::test]
+async fn a_panicking_handler_is_an_internal_error_of_one_request() {
+    let demo = Demo::start().await;
+    let mut client = demo.connect().await;
+    let answer = client.ask("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    answer.is_refused(500, "internal");
+    assert!(!answer.body.contains("secret"), "{}", answer.body);
+    client
+        .ask("GET /ping HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .is("pong");
+}
+
+#[tokio::test]
+async fn an_upgraded_connection_is_the_raw_socket_and_keeps_its_place() {
+    let demo = Demo::with(|s| s.max_connections = 1).await;
+    let mut client = demo.connect().await;
+    let upgrade =
+        "GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+    // What comes with the request must not be lost.
+    client.send(&format!("{upgrade}early ")).await;
+    let answer = client.answer_to("GET").await;
+    assert_eq!(answer.status, 101);
+    assert_eq!(answer.header("connection"), Some("upgrade"));
+    client.send("late").await;
+    client.finish_sending().await;
+    let mut waiting = demo.connect().await;
+    waiting.send("GET /ping HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(demo.free_places(), 0);
+    assert_eq!(client.rest().await, "early late");
+    waiting.answer().await.is("pong");
+}
+
+#[tokio::test]
+async fn a_drain_finishes_the_request_under_way_and_takes_no_more() {
+    let demo = Demo::start().await;
+    let mut idle = demo.connect().await;
+    idle.ask("GET /ping HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .is("pong");
+    let mut silent = demo.connect().await;
+    let mut busy = demo.connect().await;
+    busy.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    demo.waiting().await;
+    demo.shutdown.begin();
+    idle.is_closed().await;
+    silent.is_closed().await;
+    assert!(Client::connect(demo.address).await.is_err());
+    demo.go_on();
+    busy.answer().await.is("done");
+    busy.is_closed().await;
+    assert_eq!(demo.ended().await, 0);
+}
+
+#[tokio::test]
+async fn what_is_under_way_at_the_deadline_is_cut_and_counted() {
+    let demo = Demo::start().await;
+    let mut busy = demo.connect().await;
+    busy.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    demo.waiting().await;
+    demo.shutdown.begin();
+    demo.shutdown.cut();
+    busy.is_closed().await;
+    assert_eq!(demo.ended().await, 1);
+}

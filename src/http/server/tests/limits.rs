@@ -1,0 +1,75 @@
+//! Clients that are silent, too many or too big.
+
+use std::time::Duration;
+
+use super::site::Demo;
+
+const PING: &str = "GET /ping HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[tokio::test]
+async fn silent_slow_and_idle_clients_are_closed() {
+    let demo = Demo::with(|s| s.header_timeout = Duration::from_millis(100)).await;
+    let mut silent = demo.connect().await;
+    let mut slow = demo.connect().await;
+    slow.send("GET /ping HTTP/1.1\r\nHost:").await;
+    let mut idle = demo.connect().await;
+    idle.ask(PING).await.is("pong");
+    silent.is_closed().await;
+    slow.is_closed().await;
+    idle.is_closed().await;
+}
+
+#[tokio::test]
+async fn over_the_connection_limit_one_waits_until_another_leaves() {
+    let demo = Demo::with(|s| s.max_connections = 2).await;
+    let mut first = demo.connect().await;
+    let mut second = demo.connect().await;
+    first.ask(PING).await.is("pong");
+    second.ask(PING).await.is("pong");
+    let mut third = demo.connect().await;
+    third.send(PING).await;
+    first.ask(PING).await.is("pong");
+    assert_eq!((demo.pings(), demo.free_places()), (3, 0));
+    drop(first);
+    third.answer().await.is("pong");
+}
+
+#[tokio::test]
+async fn headers_have_a_limit() {
+    let demo = Demo::start().await;
+    let mut client = demo.connect().await;
+    let fits = "y".repeat(60_000);
+    client
+        .ask(&format!(
+            "GET /ping HTTP/1.1\r\nHost: a\r\nX: {fits}\r\n\r\n"
+        ))
+        .await
+        .is("pong");
+    let too_long = "y".repeat(70_000);
+    let request = format!("GET /ping HTTP/1.1\r\nHost: a\r\nX: {too_long}\r\n\r\n");
+    let _ = client.try_send(request.as_bytes()).await;
+    assert_eq!(client.answer().await.status, 431);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_loses_its_place() {
+    let demo = Demo::with(|s| {
+        s.write_timeout = Duration::from_millis(100);
+        s.max_connections = 1;
+    })
+    .await;
+    let mut greedy = demo.connect().await;
+    greedy.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut next = demo.connect().await;
+    next.ask(PING).await.is("pong");
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_speaks_for_its_client() {
+    let ask = "GET /who HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6, 2.2.2.2\r\n\r\n";
+    let demo = Demo::start().await;
+    demo.connect().await.ask(ask).await.is("127.0.0.1");
+    let net = "127.0.0.0/8".parse().expect("a net");
+    let demo = Demo::with(|s| s.trusted_proxies = vec![net]).await;
+    demo.connect().await.ask(ask).await.is("2.2.2.2");
+}
