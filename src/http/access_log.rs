@@ -24,6 +24,7 @@ pub struct Entry {
     /// None until there is an answer: its client left before.
     status: Option<StatusCode>,
     sent_bytes: u64,
+    /// The answer ended before its body did: the client hung up, or the body failed.
     is_cut: bool,
 }
 

@@ -36,3 +36,26 @@ fn render(recorder: &PrometheusHandle) -> Response {
     answer.headers_mut().insert(CONTENT_TYPE, kind);
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn counters_are_rendered_as_prometheus_reads_them() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            metrics::counter!("lakechat_uploads_total").increment(3);
+        });
+        let answer = render(&recorder.handle());
+        assert_eq!(
+            answer.headers()[CONTENT_TYPE],
+            "text/plain; version=0.0.4; charset=utf-8"
+        );
+        let body = http_body_util::BodyExt::collect(answer.into_body()).await;
+        let body = body.expect("it is in memory").to_bytes();
+        assert!(body.ends_with(b"lakechat_uploads_total 3\n\n"), "{body:?}");
+    }
+}

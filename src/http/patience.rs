@@ -50,3 +50,27 @@ impl Patience {
         self.since = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    async fn is_lost(patience: &mut Patience) -> bool {
+        poll_fn(|cx| Poll::Ready(patience.poll_lost(cx).is_ready())).await
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_at_its_limit_and_the_next_starts_anew() {
+        let limit = Duration::from_secs(3600);
+        let mut patience = Patience::new(limit);
+        assert!(!is_lost(&mut patience).await);
+        // As if that wait had begun an hour ago, with a timer set for it.
+        patience.since = Instant::now().checked_sub(limit);
+        patience.alarm = None;
+        poll_fn(|cx| patience.poll_lost(cx)).await;
+        patience.restore();
+        assert!(!is_lost(&mut patience).await);
+    }
+}

@@ -77,6 +77,7 @@ impl Server {
         settings: Settings,
         shutdown: Shutdown,
     ) -> Server {
+        let max_connections = settings.max_connections.min(Semaphore::MAX_PERMITS);
         let mut hyper = http1::Builder::new();
         hyper
             .timer(TokioTimer::new())
@@ -87,7 +88,7 @@ impl Server {
             listener,
             site,
             proxies: Arc::new(TrustedProxies::new(settings.trusted_proxies.clone())),
-            places: Arc::new(Semaphore::new(settings.max_connections)),
+            places: Arc::new(Semaphore::new(max_connections)),
             settings,
             hyper,
             shutdown,
@@ -118,7 +119,11 @@ impl Server {
         drop(listener);
         connections.close();
         connections.wait().await;
-        cut.load(Ordering::Relaxed)
+        let cut = cut.load(Ordering::Relaxed);
+        if cut > 0 {
+            tracing::warn!(cut, "{cut} connections were cut in the midst of a request");
+        }
+        cut
     }
 
     async fn accept(&self) {
@@ -140,10 +145,7 @@ impl Server {
     async fn place(&self) -> OwnedSemaphorePermit {
         if self.places.available_permits() == 0 {
             metrics::counter!("lakechat_accept_waits_total").increment(1);
-            tracing::warn!(
-                limit = self.settings.max_connections,
-                "all connections are taken, the next ones wait"
-            );
+            tracing::debug!("all connections are taken, the next ones wait");
         }
         let places = Arc::clone(&self.places);
         let place = places.acquire_owned().await;

@@ -49,3 +49,24 @@ pub fn signals() -> io::Result<impl Stream<Item = Signal> + Unpin> {
     };
     Ok(Box::pin(stream::unfold(sources, next)))
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use rustix::process::{Signal as Sent, getpid, kill_process};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_signal_is_heard_and_ends_nothing_by_itself() {
+        let mut signals = signals().expect("signals can be caught");
+        for (sent, heard) in [
+            (Sent::TERM, Signal::Terminate),
+            (Sent::INT, Signal::Interrupt),
+            (Sent::TERM, Signal::Terminate),
+        ] {
+            kill_process(getpid(), sent).expect("sent");
+            assert_eq!(signals.next().await, Some(heard));
+        }
+    }
+}

@@ -1,20 +1,16 @@
 //! The long-lived tasks of the process, which end in order or take it down.
 
-use std::collections::HashMap;
+mod group;
+
 use std::error::Error;
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt};
-use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
 
 use super::{Shutdown, Signal};
-
-type TaskResult = Result<(), Box<dyn Error + Send + Sync>>;
-
-/// How long a task has to end after it was told that its time is over.
-const LAST_MOMENT: Duration = Duration::from_millis(500);
+use group::Group;
 
 /// When a task is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,62 +195,6 @@ fn report(outcome: &Outcome, took: Duration) {
             let cut = outcome.cut.join(", ");
             tracing::warn!(duration_ms, "cut at the deadline: {cut}");
         }
-    }
-}
-
-/// Tasks that end together.
-#[derive(Debug, Default)]
-struct Group {
-    tasks: JoinSet<TaskResult>,
-    names: HashMap<Id, &'static str>,
-}
-
-impl Group {
-    fn spawn(
-        &mut self,
-        name: &'static str,
-        work: impl Future<Output = TaskResult> + Send + 'static,
-    ) {
-        let task = self.tasks.spawn(work);
-        self.names.insert(task.id(), name);
-    }
-
-    fn running(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.names.values().copied()
-    }
-
-    /// The next task that ends; None when there are no more.
-    async fn next(&mut self) -> Option<(&'static str, TaskResult)> {
-        let ended = self.tasks.join_next_with_id().await?;
-        let (id, result) = match ended {
-            Ok((id, result)) => (id, result),
-            Err(e) => (e.id(), Err(panic_text(e).into())),
-        };
-        let name = self.names.remove(&id).unwrap_or("unnamed");
-        Some((name, result))
-    }
-
-    async fn end(&mut self, failed: &mut Vec<&'static str>) {
-        while let Some((name, result)) = self.next().await {
-            if let Err(e) = result {
-                tracing::error!(task = name, "task {name} failed: {e}");
-                failed.push(name);
-            }
-        }
-    }
-
-    async fn end_now(&mut self, failed: &mut Vec<&'static str>) {
-        if timeout(LAST_MOMENT, self.end(failed)).await.is_err() {
-            self.tasks.shutdown().await;
-            self.names.clear();
-        }
-    }
-}
-
-fn panic_text(error: JoinError) -> String {
-    match error.try_into_panic() {
-        Ok(_) => "it panicked".to_owned(),
-        Err(e) => e.to_string(),
     }
 }
 

@@ -3,10 +3,11 @@
 mod bodies;
 mod framing;
 mod limits;
+mod records;
 mod site;
 mod wire;
 
-use site::Demo;
+use site::{Demo, until};
 use wire::Client;
 
 #[tokio::test]
@@ -122,6 +123,8 @@ async fn an_upgraded_connection_is_the_raw_socket_and_keeps_its_place() {
     client.finish_sending().await;
     let mut waiting = demo.connect().await;
     waiting.send("GET /ping HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    // The session has the socket and its place; nothing of HTTP is left beside it.
+    until(|| demo.connections.is_empty()).await;
     assert_eq!(demo.free_places(), 0);
     assert_eq!(client.rest().await, "early late");
     waiting.answer().await.is("pong");

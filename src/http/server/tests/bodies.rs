@@ -108,6 +108,20 @@ async fn an_upload_that_is_refused_early_gets_its_answer() {
 }
 
 #[tokio::test]
+async fn a_body_that_comes_after_its_refusal_does_not_reset_the_connection() {
+    let demo = Demo::start().await;
+    let mut client = demo.connect().await;
+    let answer = client
+        .ask("POST /refuse HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n")
+        .await;
+    answer.is_refused(403, "forbidden");
+    client.is_closed().await;
+    client.send(&"x".repeat(1 << 20)).await;
+    client.finish_sending().await;
+    assert_eq!(demo.drained().await, 0);
+}
+
+#[tokio::test]
 async fn a_client_that_never_stops_sending_is_heard_for_so_long() {
     let demo = Demo::with(|s| s.linger = Duration::from_millis(100)).await;
     let mut client = demo.connect().await;

@@ -1,11 +1,12 @@
 //! A site with one path for each thing that can happen to a request.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{HeaderMap, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
@@ -13,11 +14,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
 use super::wire::Client;
-use crate::domain::{Code, Problem};
+use crate::domain::{Code, Problem, UserName};
 use crate::http::body::{self, Incoming};
 use crate::http::guard::Site;
 use crate::http::health::{self, Readiness};
@@ -40,10 +42,22 @@ const TABLE: RouteTable = RouteTable::new(&[
     route("/refuse", &[Method::POST]),
     route("/rejects/<why>", &[Method::GET]),
     route("/panic", &[Method::GET]),
+    route("/fails", &[Method::GET]),
     route("/wait", &[Method::GET]),
     route("/large", &[Method::GET]),
     route("/upgrade", &[Method::GET]),
 ]);
+
+/// Waits for what other tasks bring about.
+pub async fn until(holds: impl Fn() -> bool) {
+    let holds = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let holds = timeout(Duration::from_secs(10), holds).await;
+    holds.expect("it comes about in time");
+}
 
 /// How often `/ping` was executed, and the meeting point of `/wait`.
 #[derive(Default)]
@@ -58,6 +72,7 @@ pub struct Demo {
     pub address: SocketAddr,
     pub shutdown: Shutdown,
     inside: Arc<Inside>,
+    pub connections: TaskTracker,
     places: Arc<Semaphore>,
     server: JoinHandle<usize>,
 }
@@ -69,7 +84,8 @@ impl Demo {
 
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Demo {
         let mut settings = Settings {
-            body_timeout: Duration::from_secs(5),
+            // Longer than a test waits for anything: what must not linger is seen to.
+            linger: Duration::from_secs(60),
             ..Settings::default()
         };
         change(&mut settings);
@@ -81,6 +97,7 @@ impl Demo {
             address: server.local_addr().expect("bound"),
             shutdown,
             inside,
+            connections: server.connections.clone(),
             places: Arc::clone(&server.places),
             server: tokio::spawn(server.run()),
         }
@@ -107,6 +124,11 @@ impl Demo {
 
     pub fn go_on(&self) {
         self.inside.go_on.notify_one();
+    }
+
+    pub async fn drained(self) -> usize {
+        self.shutdown.begin();
+        self.ended().await
     }
 
     pub async fn ended(self) -> usize {
@@ -136,7 +158,23 @@ fn routes(
     });
     let who = warp::path!("who").and(request::client_addr());
     let who = who.map(|client: request::ClientAddr| client.0.to_string());
-    let large = warp::path!("large").map(|| vec![b'x'; 64 << 20]);
+    let thing = warp::path!("things" / String).and(warp::get());
+    let thing = thing
+        .and(request::caller())
+        .map(|_, caller: request::Caller| {
+            caller.identify(UserName::parse("ann").expect("a name"));
+            "thing"
+        });
+    let fails = warp::path!("fails").then(|| async {
+        let full = std::io::Error::other("the disk is full");
+        Err::<Response, _>(Problem::internal(
+            anyhow::Error::from(full).context("can't store"),
+        ))
+    });
+    let large = warp::path!("large").map(|| {
+        let chunks = stream::iter(0..1024).map(|_| Ok::<_, Infallible>(vec![b'x'; 64 << 10]));
+        warp::reply::stream(chunks)
+    });
     let panic = warp::path!("panic").then(|| async { panic!("a secret") as Response });
     let json = warp::path!("json").and(warp::header::headers_cloned());
     let json = json.and(body::incoming()).then(take_json);
@@ -147,6 +185,8 @@ fn routes(
     ping.or(wait)
         .or(who)
         .or(large)
+        .or(thing)
+        .or(fails)
         .or(panic)
         .or(json)
         .or(upload)

@@ -79,6 +79,10 @@ impl Client {
         answer
     }
 
+    pub async fn first_byte(&mut self) {
+        assert!(self.fill().await, "closed before the answer");
+    }
+
     /// All that comes until the server closes.
     pub async fn rest(&mut self) -> String {
         while self.fill().await {}
