@@ -1,3 +1,6 @@
 //! The subcommands other than `serve`.
 
 pub mod config;
+//! The subcommands other than serve.
+
+pub mod backup;

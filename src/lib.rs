@@ -1,6 +1,7 @@
 //! lakechat: chat and file transfer for people who run a Hadoop platform.
 
 pub mod accounts;
+pub mod adapters;
 pub mod chat;
 pub mod cli;
 pub mod config;

@@ -1,1 +1,3 @@
+//! What the tests of lakechat share.
 
+pub mod contract;

@@ -1,0 +1,105 @@
+//! One contract suite per port: rules that every adapter of it keeps.
+//!
+//! A rule is a function over a [`Backend`]. Rules use random names and compare with what stood
+//! there before, so that they run side by side against one shared store. [`broker_contract!`] and
+//! its like make a test of each.
+
+pub mod broker;
+pub mod changes;
+pub mod directory;
+pub mod file_store;
+pub mod history;
+pub mod log_places;
+pub mod members;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use lakechat::domain::{ChannelName, Id, Partition, UserName};
+use lakechat::ports::broker::Offset;
+use lakechat::ports::{Broker, Directory, FileStore, History};
+
+/// A store under test, and what only its owner can do to it.
+pub trait Backend: Send + Sync + Sized + 'static {
+    fn broker(&self) -> Arc<dyn Broker>;
+    fn history(&self) -> Arc<dyn History>;
+    fn directory(&self) -> Arc<dyn Directory>;
+    fn file_store(&self) -> Arc<dyn FileStore>;
+
+    /// Lets go of everything and connects again, as another process would.
+    fn reopen(self) -> impl Future<Output = Result<Self>> + Send;
+
+    /// Makes the log forget a partition's records below an offset; false where it can't.
+    fn forget_below(
+        &self,
+        partition: Partition,
+        offset: Offset,
+    ) -> impl Future<Output = Result<bool>> + Send;
+
+    /// How many files being written (or given up) the file store holds.
+    fn drafts(&self) -> impl Future<Output = Result<usize>> + Send;
+}
+
+/// Makes a test of each rule of a suite: `$fresh` is an async function that gives a [`Backend`].
+#[macro_export]
+macro_rules! rules {
+    ($fresh:path, $($suite:ident: $($rule:ident)*;)*) => {$(
+        mod $suite {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $rule() -> anyhow::Result<()> {
+                    $crate::contract::$suite::$rule($fresh().await?).await
+                }
+            )*
+        }
+    )*};
+}
+
+/// How long a rule waits for something that must happen.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A text that no other rule uses.
+pub fn random() -> String {
+    hex(rand::random::<u64>())
+}
+
+fn hex(n: u64) -> String {
+    format!("{n:016x}")
+}
+
+pub fn channel() -> ChannelName {
+    channel_named(&format!("c{}", random()))
+}
+
+pub fn channel_named(name: &str) -> ChannelName {
+    ChannelName::parse(name).expect("a plain name")
+}
+
+pub fn user() -> UserName {
+    user_named(&format!("u{}", random()))
+}
+
+pub fn user_named(name: &str) -> UserName {
+    UserName::parse(name).expect("a plain name")
+}
+
+/// The `n`th id of a partition of its own time, from 2026 on.
+pub fn id(n: u64) -> Id {
+    Id::mint(1_790_000_000_000 + n, Partition(3), (n % 5) as u16)
+}
+
+/// Waits until something holds.
+pub async fn eventually<F: Future<Output = Result<bool>>>(
+    what: &str,
+    mut holds: impl FnMut() -> F,
+) -> Result<()> {
+    let waiting = async {
+        while !holds().await? {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        anyhow::Ok(())
+    };
+    let waited = tokio::time::timeout(DEADLINE, waiting).await;
+    waited.with_context(|| format!("waited in vain: {what}"))?
+}

@@ -1,0 +1,367 @@
+//! The directory: names, login sessions, rows of files.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use bytes::Bytes;
+use lakechat::domain::{
+    Channel, ChannelKind, ChannelName, File, FileId, LoginSession, Place, User, UserName,
+};
+use lakechat::ports::directory::Claim;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::{Backend, channel, channel_named, random, user};
+
+/// Tests of every rule of the directory.
+#[macro_export]
+macro_rules! directory_contract {
+    ($fresh:path) => {
+        $crate::rules! { $fresh,
+            directory:
+                unknown_keys_are_found_nowhere
+                of_fifty_who_want_a_user_name_one_gets_it
+                of_fifty_who_want_a_channel_name_one_gets_it
+                same_value_again_counts_as_made
+                taken_name_tells_by_what
+                channels_come_without_topic_and_archival
+                public_channels_are_listed_by_name
+                session_is_replaced_only_from_what_it_is
+                of_many_who_replace_a_session_one_does
+                session_made_again_stays_as_it_is
+                file_rows_come_back_wherever_the_bytes_are
+                file_is_posted_in_each_channel_once
+                everything_survives_a_new_start;
+        }
+    };
+}
+
+fn account(name: &UserName, password: &str) -> User {
+    User {
+        name: name.clone(),
+        password_hash: format!("$argon2id$v=19$m=19456,t=2,p=1${password}"),
+        created_at_ms: 1_795_000_000_123,
+    }
+}
+
+fn made(name: &ChannelName, kind: ChannelKind, creator: &UserName) -> Channel {
+    Channel {
+        name: name.clone(),
+        kind,
+        creator: Some(creator.clone()),
+        created_at_ms: 1_795_000_000_456,
+        topic: None,
+        archived: None,
+    }
+}
+
+fn login(user: &UserName) -> LoginSession {
+    LoginSession {
+        id: Uuid::new_v4(),
+        user: user.clone(),
+        refresh_hash: random(),
+        created_at_ms: 1_795_000_000_789,
+        expires_at_ms: 1_797_000_000_789,
+        revoked: false,
+    }
+}
+
+fn rotated(session: &LoginSession) -> LoginSession {
+    LoginSession {
+        refresh_hash: random(),
+        expires_at_ms: session.expires_at_ms + 1,
+        ..session.clone()
+    }
+}
+
+/// Runs fifty of something side by side; answers what each came to.
+async fn fifty<T, F>(one: impl Fn(u64) -> F) -> Result<Vec<T>>
+where
+    F: Future<Output = Result<T>> + Send + 'static,
+    T: Send + 'static,
+{
+    let mut tasks: JoinSet<_> = (0..50).map(one).collect();
+    let mut all = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        all.push(done??);
+    }
+    Ok(all)
+}
+
+/// One claim was granted, and all others were told of the one that stands.
+fn one_winner<T: PartialEq>(claims: Vec<Claim<T>>, stands: &T) -> Result<()> {
+    let won = claims.iter().filter(|c| matches!(c, Claim::Made)).count();
+    ensure!(won == 1, "{won} won");
+    let lost = claims.into_iter().filter_map(|claim| match claim {
+        Claim::Made => None,
+        Claim::Taken(by) => Some(by),
+    });
+    for by in lost {
+        ensure!(by == *stands, "a loser was told of another winner");
+    }
+    Ok(())
+}
+
+pub async fn unknown_keys_are_found_nowhere<B: Backend>(backend: B) -> Result<()> {
+    let directory = backend.directory();
+    assert_eq!(directory.user(&user()).await?, None);
+    assert_eq!(directory.channel(&channel()).await?, None);
+    assert_eq!(directory.session(&user(), Uuid::new_v4()).await?, None);
+    assert_eq!(directory.file(FileId::random()).await?, None);
+    assert_eq!(directory.posted_in(FileId::random()).await?, []);
+    Ok(())
+}
+
+pub async fn of_fifty_who_want_a_user_name_one_gets_it<B: Backend>(backend: B) -> Result<()> {
+    let (directory, name) = (backend.directory(), user());
+    let claims = fifty(|i| {
+        let (directory, name) = (Arc::clone(&directory), name.clone());
+        async move {
+            let account = account(&name, &i.to_string());
+            Ok(directory.create_user(&account).await?)
+        }
+    });
+    let claims = claims.await?;
+    let stands = directory.user(&name).await?.expect("somebody won");
+    one_winner(claims, &stands)
+}
+
+pub async fn of_fifty_who_want_a_channel_name_one_gets_it<B: Backend>(backend: B) -> Result<()> {
+    let (directory, name) = (backend.directory(), channel());
+    let claims = fifty(|_| {
+        let (directory, name) = (Arc::clone(&directory), name.clone());
+        async move {
+            let channel = made(&name, ChannelKind::Public, &user());
+            Ok(directory.create_channel(&channel).await?)
+        }
+    });
+    let claims = claims.await?;
+    let stands = directory.channel(&name).await?.expect("somebody won");
+    one_winner(claims, &stands)
+}
+
+pub async fn same_value_again_counts_as_made<B: Backend>(backend: B) -> Result<()> {
+    let (directory, ann) = (backend.directory(), account(&user(), "a"));
+    let ops = made(&channel(), ChannelKind::Private, &ann.name);
+    for _ in 0..2 {
+        assert_eq!(directory.create_user(&ann).await?, Claim::Made);
+        assert_eq!(directory.create_channel(&ops).await?, Claim::Made);
+    }
+    assert_eq!(directory.user(&ann.name).await?, Some(ann));
+    assert_eq!(directory.channel(&ops.name).await?, Some(ops));
+    Ok(())
+}
+
+pub async fn taken_name_tells_by_what<B: Backend>(backend: B) -> Result<()> {
+    let (directory, ann) = (backend.directory(), account(&user(), "a"));
+    directory.create_user(&ann).await?;
+    let other = account(&ann.name, "b");
+    let claim = directory.create_user(&other).await?;
+    assert_eq!(claim, Claim::Taken(ann.clone()));
+
+    let ops = made(&channel(), ChannelKind::Public, &ann.name);
+    directory.create_channel(&ops).await?;
+    let others = [
+        made(&ops.name, ChannelKind::Private, &ann.name),
+        made(&ops.name, ChannelKind::Public, &user()),
+        Channel {
+            creator: None,
+            ..ops.clone()
+        },
+        Channel {
+            created_at_ms: 1,
+            ..ops.clone()
+        },
+    ];
+    for other in others {
+        let claim = directory.create_channel(&other).await?;
+        assert_eq!(claim, Claim::Taken(ops.clone()));
+    }
+    assert_eq!(directory.channel(&ops.name).await?, Some(ops));
+    Ok(())
+}
+
+pub async fn channels_come_without_topic_and_archival<B: Backend>(backend: B) -> Result<()> {
+    let (directory, ops) = (backend.directory(), channel());
+    let plain = made(&ops, ChannelKind::Public, &user());
+    let topical = Channel {
+        topic: Some(("topic".into(), super::id(1))),
+        archived: Some(super::id(2)),
+        ..plain.clone()
+    };
+    assert_eq!(directory.create_channel(&topical).await?, Claim::Made);
+    assert_eq!(directory.channel(&ops).await?, Some(plain.clone()));
+    assert_eq!(directory.create_channel(&plain).await?, Claim::Made);
+    let mut described = [plain];
+    backend.history().describe(&mut described).await?;
+    assert_eq!(described[0].topic, None, "topics are the log's");
+    Ok(())
+}
+
+pub async fn public_channels_are_listed_by_name<B: Backend>(backend: B) -> Result<()> {
+    let (directory, stem) = (backend.directory(), format!("zz{}", random()));
+    let named = |end: &str| channel_named(&format!("{stem}{end}"));
+    for end in ["c", "a", "e", "b.b"] {
+        let channel = made(&named(end), ChannelKind::Public, &user());
+        directory.create_channel(&channel).await?;
+    }
+    let hidden = made(&named("d"), ChannelKind::Private, &user());
+    directory.create_channel(&hidden).await?;
+    // What the log says of a channel that nobody made does not make it one.
+    let topic = lakechat::domain::Cells::Topic {
+        id: super::id(1),
+        topic: "ghost".into(),
+    };
+    let ghost = super::history::row(&named("b"), topic);
+    backend.history().append(vec![ghost]).await?;
+    assert_eq!(directory.channel(&named("b")).await?, None);
+
+    let list = async |after: &str, limit| -> Result<Vec<String>> {
+        let after = named(after);
+        let found = directory.public_channels(Some(&after), limit).await?;
+        let own = found.iter().map(|c| c.name.as_str());
+        let ends = own.filter_map(|name| name.strip_prefix(&stem));
+        Ok(ends.map(String::from).collect())
+    };
+    assert_eq!(list("", 100).await?, ["a", "b.b", "c", "e"]);
+    assert_eq!(list("a", 2).await?, ["b.b", "c"]);
+    assert_eq!(list("e", 100).await?, [""; 0]);
+    let first = directory.public_channels(None, 1).await?;
+    assert_eq!(first.len(), 1);
+    assert!(first[0].name <= named("a"));
+    Ok(())
+}
+
+pub async fn session_is_replaced_only_from_what_it_is<B: Backend>(backend: B) -> Result<()> {
+    let (directory, first) = (backend.directory(), login(&user()));
+    let stands = async || directory.session(&first.user, first.id).await;
+    directory.create_session(&first).await?;
+    assert_eq!(stands().await?, Some(first.clone()));
+    let second = rotated(&first);
+    assert!(directory.replace_session(&first, &second).await?);
+    assert_eq!(stands().await?, Some(second.clone()));
+    // A retry answers as the first try did, also when it was not heard.
+    assert!(directory.replace_session(&first, &second).await?);
+    assert!(!directory.replace_session(&first, &rotated(&first)).await?);
+    assert_eq!(stands().await?, Some(second.clone()));
+    let revoked = LoginSession {
+        revoked: true,
+        ..second.clone()
+    };
+    assert!(directory.replace_session(&second, &revoked).await?);
+    assert_eq!(stands().await?, Some(revoked));
+
+    let unknown = login(&user());
+    let new = rotated(&unknown);
+    let replaced = directory.replace_session(&unknown, &new).await?;
+    assert!(!replaced, "what is not there is not replaced");
+    let gone = directory.session(&unknown.user, unknown.id).await?;
+    assert_eq!(gone, None);
+    Ok(())
+}
+
+pub async fn of_many_who_replace_a_session_one_does<B: Backend>(backend: B) -> Result<()> {
+    let (directory, first) = (backend.directory(), login(&user()));
+    directory.create_session(&first).await?;
+    let replaced = fifty(|_| {
+        let (directory, first) = (Arc::clone(&directory), first.clone());
+        let new = rotated(&first);
+        async move { Ok((directory.replace_session(&first, &new).await?, new)) }
+    });
+    let replaced = replaced.await?;
+    let winners: Vec<_> = replaced.into_iter().filter(|(won, _)| *won).collect();
+    assert_eq!(winners.len(), 1);
+    let stands = directory.session(&first.user, first.id).await?;
+    assert_eq!(stands.as_ref(), Some(&winners[0].1));
+    Ok(())
+}
+
+pub async fn session_made_again_stays_as_it_is<B: Backend>(backend: B) -> Result<()> {
+    let (directory, ann) = (backend.directory(), user());
+    let (first, second) = (login(&ann), login(&ann));
+    for _ in 0..2 {
+        directory.create_session(&first).await?;
+        directory.create_session(&second).await?;
+    }
+    for session in [first, second] {
+        let stands = directory.session(&ann, session.id).await?;
+        assert_eq!(stands, Some(session.clone()));
+        let others = directory.session(&user(), session.id).await?;
+        assert_eq!(others, None, "a session is its user's");
+    }
+    Ok(())
+}
+
+fn file(name: &str, place: Place) -> File {
+    File {
+        id: FileId::random(),
+        name: name.into(),
+        size: 12_345_678_901,
+        sha256: rand::random(),
+        media_type: "text/plain; charset=utf-8".into(),
+        uploader: user(),
+        created_at_ms: 1_795_000_000_999,
+        place,
+    }
+}
+
+pub async fn file_rows_come_back_wherever_the_bytes_are<B: Backend>(backend: B) -> Result<()> {
+    let directory = backend.directory();
+    let all: Bytes = (0..=255).cycle().take(64 << 10).collect::<Vec<u8>>().into();
+    let files = [
+        file("../../x", Place::Stored("ab/ab-path".into())),
+        file("a\"b\r\nc.txt", Place::Cell(Bytes::new())),
+        file(&"日".repeat(85), Place::Cell(all)),
+    ];
+    for file in &files {
+        directory.put_file(file).await?;
+        directory.put_file(file).await?;
+    }
+    for file in files {
+        assert_eq!(directory.file(file.id).await?, Some(file));
+    }
+    Ok(())
+}
+
+pub async fn file_is_posted_in_each_channel_once<B: Backend>(backend: B) -> Result<()> {
+    let directory = backend.directory();
+    let file = file("x", Place::Cell(Bytes::from_static(b"x")));
+    directory.put_file(&file).await?;
+    let mut channels: Vec<_> = (0..5).map(|_| channel()).collect();
+    for channel in channels.iter().chain(&channels) {
+        directory.post_file(file.id, channel).await?;
+    }
+    let mut posted = directory.posted_in(file.id).await?;
+    channels.sort();
+    posted.sort();
+    assert_eq!(posted, channels);
+    assert_eq!(directory.file(file.id).await?, Some(file));
+    Ok(())
+}
+
+pub async fn everything_survives_a_new_start<B: Backend>(backend: B) -> Result<()> {
+    let directory = backend.directory();
+    let ann = account(&user(), "a");
+    let (ops, session) = (
+        made(&channel(), ChannelKind::Public, &ann.name),
+        login(&ann.name),
+    );
+    let file = file("x", Place::Stored("p".into()));
+    directory.create_user(&ann).await?;
+    directory.create_channel(&ops).await?;
+    directory.create_session(&session).await?;
+    directory.put_file(&file).await?;
+    directory.post_file(file.id, &ops.name).await?;
+    drop(directory);
+
+    let backend = backend.reopen().await?;
+    let directory = backend.directory();
+    let found = directory.session(&ann.name, session.id).await?;
+    assert_eq!(found, Some(session));
+    assert_eq!(directory.user(&ann.name).await?, Some(ann));
+    let posted = directory.posted_in(file.id).await?;
+    assert_eq!(posted, std::slice::from_ref(&ops.name));
+    assert_eq!(directory.file(file.id).await?, Some(file));
+    assert_eq!(directory.channel(&ops.name).await?, Some(ops));
+    Ok(())
+}

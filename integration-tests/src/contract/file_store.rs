@@ -1,0 +1,217 @@
+//! The file store: bytes that are whole or not there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+use lakechat::domain::FileId;
+use lakechat::ports::{FileStore, PortError};
+use tokio::task::JoinSet;
+
+use super::{Backend, eventually};
+
+/// Tests of every rule of the file store.
+#[macro_export]
+macro_rules! file_store_contract {
+    ($fresh:path) => {
+        $crate::rules! { $fresh,
+            file_store:
+                bytes_come_back_whatever_their_number
+                chunks_of_any_size_make_the_same_file
+                ranges_come_back
+                reading_comes_in_bounded_chunks
+                reading_past_the_end_is_broken
+                reading_can_be_left_half_way
+                removed_file_is_broken_and_removing_again_is_no_error
+                aborted_file_leaves_nothing
+                dropped_file_leaves_nothing
+                sweep_spares_writers_that_live
+                many_are_written_side_by_side
+                files_survive_a_new_start;
+        }
+    };
+}
+
+type Store = Arc<dyn FileStore>;
+
+/// Bytes that differ at every place.
+fn content(length: usize) -> Bytes {
+    let byte = |i: usize| (i ^ (i >> 8) ^ (i >> 16)) as u8;
+    (0..length).map(byte).collect::<Vec<_>>().into()
+}
+
+async fn store(store: &Store, content: &Bytes, chunk: usize) -> Result<String> {
+    let mut writer = store.create(FileId::random()).await?;
+    for chunk in content.chunks(chunk) {
+        writer.write(content.slice_ref(chunk)).await?;
+    }
+    Ok(writer.commit().await?)
+}
+
+async fn read(store: &Store, path: &str, offset: usize, length: usize) -> Result<Vec<u8>> {
+    let stream = store.read(path, offset as u64, length as u64).await?;
+    let chunks: Vec<Bytes> = stream.try_collect().await?;
+    Ok(chunks.concat())
+}
+
+/// That reading fails with `Broken`, at once or on the way.
+async fn assert_broken(store: &Store, path: &str, offset: u64, length: u64) {
+    let error = match store.read(path, offset, length).await {
+        Ok(stream) => stream.try_collect::<Vec<_>>().await.err(),
+        Err(error) => Some(error),
+    };
+    assert!(matches!(error, Some(PortError::Broken { .. })), "{error:?}");
+}
+
+pub async fn bytes_come_back_whatever_their_number<B: Backend>(backend: B) -> Result<()> {
+    let files = backend.file_store();
+    for length in [0, 1, 65_535, 65_536, 65_537, 3_000_001] {
+        let content = content(length);
+        let path = store(&files, &content, 100_000).await?;
+        assert_eq!(read(&files, &path, 0, length).await?, content);
+    }
+    Ok(())
+}
+
+pub async fn chunks_of_any_size_make_the_same_file<B: Backend>(backend: B) -> Result<()> {
+    let (files, content) = (backend.file_store(), content(1_500_000));
+    for chunk in [7, 4_096, 70_000, 1_500_000] {
+        let path = store(&files, &content, chunk).await?;
+        assert_eq!(read(&files, &path, 0, content.len()).await?, content);
+    }
+    let mut writer = files.create(FileId::random()).await?;
+    for chunk in [&b""[..], b"a", b"", b"b"] {
+        writer.write(Bytes::from_static(chunk)).await?;
+    }
+    let path = writer.commit().await?;
+    assert_eq!(read(&files, &path, 0, 2).await?, b"ab");
+    Ok(())
+}
+
+pub async fn ranges_come_back<B: Backend>(backend: B) -> Result<()> {
+    let (files, content) = (backend.file_store(), content(300_000));
+    let path = store(&files, &content, 100_000).await?;
+    let ranges = [
+        (0, 1),
+        (299_999, 1),
+        (65_535, 2),
+        (100, 200_000),
+        (300_000, 0),
+        (5, 0),
+    ];
+    for (offset, length) in ranges {
+        let part = read(&files, &path, offset, length).await?;
+        assert_eq!(part, content[offset..offset + length]);
+    }
+    Ok(())
+}
+
+pub async fn reading_comes_in_bounded_chunks<B: Backend>(backend: B) -> Result<()> {
+    let (files, content) = (backend.file_store(), content(5_000_000));
+    let path = store(&files, &content, 1_000_000).await?;
+    let mut stream = files.read(&path, 0, 5_000_000).await?;
+    while let Some(chunk) = stream.next().await {
+        let length = chunk?.len();
+        assert!((1..=1 << 20).contains(&length), "a chunk of {length} bytes");
+    }
+    Ok(())
+}
+
+pub async fn reading_past_the_end_is_broken<B: Backend>(backend: B) -> Result<()> {
+    let files = backend.file_store();
+    let path = store(&files, &content(1_000), 1_000).await?;
+    for (offset, length) in [(0, 1_001), (999, 2), (1_001, 1), (u64::MAX, 1)] {
+        assert_broken(&files, &path, offset, length).await;
+    }
+    Ok(())
+}
+
+pub async fn reading_can_be_left_half_way<B: Backend>(backend: B) -> Result<()> {
+    let (files, content) = (backend.file_store(), content(2_000_000));
+    let path = store(&files, &content, 1_000_000).await?;
+    for _ in 0..20 {
+        let mut stream = files.read(&path, 0, 2_000_000).await?;
+        let chunk = stream.next().await.context("a first chunk")??;
+        assert_eq!(chunk, content[..chunk.len()]);
+    }
+    assert_eq!(read(&files, &path, 0, 2_000_000).await?, content);
+    Ok(())
+}
+
+pub async fn removed_file_is_broken_and_removing_again_is_no_error<B: Backend>(
+    backend: B,
+) -> Result<()> {
+    let files = backend.file_store();
+    let path = store(&files, &content(1_000), 1_000).await?;
+    let other = store(&files, &content(1_000), 1_000).await?;
+    files.remove(&path).await?;
+    assert_broken(&files, &path, 0, 1_000).await;
+    files.remove(&path).await?;
+    assert_eq!(read(&files, &other, 0, 1_000).await?, content(1_000));
+    Ok(())
+}
+
+pub async fn aborted_file_leaves_nothing<B: Backend>(backend: B) -> Result<()> {
+    let (files, before) = (backend.file_store(), backend.drafts().await?);
+    for length in [0, 10, 1_000_000] {
+        let mut writer = files.create(FileId::random()).await?;
+        writer.write(content(length)).await?;
+        writer.abort().await?;
+        assert_eq!(backend.drafts().await?, before, "gone when abort returns");
+    }
+    Ok(())
+}
+
+pub async fn dropped_file_leaves_nothing<B: Backend>(backend: B) -> Result<()> {
+    let (files, before) = (backend.file_store(), backend.drafts().await?);
+    for length in [0, 10, 1_000_000] {
+        let mut writer = files.create(FileId::random()).await?;
+        writer.write(content(length)).await?;
+        drop(writer);
+    }
+    let gone = async || Ok(backend.drafts().await? == before);
+    eventually("dropped drafts to go", gone).await
+}
+
+pub async fn sweep_spares_writers_that_live<B: Backend>(backend: B) -> Result<()> {
+    let (files, content) = (backend.file_store(), content(2_000_000));
+    let mut writer = files.create(FileId::random()).await?;
+    files.sweep(Duration::ZERO).await?;
+    for chunk in content.chunks(500_000) {
+        writer.write(content.slice_ref(chunk)).await?;
+        files.sweep(Duration::ZERO).await?;
+    }
+    let path = writer.commit().await?;
+    files.sweep(Duration::ZERO).await?;
+    assert_eq!(read(&files, &path, 0, content.len()).await?, content);
+    Ok(())
+}
+
+pub async fn many_are_written_side_by_side<B: Backend>(backend: B) -> Result<()> {
+    let files = backend.file_store();
+    let mut writing = JoinSet::new();
+    for n in 0..20 {
+        let files = Arc::clone(&files);
+        writing.spawn(async move {
+            let content = content(100_000 + n);
+            let path = store(&files, &content, 30_000).await?;
+            files.sweep(Duration::ZERO).await?;
+            anyhow::Ok((path, content))
+        });
+    }
+    while let Some(written) = writing.join_next().await {
+        let (path, content) = written??;
+        assert_eq!(read(&files, &path, 0, content.len()).await?, content);
+    }
+    Ok(())
+}
+
+pub async fn files_survive_a_new_start<B: Backend>(backend: B) -> Result<()> {
+    let path = store(&backend.file_store(), &content(200_000), 50_000).await?;
+    let backend = backend.reopen().await?;
+    let back = read(&backend.file_store(), &path, 0, 200_000).await?;
+    assert_eq!(back, content(200_000));
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! The log: offsets, times, and what is kept.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use lakechat::domain::Partition;
+use lakechat::ports::broker::{LogRecord, Offset};
+use lakechat::ports::{Broker, PortError};
+
+use super::Backend;
+use super::broker::{Publisher, any_partition, read, reader_at_end};
+
+/// Publishes 30 records, in three batches of different append times, and reads them.
+async fn three_batches(broker: &Arc<dyn Broker>) -> Result<(Publisher, Vec<LogRecord>)> {
+    let publisher = Publisher::new(broker, any_partition(broker));
+    let mut reader = reader_at_end(broker, publisher.partition).await?;
+    let mut seen: Vec<LogRecord> = Vec::new();
+    for batch in 0..3 {
+        let last = seen.last().map_or(0, |r| r.append_ms);
+        while broker.now_ms() <= last + 2 {
+            tokio::task::yield_now().await;
+        }
+        publisher.publish(batch * 10..batch * 10 + 10)?;
+        seen.extend(read(&mut *reader, &[&publisher.key], 10)?);
+    }
+    Ok((publisher, seen))
+}
+
+async fn first_at_or_after(
+    broker: &Arc<dyn Broker>,
+    partition: Partition,
+    time_ms: u64,
+) -> Result<Offset> {
+    let found = broker.first_at_or_after(&[(partition, time_ms)]).await?;
+    found.first().copied().context("one answer a question")
+}
+
+pub async fn ends_are_past_what_a_reader_has_seen<B: Backend>(backend: B) -> Result<()> {
+    let broker = backend.broker();
+    let publisher = Publisher::new(&broker, any_partition(&broker));
+    let mut reader = reader_at_end(&broker, publisher.partition).await?;
+    for n in 0..50 {
+        publisher.publish([n])?;
+        let seen = read(&mut *reader, &[&publisher.key], 1)?;
+        let ends = broker.ends().await?;
+        assert_eq!(ends.len(), usize::from(broker.partitions()));
+        assert!(seen[0].offset < ends[publisher.partition.index()]);
+    }
+    Ok(())
+}
+
+pub async fn end_is_where_the_next_record_is_or_before<B: Backend>(backend: B) -> Result<()> {
+    let broker = backend.broker();
+    let publisher = Publisher::new(&broker, any_partition(&broker));
+    for n in 0..50 {
+        let end = broker.ends().await?[publisher.partition.index()];
+        publisher.publish([n])?;
+        let mut reader = broker.reader(&[(publisher.partition, end)])?;
+        let next = read(&mut *reader, &[&publisher.key], 1)?;
+        assert_eq!(publisher.number(&next[0]), Some(n));
+        assert!(next[0].offset >= end);
+    }
+    Ok(())
+}
+
+pub async fn reader_from_the_middle_gets_the_rest<B: Backend>(backend: B) -> Result<()> {
+    let broker = backend.broker();
+    let (publisher, seen) = three_batches(&broker).await?;
+    for from in [0, 1, 15, 29] {
+        let mut reader = broker.reader(&[(publisher.partition, seen[from].offset)])?;
+        let rest = read(&mut *reader, &[&publisher.key], 30 - from)?;
+        assert_eq!(rest, seen[from..]);
+    }
+    Ok(())
+}
+
+pub async fn first_at_or_after_parts_earlier_from_later<B: Backend>(backend: B) -> Result<()> {
+    let broker = backend.broker();
+    let (publisher, seen) = three_batches(&broker).await?;
+    for pivot in &seen {
+        let time = pivot.append_ms;
+        let first = first_at_or_after(&broker, publisher.partition, time).await?;
+        let (before, after): (Vec<_>, Vec<_>) = seen.iter().partition(|r| r.offset < first);
+        assert!(before.iter().all(|r| r.append_ms < time));
+        let next = after.first().context("the pivot itself at least")?;
+        assert!(next.append_ms >= time);
+    }
+    Ok(())
+}
+
+pub async fn first_at_or_after_every_time_is_the_end<B: Backend>(backend: B) -> Result<()> {
+    let broker = backend.broker();
+    let (publisher, seen) = three_batches(&broker).await?;
+    let never = broker.now_ms() + 86_400_000;
+    let first = first_at_or_after(&broker, publisher.partition, never).await?;
+    assert!(first > seen[29].offset);
+    assert!(first <= broker.ends().await?[publisher.partition.index()]);
+    publisher.publish([30])?;
+    let mut reader = broker.reader(&[(publisher.partition, first)])?;
+    let next = read(&mut *reader, &[&publisher.key], 1)?;
+    assert_eq!(publisher.number(&next[0]), Some(30));
+    Ok(())
+}
+
+pub async fn kept_start_can_be_read_from<B: Backend>(backend: B) -> Result<()> {
+    let broker = backend.broker();
+    let (publisher, seen) = three_batches(&broker).await?;
+    let starts = broker.kept_starts().await?;
+    let ends = broker.ends().await?;
+    assert_eq!(starts.len(), ends.len());
+    assert!(starts.iter().zip(&ends).all(|(start, end)| start <= end));
+    let start = starts[publisher.partition.index()];
+    let mut reader = broker.reader(&[(publisher.partition, start)])?;
+    assert_eq!(read(&mut *reader, &[&publisher.key], 30)?, seen);
+    Ok(())
+}
+
+pub async fn reader_below_the_kept_start_is_broken<B: Backend>(backend: B) -> Result<()> {
+    let broker = backend.broker();
+    let (publisher, seen) = three_batches(&broker).await?;
+    let partition = publisher.partition;
+    if !backend.forget_below(partition, seen[20].offset).await? {
+        return Ok(());
+    }
+    let start = broker.kept_starts().await?[partition.index()];
+    assert!(seen[19].offset < start && start <= seen[20].offset);
+    let gone = broker.reader(&[(partition, seen[19].offset)]).err();
+    assert!(matches!(gone, Some(PortError::Broken { .. })), "{gone:?}");
+    let mut reader = broker.reader(&[(partition, start)])?;
+    assert_eq!(read(&mut *reader, &[&publisher.key], 10)?, seen[20..]);
+    // No answer points at what is gone.
+    assert_eq!(first_at_or_after(&broker, partition, 0).await?, start);
+    Ok(())
+}
+
+pub async fn reader_overtaken_by_the_kept_start_is_broken<B: Backend>(backend: B) -> Result<()> {
+    let (publisher, seen) = three_batches(&backend.broker()).await?;
+    // A new start: nothing is in memory that the reader could have instead.
+    let backend = backend.reopen().await?;
+    let broker = backend.broker();
+    let partition = publisher.partition;
+    let mut reader = broker.reader(&[(partition, seen[0].offset)])?;
+    if !backend.forget_below(partition, seen[20].offset).await? {
+        return Ok(());
+    }
+    let gone = read(&mut *reader, &[&publisher.key], 1);
+    let error = gone.err().context("records that are gone were read")?;
+    let error = error.downcast_ref::<PortError>();
+    assert!(matches!(error, Some(PortError::Broken { .. })), "{error:?}");
+    Ok(())
+}
+
+pub async fn offsets_and_times_go_on_after_everything_was_forgotten<B: Backend>(
+    backend: B,
+) -> Result<()> {
+    let broker = backend.broker();
+    let (publisher, seen) = three_batches(&broker).await?;
+    let partition = publisher.partition;
+    let end = broker.ends().await?[partition.index()];
+    if !backend.forget_below(partition, end).await? {
+        return Ok(());
+    }
+    drop(broker);
+    let backend = backend.reopen().await?;
+    let broker = backend.broker();
+    assert!(broker.ends().await?[partition.index()] >= end);
+    let mut reader = reader_at_end(&broker, partition).await?;
+    let after = Publisher::new(&broker, partition);
+    after.publish([0])?;
+    let next = read(&mut *reader, &[&after.key], 1)?;
+    assert!(next[0].offset >= end);
+    assert!(next[0].append_ms >= seen[29].append_ms);
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! The back ends behind the ports. Adapters don't know each other; `app` alone picks among them.
+
+pub mod embedded;

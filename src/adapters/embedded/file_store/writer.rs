@@ -1,0 +1,138 @@
+//! Writing one file: chunks are gathered, and one batch is on its way to the disk while the next
+//! is gathered.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::mem;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::draft::Draft;
+use super::{blocking, finished, remove, unavailable};
+use crate::adapters::embedded::folder::{make_private_dir, sync_dir};
+use crate::ports::PortError;
+use crate::ports::file_store::FileWriter;
+
+/// Bytes that go to the disk in one go. Twice that is what a writer holds in memory.
+const BATCH: usize = 256 << 10;
+/// After this many bytes they are synced: one sync of everything at the end would hold up the
+/// commits of the log for as long as it takes.
+const SYNC_EVERY: usize = 32 << 20;
+
+pub(super) struct FolderWriter {
+    draft: Draft,
+    files: PathBuf,
+    /// Where it will be within the store.
+    path: String,
+    gathered: Vec<u8>,
+    state: State,
+}
+
+enum State {
+    Idle(Disk),
+    Writing(JoinHandle<io::Result<Disk>>),
+    Failed,
+}
+
+/// The file, and a buffer to gather the next batch in.
+struct Disk {
+    file: File,
+    spare: Vec<u8>,
+    unsynced: usize,
+}
+
+impl FolderWriter {
+    pub fn new(draft: Draft, file: File, files: &Path, path: String) -> FolderWriter {
+        FolderWriter {
+            draft,
+            files: files.to_owned(),
+            path,
+            gathered: Vec::new(),
+            state: State::Idle(Disk {
+                file,
+                spare: Vec::new(),
+                unsynced: 0,
+            }),
+        }
+    }
+
+    /// Waits for the batch that is on its way, then sends the next.
+    async fn send(&mut self) -> Result<(), PortError> {
+        let mut disk = self.disk().await?;
+        let batch = mem::replace(&mut self.gathered, mem::take(&mut disk.spare));
+        self.state = State::Writing(spawn_blocking(move || disk.write(batch)));
+        Ok(())
+    }
+
+    /// The file, once nothing is on its way to it.
+    async fn disk(&mut self) -> Result<Disk, PortError> {
+        if let State::Writing(job) = &mut self.state {
+            let written = finished(job.await);
+            self.state = State::Failed;
+            self.state = State::Idle(written?);
+        }
+        match mem::replace(&mut self.state, State::Failed) {
+            State::Idle(disk) => Ok(disk),
+            State::Writing(_) | State::Failed => Err(unavailable("an earlier write failed".into())),
+        }
+    }
+}
+
+impl Disk {
+    fn write(mut self, mut batch: Vec<u8>) -> io::Result<Disk> {
+        self.file.write_all(&batch)?;
+        self.unsynced += batch.len();
+        if self.unsynced >= SYNC_EVERY {
+            self.file.sync_data()?;
+            self.unsynced = 0;
+        }
+        batch.clear();
+        self.spare = batch;
+        Ok(self)
+    }
+}
+
+#[async_trait]
+impl FileWriter for FolderWriter {
+    async fn write(&mut self, chunk: Bytes) -> Result<(), PortError> {
+        self.gathered.extend_from_slice(&chunk);
+        if self.gathered.len() >= BATCH {
+            self.send().await?;
+        }
+        Ok(())
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<String, PortError> {
+        self.send().await?;
+        let disk = self.disk().await?;
+        let (from, to) = (self.draft.path.clone(), self.files.join(&self.path));
+        blocking(move || publish(&disk.file, &from, &to)).await?;
+        Ok(mem::take(&mut self.path))
+    }
+
+    async fn abort(mut self: Box<Self>) -> Result<(), PortError> {
+        // The outcome of a write does not matter to a file that goes.
+        let disk = self.disk().await;
+        let path = self.draft.path.clone();
+        blocking(move || {
+            drop(disk);
+            remove(&path).map(drop)
+        })
+        .await
+    }
+}
+
+/// Makes a draft a file: its bytes are durable before its name is, and its name before we say so.
+fn publish(file: &File, from: &Path, to: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    let folder = to.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let above = folder.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    make_private_dir(folder)?;
+    fs::rename(from, to)?;
+    sync_dir(folder)?;
+    // Also where another upload made the folder: that one may not have synced it yet.
+    sync_dir(above)
+}

@@ -1,0 +1,129 @@
+//! The thread that keeps the database in shape: checkpoints beside the writer, trims the log.
+
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::Settings;
+use super::core::Core;
+use super::folder::{DataFolder, OpenError};
+use super::{database, retention};
+
+/// Between two checkpoints: each costs two fsyncs.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Calls the keeper; ringing twice is ringing once.
+#[derive(Default)]
+pub(super) struct Bell {
+    state: Mutex<Rung>,
+    rung: Condvar,
+}
+
+#[derive(Default)]
+struct Rung {
+    checkpoint: bool,
+    stop: bool,
+}
+
+impl Bell {
+    pub fn ring(&self) {
+        self.set(|state| state.checkpoint = true);
+    }
+
+    fn stop(&self) {
+        self.set(|state| state.stop = true);
+    }
+
+    fn stopped(&self) -> bool {
+        self.state.lock().expect("nothing panics under it").stop
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Rung)) {
+        change(&mut self.state.lock().expect("nothing panics under it"));
+        self.rung.notify_one();
+    }
+
+    /// Waits for a ring or the end of the time; tells whether it rang.
+    fn wait(&self, wanted: impl Fn(&Rung) -> bool, until: Instant) -> bool {
+        let left = until.saturating_duration_since(Instant::now());
+        let state = self.state.lock().expect("nothing panics under it");
+        let waited = self
+            .rung
+            .wait_timeout_while(state, left, |state| !wanted(state));
+        let (mut state, _) = waited.expect("nothing panics under it");
+        std::mem::take(&mut state.checkpoint)
+    }
+}
+
+/// The thread's owner; dropping it ends the thread.
+pub(super) struct Keeper {
+    core: Arc<Core>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    pub fn start(
+        folder: &DataFolder,
+        settings: &Settings,
+        core: Arc<Core>,
+    ) -> Result<Keeper, OpenError> {
+        let path = folder.database();
+        let db = database::open_keeper(&path).map_err(|source| OpenError::Database {
+            path: path.clone(),
+            source,
+        })?;
+        let every = settings.trim_every;
+        let keeping = Arc::clone(&core);
+        let thread = thread::Builder::new()
+            .name("embedded-keeper".into())
+            .spawn(move || keep(&db, &keeping, every))
+            .map_err(|source| OpenError::Io { path, source })?;
+        Ok(Keeper {
+            core,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.core.bell.stop();
+        if let Some(thread) = self.thread.take() {
+            // After a panic the writer checkpoints by itself, and nothing is trimmed.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn keep(db: &Connection, core: &Core, trim_every: Duration) {
+    let mut trim_at = Instant::now() + trim_every;
+    while !core.bell.stopped() {
+        if core
+            .bell
+            .wait(|state| state.checkpoint || state.stop, trim_at)
+        {
+            checkpoint(db);
+            core.bell.wait(|state| state.stop, Instant::now() + PAUSE);
+        }
+        if Instant::now() >= trim_at {
+            if let Err(error) = retention::trim(core, || !core.bell.stopped()) {
+                tracing::warn!(reason = %error, "the log could not be trimmed");
+            }
+            trim_at = Instant::now() + trim_every;
+        }
+    }
+}
+
+/// Moves what is committed from the WAL into the database. Does not hold up the writer; what it
+/// leaves, the next one or the writer's own does.
+fn checkpoint(db: &Connection) {
+    let moved = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        row.get::<_, i64>(1)
+    });
+    match moved {
+        Ok(pages) => metrics::gauge!("lakechat_wal_pages").set(pages as f64),
+        Err(error) => tracing::warn!(reason = %error, "a checkpoint failed"),
+    }
+}
