@@ -1,6 +1,4 @@
 //! The subcommands other than `serve`.
 
-pub mod config;
-//! The subcommands other than serve.
-
 pub mod backup;
+pub mod config;

@@ -1,10 +1,12 @@
 //! Files in a folder: `files/<first two hex digits of the id>/<id>`, and drafts in `tmp`.
 
 mod draft;
+mod list;
 mod read;
 mod writer;
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use self::draft::Draft;
 use self::writer::FolderWriter;
 use super::folder::DataFolder;
 use crate::domain::FileId;
-use crate::ports::file_store::{ByteStream, FileWriter};
+use crate::ports::file_store::{ByteStream, FileWriter, Listing};
 use crate::ports::{FileStore, PortError};
 
 pub(super) struct FolderStore {
@@ -63,6 +65,10 @@ impl FileStore for FolderStore {
     async fn sweep(&self, idle: Duration) -> Result<usize, PortError> {
         let drafts = self.drafts.clone();
         blocking(move || draft::sweep(&drafts, idle)).await
+    }
+
+    async fn list(&self, age: Range<Duration>) -> Result<Listing, PortError> {
+        Ok(list::list(self.files.clone(), age))
     }
 }
 
