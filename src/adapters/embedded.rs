@@ -4,6 +4,7 @@
 //! answers after the commit, so many senders share one fsync. Reads have connections of their own
 //! and never wait for it. What lies in the folder is written down in `docs/data-folder.md`.
 
+mod backup;
 mod broker;
 mod clock;
 mod core;
@@ -20,6 +21,8 @@ mod queue;
 mod readers;
 mod recent;
 mod retention;
+#[cfg(test)]
+mod tests;
 mod value;
 mod writer;
 
@@ -34,6 +37,7 @@ use self::keeper::Keeper;
 use self::writer::Writer;
 use crate::ports::{Broker, Directory, FileStore, History, PortError};
 
+pub use self::backup::{BackupError, Progress, backup};
 pub use self::folder::{DATABASE, FILES, KEY, LAYOUT, OpenError};
 
 /// What may be chosen about the embedded back ends.

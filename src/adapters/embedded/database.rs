@@ -58,9 +58,9 @@ pub(super) fn open_reader(path: &Path, busy: Duration) -> rusqlite::Result<Conne
     Ok(db)
 }
 
-/// Opens the keeper's connection, which checkpoints.
-pub(super) fn open_keeper(path: &Path) -> rusqlite::Result<Connection> {
-    let db = connect(path, Duration::ZERO)?;
+/// Opens a connection that checkpoints or copies: what one that only reads may not do.
+pub(super) fn open_keeper(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
+    let db = connect(path, busy)?;
     db.pragma_update(None, "synchronous", "full")?;
     Ok(db)
 }

@@ -73,6 +73,21 @@ impl DataFolder {
         Ok((folder, lock))
     }
 
+    /// A folder that is there and whole, without a lock: somebody may be writing to it.
+    pub fn existing(root: &Path) -> Result<DataFolder, OpenError> {
+        let folder = DataFolder {
+            root: root.to_owned(),
+        };
+        if !root.join(LAYOUT).exists() {
+            return Err(OpenError::NotWhole {
+                path: root.to_owned(),
+                reason: format!("it has no file {LAYOUT}"),
+            });
+        }
+        folder.check_layout()?;
+        Ok(folder)
+    }
+
     pub fn database(&self) -> PathBuf {
         self.root.join(DATABASE)
     }

@@ -70,10 +70,11 @@ impl Keeper {
         core: Arc<Core>,
     ) -> Result<Keeper, OpenError> {
         let path = folder.database();
-        let db = database::open_keeper(&path).map_err(|source| OpenError::Database {
-            path: path.clone(),
-            source,
-        })?;
+        let db =
+            database::open_keeper(&path, Duration::ZERO).map_err(|source| OpenError::Database {
+                path: path.clone(),
+                source,
+            })?;
         let every = settings.trim_every;
         let keeping = Arc::clone(&core);
         let thread = thread::Builder::new()

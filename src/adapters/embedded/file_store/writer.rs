@@ -11,15 +11,15 @@ use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::draft::Draft;
-use super::{blocking, finished, remove, unavailable};
+use super::{blocking, finished, port_error, remove, unavailable};
 use crate::adapters::embedded::folder::{make_private_dir, sync_dir};
 use crate::ports::PortError;
 use crate::ports::file_store::FileWriter;
 
 /// Bytes that go to the disk in one go. Twice that is what a writer holds in memory.
 const BATCH: usize = 256 << 10;
-/// After this many bytes they are synced: one sync of everything at the end would hold up the
-/// commits of the log for as long as it takes.
+/// After this many bytes the disk is set to work on them, beside the writing: one sync of everything
+/// at the end would hold up the commits of the log for as long as it takes.
 const SYNC_EVERY: usize = 32 << 20;
 
 pub(super) struct FolderWriter {
@@ -29,6 +29,7 @@ pub(super) struct FolderWriter {
     path: String,
     gathered: Vec<u8>,
     state: State,
+    syncing: Option<JoinHandle<io::Result<()>>>,
 }
 
 enum State {
@@ -56,27 +57,49 @@ impl FolderWriter {
                 spare: Vec::new(),
                 unsynced: 0,
             }),
+            syncing: None,
         }
     }
 
     /// Waits for the batch that is on its way, then sends the next.
     async fn send(&mut self) -> Result<(), PortError> {
         let mut disk = self.disk().await?;
+        if disk.unsynced >= SYNC_EVERY {
+            // Only one at a time: so no more than twice the amount is ever unsynced.
+            self.synced().await?;
+            disk.unsynced = 0;
+            let file = disk.file.try_clone().map_err(port_error)?;
+            self.syncing = Some(spawn_blocking(move || file.sync_data()));
+        }
         let batch = mem::replace(&mut self.gathered, mem::take(&mut disk.spare));
         self.state = State::Writing(spawn_blocking(move || disk.write(batch)));
         Ok(())
     }
 
-    /// The file, once nothing is on its way to it.
+    /// The file, once nothing is on its way to it. It is the caller's from then on: a writer that
+    /// does not put it back has failed.
     async fn disk(&mut self) -> Result<Disk, PortError> {
         if let State::Writing(job) = &mut self.state {
             let written = finished(job.await);
             self.state = State::Failed;
-            self.state = State::Idle(written?);
+            return written;
         }
         match mem::replace(&mut self.state, State::Failed) {
             State::Idle(disk) => Ok(disk),
             State::Writing(_) | State::Failed => Err(unavailable("an earlier write failed".into())),
+        }
+    }
+
+    /// Waits for the sync under way. What it says must be heard: the kernel tells of a failed sync
+    /// once.
+    async fn synced(&mut self) -> Result<(), PortError> {
+        match self.syncing.as_mut() {
+            Some(job) => {
+                let synced = finished(job.await);
+                self.syncing = None;
+                synced
+            }
+            None => Ok(()),
         }
     }
 }
@@ -85,10 +108,6 @@ impl Disk {
     fn write(mut self, mut batch: Vec<u8>) -> io::Result<Disk> {
         self.file.write_all(&batch)?;
         self.unsynced += batch.len();
-        if self.unsynced >= SYNC_EVERY {
-            self.file.sync_data()?;
-            self.unsynced = 0;
-        }
         batch.clear();
         self.spare = batch;
         Ok(self)
@@ -108,6 +127,7 @@ impl FileWriter for FolderWriter {
     async fn commit(mut self: Box<Self>) -> Result<String, PortError> {
         self.send().await?;
         let disk = self.disk().await?;
+        self.synced().await?;
         let (from, to) = (self.draft.path.clone(), self.files.join(&self.path));
         blocking(move || publish(&disk.file, &from, &to)).await?;
         Ok(mem::take(&mut self.path))
