@@ -6,6 +6,11 @@
 
 mod window;
 
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
 use crate::domain::{Id, Partition, id};
 
 use super::record::{Body, Record};
@@ -56,7 +61,7 @@ impl Verdict {
         }
     }
 
-    /// Whether the record moves the partition's clock and stands in its window.
+    /// Whether the record is void for everybody: it moves no clock and does not stand in the window.
     pub fn is_late(self) -> bool {
         matches!(self, Verdict::Late | Verdict::Unreadable)
     }

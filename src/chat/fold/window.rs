@@ -21,6 +21,9 @@ pub enum Answer {
     TooOld,
 }
 
+/// Room for this many entries is kept even when nothing stands there.
+const SMALL: usize = 64;
+
 /// 128 bits that stand for texts of any length.
 pub type Key = [u64; 2];
 
@@ -107,14 +110,18 @@ impl Window {
             + self.deleted.capacity() * slot(size_of::<(Key, u32)>())
     }
 
+    /// Whether a record appended at this time would let go of something. A full window takes such a
+    /// send all the same: refused, nothing would ever empty it.
+    pub fn lets_go_at(&self, append_ms: u64) -> bool {
+        self.entries
+            .front()
+            .is_some_and(|e| e.append_ms + WINDOW_MS < append_ms)
+    }
+
     /// Lets go of what is too old at a record with this append time. One behind a younger front
     /// waits: what is let go depends on the log's order alone, even where its clock stepped.
     pub(super) fn evict(&mut self, append_ms: u64) {
-        while self
-            .entries
-            .front()
-            .is_some_and(|e| e.append_ms + WINDOW_MS < append_ms)
-        {
+        while self.lets_go_at(append_ms) {
             let entry = self.entries.pop_front().expect("there is a front");
             if entry.keyed {
                 self.forget(entry.key, entry.fresh);
@@ -127,6 +134,24 @@ impl Window {
                     self.deleted.remove(&target);
                 }
             }
+        }
+        self.give_back();
+    }
+
+    /// Returns memory that a busier time took. So seldom that an entry pays for it once at most.
+    fn give_back(&mut self) {
+        let idle = |len: usize, capacity: usize| capacity > SMALL && len < capacity / 8;
+        if idle(self.entries.len(), self.entries.capacity()) {
+            self.entries.shrink_to(2 * self.entries.len());
+        }
+        if idle(self.known.len(), self.known.capacity()) {
+            self.known.shrink_to(2 * self.known.len());
+        }
+        if idle(self.deletes.len(), self.deletes.capacity()) {
+            self.deletes.shrink_to(2 * self.deletes.len());
+        }
+        if idle(self.deleted.len(), self.deleted.capacity()) {
+            self.deleted.shrink_to(2 * self.deleted.len());
         }
     }
 
