@@ -1,4 +1,5 @@
 //! The subcommands other than `serve`.
 
 pub mod backup;
+pub mod chat;
 pub mod config;

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod adapters;
 pub mod chat;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod domain;
 pub mod files;

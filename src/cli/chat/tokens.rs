@@ -1,0 +1,144 @@
+//! The tokens of a login, kept between runs in the XDG state folder.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use etcetera::{BaseStrategy, choose_base_strategy};
+use reqwest::Url;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::client::Login;
+use crate::domain::UserName;
+
+/// The kept tokens of one user on one server.
+///
+/// A refresh token works once, so two clients must not use the same: the first holds a lock for as
+/// long as it runs, and another one keeps nothing.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    path: PathBuf,
+    lock: Option<File>,
+}
+
+impl Tokens {
+    pub fn open(url: &Url, user: &UserName) -> Result<Tokens> {
+        let strategy = choose_base_strategy().context("no home folder")?;
+        let state = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
+        Tokens::open_in(&state.join("lakechat"), url, user)
+    }
+
+    fn open_in(folder: &Path, url: &Url, user: &UserName) -> Result<Tokens> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.with_context(|| format!("no folder {}", folder.display()))?;
+        let server = hex::encode(&Sha256::digest(url.as_str().as_bytes())[..8]);
+        let path = folder.join(format!("{user}@{server}.json"));
+        let lock = private(OpenOptions::new().append(true).create(true))
+            .open(path.with_extension("lock"))
+            .with_context(|| format!("no lock beside {}", path.display()))?;
+        let lock = match lock.try_lock() {
+            Ok(()) => Some(lock),
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Error(error)) => return Err(error).context("no lock"),
+        };
+        Ok(Tokens { path, lock })
+    }
+
+    /// The refresh token of the last login, if there is one and nobody else uses it.
+    pub fn refresh_token(&self) -> Result<Option<String>> {
+        if self.lock.is_none() {
+            return Ok(None);
+        }
+        let kept = match fs::read(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            read => read.with_context(|| format!("{} can't be read", self.path.display()))?,
+        };
+        // One that is damaged is as good as none: there is still the password.
+        let kept: Value = serde_json::from_slice(&kept).unwrap_or_default();
+        Ok(kept["refresh_token"].as_str().map(str::to_owned))
+    }
+
+    pub fn keep(&self, login: &Login) -> Result<()> {
+        if self.lock.is_none() {
+            return Ok(());
+        }
+        let kept = json!({ "user": login.user, "refresh_token": login.refresh_token.expose() });
+        let half = self.path.with_extension("new");
+        let mut file = private(OpenOptions::new().write(true).create(true).truncate(true))
+            .open(&half)
+            .with_context(|| format!("{} can't be written", half.display()))?;
+        file.write_all(kept.to_string().as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&half, &self.path)?;
+        Ok(())
+    }
+
+    /// After a login that is over.
+    pub fn forget(&self) {
+        if self.lock.is_some() {
+            // One that stays is refused next time, and forgotten then.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.mode(0o600)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn open(folder: &Path, user: &str) -> Tokens {
+        let url = "http://127.0.0.1:1".parse().unwrap();
+        Tokens::open_in(folder, &url, &UserName::parse(user).unwrap()).unwrap()
+    }
+
+    fn login(refresh_token: &str) -> Login {
+        let login = json!({"user": "ann", "token": "t", "refresh_token": refresh_token,
+            "expires_in": 900});
+        serde_json::from_value(login).unwrap()
+    }
+
+    #[test]
+    fn tokens_are_kept_for_their_user_alone_and_nobody_else_may_read_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = open(folder.path(), "ann");
+        assert_eq!(tokens.refresh_token().unwrap(), None);
+        tokens.keep(&login("r-1")).unwrap();
+        tokens.keep(&login("r-2")).unwrap();
+        drop(tokens);
+        let tokens = open(folder.path(), "ann");
+        assert_eq!(tokens.refresh_token().unwrap().as_deref(), Some("r-2"));
+        let mode = fs::metadata(&tokens.path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(open(folder.path(), "bob").refresh_token().unwrap(), None);
+        tokens.forget();
+        assert_eq!(tokens.refresh_token().unwrap(), None);
+    }
+
+    #[test]
+    fn second_client_of_a_user_shares_nothing_with_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = open(folder.path(), "ann");
+        first.keep(&login("r-1")).unwrap();
+        let second = open(folder.path(), "ann");
+        assert_eq!(second.refresh_token().unwrap(), None);
+        second.keep(&login("r-9")).unwrap();
+        assert_eq!(first.refresh_token().unwrap().as_deref(), Some("r-1"));
+    }
+
+    #[test]
+    fn damaged_file_is_as_good_as_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = open(folder.path(), "ann");
+        fs::write(&tokens.path, "{").unwrap();
+        assert_eq!(tokens.refresh_token().unwrap(), None);
+    }
+}

@@ -1,0 +1,162 @@
+//! Why a connection ended, and whether to come back.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::super::CallError;
+use super::super::frame::Closing;
+use super::super::socket::OpenError;
+
+/// Why a session will not come back by itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    /// The login is over: log in again.
+    #[error("the login is no longer good: {0}")]
+    LoginEnded(String),
+    /// Too many connections of this user.
+    #[error("the server has too many connections of this user: {0}")]
+    ConnectionLimit(String),
+    /// The server doesn't want this user.
+    #[error("the server turned this user away: {0}")]
+    TurnedAway(String),
+    /// The server took exception to what was sent; coming back would send it again.
+    #[error("the server closed the session ({code}): {reason}")]
+    Protocol { code: u16, reason: String },
+}
+
+/// What to do after a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Come back: after what the server said, else after a backoff.
+    Return {
+        reason: String,
+        after: Option<Duration>,
+        /// With another token than the last.
+        renew: bool,
+    },
+    Stop(Stop),
+    /// The owner has gone.
+    Finished,
+}
+
+impl Ending {
+    /// The connection broke, or went silent.
+    pub fn lost(reason: impl Into<String>) -> Ending {
+        Ending::Return {
+            reason: reason.into(),
+            after: None,
+            renew: false,
+        }
+    }
+
+    /// The server closed it, with a code or with none.
+    pub fn closed(code: Option<u16>, reason: String, said: Option<Closing>) -> Ending {
+        let said = said.unwrap_or_default();
+        let code = if said.code == 0 {
+            code.unwrap_or(1006)
+        } else {
+            said.code
+        };
+        let reason = if reason.is_empty() {
+            said.reason
+        } else {
+            reason
+        };
+        let after = said.reconnect_after_ms.or(said.retry_after_ms);
+        match code {
+            4501 => Ending::Stop(Stop::LoginEnded(reason)),
+            4503 => Ending::Stop(Stop::TurnedAway(reason)),
+            4504 => Ending::Stop(Stop::ConnectionLimit(reason)),
+            // What is wrong with a frame would be wrong with it again.
+            1002 | 1003 | 1007 | 1009 | 4500..=4999 => {
+                Ending::Stop(Stop::Protocol { code, reason })
+            }
+            _ => Ending::Return {
+                reason: format!("closed by the server ({code} {reason})"),
+                after: after.map(Duration::from_millis),
+                renew: code == 4003,
+            },
+        }
+    }
+
+    /// There was no connection.
+    pub fn unopened(error: &OpenError) -> Ending {
+        let after = match error {
+            OpenError::Refused { retry_after, .. } => *retry_after,
+            OpenError::Unauthorized | OpenError::Failed(_) | OpenError::TimedOut(_) => None,
+        };
+        Ending::Return {
+            reason: error.to_string(),
+            after,
+            renew: matches!(error, OpenError::Unauthorized),
+        }
+    }
+
+    /// There is no new token.
+    pub fn not_renewed(error: &CallError) -> Ending {
+        match error {
+            CallError::Refused { status, refusal } if *status == StatusCode::UNAUTHORIZED => {
+                Ending::Stop(Stop::LoginEnded(refusal.to_string()))
+            }
+            CallError::Refused { refusal, .. } => Ending::Return {
+                reason: refusal.to_string(),
+                after: refusal.retry_after_ms.map(Duration::from_millis),
+                renew: true,
+            },
+            CallError::Unreachable(_) | CallError::Foreign { .. } => Ending::Return {
+                reason: error.to_string(),
+                after: None,
+                renew: true,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn closing(code: u16, reconnect: Option<u64>, retry: Option<u64>) -> Option<Closing> {
+        Some(Closing {
+            code,
+            reason: "why".to_owned(),
+            reconnect_after_ms: reconnect,
+            retry_after_ms: retry,
+        })
+    }
+
+    #[test]
+    fn codes_from_4500_on_are_final_and_those_below_are_not() {
+        for code in [4500, 4501, 4503, 4504, 4999, 1002, 1007, 1009] {
+            let ending = Ending::closed(Some(code), String::new(), None);
+            assert!(matches!(ending, Ending::Stop(_)), "{code}");
+        }
+        for code in [
+            1000, 1001, 1006, 1011, 4000, 4001, 4002, 4003, 4008, 4029, 4499,
+        ] {
+            let Ending::Return { renew, .. } = Ending::closed(Some(code), String::new(), None)
+            else {
+                panic!("{code} is not final");
+            };
+            assert_eq!(renew, code == 4003, "{code}");
+        }
+    }
+
+    #[test]
+    fn the_server_says_when_to_come_back() {
+        let after = |said| match Ending::closed(None, String::new(), said) {
+            Ending::Return { after, .. } => after,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            after(closing(4001, Some(1730), None)),
+            Some(Duration::from_millis(1730))
+        );
+        assert_eq!(
+            after(closing(4029, None, Some(9000))),
+            Some(Duration::from_secs(9))
+        );
+        assert_eq!(after(None), None);
+    }
+}
