@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod adapters;
+pub mod app;
 pub mod chat;
 pub mod cli;
 pub mod client;

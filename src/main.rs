@@ -1,1 +1,126 @@
-fn main() {}
+//! The command: reads what is asked for, and does it.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use lakechat::cli::{backup, chat, config as config_cli};
+use lakechat::config::{self, ConfigErrors, Flags};
+use lakechat::{app, telemetry};
+
+/// Returns memory to the system sooner and holds less per thread than the C library's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Threads for reads of the database and for files at once; more wait. Each costs memory as soon as
+/// it was needed once, and a disk does not get faster by more of them.
+const BLOCKING_THREADS: usize = 8;
+
+/// Chat and file transfer for people who run a Hadoop platform.
+///
+/// Without a command it serves: on 127.0.0.1:8080, with all it keeps in ./lakechat-data.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Flags,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until a signal; a second one ends at once (the default)
+    Serve(Flags),
+    /// Check or print the configuration
+    Config(config_cli::ConfigArgs),
+    /// Copy a data folder, while its server runs too
+    Backup(BackupArgs),
+    /// Talk: a plain client for the terminal
+    Chat(chat::Args),
+    /// Print the version
+    Version,
+}
+
+/// What `backup` takes: which folder, as `serve` would find it, and whereto.
+#[derive(clap::Args)]
+struct BackupArgs {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(flatten)]
+    backup: backup::Args,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(flags) => serve(&flags),
+        Command::Config(args) => match config_cli::run(&args) {
+            Ok(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(errors) => misconfigured(&errors),
+        },
+        Command::Backup(args) => match config::load(&args.flags) {
+            Ok(loaded) => {
+                let config = loaded.config;
+                finish(backup::run(
+                    &args.backup,
+                    &config.data_dir,
+                    &config.secret_file(),
+                ))
+            }
+            Err(errors) => misconfigured(&errors),
+        },
+        Command::Chat(args) => match runtime() {
+            Ok(runtime) => {
+                let done = finish(runtime.block_on(chat::run(args)));
+                // A thread may still wait for a line of the terminal.
+                runtime.shutdown_background();
+                done
+            }
+            Err(error) => finish(Err(error)),
+        },
+        Command::Version => {
+            println!("lakechat {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn serve(flags: &Flags) -> ExitCode {
+    let config = match config::load(flags) {
+        Ok(loaded) => loaded.config,
+        Err(errors) => return misconfigured(&errors),
+    };
+    let served = telemetry::init_log(Some(config.log.as_str()), config.log_format)
+        .and_then(|()| telemetry::init_metrics())
+        .and_then(|recorder| runtime()?.block_on(app::serve(config, recorder)));
+    match served {
+        // Tasks may still run after a second signal; nothing waits for them.
+        Ok(outcome) => std::process::exit(outcome.exit_code()),
+        Err(error) => finish(Err(error)),
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()?)
+}
+
+fn finish(done: anyhow::Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lakechat: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn misconfigured(errors: &ConfigErrors) -> ExitCode {
+    eprintln!("{errors}");
+    ExitCode::from(ConfigErrors::EXIT_CODE)
+}

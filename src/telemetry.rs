@@ -1,7 +1,7 @@
 //! Logs and metrics of the process.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::panic::PanicHookInfo;
 use std::time::Duration;
 
@@ -57,7 +57,9 @@ pub fn init_log(filter: Option<&str>, format: LogFormat) -> anyhow::Result<()> {
     let text = given.filter(|f| !f.trim().is_empty());
     let text = text.as_deref().unwrap_or("info");
     let filter = EnvFilter::try_new(text).with_context(|| format!("not a log filter: {text:?}"))?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     let registry = tracing_subscriber::registry().with(filter);
     match format {
         LogFormat::Text => registry.with(lines).try_init(),
@@ -92,7 +94,13 @@ pub fn init_metrics() -> anyhow::Result<PrometheusHandle> {
 
 fn recorder() -> anyhow::Result<PrometheusBuilder> {
     let mut builder = PrometheusBuilder::new();
-    for (unit, buckets) in [("_seconds", SECONDS), ("_bytes", BYTES), ("_rows", ROWS)] {
+    let units = [
+        ("_seconds", SECONDS),
+        ("_bytes", BYTES),
+        ("_bytes_per_second", BYTES),
+        ("_rows", ROWS),
+    ];
+    for (unit, buckets) in units {
         builder = builder.set_buckets_for_metric(Matcher::Suffix(unit.to_owned()), buckets)?;
     }
     Ok(builder)

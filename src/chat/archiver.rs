@@ -99,6 +99,8 @@ impl Archiver {
         if let Some(Err(error)) = stored {
             let partition = self.partition.0;
             metrics::counter!("lakechat_archive_stopped_total").increment(1);
+            self.log.lock(self.partition).archive_stopped =
+                Some(format!("partition {partition}: {error}"));
             tracing::error!(partition, %error, "history refuses rows: this partition is not stored");
         }
     }

@@ -250,7 +250,8 @@ impl Log {
             Answer::TooOld => return Err(pending::expired()),
             Answer::Unknown => {}
         }
-        state.may_publish(self.window_bytes.load(Relaxed) > self.window_limit_bytes)?;
+        let window_full = self.window_bytes.load(Relaxed) > self.window_limit_bytes;
+        state.may_publish(record.received_at_ms, window_full)?;
         drop(state);
         admit()?;
         let ticket = self.ticket(partition);
@@ -347,6 +348,20 @@ impl Log {
     /// Why a partition is stopped, if any is: an operator has to look.
     pub fn stopped(&self) -> Option<String> {
         self.partitions().find_map(|p| self.lock(p).stopped.clone())
+    }
+
+    /// Why sends are refused, if the own fold is not up to date.
+    pub fn stale(&self) -> Option<String> {
+        let stale = self
+            .partitions()
+            .find(|p| !self.lock(*p).freshness.is_fresh())?;
+        Some(format!("partition {stale} is not read up to the log's end"))
+    }
+
+    /// Why a partition is not archived any more, if one is not.
+    pub fn archive_stopped(&self) -> Option<String> {
+        self.partitions()
+            .find_map(|p| self.lock(p).archive_stopped.clone())
     }
 
     /// How many records are in the log and not in history, as far as the tails know.

@@ -3,11 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::close::Close;
+
+/// One in so many times that an empty queue fills, the time to the socket is measured.
+const SAMPLED: u32 = 16;
 
 /// How much may wait. What comes on top closes the session as slow: the channel stays fast, and the
 /// reader comes back and resumes.
@@ -35,6 +39,9 @@ struct Waiting {
     /// The first reason to close stays.
     close: Option<Close>,
     waker: Option<Waker>,
+    /// When what waits began to wait; taken of one in [`SAMPLED`] times only.
+    since: Option<Instant>,
+    fills: u32,
     /// The socket takes nothing more for now: only a close is worth waking the session for.
     blocked: bool,
 }
@@ -58,6 +65,10 @@ impl Outbox {
         let mut waiting = self.waiting.lock().expect("no panic while held");
         if waiting.close.is_some() {
             return false;
+        }
+        if waiting.frames.is_empty() {
+            waiting.fills = waiting.fills.wrapping_add(1);
+            waiting.since = waiting.fills.is_multiple_of(SAMPLED).then(Instant::now);
         }
         for frame in frames {
             waiting.bytes += frame.len();
@@ -131,13 +142,14 @@ impl Outbox {
         }
     }
 
-    /// Takes frames of up to `bytes` together (one at least), or why to close.
+    /// Takes frames of up to `bytes` together (one at least) and perhaps since when the first waited,
+    /// or why to close.
     pub fn poll_take(
         &self,
         cx: &mut Context<'_>,
         bytes: usize,
         into: &mut Vec<Utf8Bytes>,
-    ) -> Poll<Result<(), Close>> {
+    ) -> Poll<Result<Option<Instant>, Close>> {
         let mut waiting = self.waiting.lock().expect("no panic while held");
         waiting.blocked = false;
         if let Some(why) = waiting.close {
@@ -161,7 +173,7 @@ impl Outbox {
         if self.is_low(&waiting) {
             self.room.notify_waiters();
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(waiting.since.take()))
     }
 }
 
@@ -196,7 +208,7 @@ mod tests {
         let mut into = Vec::new();
         let mut cx = Context::from_waker(Waker::noop());
         match outbox.poll_take(&mut cx, bytes, &mut into) {
-            Poll::Ready(taken) => Some(taken.map(|()| into)),
+            Poll::Ready(taken) => Some(taken.map(|_| into)),
             Poll::Pending => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -25,6 +26,8 @@ pub enum Waiter {
         outbox: Arc<Outbox>,
         reference: Option<u64>,
         level: AckLevel,
+        /// When the frame was read.
+        since: Instant,
     },
     /// A call of the server's own: joins, topics, archival.
     Call(oneshot::Sender<Result<Sent, Problem>>),
@@ -46,6 +49,7 @@ impl Waiter {
                     outbox,
                     reference,
                     level: AckLevel::Persisted,
+                    ..
                 },
                 Ok(sent),
             ) => {
@@ -61,9 +65,12 @@ impl Waiter {
                     outbox,
                     reference,
                     level,
+                    since,
                 },
                 Ok(sent),
             ) => {
+                let waited = since.elapsed().as_secs_f64();
+                metrics::histogram!("lakechat_send_to_ack_seconds").record(waited);
                 outbox.push(protocol::ack(reference, sent.id, sent.duplicate, level));
             }
             (

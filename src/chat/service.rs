@@ -5,7 +5,7 @@ mod history;
 mod membership;
 mod sending;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -26,7 +26,7 @@ use crate::limits::KeyedLimit;
 use crate::ports::{Directory, History};
 
 pub use channels::{ChannelPage, MemberPage};
-pub use history::{Page, PageQuery};
+pub use history::{Page, PageQuery, limit_invalid};
 pub use sending::{Send, not_a_member};
 
 /// The longest topic, in bytes.
@@ -65,6 +65,7 @@ pub struct Chat {
     directory: Arc<dyn Directory>,
     sends_per_user: KeyedLimit<UserName>,
     sends_per_channel: KeyedLimit<ChannelName>,
+    degraded: Mutex<Vec<&'static str>>,
 }
 
 /// A channel that does not exist, or that the caller may not know of.
@@ -86,6 +87,7 @@ impl Chat {
             sends_per_user: KeyedLimit::new(settings.sends_per_user),
             sends_per_channel: KeyedLimit::new(settings.sends_per_channel),
             reads: Reads::new(log.clone(), history, barrier),
+            degraded: Mutex::default(),
             settings,
             log,
             hub,
@@ -208,11 +210,12 @@ impl Chat {
 
     /// Parts that do not do all they should, for `welcome`.
     pub fn degraded(&self) -> Vec<&'static str> {
-        if self.log.stopped().is_some() {
-            vec!["broker"]
-        } else {
-            Vec::new()
-        }
+        self.degraded.lock().expect("no panic while held").clone()
+    }
+
+    /// Says which parts do not do all they should; whoever watches them calls it.
+    pub fn set_degraded(&self, parts: Vec<&'static str>) {
+        *self.degraded.lock().expect("no panic while held") = parts;
     }
 
     /// Once in a while: channels nobody uses, limits nobody is near.

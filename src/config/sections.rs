@@ -122,7 +122,7 @@ section! {
         /// Rows that are stored in history at once.
         archive_batch_rows: usize = 1000, 1..=100_000;
         /// How long a row waits for others to be stored with, in ms.
-        archive_batch_ms: u64 = 20, 0..=10_000;
+        archive_batch_ms: u64 = 200, 0..=10_000;
         /// Partitions of the log; counts only when the data folder is made.
         partitions: u16 = 16, 1..=1024;
     }

@@ -14,6 +14,10 @@ const PREFIX: &str = "LAKECHAT_";
 /// What Kubernetes sets in every container beside a service that is called `lakechat`.
 const OF_KUBERNETES: [&str; 2] = ["LAKECHAT_PORT", "LAKECHAT_SERVICE_"];
 
+/// What `lakechat chat` reads its user's password from: in a shell where somebody talks, a server may
+/// be started too.
+const OF_CHAT: &str = "LAKECHAT_PASSWORD";
+
 /// What is used daily.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Flags {
@@ -156,7 +160,7 @@ fn of_environment(
         let Some(rest) = name.strip_prefix(PREFIX) else {
             continue;
         };
-        if OF_KUBERNETES.iter().any(|own| name.starts_with(own)) {
+        if name == OF_CHAT || OF_KUBERNETES.iter().any(|own| name.starts_with(own)) {
             continue;
         }
         let key = rest.replace("__", ".").to_lowercase();

@@ -250,6 +250,15 @@ fn what_kubernetes_sets_is_ignored() {
 }
 
 #[test]
+fn the_terminal_clients_password_is_ignored_and_nothing_that_only_looks_like_it() {
+    let env = [("LAKECHAT_PASSWORD", "correct horse")];
+    assert_eq!(good("", &env).listen.port(), 8080);
+
+    let alike = mistakes("", &[("LAKECHAT_PASSWORD_FILE", "/run/secrets/ann")]);
+    assert!(alike[0].starts_with("LAKECHAT_PASSWORD_FILE: there is no such key"));
+}
+
+#[test]
 fn a_file_that_is_missing_or_broken_is_a_mistake_beside_others() {
     let broken = mistakes("listen = \n", &[("LAKECHAT_COLOUR", "red")]);
     assert_eq!(broken.len(), 2);

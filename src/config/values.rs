@@ -6,6 +6,7 @@ use http::Uri;
 use tracing_subscriber::EnvFilter;
 
 use super::setting::TextSetting;
+pub use crate::telemetry::LogFormat;
 
 /// Which adapters stand behind the ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,15 +185,6 @@ impl TextSetting for LogFilter {
     fn shown(&self) -> String {
         self.0.clone()
     }
-}
-
-/// How an event is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 impl TextSetting for LogFormat {

@@ -39,6 +39,7 @@ codes! {
     LengthRequired = "length_required",
     BodyTooLarge = "body_too_large",
     MediaTypeUnsupported = "media_type_unsupported",
+    UpgradeRequired = "upgrade_required",
     RateLimited = "rate_limited",
     Internal = "internal",
     DirectoryUnavailable = "directory_unavailable",

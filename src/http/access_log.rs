@@ -26,6 +26,8 @@ pub struct Entry {
     sent_bytes: u64,
     /// The answer ended before its body did: the client hung up, or the body failed.
     is_cut: bool,
+    /// Of the whole answer, where it is known.
+    length: Option<u64>,
 }
 
 impl Entry {
@@ -41,12 +43,14 @@ impl Entry {
             status: None,
             sent_bytes: 0,
             is_cut: false,
+            length: None,
         }
     }
 
     /// The answer's body, which carries the entry to its end.
     pub fn answered(mut self, status: StatusCode, body: AnswerBody) -> LoggedBody {
         self.status = Some(status);
+        self.length = body.size_hint().exact();
         self.is_cut = self.method != Method::HEAD && !body.is_end_stream();
         LoggedBody { body, entry: self }
     }
@@ -124,7 +128,10 @@ impl Body for LoggedBody {
             this.entry.sent_bytes += data.map_or(0, |d| d.remaining() as u64);
             this.entry.is_cut = match frame {
                 None => false,
-                Some(Ok(_)) => !this.body.is_end_stream(),
+                // hyper asks for nothing behind the length that it was told.
+                Some(Ok(_)) => {
+                    !this.body.is_end_stream() && this.entry.length != Some(this.entry.sent_bytes)
+                }
                 Some(Err(e)) => {
                     tracing::warn!(request.id = %this.entry.id, error = %e, "an answer broke off");
                     true

@@ -126,6 +126,11 @@ impl Queue {
         self.state().jobs.pop_front()
     }
 
+    /// All jobs that wait at this moment.
+    pub fn all_jobs(&self) -> VecDeque<Box<dyn Job>> {
+        mem::take(&mut self.state().jobs)
+    }
+
     /// Takes nothing more; what is queued is still written.
     pub fn close(&self) {
         self.state().closed = true;

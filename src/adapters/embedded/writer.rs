@@ -141,6 +141,8 @@ impl Work {
     /// meet the same, so it is answered the same.
     fn refuse(&mut self, fault: &Fault) {
         self.core.health.note(fault);
+        // Taken before anybody is told: who then tries again is not among them.
+        let waiting = self.core.queue.all_jobs();
         tracing::warn!(records = self.appends.len(), reason = %fault, "a transaction failed");
         metrics::counter!("lakechat_log_refused_total").increment(self.appends.len() as u64);
         let told = self.core.on_failed.get();
@@ -154,10 +156,8 @@ impl Work {
                 });
             }
         }
-        for (job, _) in self.done.drain(..) {
-            job.answer(Err(fault.clone()));
-        }
-        while let Some(job) = self.core.queue.next_job() {
+        let tried = self.done.drain(..).map(|(job, _)| job);
+        for job in tried.chain(waiting) {
             job.answer(Err(fault.clone()));
         }
         if matches!(fault, Fault::Fatal(_)) {

@@ -48,6 +48,8 @@ pub struct PartitionLog {
     folded_any: bool,
     /// Why nothing of this partition is read any more, until an operator has looked.
     pub stopped: Option<String>,
+    /// Why the archiver stores nothing of it any more, until an operator has looked.
+    pub archive_stopped: Option<String>,
     /// A mark that the fold has not reached yet: it must mint the same id there.
     awaited: Option<Mark>,
     /// Below it records only warm the fold up: history has them, and what is said of them may
@@ -68,6 +70,7 @@ impl PartitionLog {
             persisting: Vec::new(),
             freshness: Freshness::default(),
             stopped: None,
+            archive_stopped: None,
             awaited: None,
             serves_from: 0,
         }
@@ -192,15 +195,15 @@ impl PartitionLog {
             .get_or_insert(format!("partition {}: {reason}", self.partition));
     }
 
-    /// Whether a send may be published here now.
-    pub fn may_publish(&self, window_full: bool) -> Result<(), Problem> {
+    /// Whether a send may be published here now. A full window takes what lets go of something.
+    pub fn may_publish(&self, now_ms: u64, window_full: bool) -> Result<(), Problem> {
         let refuse = |reason: &'static str| {
             Err(Problem::new(Code::BrokerUnavailable, reason).retry_after_ms(1_000))
         };
         if self.stopped.is_some() {
             return refuse("This part of the log is stopped; its operator has to look.");
         }
-        if window_full {
+        if window_full && !self.fold.window().lets_go_at(now_ms) {
             return refuse("Too many messages in the last ten minutes; later there is room again.");
         }
         if !self.freshness.is_fresh() {

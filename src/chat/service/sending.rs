@@ -1,6 +1,7 @@
 //! Sends: own window, rights, limits, and onto the log.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{Chat, membership};
 use crate::chat::hub::HubChannel;
@@ -10,6 +11,7 @@ use crate::chat::protocol::AckLevel;
 use crate::chat::read::directory_unavailable;
 use crate::chat::record::Body;
 use crate::domain::{Attachment, ClientMsgId, Code, File, FileId, Id, Problem, UserName};
+use crate::ports::history::Span;
 
 /// A message that a session sends.
 #[derive(Debug)]
@@ -44,6 +46,7 @@ impl Chat {
             outbox: outbox.clone(),
             reference,
             level: send.level,
+            since: Instant::now(),
         };
         self.log
             .publish(&record, waiter, || self.admit(channel, user))
@@ -90,9 +93,42 @@ impl Chat {
         })
     }
 
+    /// Whether what a message refers to is there: the message that it answers, and the file that it
+    /// is to carry, if the sender may give it on.
+    pub async fn check_references(
+        &self,
+        channel: &HubChannel,
+        user: &UserName,
+        parent: Option<Id>,
+        file: Option<FileId>,
+    ) -> Result<Option<Attachment>, Problem> {
+        if let Some(parent) = parent
+            && !self.has_message(channel, parent).await?
+        {
+            let text = "reply_to has to be the id of a message in this channel.";
+            return Err(Problem::new(Code::ParentNotFound, text).field("reply_to"));
+        }
+        match file {
+            Some(id) => self.attach(channel, user, id).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn has_message(&self, channel: &HubChannel, id: Id) -> Result<bool, Problem> {
+        let Some(before) = id.as_u64().checked_add(1).and_then(Id::from_u64) else {
+            return Ok(false);
+        };
+        let Some(after) = id.as_u64().checked_sub(1).and_then(Id::from_u64) else {
+            return Ok(false);
+        };
+        self.reads.barrier().pass(channel.partition).await?;
+        let span = Span::Oldest { after, before };
+        Ok(!self.reads.messages(channel, span, 1).await?.is_empty())
+    }
+
     /// The file that a message is to carry, if the sender may give it on; those who may read the
     /// channel may read it from here on.
-    pub async fn attach(
+    async fn attach(
         &self,
         channel: &HubChannel,
         user: &UserName,

@@ -24,7 +24,13 @@ pub enum Done {
     /// The user is a member; the session is to be joined.
     Admitted(Ref, Option<Id>, Result<Arc<HubChannel>, Problem>),
     Resumed(Ref, ChannelName, Result<(), Problem>),
-    Attached(Ref, Send, Arc<HubChannel>, Result<Attachment, Problem>),
+    /// What a message refers to is there, and may be given on.
+    Checked(
+        Ref,
+        Send,
+        Arc<HubChannel>,
+        Result<Option<Attachment>, Problem>,
+    ),
     Refreshed(Ref, Result<Identity, Problem>),
     /// The answer is in the outbox, or a refusal goes there.
     Answered(Ref, Result<(), Problem>),
@@ -134,16 +140,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             file: None,
             level: request.level,
         };
-        let Some(file_id) = request.file_id else {
+        let (parent, file_id) = (request.reply_to, request.file_id);
+        if parent.is_none() && file_id.is_none() {
             let user = &self.listener.user;
             return self
                 .chat
                 .send(&channel, user, send, &self.listener.outbox, reference);
-        };
+        }
         let (chat, user) = (self.chat.clone(), self.listener.user.clone());
         self.first = Some(Box::pin(async move {
-            let attached = chat.attach(&channel, &user, file_id).await;
-            Done::Attached(reference, send, channel, attached)
+            let checked = chat
+                .check_references(&channel, &user, parent, file_id)
+                .await;
+            Done::Checked(reference, send, channel, checked)
         }));
         Ok(())
     }
@@ -189,11 +198,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 };
                 self.refuse(reference, &problem, about);
             }
-            Done::Attached(reference, send, channel, Ok(file)) => {
-                let send = Send {
-                    file: Some(file),
-                    ..send
-                };
+            Done::Checked(reference, send, channel, Ok(file)) => {
+                let send = Send { file, ..send };
                 let (user, outbox) = (&self.listener.user, &self.listener.outbox);
                 if let Err(problem) = self.chat.send(&channel, user, send, outbox, reference) {
                     self.refuse(reference, &problem, About::default());
@@ -201,7 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             Done::Refreshed(reference, Ok(identity)) => self.renew(reference, identity),
             Done::Admitted(reference, _, Err(problem))
-            | Done::Attached(reference, _, _, Err(problem))
+            | Done::Checked(reference, _, _, Err(problem))
             | Done::Refreshed(reference, Err(problem))
             | Done::Answered(reference, Err(problem)) => {
                 self.refuse(reference, &problem, About::default());

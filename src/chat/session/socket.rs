@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
@@ -65,6 +65,8 @@ pub struct Socket<S> {
     stream: WebSocketStream<S>,
     /// Something was fed that is not flushed.
     dirty: bool,
+    /// Since when the first of what was fed had waited, where that is measured.
+    since: Option<Instant>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
@@ -72,6 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Socket {
             stream,
             dirty: false,
+            since: None,
         }
     }
 
@@ -85,19 +88,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Pin::new(&mut self.stream).start_send(message)
     }
 
+    fn flushed(&mut self) {
+        self.dirty = false;
+        if let Some(since) = self.since.take() {
+            let waited = since.elapsed().as_secs_f64();
+            metrics::histogram!("lakechat_log_to_socket_seconds").record(waited);
+        }
+    }
+
     /// Writes what the outbox has; ready only when the session has to end.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, outbox: &Outbox) -> Poll<Ended> {
         let mut round = Vec::new();
         for _ in 0..ROUNDS {
             if self.dirty {
                 match Pin::new(&mut self.stream).poll_flush(cx) {
-                    Poll::Ready(Ok(())) => self.dirty = false,
+                    Poll::Ready(Ok(())) => self.flushed(),
                     Poll::Ready(Err(_)) => return Poll::Ready(Ended::Gone),
                     Poll::Pending => return outbox.poll_closed(cx).map(Ended::Close),
                 }
             }
             match outbox.poll_take(cx, ROUND_BYTES, &mut round) {
-                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Ok(since)) => self.since = self.since.or(since),
                 Poll::Ready(Err(why)) => return Poll::Ready(Ended::Close(why)),
                 Poll::Pending => return Poll::Pending,
             }

@@ -68,7 +68,7 @@ proptest! {
     }
 
     /// A kept start above where the warm-up would begin may leave nothing that sets the clock. Then
-    /// the marks id comes out only if the fold began as many ids below it as it read records.
+    /// the mark's id comes out only if the fold began as many ids below it as it read records.
     #[test]
     fn a_start_just_below_the_mark_goes_on_from_the_marks_id_stepped_back(
         (log, silence) in logs::logs_with_a_silence()

@@ -1,0 +1,337 @@
+//! The composition root: the only place that picks adapters and joins the parts.
+
+mod upkeep;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use warp::Filter;
+
+use crate::accounts::{self, Accounts};
+use crate::adapters::embedded::{self, Embedded};
+use crate::chat::archiver::{self, Batching};
+use crate::chat::barrier::Barrier;
+use crate::chat::close::Close;
+use crate::chat::hub::Hub;
+use crate::chat::log::{self, Log};
+use crate::chat::outbox;
+use crate::chat::protocol::SessionLimits;
+use crate::chat::pulse::Pulse;
+use crate::chat::reader;
+use crate::chat::service::{self, Chat};
+use crate::config::Config;
+use crate::files::{self, Files};
+use crate::http::address_limits::AddressLimits;
+use crate::http::context::Context;
+use crate::http::guard::Site;
+use crate::http::health::{self, Part, Readiness};
+use crate::http::server::{self, Server};
+use crate::http::{listener, metrics, routes};
+use crate::ports::{Broker, Directory, FileStore, History};
+use crate::shutdown::{Deadlines, Outcome, Shutdown, Stage, Tasks, signals};
+use crate::telemetry;
+
+/// Bytes of frames that wait for one session.
+const OUTBOX_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long a session without a token has for `hello`.
+const HELLO: Duration = Duration::from_secs(10);
+
+/// What clients are told to spread their return over, ms.
+const RECONNECT_SPREAD_MS: u64 = 10_000;
+
+/// What is kept of the drain for closing the back ends.
+const CLOSE: Duration = Duration::from_secs(5);
+
+/// The back ends of one mode.
+struct Ports {
+    broker: Arc<dyn Broker>,
+    history: Arc<dyn History>,
+    directory: Arc<dyn Directory>,
+    files: Arc<dyn FileStore>,
+}
+
+/// The threads that are no tasks of the runtime.
+struct Threads {
+    stop: Arc<AtomicBool>,
+    running: Vec<JoinHandle<()>>,
+}
+
+/// Serves until a signal or a failure, and tells how it ended.
+pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result<Outcome> {
+    // The signals are heard from here on: a start that takes long can be interrupted.
+    let heard = signals().context("signals can't be heard")?;
+    let shutdown = Shutdown::new();
+    let mut tasks = Tasks::new(shutdown.clone());
+    let settings = embedded::Settings {
+        partitions: config.chat.partitions,
+        ..Default::default()
+    };
+    let embedded = Embedded::open(&config.data_dir, settings)?;
+    let ports = Ports {
+        broker: embedded.broker(),
+        history: embedded.history(),
+        directory: embedded.directory(),
+        files: embedded.file_store(),
+    };
+    tracing::info!(
+        mode = "embedded",
+        data_dir = %config.data_dir.display(),
+        version = env!("CARGO_PKG_VERSION"),
+        "lakechat starts"
+    );
+    let parts = [
+        Part::Broker,
+        Part::History,
+        Part::Directory,
+        Part::Files,
+        Part::Archiver,
+    ];
+    let readiness = Readiness::new(shutdown.clone(), &parts);
+    let (context, threads) = start(&config, ports, &shutdown, &mut tasks, &readiness).await?;
+    listen(
+        &config, context, recorder, &shutdown, &mut tasks, &readiness,
+    )?;
+
+    let failed = async move {
+        tokio::select! {
+            // Whichever comes first ends the process; the other has nothing to lose.
+            reason = embedded.failed() => anyhow::bail!("the data folder can't be trusted: {reason}"),
+            () = shutdown.closing() => {}
+        }
+        // Its drop writes what is queued, on a thread that may block.
+        tokio::task::spawn_blocking(move || drop((threads, embedded))).await?;
+        Ok(())
+    };
+    tasks.spawn(Stage::Back, "data folder", failed);
+    let drain = Duration::from_secs(config.server.drain_seconds);
+    let deadlines = Deadlines {
+        drain: drain.saturating_sub(CLOSE),
+        close: CLOSE.min(drain),
+    };
+    Ok(tasks.run(heard, deadlines).await)
+}
+
+/// Starts chat and files on their back ends; returns when the log was read up to its end.
+async fn start(
+    config: &Config,
+    ports: Ports,
+    shutdown: &Shutdown,
+    tasks: &mut Tasks,
+    readiness: &Readiness,
+) -> anyhow::Result<(Arc<Context>, Threads)> {
+    let bounds = log::Bounds {
+        tail_bytes: config.chat.tail_bytes,
+        window_bytes: config.chat.window_bytes,
+    };
+    let log = Log::new(ports.broker.clone(), bounds);
+    let hub = Arc::new(Hub::default());
+    let pulse = Arc::new(Pulse::new());
+    let barrier = Barrier::new(log.clone());
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let marks = ports
+        .history
+        .marks()
+        .await
+        .context("the marks of history can't be read")?;
+    let reading = reader::start(log.clone(), hub.clone(), &marks, stop.clone()).await?;
+    let running = vec![reading, pulse.start(stop.clone())?];
+    let threads = Threads { stop, running };
+
+    let (asks, until) = (barrier.clone(), shutdown.clone());
+    tasks.spawn(Stage::Back, "barrier", async move {
+        tokio::select! {
+            // A question that is cut is one that nobody waits for.
+            () = asks.run() => {}
+            () = until.closing() => {}
+        }
+        Ok::<_, Infallible>(())
+    });
+    let accounts = Arc::new(accounts(config, &ports)?);
+    let chat = Arc::new(Chat::new(
+        chat_settings(config),
+        log.clone(),
+        hub,
+        pulse,
+        barrier.clone(),
+        ports.directory.clone(),
+        ports.history.clone(),
+    ));
+    let files = Arc::new(Files::new(
+        ports.directory.clone(),
+        ports.files.clone(),
+        files::Settings {
+            max_bytes: config.files.max_bytes,
+            inline_bytes: config.files.inline_bytes,
+        },
+    ));
+    archive(config, &log, &ports, shutdown, tasks);
+    chat.ensure_general()
+        .await
+        .map_err(|p| anyhow::anyhow!(p))?;
+    barrier
+        .pass_all()
+        .await
+        .map_err(|p| anyhow::anyhow!(p))
+        .context("the log can't be read")?;
+    upkeep::spawn(&chat, &files, &ports.history, readiness, shutdown, tasks).await;
+
+    let limits = &config.limits;
+    let addresses = AddressLimits::new(limits.connects_per_address, limits.connections_per_address);
+    let context = Context {
+        accounts,
+        chat,
+        files,
+        addresses,
+        public_url: config.server.public_url.clone(),
+        allowed_origins: config.server.allowed_origins.clone(),
+        sessions: TaskTracker::new(),
+        shutdown: shutdown.clone(),
+    };
+    Ok((Arc::new(context), threads))
+}
+
+fn accounts(config: &Config, ports: &Ports) -> anyhow::Result<Accounts> {
+    let settings = accounts::Settings {
+        signing_key: accounts::signing_key(&config.secret_file(), true)?,
+        access_token: Duration::from_secs(config.auth.access_token_seconds),
+        refresh_token: Duration::from_secs(config.auth.refresh_token_seconds),
+        logins_per_address: config.limits.logins_per_address,
+    };
+    Ok(Accounts::new(ports.directory.clone(), settings)?)
+}
+
+fn chat_settings(config: &Config) -> service::Settings {
+    let chat = &config.chat;
+    service::Settings {
+        server_id: config.server_id().as_str().to_owned(),
+        limits: SessionLimits {
+            frame_bytes: chat.frame_bytes,
+            text_bytes: chat.text_bytes,
+            channels: chat.channels,
+        },
+        ping: Duration::from_millis(chat.ping_ms),
+        hello: HELLO,
+        outbox: outbox::Bounds {
+            frames: chat.queue_frames,
+            bytes: OUTBOX_BYTES,
+        },
+        sends_per_user: config.limits.sends_per_user,
+        sends_per_channel: config.limits.sends_per_channel,
+        connections_per_user: config.limits.connections_per_user as usize,
+    }
+}
+
+fn archive(config: &Config, log: &Arc<Log>, ports: &Ports, shutdown: &Shutdown, tasks: &mut Tasks) {
+    let batching = Batching {
+        rows: config.chat.archive_batch_rows,
+        linger: Duration::from_millis(config.chat.archive_batch_ms),
+    };
+    let stop = CancellationToken::new();
+    let archiving = archiver::run(log.clone(), ports.history.clone(), batching, stop.clone());
+    let until = shutdown.clone();
+    tasks.spawn(Stage::Back, "archiver", async move {
+        let stopping = async {
+            until.closing().await;
+            stop.cancel();
+        };
+        tokio::join!(archiving, stopping);
+        Ok::<_, Infallible>(())
+    });
+}
+
+/// Opens the listeners; the server is ready from here on.
+fn listen(
+    config: &Config,
+    context: Arc<Context>,
+    recorder: PrometheusHandle,
+    shutdown: &Shutdown,
+    tasks: &mut Tasks,
+    readiness: &Readiness,
+) -> anyhow::Result<()> {
+    let settings = server_settings(config);
+    if let Some(address) = config.server.metrics_listen {
+        let socket =
+            listener::bind(address).with_context(|| format!("can't listen on {address}"))?;
+        let site = metrics::site(recorder.clone());
+        let server = Server::new(socket, site, settings.clone(), shutdown.clone());
+        tracing::info!(metrics_address = %server.local_addr()?, "/metrics has a listener of its own");
+        tasks.spawn(Stage::Back, "metrics", async move {
+            server.run().await;
+            Ok::<_, Infallible>(())
+        });
+    }
+    let keep = telemetry::keep_metrics(recorder.clone(), shutdown.clone());
+    tasks.spawn(Stage::Back, "metrics upkeep", async move {
+        keep.await;
+        Ok::<_, Infallible>(())
+    });
+    let address = config.listen;
+    let socket = listener::bind(address).with_context(|| format!("can't listen on {address}"))?;
+    let all = health::routes(readiness.clone())
+        .or(routes::routes(context.clone()))
+        .unify();
+    let site = match config.server.metrics_listen {
+        Some(_) => Site::new(routes::TABLE, all),
+        None => Site::new(routes::TABLE, all.or(metrics::routes(recorder)).unify()),
+    };
+    let server = Server::new(socket, site, settings, shutdown.clone());
+    tracing::info!(address = %server.local_addr()?, "listening");
+    tasks.spawn(Stage::Front, "http", async move {
+        server.run().await;
+        Ok::<_, Infallible>(())
+    });
+    tasks.spawn(
+        Stage::Front,
+        "sessions",
+        drain_sessions(context, shutdown.clone()),
+    );
+    readiness.started();
+    Ok(())
+}
+
+fn server_settings(config: &Config) -> server::Settings {
+    let ms = Duration::from_millis;
+    server::Settings {
+        max_connections: config.server.max_connections,
+        header_timeout: ms(config.server.header_timeout_ms),
+        body_timeout: ms(config.server.body_timeout_ms),
+        write_timeout: ms(config.server.write_timeout_ms),
+        trusted_proxies: config.server.trusted_proxies.clone(),
+        ..server::Settings::default()
+    }
+}
+
+/// Tells every session to come back, spread in time, and waits until they are gone.
+async fn drain_sessions(context: Arc<Context>, shutdown: Shutdown) -> Result<(), Infallible> {
+    shutdown.draining().await;
+    for listener in context.chat.hub.sessions() {
+        let reconnect_after_ms = rand::random_range(0..=RECONNECT_SPREAD_MS);
+        listener
+            .outbox
+            .close(Close::ServerShutdown { reconnect_after_ms });
+    }
+    context.sessions.close();
+    context.sessions.wait().await;
+    Ok(())
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        for thread in self.running.drain(..) {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!("a thread of the server has panicked");
+            }
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Channels, their members and their history.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{HeaderValue, LOCATION};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use warp::reply::Response;
+
+use super::answer::{empty, json};
+use super::body::Incoming;
+use super::context::Call;
+use super::fields::Fields;
+use super::query::Query;
+use crate::chat::hub::HubChannel;
+use crate::chat::protocol::ChannelObject;
+use crate::chat::service::{PageQuery, limit_invalid};
+use crate::domain::{ChannelName, Code, Id, Member, Problem, UserName};
+
+/// Rows in a page of a list unless asked otherwise, and at most.
+const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 200;
+
+/// `GET /me`
+pub async fn me(call: Call) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Me {
+        user: UserName,
+        channels: Vec<ChannelObject>,
+    }
+    call.no_query()?;
+    let user = call.identity().await?.user;
+    let channels = call.context.chat.channels_of(&user).await?;
+    Ok(json(StatusCode::OK, &Me { user, channels }))
+}
+
+/// `GET /channels`
+pub async fn list(call: Call) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Body {
+        channels: Vec<ChannelObject>,
+        next: Option<ChannelName>,
+    }
+    let user = call.identity().await?.user;
+    let mut query = call.query()?;
+    let limit = list_limit(&mut query)?;
+    let after = after(&mut query, ChannelName::parse)?;
+    query.finish()?;
+    let page = call
+        .context
+        .chat
+        .list_channels(&user, after.as_ref(), limit)
+        .await?;
+    Ok(json(
+        StatusCode::OK,
+        &Body {
+            channels: page.channels,
+            next: page.next,
+        },
+    ))
+}
+
+/// `POST /channels`
+pub async fn create(call: Call, body: Incoming) -> Result<Response, Problem> {
+    call.no_query()?;
+    let user = call.identity().await?.user;
+    let body = call.json(body).await?;
+    let fields = Fields::parse(&body)?;
+    let name = fields.required_str("name")?;
+    if fields.required_str("kind")? != "public" {
+        let text = "kind has to be public: this release has no private channels yet.";
+        return Err(Problem::new(Code::FieldInvalid, text).field("kind"));
+    }
+    let topic = fields.optional_str("topic")?;
+    let channel = call.context.chat.create_channel(&user, name, topic).await?;
+    let place = format!("/channels/{}", channel.name);
+    let mut answer = json(StatusCode::CREATED, &channel);
+    let place = HeaderValue::from_str(&place).expect("names of channels are plain ASCII");
+    answer.headers_mut().insert(LOCATION, place);
+    Ok(answer)
+}
+
+/// `GET /channels/<c>`
+pub async fn get(name: String, call: Call) -> Result<Response, Problem> {
+    let (user, channel) = find(&call, &name).await?;
+    call.no_query()?;
+    let members = channel.read(|roster| roster.count());
+    let object = ChannelObject {
+        members: Some(members),
+        ..channel.object(&user)
+    };
+    Ok(json(StatusCode::OK, &object))
+}
+
+/// `PATCH /channels/<c>`
+pub async fn change(name: String, call: Call, body: Incoming) -> Result<Response, Problem> {
+    call.no_query()?;
+    let (user, channel) = find(&call, &name).await?;
+    let body = call.json(body).await?;
+    let fields = Fields::parse(&body)?;
+    let topic = fields.required_str("topic")?;
+    let object = call.context.chat.set_topic(&channel, &user, topic).await?;
+    Ok(json(StatusCode::OK, &object))
+}
+
+/// `DELETE /channels/<c>`
+pub async fn archive(name: String, call: Call) -> Result<Response, Problem> {
+    call.no_query()?;
+    let (user, channel) = find(&call, &name).await?;
+    call.context.chat.archive(&channel, &user).await?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+#[derive(Serialize)]
+struct MemberObject {
+    user: UserName,
+    role: &'static str,
+    joined_at: u64,
+}
+
+impl From<Member> for MemberObject {
+    fn from(member: Member) -> MemberObject {
+        let Member {
+            user,
+            role,
+            joined_at_ms,
+            ..
+        } = member;
+        MemberObject {
+            user,
+            role: role.as_str(),
+            joined_at: joined_at_ms,
+        }
+    }
+}
+
+/// `GET /channels/<c>/members`
+pub async fn members(name: String, call: Call) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Body {
+        members: Vec<MemberObject>,
+        next: Option<UserName>,
+    }
+    let (_, channel) = find(&call, &name).await?;
+    let mut query = call.query()?;
+    let limit = list_limit(&mut query)?;
+    let after = after(&mut query, UserName::parse)?;
+    query.finish()?;
+    let page = call
+        .context
+        .chat
+        .list_members(&channel, after.as_ref(), limit);
+    let members = page.members.into_iter().map(MemberObject::from).collect();
+    Ok(json(
+        StatusCode::OK,
+        &Body {
+            members,
+            next: page.next,
+        },
+    ))
+}
+
+/// `PUT /channels/<c>/members/<u>`: joining, for oneself.
+pub async fn join(
+    name: String,
+    who: String,
+    call: Call,
+    body: Incoming,
+) -> Result<Response, Problem> {
+    call.no_query()?;
+    let (user, channel) = find(&call, &name).await?;
+    only_oneself(&call, &user, &who).await?;
+    if let Some(body) = call.optional_json(body).await?
+        && Fields::parse(&body)?
+            .optional_str("role")?
+            .is_some_and(|role| role != "member")
+    {
+        let text = "Who joins becomes a member; other roles are given by others.";
+        return Err(Problem::new(Code::RoleRequired, text).field("role"));
+    }
+    call.context.chat.ensure_member(&channel, &user).await?;
+    let member = channel.read(|roster| roster.members().find(|m| m.user == user));
+    let member = member.ok_or_else(|| Problem::internal("a member left while joining"))?;
+    Ok(json(StatusCode::OK, &MemberObject::from(member)))
+}
+
+/// `DELETE /channels/<c>/members/<u>`: leaving, for oneself.
+pub async fn leave(name: String, who: String, call: Call) -> Result<Response, Problem> {
+    call.no_query()?;
+    let (user, channel) = find(&call, &name).await?;
+    only_oneself(&call, &user, &who).await?;
+    call.context.chat.leave(&channel, &user).await?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+/// `GET /channels/<c>/messages`
+pub async fn messages(name: String, call: Call) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Body {
+        messages: Vec<Box<RawValue>>,
+        next: Option<String>,
+    }
+    let user = call.identity().await?.user;
+    let mut query = call.query()?;
+    let id = "an id of 1 to 20 decimal digits";
+    let place = |query: &mut Query, name| query.take_as::<IdText>(name, Code::FieldInvalid, id);
+    let before = place(&mut query, "before")?;
+    let after = place(&mut query, "after")?;
+    let around = place(&mut query, "around")?;
+    let cursor = query.take("cursor");
+    let limit = query
+        .take("limit")
+        .map(|l| l.parse().map_err(|_| limit_invalid()))
+        .transpose()?;
+    query.finish()?;
+    let id = |text: Option<IdText>| text.map(|t| t.0);
+    let asked = PageQuery::new(id(before), id(after), id(around), cursor.as_deref(), limit)?;
+    let chat = &call.context.chat;
+    let channel = chat.find_for(&user, &name).await?;
+    let page = chat.history(&channel, &user, asked).await?;
+    Ok(json(
+        StatusCode::OK,
+        &Body {
+            messages: page.messages,
+            next: page.next,
+        },
+    ))
+}
+
+/// An id whose refusal can be shown.
+struct IdText(Id);
+
+impl std::str::FromStr for IdText {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<IdText, ()> {
+        text.parse().map(IdText).map_err(|_| ())
+    }
+}
+
+async fn find(call: &Call, name: &str) -> Result<(UserName, Arc<HubChannel>), Problem> {
+    let user = call.identity().await?.user;
+    let channel = call.context.chat.find_for(&user, name).await?;
+    Ok((user, channel))
+}
+
+/// This release changes nobody's membership but one's own.
+async fn only_oneself(call: &Call, user: &UserName, who: &str) -> Result<(), Problem> {
+    if user.as_str() == who {
+        return Ok(());
+    }
+    let not_found = || Problem::new(Code::UserNotFound, "There is no such user.");
+    let who = UserName::parse(who).map_err(|_| not_found())?;
+    call.context.accounts.user(&who).await?;
+    let text = "Everybody joins and leaves for themselves.";
+    Err(Problem::new(Code::RoleRequired, text))
+}
+
+fn list_limit(query: &mut Query) -> Result<usize, Problem> {
+    let Some(text) = query.take("limit") else {
+        return Ok(DEFAULT_LIMIT);
+    };
+    let limit = text
+        .parse()
+        .ok()
+        .filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(limit_invalid)
+}
+
+fn after<T, E>(
+    query: &mut Query,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<Option<T>, Problem> {
+    let Some(text) = query.take("after") else {
+        return Ok(None);
+    };
+    parse(&text).map(Some).map_err(|_| {
+        Problem::new(Code::FieldInvalid, "after has to be a name, as in next.").field("after")
+    })
+}

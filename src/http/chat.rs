@@ -1,0 +1,151 @@
+//! `GET /chat`: from HTTP to a WebSocket.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::StatusCode;
+use http::header::{
+    AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use hyper::upgrade::OnUpgrade;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use warp::reply::Response;
+
+use super::accounts::bearer;
+use super::answer::empty;
+use super::connection::reclaim;
+use super::context::{Call, Context};
+use crate::chat::session::{self, Arrival, websocket};
+use crate::config::Origin;
+use crate::domain::{Code, Problem};
+
+const PROTOCOL: &str = "lakechat.v1";
+
+/// Answers the upgrade; the session runs as a task of its own.
+pub async fn open(call: Call, on_upgrade: Option<OnUpgrade>) -> Result<Response, Problem> {
+    let mut query = call.query()?;
+    // A hint for sticky routing in front of the servers.
+    query.take("channel");
+    query.finish()?;
+    let key = key(&call.headers)?;
+    let on_upgrade = on_upgrade.ok_or_else(not_an_upgrade)?;
+    check_origin(&call.context, &call.headers)?;
+    if call.context.shutdown.is_draining() {
+        let text = "This server shuts down; come back for another.";
+        return Err(Problem::new(Code::ShuttingDown, text).retry_after_ms(1_000));
+    }
+    let guard = call.context.addresses.admit(call.client.0)?;
+    let arrival = Arrival {
+        token: token(&call.headers),
+    };
+    let selected = protocols(&call.headers).any(|p| p == PROTOCOL);
+    let context = call.context.clone();
+    context.sessions.spawn(async move {
+        // An upgrade that fails: the client is gone.
+        let Some(raw) = on_upgrade.await.ok().and_then(reclaim) else {
+            return;
+        };
+        let frame_bytes = call.context.chat.settings.limits.frame_bytes;
+        let stream = websocket(raw.stream, raw.read, frame_bytes).await;
+        let (chat, accounts) = (call.context.chat.clone(), call.context.accounts.clone());
+        drop(call);
+        session::run(chat, accounts, stream, arrival).await;
+        drop((raw.permit, guard));
+    });
+    Ok(switching(&key, selected))
+}
+
+fn switching(key: &str, selected: bool) -> Response {
+    let mut answer = empty(StatusCode::SWITCHING_PROTOCOLS);
+    let headers = answer.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    let accept = derive_accept_key(key.as_bytes());
+    let accept = HeaderValue::from_str(&accept).expect("base64 is header text");
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    if selected {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
+    }
+    answer
+}
+
+/// The key of a handshake that is one.
+fn key(headers: &HeaderMap) -> Result<String, Problem> {
+    let lists = |name, wanted: &str| {
+        let values = headers.get_all(name).iter().filter_map(|v| v.to_str().ok());
+        values
+            .flat_map(|v| v.split(','))
+            .any(|v| v.trim().eq_ignore_ascii_case(wanted))
+    };
+    let version = headers
+        .get(SEC_WEBSOCKET_VERSION)
+        .is_some_and(|v| v == "13");
+    if !lists(UPGRADE, "websocket") || !lists(CONNECTION, "upgrade") || !version {
+        return Err(not_an_upgrade());
+    }
+    let key = headers
+        .get(SEC_WEBSOCKET_KEY)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    match STANDARD.decode(key) {
+        Ok(bytes) if bytes.len() == 16 => Ok(key.to_owned()),
+        _ => Err(Problem::new(
+            Code::BadRequest,
+            "Sec-WebSocket-Key has to be 16 bytes in base64.",
+        )),
+    }
+}
+
+fn not_an_upgrade() -> Problem {
+    let text = "/chat is a WebSocket: upgrade with Sec-WebSocket-Version 13, without a body.";
+    Problem::new(Code::UpgradeRequired, text)
+}
+
+/// A web page may open a chat from the server's own origin and from those allowed.
+fn check_origin(context: &Context, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(given) = headers.get(ORIGIN) else {
+        return Ok(());
+    };
+    let origin = given.to_str().ok().and_then(Origin::parse);
+    let allowed = origin.is_some_and(|origin| {
+        context.allowed_origins.contains(&origin) || is_own(context, headers, &origin)
+    });
+    if allowed {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::Forbidden,
+        "Pages of this origin may not open a chat here.",
+    ))
+}
+
+fn is_own(context: &Context, headers: &HeaderMap, origin: &Origin) -> bool {
+    if let Some(url) = &context.public_url {
+        return url.origin() == origin;
+    }
+    // Whether TLS ends in front of the server can't be seen from here.
+    let host = headers
+        .get(HOST)
+        .and_then(|h| h.to_str().ok())
+        .unwrap_or_default();
+    let own = |scheme| Origin::parse(&format!("{scheme}://{host}"));
+    own("http").as_ref() == Some(origin) || own("https").as_ref() == Some(origin)
+}
+
+/// The token that came with the upgrade; something that is none counts as a wrong one.
+fn token(headers: &HeaderMap) -> Option<String> {
+    if headers.contains_key(AUTHORIZATION) {
+        return Some(bearer(headers).unwrap_or_default().to_owned());
+    }
+    protocols(headers)
+        .find_map(|p| p.strip_prefix("bearer."))
+        .map(str::to_owned)
+}
+
+fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|v| v.to_str().ok());
+    values.flat_map(|v| v.split(',')).map(str::trim)
+}
