@@ -1,0 +1,284 @@
+//! The release binary as a process of its own, on a port and a data folder of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+
+use crate::{Http, within};
+
+/// Off, so that tests reach only the limits that they are about.
+const NO_LIMITS: [(&str, &str); 6] = [
+    ("LAKECHAT_LIMITS__SENDS_PER_USER", "0"),
+    ("LAKECHAT_LIMITS__SENDS_PER_CHANNEL", "0"),
+    ("LAKECHAT_LIMITS__CONNECTS_PER_ADDRESS", "0"),
+    ("LAKECHAT_LIMITS__LOGINS_PER_ADDRESS", "0"),
+    ("LAKECHAT_LIMITS__CONNECTIONS_PER_USER", "0"),
+    ("LAKECHAT_LIMITS__CONNECTIONS_PER_ADDRESS", "0"),
+];
+
+/// Lines of the log shown when a test fails.
+const SHOWN_LINES: usize = 200;
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// A running server. Dropping it kills it; in a failing test it shows its log first.
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+    env: Vec<(String, String)>,
+    data: TempDir,
+    log: Log,
+    http: Http,
+}
+
+/// The binary under test: `LAKECHAT_BIN`, else the release build beside this test's own.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("LAKECHAT_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("a test has an executable");
+    // <target>/<profile>/deps/<test>
+    let target = test.ancestors().nth(3).expect("cargo's layout");
+    target.join("release/lakechat")
+}
+
+/// The binary with nothing of this test's own environment that would configure it.
+pub fn command(args: &[&str]) -> Command {
+    let path = binary();
+    assert!(
+        path.exists(),
+        "{} is not built: cargo build --release, or set LAKECHAT_BIN",
+        path.display()
+    );
+    let mut command = Command::new(path);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("LAKECHAT_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("NO_COLOR", "1").args(args).kill_on_drop(true);
+    command
+}
+
+impl Server {
+    /// A server with every limit off.
+    pub async fn start() -> Server {
+        Server::with(&[]).await
+    }
+
+    /// One with some settings, by the names that they have in the environment.
+    pub async fn with(env: &[(&str, &str)]) -> Server {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let env: Vec<_> = NO_LIMITS
+            .iter()
+            .chain(env)
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
+        let log = Log::default();
+        let (child, address) = spawn("127.0.0.1:0", data.path(), &env, &log).await;
+        Server {
+            child,
+            address,
+            env,
+            data,
+            log,
+            http: Http::new(address),
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn http(&self) -> &Http {
+        &self.http
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// The SQLite file with log, history and directory.
+    pub fn database(&self) -> PathBuf {
+        self.data.path().join("lakechat.db")
+    }
+
+    /// All uploads in the data folder, half ones included.
+    pub fn stored_files(&self) -> Vec<PathBuf> {
+        [self.files_in("files"), self.files_in("tmp")].concat()
+    }
+
+    /// Everything in one of the data folder's folders: `files` has whole uploads, `tmp` half ones.
+    pub fn files_in(&self, folder: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.data_dir().join(folder)];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten() {
+                let path = entry.expect("a readable folder").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    found.push(path);
+                }
+            }
+        }
+        found
+    }
+
+    /// SIGKILL, and waits until the process is gone.
+    pub async fn kill_9(&mut self) {
+        self.signal(Signal::KILL);
+        within(self.child.wait()).await.expect("a child of ours");
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub async fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.ended().await
+    }
+
+    pub async fn ended(&mut self) -> ExitStatus {
+        within(self.child.wait()).await.expect("a child of ours")
+    }
+
+    /// Starts it again, on the same folder and port.
+    pub async fn restart(&mut self) {
+        let listen = self.address.to_string();
+        let (child, address) = spawn(&listen, self.data.path(), &self.env, &self.log).await;
+        assert_eq!(address, self.address);
+        self.child = child;
+    }
+
+    /// Runs a second server on the same folder; it must end by itself.
+    pub async fn rival(&self) -> (ExitStatus, String) {
+        let output = serve("127.0.0.1:0", self.data.path(), &self.env).output();
+        let output = within(output).await.expect("it runs");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status, stderr)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = self.child.id().and_then(|id| Pid::from_raw(id as i32));
+        let pid = pid.expect("the server runs");
+        kill_process(pid, signal).expect("a child of ours can be signalled");
+    }
+
+    /// Resident memory in KiB.
+    pub fn rss_kib(&self) -> u64 {
+        let id = self.child.id().expect("the server runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("it lives");
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|l| l.trim().strip_suffix(" kB"));
+        kib.and_then(|l| l.trim().parse().ok())
+            .expect("VmRSS in kB")
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().expect("no panic while held").clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let log = self.log();
+        let from = log.len().saturating_sub(SHOWN_LINES);
+        eprintln!(
+            "--- the server's log, {} of {} lines:",
+            log.len() - from,
+            log.len()
+        );
+        log[from..].iter().for_each(|line| eprintln!("{line}"));
+        eprintln!("---");
+    }
+}
+
+fn serve(listen: &str, data: &Path, env: &[(String, String)]) -> Command {
+    let mut command = command(&["serve", "--listen", listen, "--data-dir"]);
+    command
+        .arg(data)
+        .envs(env.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Starts a server and waits until it listens.
+async fn spawn(
+    listen: &str,
+    data: &Path,
+    env: &[(String, String)],
+    log: &Log,
+) -> (Child, SocketAddr) {
+    let mut child = serve(listen, data, env).spawn().expect("the binary runs");
+    let stderr = child.stderr.take().expect("it is piped");
+    // Full: the reader of the log waits; only the first address is ever taken.
+    let (told, mut heard) = mpsc::channel(1);
+    tokio::spawn(read_log(stderr, log.clone(), told));
+    match within(heard.recv()).await {
+        Some(address) => (child, address),
+        None => {
+            let log = log.lock().expect("no panic while held").join("\n");
+            panic!("the server ended before it listened:\n{log}");
+        }
+    }
+}
+
+async fn read_log(stderr: impl AsyncRead + Unpin, log: Log, told: mpsc::Sender<SocketAddr>) {
+    let mut lines = BufReader::new(stderr).lines();
+    let mut told = Some(told);
+    while let Ok(Some(line)) = lines.next_line().await {
+        let address = listening_address(&line);
+        log.lock().expect("no panic while held").push(line);
+        if let Some(address) = address
+            && let Some(told) = told.take()
+        {
+            // A test that has given up doesn't listen.
+            let _ = told.send(address).await;
+        }
+    }
+}
+
+/// The address in a line such as `… listening address=127.0.0.1:8080`, coloured or JSON too.
+fn listening_address(line: &str) -> Option<SocketAddr> {
+    if !line.contains("listening") {
+        return None;
+    }
+    let (_, after) = line.split_once("address")?;
+    let text = after.find("127.0.0.1:").map(|at| &after[at..])?;
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':');
+    text[..end.unwrap_or(text.len())].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_is_found_however_the_line_is_formatted() {
+        for line in [
+            "2026-11-23T10:00:00Z  INFO lakechat: listening address=127.0.0.1:8080 mode=embedded",
+            "\u{1b}[3maddress\u{1b}[0m\u{1b}[2m=\u{1b}[0m127.0.0.1:8080 listening",
+            r#"{"fields":{"message":"listening","address":"127.0.0.1:8080"}}"#,
+        ] {
+            let address = listening_address(line).expect(line);
+            assert_eq!(address.port(), 8080);
+        }
+        assert_eq!(listening_address("started address=127.0.0.1:1"), None);
+    }
+}

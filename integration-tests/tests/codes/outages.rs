@@ -1,0 +1,108 @@
+//! Codes that say that a part is away, each with a server of its own.
+
+use std::process::Stdio;
+
+use integration_tests::{Person, Server, bytes, within, ws::send_frame};
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::Command;
+
+use super::refusal;
+
+#[tokio::test]
+async fn file_store_that_fails_is_storage_unavailable() {
+    let server = Server::start().await;
+    let ann = Person::register(&server, "ann").await;
+    let (tmp, away) = (
+        server.data_dir().join("tmp"),
+        server.data_dir().join("away"),
+    );
+    std::fs::rename(&tmp, &away).expect("a folder of ours");
+    std::fs::write(&tmp, "no folder").expect("a folder of ours");
+    let upload = async || {
+        let file = vec![b'x'; 1_000_000];
+        server.http().upload(ann.token(), "large", file).await
+    };
+    let refused = refusal(&upload().await);
+    assert_eq!(refused, (503, "storage_unavailable".to_owned()));
+    // The rest goes on meanwhile, and uploads do as soon as they can.
+    ann.joined(&server, "general")
+        .await
+        .say("general", "a-1", "still here")
+        .await;
+    std::fs::remove_file(&tmp).expect("a folder of ours");
+    std::fs::rename(&away, &tmp).expect("a folder of ours");
+    let file = upload().await.expect(201).json();
+    assert_eq!(file["sha256"], bytes::sha256(&vec![b'x'; 1_000_000]));
+}
+
+#[tokio::test]
+async fn slow_body_is_request_timeout() {
+    let server = Server::with(&[("LAKECHAT_SERVER__BODY_TIMEOUT_MS", "200")]).await;
+    let ann = Person::register(&server, "ann").await;
+    let request = format!(
+        "POST /upload?name=slow HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+         content-length: 10\r\n\r\nhalf",
+        ann.token()
+    );
+    let answer = server.http().raw(&request).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("\"request_timeout\""), "{answer}");
+    assert!(server.stored_files().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn locked_database_is_broker_and_directory_unavailable() {
+    let server = Server::start().await;
+    let ann = Person::register(&server, "ann").await;
+    let mut ws = ann.joined(&server, "general").await;
+    ws.say("general", "a-1", "before").await;
+
+    let mut shell = Command::new("sqlite3")
+        .arg(server.database())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("sqlite3 is installed");
+    let mut typed = shell.stdin.take().expect("it is piped");
+    typed
+        .write_all(b".timeout 10000\nBEGIN IMMEDIATE;\nSELECT 'locked';\n")
+        .await
+        .expect("it reads");
+    let mut said = BufReader::new(shell.stdout.take().expect("it is piped")).lines();
+    let line = within(said.next_line()).await.expect("it speaks");
+    assert_eq!(line.as_deref(), Some("locked"));
+
+    let refused = ws.refused(send_frame("general", "a-2", "meanwhile")).await;
+    assert_eq!(refused, "broker_unavailable");
+    let body = json!({"username": "bob", "password": integration_tests::people::PASSWORD});
+    let register = server
+        .http()
+        .open(reqwest::Method::POST, "/register", body.clone())
+        .await;
+    assert_eq!(
+        refusal(&register),
+        (503, "directory_unavailable".to_owned())
+    );
+    assert_eq!(server.http().get("/healthz", "").await.status.as_u16(), 200);
+    assert_eq!(ann.history(&server, "general").await.len(), 1);
+
+    drop(typed);
+    within(shell.wait()).await.expect("a child of ours");
+    integration_tests::eventually("a retry is taken", async || {
+        let answer = ws.ask(send_frame("general", "a-2", "meanwhile")).await;
+        (answer["type"] == "ack").then_some(())
+    })
+    .await;
+    assert_eq!(ann.history(&server, "general").await.len(), 2);
+    let register = server
+        .http()
+        .open(reqwest::Method::POST, "/register", body)
+        .await;
+    // The refused try may have happened: then it is the same account, or a name that is taken.
+    assert!(
+        [201, 409].contains(&register.status.as_u16()),
+        "{register:?}"
+    );
+}

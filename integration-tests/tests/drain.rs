@@ -1,0 +1,176 @@
+//! The end of a server that is told to end: nobody loses anything, and it doesn't take long.
+
+use futures_util::stream;
+use integration_tests::people::channel;
+use integration_tests::{Person, Server, eventually, within};
+use lakechat::client::Event;
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+#[tokio::test]
+async fn sessions_are_told_to_come_back_and_the_exit_code_is_0() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut server = Server::start().await;
+        let ann = Person::register(&server, "ann").await;
+        let mut ws = ann.joined(&server, "general").await;
+        ws.say("general", "a-1", "before the end").await;
+        server.signal(signal);
+        let closed = ws.closed().await;
+        assert_eq!(closed.code, Some(4001));
+        let closing = closed.closing.expect("it is announced");
+        assert_eq!(
+            (&closing["code"], &closing["reason"]),
+            (&json!(4001), &json!("server_shutdown"))
+        );
+        let after = closing["reconnect_after_ms"].as_u64().expect("a time");
+        assert!(after <= 10_000, "{after}");
+        assert_eq!(server.ended().await.code(), Some(0));
+        assert!(server.log().iter().any(|line| line.contains("drained")));
+        server.restart().await;
+        assert_eq!(ann.history(&server, "general").await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn reconnects_are_spread() {
+    let mut server = Server::start().await;
+    let ann = Person::register(&server, "ann").await;
+    let mut sessions = Vec::new();
+    for _ in 0..40 {
+        sessions.push(ann.connect(&server).await);
+    }
+    server.signal(Signal::TERM);
+    let mut waits = Vec::new();
+    for mut ws in sessions {
+        let closing = ws.closed().await.closing.expect("it is announced");
+        waits.push(closing["reconnect_after_ms"].as_u64().expect("a time"));
+    }
+    assert_eq!(server.ended().await.code(), Some(0));
+    waits.sort_unstable();
+    assert!(waits[0] < 3_000 && waits[39] > 7_000, "{waits:?}");
+}
+
+/// An upload that goes on for as long as the test holds its other end.
+async fn long_upload(
+    server: &Server,
+    person: &Person,
+) -> (
+    mpsc::Sender<()>,
+    tokio::task::JoinHandle<Result<u64, String>>,
+) {
+    const CHUNK: usize = 200_000;
+    let (more, wanted) = mpsc::channel::<()>(1);
+    let chunks = stream::unfold(wanted, async |mut wanted| {
+        wanted.recv().await?;
+        Some((
+            Ok::<_, std::io::Error>(bytes::Bytes::from(vec![b'x'; CHUNK])),
+            wanted,
+        ))
+    });
+    let (api, token) = (person.api().clone(), person.token().to_owned());
+    let uploading = tokio::spawn(async move {
+        let size = 2 * CHUNK as u64;
+        let file = api.upload(&token, "long", size, Box::pin(chunks)).await;
+        file.map(|f| f.size).map_err(|e| e.to_string())
+    });
+    more.send(()).await.expect("it uploads");
+    eventually("it has begun", async || {
+        (!server.stored_files().is_empty()).then_some(())
+    })
+    .await;
+    (more, uploading)
+}
+
+#[tokio::test]
+async fn upload_under_way_is_finished_before_the_end() {
+    let mut server = Server::start().await;
+    let ann = Person::register(&server, "ann").await;
+    let (more, uploading) = long_upload(&server, &ann).await;
+    server.signal(Signal::TERM);
+    eventually(
+        "it takes no more connections or says that it is not ready",
+        async || {
+            let ready = server
+                .http()
+                .request(reqwest::Method::GET, "/readyz")
+                .send()
+                .await;
+            ready
+                .map_or(true, |answer| answer.status().as_u16() == 503)
+                .then_some(())
+        },
+    )
+    .await;
+    more.send(()).await.expect("it uploads on");
+    drop(more);
+    assert_eq!(within(uploading).await.expect("no panic"), Ok(400_000));
+    assert_eq!(server.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn second_signal_ends_at_once() {
+    let mut server = Server::start().await;
+    let ann = Person::register(&server, "ann").await;
+    let (_more, uploading) = long_upload(&server, &ann).await;
+    server.signal(Signal::TERM);
+    eventually("it drains", async || {
+        server
+            .log()
+            .iter()
+            .any(|line| line.contains("draining"))
+            .then_some(())
+    })
+    .await;
+    let began = std::time::Instant::now();
+    server.signal(Signal::TERM);
+    server.ended().await;
+    assert!(began.elapsed().as_secs() < 3, "{:?}", began.elapsed());
+    within(uploading)
+        .await
+        .expect("no panic")
+        .expect_err("it was cut");
+    assert!(
+        server.files_in("files").is_empty(),
+        "a half file is never visible"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reconnecting_client_loses_nothing_over_a_restart() {
+    let mut server = Server::start().await;
+    let ann = Person::register(&server, "ann").await;
+    let (session, mut events) = ann.session();
+    session
+        .join(channel("general"), None)
+        .await
+        .expect("it lives");
+    let mut sent = Vec::new();
+    for n in 0..20 {
+        let text = n.to_string();
+        session
+            .send(channel("general"), text.clone())
+            .await
+            .expect("it lives");
+        sent.push(text);
+        if n == 10 {
+            assert_eq!(server.stop().await.code(), Some(0));
+            server.restart().await;
+        }
+    }
+    let mut acked = 0;
+    while acked < sent.len() {
+        match within(events.next()).await.expect("it lives") {
+            Event::Acked { .. } => acked += 1,
+            Event::Refused { refusal, .. } => panic!("{refusal}"),
+            Event::Stopped(stop) => panic!("{stop}"),
+            _ => {}
+        }
+    }
+    let history = ann.history(&server, "general").await;
+    let stored: Vec<_> = history
+        .iter()
+        .map(|m| m["text"].as_str().expect("a text"))
+        .collect();
+    assert_eq!(stored, sent);
+}

@@ -1,0 +1,232 @@
+//! Each limit is reached, says so, and lets go again. The largest file stands in `codes`, channels
+//! joined at once too; frames in `closes`.
+
+use integration_tests::people::PASSWORD;
+use integration_tests::{Person, Server, Ws, eventually, ws::send_frame};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Error;
+
+/// Sends many at once; the refusals among the answers.
+async fn burst(ws: &mut Ws, name: &str, count: usize) -> Vec<Value> {
+    for n in 0..count {
+        ws.feed(send_frame("general", &format!("{name}-{n}"), "hi"))
+            .await;
+    }
+    ws.flush().await;
+    let mut refused = Vec::new();
+    for _ in 0..count {
+        let answer = ws
+            .until(|f| f["type"] == "ack" || f["type"] == "error")
+            .await;
+        if answer["type"] == "error" {
+            refused.push(answer["error"].clone());
+        }
+    }
+    refused
+}
+
+/// Bursts of five seconds' worth pass, more is refused with a time, and then it goes on.
+async fn sends_are_limited(limit: &str) {
+    let server = Server::with(&[(limit, "2")]).await;
+    let ann = Person::register(&server, "ann").await;
+    let mut ws = ann.joined(&server, "general").await;
+    let refused = burst(&mut ws, "a", 40).await;
+    assert!(
+        (25..=30).contains(&refused.len()),
+        "{} of 40 refused",
+        refused.len()
+    );
+    for error in &refused {
+        assert_eq!(error["code"], "rate_limited");
+        assert!(
+            error["retry_after_ms"].as_u64().is_some_and(|ms| ms > 0),
+            "{error}"
+        );
+    }
+    eventually("it lets go", async || {
+        let answer = ws.ask(send_frame("general", "a-late", "hi")).await;
+        (answer["type"] == "ack").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sends_per_user() {
+    sends_are_limited("LAKECHAT_LIMITS__SENDS_PER_USER").await;
+}
+
+#[tokio::test]
+async fn sends_per_channel() {
+    sends_are_limited("LAKECHAT_LIMITS__SENDS_PER_CHANNEL").await;
+}
+
+#[tokio::test]
+async fn one_users_limit_is_not_anothers() {
+    let server = Server::with(&[("LAKECHAT_LIMITS__SENDS_PER_USER", "2")]).await;
+    let mut ann = Person::register(&server, "ann")
+        .await
+        .joined(&server, "general")
+        .await;
+    let mut bob = Person::register(&server, "bob")
+        .await
+        .joined(&server, "general")
+        .await;
+    assert!(!burst(&mut ann, "a", 40).await.is_empty());
+    assert!(burst(&mut bob, "b", 10).await.is_empty());
+}
+
+/// The status and headers of an upgrade that is refused.
+async fn upgrade_refused(server: &Server, token: &str) -> Option<(u16, bool)> {
+    let bearer = format!("Bearer {token}");
+    match Ws::try_open(server.address(), &[("authorization", &bearer)]).await {
+        Ok(_) => None,
+        Err(error) => match *error {
+            Error::Http(answer) => {
+                let told = answer.headers().contains_key("retry-after");
+                Some((answer.status().as_u16(), told))
+            }
+            other => panic!("{other}"),
+        },
+    }
+}
+
+#[tokio::test]
+async fn connects_per_address() {
+    let server = Server::with(&[("LAKECHAT_LIMITS__CONNECTS_PER_ADDRESS", "1")]).await;
+    let ann = Person::register(&server, "ann").await;
+    for _ in 0..5 {
+        ann.connect(&server).await;
+    }
+    let mut refused = None;
+    for _ in 0..5 {
+        refused = refused.or(upgrade_refused(&server, ann.token()).await);
+    }
+    assert_eq!(refused, Some((429, true)));
+    eventually("it lets go", async || {
+        upgrade_refused(&server, ann.token())
+            .await
+            .is_none()
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn connections_per_address() {
+    let server = Server::with(&[("LAKECHAT_LIMITS__CONNECTIONS_PER_ADDRESS", "3")]).await;
+    let ann = Person::register(&server, "ann").await;
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        open.push(ann.connect(&server).await);
+    }
+    assert_eq!(
+        upgrade_refused(&server, ann.token()).await,
+        Some((429, true))
+    );
+    open.pop().expect("three").close().await;
+    eventually("a place is free", async || {
+        upgrade_refused(&server, ann.token())
+            .await
+            .is_none()
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn connections_per_user() {
+    let server = Server::with(&[("LAKECHAT_LIMITS__CONNECTIONS_PER_USER", "2")]).await;
+    let ann = Person::register(&server, "ann").await;
+    let bob = Person::register(&server, "bob").await;
+    let first = ann.connect(&server).await;
+    let _second = ann.connect(&server).await;
+    let third = async || {
+        let mut ws = Ws::bare(server.address()).await;
+        ws.send(json!({"type": "hello", "token": ann.token()}))
+            .await;
+        ws
+    };
+    let closed = third().await.closed().await;
+    assert_eq!(closed.code, Some(4504));
+    assert_eq!(closed.closing.expect("it is announced")["code"], 4504);
+    bob.connect(&server).await;
+    first.close().await;
+    eventually("a place is free", async || {
+        let mut ws = third().await;
+        let integration_tests::ws::Got::Frame(frame) = ws.got().await else {
+            return None;
+        };
+        (frame["type"] == "welcome").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn logins_per_address() {
+    let server = Server::with(&[("LAKECHAT_LIMITS__LOGINS_PER_ADDRESS", "1")]).await;
+    let login = async |path: &str, user: String| {
+        let body = json!({"username": user, "password": PASSWORD});
+        server.http().open(Method::POST, path, body).await
+    };
+    let mut limited = None;
+    for n in 0..20 {
+        let answer = login("/register", format!("user-{n}")).await;
+        if answer.status.as_u16() == 429 {
+            limited = Some(answer);
+            break;
+        }
+    }
+    let limited = limited.expect("registrations count");
+    assert_eq!(limited.code(), "rate_limited");
+    assert!(limited.header("retry-after").is_some());
+    eventually("it lets go", async || {
+        let answer = login("/login", "user-0".to_owned()).await;
+        (answer.status.as_u16() == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn repeated_wrong_passwords_are_slowed_and_the_right_one_waits_too() {
+    let server = Server::start().await;
+    Person::register(&server, "ann").await;
+    let login = async |password: &str| {
+        let body = json!({"username": "ann", "password": password});
+        server.http().open(Method::POST, "/login", body).await
+    };
+    let mut tries = 0;
+    let limited = loop {
+        let answer = login("wrong horse").await;
+        if answer.status.as_u16() == 429 {
+            break answer;
+        }
+        assert_eq!(answer.code(), "invalid_credentials");
+        tries += 1;
+        assert!(tries < 50, "guessing goes on for ever");
+    };
+    assert_eq!(limited.code(), "rate_limited");
+    assert!(tries >= 3, "people mistype");
+    assert_eq!(login(PASSWORD).await.status.as_u16(), 429);
+}
+
+#[tokio::test]
+async fn text_bytes() {
+    let server = Server::start().await;
+    let mut ws = Person::register(&server, "ann")
+        .await
+        .joined(&server, "general")
+        .await;
+    let most = ws.welcome["limits"]["text_bytes"]
+        .as_u64()
+        .expect("a limit") as usize;
+    ws.say("general", "a-1", &"x".repeat(most)).await;
+    // Bytes are counted, not characters.
+    let over = send_frame("general", "a-2", &"é".repeat(most / 2 + 1));
+    let error = ws.ask(over).await["error"].clone();
+    assert_eq!(
+        (&error["code"], &error["limit"]),
+        (&json!("message_too_large"), &json!(most))
+    );
+    ws.say("general", "a-3", "the socket stays open").await;
+}

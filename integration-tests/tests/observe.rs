@@ -1,0 +1,108 @@
+//! What operators see: health, readiness, metrics, and a log without secrets.
+
+use integration_tests::people::PASSWORD;
+use integration_tests::{Person, Server};
+use serde_json::json;
+
+#[tokio::test]
+async fn health_and_readiness_have_their_shapes() {
+    let server = Server::start().await;
+    let health = server.http().get("/healthz", "").await.expect(200);
+    assert_eq!(health.json(), json!({"status": "ok"}));
+    let ready = server.http().get("/readyz", "").await.expect(200).json();
+    assert_eq!(ready["ready"], true);
+    for part in ["broker", "history", "directory", "files", "archiver"] {
+        assert_eq!(ready["parts"][part]["state"], "up", "{part}: {ready}");
+    }
+    assert!(
+        ready["parts"]["archiver"]["lag_records"].is_u64(),
+        "{ready}"
+    );
+}
+
+#[tokio::test]
+async fn metrics_count_what_happened() {
+    let server = Server::start().await;
+    let ann = Person::register(&server, "ann").await;
+    let mut ws = ann.joined(&server, "general").await;
+    ws.say("general", "a-1", "hi").await;
+    ws.refused(json!({"type": "sparkle"})).await;
+    server
+        .http()
+        .upload(ann.token(), "f", "x")
+        .await
+        .expect(201);
+    let metrics = server.http().get("/metrics", "").await.expect(200);
+    let text = String::from_utf8(metrics.body).expect("text");
+    let mut samples = 0;
+    for line in text
+        .lines()
+        .filter(|l| !l.is_empty() && !l.starts_with('#'))
+    {
+        assert!(line.starts_with("lakechat_"), "{line}");
+        let (_, value) = line.rsplit_once(' ').expect("a sample");
+        value.parse::<f64>().expect("a number");
+        samples += 1;
+    }
+    assert!(samples > 20, "{text}");
+    // Send to ack, log to socket, archive lag, batches, files: each has its histogram.
+    let histograms = text
+        .lines()
+        .filter(|l| l.starts_with("# TYPE") && l.ends_with("histogram"));
+    assert!(histograms.count() >= 5, "{text}");
+    assert!(!text.contains("\"ann\""), "people are no labels");
+}
+
+#[tokio::test]
+async fn metrics_may_have_a_listener_of_their_own() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = free.local_addr().expect("bound");
+    drop(free);
+    let listen = address.to_string();
+    let server = Server::with(&[("LAKECHAT_SERVER__METRICS_LISTEN", &listen)]).await;
+    server.http().get("/metrics", "").await.expect(404);
+    let own = integration_tests::Http::new(address);
+    own.get("/metrics", "").await.expect(200);
+}
+
+#[tokio::test]
+async fn log_has_no_tokens_passwords_or_texts() {
+    let server = Server::with(&[("LAKECHAT_LOG", "lakechat=trace")]).await;
+    let ann = Person::register(&server, "ann").await;
+    let mut ws = ann.joined(&server, "general").await;
+    ws.say("general", "a-1", "nobody's business").await;
+    let renewed = ann.api().refresh(ann.refresh_token()).await.expect("once");
+    server
+        .http()
+        .get("/me", renewed.token.expose())
+        .await
+        .expect(200);
+    let log = server.log().join("\n");
+    assert!(log.contains("/register"), "there is an access log: {log}");
+    for secret in [
+        ann.token(),
+        ann.refresh_token(),
+        renewed.token.expose(),
+        renewed.refresh_token.expose(),
+        PASSWORD,
+        "nobody's business",
+    ] {
+        assert!(!log.contains(secret), "{secret} stands in the log");
+    }
+}
+
+#[tokio::test]
+async fn request_ids_are_told_and_logged() {
+    let server = Server::start().await;
+    let answer = server.http().get("/nowhere", "").await.expect(404);
+    let id = answer.header("x-request-id").expect("an id").to_owned();
+    assert_eq!(answer.json()["error"]["request_id"], *id);
+    integration_tests::eventually("the access log has it", async || {
+        server
+            .log()
+            .iter()
+            .any(|line| line.contains(&id))
+            .then_some(())
+    })
+    .await;
+}
