@@ -178,7 +178,7 @@ async fn start(
         .await
         .map_err(|p| anyhow::anyhow!(p))?;
     barrier
-        .pass_all()
+        .pass_running()
         .await
         .map_err(|p| anyhow::anyhow!(p))
         .context("the log can't be read")?;

@@ -58,6 +58,19 @@ impl Barrier {
         Ok(())
     }
 
+    /// The same for all partitions that are not stopped: a start does not wait for an operator.
+    pub async fn pass_running(&self) -> Result<(), Problem> {
+        let deadline = Instant::now() + DEADLINE;
+        let ends = self.ends(deadline).await?;
+        for partition in self.log.partitions() {
+            if self.log.lock(partition).stopped.is_none() {
+                self.reach(partition, ends[partition.index()], deadline)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn ends(&self, deadline: Instant) -> Result<Arc<Vec<Offset>>, Problem> {
         let (tell, told) = oneshot::channel();
         self.waiting.lock().expect("no panic while held").push(tell);
@@ -71,6 +84,10 @@ impl Barrier {
     }
 
     async fn reach(&self, p: Partition, end: Offset, deadline: Instant) -> Result<(), Problem> {
+        let stopped = self.log.lock(p).stopped.clone();
+        if let Some(reason) = stopped {
+            return Err(unavailable(reason));
+        }
         let mut position = self.log.position(p);
         if *position.borrow() >= end {
             return Ok(());

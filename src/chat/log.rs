@@ -157,9 +157,12 @@ impl Log {
         folded
     }
 
-    /// Says that everything below an offset was folded, delivered and told.
+    /// Says that everything below an offset was folded, delivered and told. Not so where the
+    /// partition is stopped: then nobody may believe that its tail has all.
     pub fn advance(&self, partition: Partition, position: Offset) {
-        self.lock(partition).reached(position);
+        if !self.lock(partition).reached(position) {
+            return;
+        }
         self.partitions[partition.index()]
             .position
             .send_if_modified(|p| {

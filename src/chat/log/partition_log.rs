@@ -44,7 +44,8 @@ pub struct PartitionLog {
     pub persisting: Vec<Persisting>,
     pub freshness: Freshness,
     hasher: KeyHasher,
-    position: Offset,
+    /// Everything below was folded, though perhaps not yet delivered.
+    folded_to: Offset,
     folded_any: bool,
     /// Why nothing of this partition is read any more, until an operator has looked.
     pub stopped: Option<String>,
@@ -63,7 +64,7 @@ impl PartitionLog {
             partition,
             fold: Fold::new(partition, Id::ZERO, hasher.clone()),
             hasher,
-            position: 0,
+            folded_to: 0,
             folded_any: false,
             tail: Tail::new(budget, Id::ZERO, 0),
             pending: Pending::default(),
@@ -116,6 +117,7 @@ impl PartitionLog {
             };
             let (id, verdict) = self.fold.next(append_ms, record.as_ref());
             self.folded_any = true;
+            self.folded_to = offset + 1;
             if offset < self.serves_from {
                 continue;
             }
@@ -161,16 +163,20 @@ impl PartitionLog {
         }
     }
 
-    /// Everything below an offset was folded.
-    pub fn reached(&mut self, position: Offset) {
+    /// Everything below an offset was folded; false if the partition is stopped and that is not so.
+    pub fn reached(&mut self, position: Offset) -> bool {
         self.meet(position);
-        self.position = self.position.max(position);
+        if self.stopped.is_some() {
+            return false;
+        }
+        self.folded_to = self.folded_to.max(position);
         self.freshness.passed(position);
+        true
     }
 
     /// Holds a mark against what was minted, at once or when the fold comes to it.
     pub fn check_mark(&mut self, mark: Mark) {
-        if mark.offset > self.position {
+        if mark.offset > self.folded_to {
             self.awaited.get_or_insert(mark);
         } else if self.tail.begins_at() <= mark.offset {
             let last = self.tail.last_below(mark.offset);
