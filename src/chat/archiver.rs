@@ -33,7 +33,7 @@ pub struct Batching {
 /// The first and the longest pause between tries while history is away.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// Channels whose last number a partition remembers.
+/// Channels whose last number a partition remembers between batches; a batch adds its own.
 const NUMBERS: usize = 10_000;
 
 /// Stores the partitions that this server claims, until `stop`.
@@ -143,11 +143,13 @@ impl Archiver {
         while !full() && position.changed().await.is_ok() {}
     }
 
+    /// Nothing for a stopped partition: what its log says may not belong into this history.
     fn in_tail(&self) -> Option<Vec<Arc<Entry>>> {
-        self.log
-            .lock(self.partition)
-            .tail
-            .from(self.mark.offset, self.batching.rows)
+        let state = self.log.lock(self.partition);
+        if state.stopped.is_some() {
+            return Some(Vec::new());
+        }
+        state.tail.from(self.mark.offset, self.batching.rows)
     }
 
     /// Writes a batch and then its mark.
@@ -179,6 +181,11 @@ impl Archiver {
     }
 
     async fn rows(&mut self, entries: &[Arc<Entry>]) -> Result<Vec<Row>, PortError> {
+        if self.numbers.len() >= NUMBERS {
+            // They are looked up again when they are needed. Only between batches: history does not
+            // have the numbers of the one that is being made.
+            self.numbers.clear();
+        }
         let mut rows = Vec::with_capacity(entries.len());
         for entry in entries {
             let Some(record) = entry.accepted() else {
@@ -202,10 +209,6 @@ impl Archiver {
         }
         let before = retry("a number", || self.history.last_number(channel, id)).await?;
         let n = before.map_or(0, |(_, n)| n) + 1;
-        if self.numbers.len() >= NUMBERS {
-            // They are looked up again when they are needed.
-            self.numbers.clear();
-        }
         self.numbers.insert(channel.clone(), n);
         Ok(n)
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
-use super::{Archiver, retry};
+use super::{Archiver, RETRY, retry};
 use crate::chat::entry::Entry;
 use crate::chat::log::{Log, Refold};
 use crate::chat::reader;
@@ -56,7 +57,17 @@ impl Archiver {
             let Some(batch) = batches.recv().await else {
                 break;
             };
-            for part in batch?.chunks(rows) {
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(error @ PortError::Unavailable { .. }) => {
+                    // The caller sees that the tail still does not reach back, and comes again.
+                    tracing::warn!(%error, "the log can't be read again; trying once more");
+                    sleep(RETRY.0).await;
+                    break;
+                }
+                Err(broken) => return Err(broken),
+            };
+            for part in batch.chunks(rows) {
                 self.store(part).await?;
             }
         }
