@@ -108,8 +108,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.listener.outbox.push(frame);
             return Ok(());
         }
+        // Those whose membership ended were told so, and are joined no more.
+        self.joined.retain(|_, j| j.subscription.is_active());
         let most = self.chat.settings.limits.channels;
-        if self.joined.len() >= most && !self.joined.contains_key(&*join.channel) {
+        if self.joined.len() >= most {
             let text = format!("A session has at most {most} channels joined; leave one first.");
             return Err(Problem::new(Code::TooManyChannels, text).limit(most as u64));
         }
@@ -226,7 +228,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let members = channel.read(|r| r.count());
         let outbox = self.listener.outbox.clone();
         let Some(after) = after else {
-            channel.go_live(&subscription, || {
+            let live = channel.go_live(&subscription, || {
+                if !channel.read(|r| r.is_member(&self.listener.user)) {
+                    return None;
+                }
                 let at = self.chat.log.lock(channel.partition).fold.last_id();
                 outbox.push(protocol::joined(
                     reference,
@@ -237,6 +242,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 ));
                 Some(at)
             });
+            if !live {
+                self.leave(channel.name.as_str());
+                self.refuse(reference, &resume::membership_ended(), About::default());
+            }
             return;
         };
         let at = self.chat.log.lock(channel.partition).fold.last_id();

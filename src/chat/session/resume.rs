@@ -13,8 +13,21 @@ use crate::domain::{Code, Id, Problem};
 /// Messages in a page of a resume.
 const PAGE: usize = 200;
 
-/// Sends everything behind a cursor, then goes live.
+/// Sends everything behind a cursor, then goes live. A session that has left hears nothing more of
+/// it, not of a failure either: it may have joined again meanwhile.
 pub async fn resume(
+    chat: &Chat,
+    channel: &HubChannel,
+    subscription: &Arc<Subscription>,
+    after: Id,
+) -> Result<(), Problem> {
+    match catch_up(chat, channel, subscription, after).await {
+        Err(_) if !subscription.is_active() => Ok(()),
+        done => done,
+    }
+}
+
+async fn catch_up(
     chat: &Chat,
     channel: &HubChannel,
     subscription: &Arc<Subscription>,
@@ -25,8 +38,7 @@ pub async fn resume(
     let mut count = 0;
     loop {
         let listener = subscription.listener();
-        if !subscription.is_active() || !listener.outbox.is_open() {
-            // It left, or ends: nobody waits for the rest.
+        if !is_wanted(subscription) {
             return Ok(());
         }
         if go_live(chat, channel, subscription, cursor)? {
@@ -38,7 +50,9 @@ pub async fn resume(
         let page = chat.missed(channel, cursor, PAGE).await?;
         count += page.len() as u64;
         for found in &page {
-            push(channel, subscription, found).await;
+            if !push(channel, subscription, found).await {
+                return Ok(());
+            }
         }
         cursor = cursor.max(page.last().map_or(Id::ZERO, Found::id));
         if page.len() < PAGE {
@@ -49,13 +63,23 @@ pub async fn resume(
     }
 }
 
-async fn push(channel: &HubChannel, subscription: &Subscription, found: &Found) {
+/// False once it left, or ends: nobody waits for the rest.
+fn is_wanted(subscription: &Subscription) -> bool {
+    subscription.is_active() && subscription.listener().outbox.is_open()
+}
+
+/// Queues a message when there is room; false if nobody waits for it any more.
+async fn push(channel: &HubChannel, subscription: &Subscription, found: &Found) -> bool {
     let listener = subscription.listener();
     let frame = found.frame(channel, &listener.user);
     if !listener.outbox.has_room(1, frame.len()) {
         listener.outbox.drained().await;
     }
-    listener.outbox.push(frame);
+    let wanted = is_wanted(subscription);
+    if wanted {
+        listener.outbox.push(frame);
+    }
+    wanted
 }
 
 /// Queues what is behind the cursor and registers the session, if the tail has all of it and it
@@ -77,23 +101,25 @@ fn go_live(
         if state.tail.above() > cursor {
             return None;
         }
-        let entries = || {
-            let behind = state.tail.within(&channel.name, cursor, Id::MAX);
-            behind.filter_map(|e| e.frame.as_ref())
-        };
-        let bytes = entries().map(|frame| frame.len()).sum();
-        if !listener.outbox.has_room(entries().count(), bytes) {
+        let behind = state.tail.within(&channel.name, cursor, Id::MAX);
+        let behind = behind.filter_map(|e| e.frame.as_ref());
+        // Both locks are held: what can't fit is not looked through.
+        let frames: Vec<_> = behind.take(chat.settings.outbox.frames).cloned().collect();
+        let bytes = frames.iter().map(|frame| frame.len()).sum();
+        if !listener.outbox.has_room(frames.len(), bytes) {
             return None;
         }
         let last = state.fold.last_id().max(cursor);
-        let open = listener.outbox.push_all(entries().cloned());
+        let open = listener.outbox.push_all(frames.into_iter());
         open.then_some(last)
     });
     if !member {
-        return Err(Problem::new(
-            Code::NotAMember,
-            "The membership ended meanwhile.",
-        ));
+        return Err(membership_ended());
     }
     Ok(live)
+}
+
+/// Somebody ended the membership while the session was joining.
+pub fn membership_ended() -> Problem {
+    Problem::new(Code::NotAMember, "The membership ended meanwhile.")
 }
