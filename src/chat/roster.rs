@@ -41,21 +41,31 @@ impl Roster {
             Body::Archive => {
                 self.archived.get_or_insert(entry.id);
             }
-            Body::Member { user, role } => return self.apply_member(entry.id, user, *role),
+            Body::Member { user, role } => {
+                let joined = role.is_member() && *user == record.sender;
+                return self.apply_member(entry.id, user, *role, joined);
+            }
             Body::Message { .. } | Body::Edit { .. } | Body::Delete { .. } | Body::React { .. } => {
             }
         }
         None
     }
 
-    fn apply_member(&mut self, id: Id, user: &UserName, role: Role) -> Option<UserName> {
+    /// By the rules of history's row, or those who read it would see another channel.
+    fn apply_member(
+        &mut self,
+        id: Id,
+        user: &UserName,
+        role: Role,
+        joined: bool,
+    ) -> Option<UserName> {
         let before = self.members.get(user);
         if before.is_some_and(|m| m.changed >= id) {
             return None;
         }
-        let was = before.filter(|m| m.role.is_member());
-        let ended = was.is_some() && !role.is_member();
-        let joined_at_ms = was.map_or(id.ms(), |m| m.joined_at_ms);
+        let ended = before.is_some_and(|m| m.role.is_member()) && !role.is_member();
+        let joined_before_ms = before.map_or(0, |m| m.joined_at_ms);
+        let joined_at_ms = if joined { id.ms() } else { joined_before_ms };
         let member = Member {
             user: user.clone(),
             role,
@@ -156,10 +166,14 @@ mod tests {
     }
 
     fn entry(id: u64, body: Body) -> Entry {
+        let sender = match &body {
+            Body::Member { user, .. } => user.clone(),
+            _ => user("ann"),
+        };
         let record = Record {
             channel: ChannelName::parse("ops").unwrap(),
             private: false,
-            sender: user("ann"),
+            sender,
             client_msg_id: None,
             digest: body.digest(),
             received_at_ms: 0,
