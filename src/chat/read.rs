@@ -90,7 +90,6 @@ impl Reads {
         limit: usize,
     ) -> Result<Vec<Found>, Problem> {
         for _ in 0..TRIES {
-            let mark = self.mark(channel.partition);
             let tail = match span {
                 Span::Newest { after, before } => {
                     self.newest_of_tail(channel, after, before, limit)
@@ -102,7 +101,9 @@ impl Reads {
             let Some(above) = tail.needs_below else {
                 return Ok(tail.found);
             };
-            // History is read up to the mark, and the tail has to reach back to it.
+            // History is read up to the mark, and the tail has to reach back to it. The mark is taken
+            // second: what was archived when the tail let go of it lies below.
+            let mark = self.mark(channel.partition);
             if above > mark.id {
                 return Err(behind());
             }

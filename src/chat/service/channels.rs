@@ -1,7 +1,7 @@
 //! Making, listing and changing channels.
 
 use super::membership::archived;
-use super::{Chat, MAX_TOPIC_BYTES};
+use super::{Chat, MAX_TOPIC_BYTES, TRIES};
 use crate::chat::hub::HubChannel;
 use crate::chat::protocol::ChannelObject;
 use crate::chat::read::{behind, directory_unavailable, history_unavailable};
@@ -134,39 +134,44 @@ impl Chat {
         } else {
             None
         };
-        self.reads
-            .history()
-            .describe(&mut rows)
-            .await
-            .map_err(history_unavailable)?;
-        let mut channels = Vec::with_capacity(rows.len());
-        for row in rows {
-            let mut object = self.unopened(row)?;
+        let mut channels = self.describe(rows).await?;
+        for object in &mut channels {
             object.role = roles.get(&object.name).map(|role| role.as_str());
-            channels.push(object);
         }
         Ok(ChannelPage { channels, next })
     }
 
-    /// A channel's row with what the tail has above it, without its members.
-    fn unopened(&self, row: Channel) -> Result<ChannelObject, Problem> {
-        let partition = self.log.partition_of(&row.name);
-        let mark = *self.log.mark(partition).borrow();
-        let mut roster = Roster::new(&row, Vec::new());
-        {
-            let state = self.log.lock(partition);
-            if state.tail.above() > mark.id {
-                return Err(behind());
+    /// Channels as the log has them, without their members.
+    async fn describe(&self, mut rows: Vec<Channel>) -> Result<Vec<ChannelObject>, Problem> {
+        for _ in 0..TRIES {
+            let marks = self.mark_ids();
+            self.reads
+                .history()
+                .describe(&mut rows)
+                .await
+                .map_err(history_unavailable)?;
+            let described = rows.iter().map(|row| self.unopened(row, &marks));
+            if let Some(channels) = described.collect() {
+                return Ok(channels);
             }
-            state
-                .tail
-                .within(&row.name, Id::ZERO, Id::MAX)
-                .for_each(|entry| {
-                    roster.apply(entry);
-                });
         }
-        let channel = HubChannel::new(row, partition, roster);
-        Ok(channel.object_for_nobody())
+        Err(behind())
+    }
+
+    /// A channel's row with what the tail has above the mark; None if the tail let go of some of it.
+    fn unopened(&self, row: &Channel, marks: &[Id]) -> Option<ChannelObject> {
+        let partition = self.log.partition_of(&row.name);
+        let mut roster = Roster::new(row, Vec::new());
+        let state = self.log.lock(partition);
+        if state.tail.above() > marks[partition.index()] {
+            return None;
+        }
+        for entry in state.tail.within(&row.name, Id::ZERO, Id::MAX) {
+            roster.apply(entry);
+        }
+        drop(state);
+        let channel = HubChannel::new(row.clone(), partition, roster);
+        Some(channel.object_for_nobody())
     }
 
     /// Members of a channel by name after a name.

@@ -69,11 +69,7 @@ impl Chat {
     ) -> Result<BTreeMap<ChannelName, Role>, Problem> {
         self.reads.barrier().pass_all().await?;
         for _ in 0..TRIES {
-            let marks: Vec<Id> = self
-                .log
-                .partitions()
-                .map(|p| self.log.mark(p).borrow().id)
-                .collect();
+            let marks = self.mark_ids();
             let rows = self
                 .reads
                 .history()
@@ -85,6 +81,12 @@ impl Chat {
             }
         }
         Err(behind())
+    }
+
+    /// The marks as ids, by partition: to be taken before history is read.
+    pub(super) fn mark_ids(&self) -> Vec<Id> {
+        let id_of = |p| self.log.mark(p).borrow().id;
+        self.log.partitions().map(id_of).collect()
     }
 
     /// Adds what the tails know; None if one of them let go of something above its mark.
