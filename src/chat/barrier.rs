@@ -63,9 +63,10 @@ impl Barrier {
         let deadline = Instant::now() + DEADLINE;
         let ends = self.ends(deadline).await?;
         for partition in self.log.partitions() {
+            let end = ends[partition.index()];
+            let reached = self.reach(partition, end, deadline).await;
             if self.log.lock(partition).stopped.is_none() {
-                self.reach(partition, ends[partition.index()], deadline)
-                    .await?;
+                reached?;
             }
         }
         Ok(())
@@ -84,19 +85,20 @@ impl Barrier {
     }
 
     async fn reach(&self, p: Partition, end: Offset, deadline: Instant) -> Result<(), Problem> {
-        let stopped = self.log.lock(p).stopped.clone();
-        if let Some(reason) = stopped {
-            return Err(unavailable(reason));
-        }
         let mut position = self.log.position(p);
-        if *position.borrow() >= end {
-            return Ok(());
-        }
-        match timeout_at(deadline, position.wait_for(|p| *p >= end)).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(unavailable(format!(
-                "partition {p} was not read up to {end} in time"
-            ))),
+        loop {
+            let reached = *position.borrow_and_update() >= end;
+            let stopped = self.log.lock(p).stopped.clone();
+            if let Some(reason) = stopped {
+                return Err(unavailable(reason));
+            }
+            if reached {
+                return Ok(());
+            }
+            if timeout_at(deadline, position.changed()).await.is_err() {
+                let cause = format!("partition {p} was not read up to {end} in time");
+                return Err(unavailable(cause));
+            }
         }
     }
 

@@ -160,15 +160,16 @@ impl Log {
     /// Says that everything below an offset was folded, delivered and told. Not so where the
     /// partition is stopped: then nobody may believe that its tail has all.
     pub fn advance(&self, partition: Partition, position: Offset) {
-        if !self.lock(partition).reached(position) {
-            return;
-        }
+        let reached = self.lock(partition).reached(position);
         self.partitions[partition.index()]
             .position
             .send_if_modified(|p| {
-                let moved = *p < position;
-                *p = (*p).max(position);
-                moved
+                let moved = reached && *p < position;
+                if moved {
+                    *p = position;
+                }
+                // Who waits for a stopped partition waits in vain: it wakes up to see that.
+                moved || !reached
             });
     }
 
