@@ -9,7 +9,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::StreamExt;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use warp::Filter;
@@ -44,9 +46,6 @@ const OUTBOX_BYTES: usize = 4 * 1024 * 1024;
 /// How long a session without a token has for `hello`.
 const HELLO: Duration = Duration::from_secs(10);
 
-/// What clients are told to spread their return over, ms.
-const RECONNECT_SPREAD_MS: u64 = 10_000;
-
 /// What is kept of the drain for closing the back ends.
 const CLOSE: Duration = Duration::from_secs(5);
 
@@ -67,7 +66,7 @@ struct Threads {
 /// Serves until a signal or a failure, and tells how it ended.
 pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result<Outcome> {
     // The signals are heard from here on: a start that takes long can be interrupted.
-    let heard = signals().context("signals can't be heard")?;
+    let mut heard = signals().context("signals can't be heard")?;
     let shutdown = Shutdown::new();
     let mut tasks = Tasks::new(shutdown.clone());
     let settings = embedded::Settings {
@@ -95,7 +94,12 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
         Part::Archiver,
     ];
     let readiness = Readiness::new(shutdown.clone(), &parts);
-    let (context, threads) = start(&config, ports, &shutdown, &mut tasks, &readiness).await?;
+    let starting = start(&config, ports, &shutdown, &mut tasks, &readiness);
+    let (context, threads) = tokio::select! {
+        // Nothing was promised to anybody yet: a start that is cut short loses nothing.
+        started = starting => started?,
+        _ = heard.next() => anyhow::bail!("interrupted while starting"),
+    };
     listen(
         &config, context, recorder, &shutdown, &mut tasks, &readiness,
     )?;
@@ -142,9 +146,13 @@ async fn start(
         .marks()
         .await
         .context("the marks of history can't be read")?;
-    let reading = reader::start(log.clone(), hub.clone(), &marks, stop.clone()).await?;
-    let running = vec![reading, pulse.start(stop.clone())?];
+    let (alive, reader_ended) = oneshot::channel();
+    let reading = reader::start(log.clone(), hub.clone(), &marks, stop.clone(), alive).await?;
+    let (alive, pulse_ended) = oneshot::channel();
+    let running = vec![reading, pulse.start(stop.clone(), alive)?];
     let threads = Threads { stop, running };
+    watch("log reader", reader_ended, shutdown, tasks);
+    watch("pulse", pulse_ended, shutdown, tasks);
 
     let (asks, until) = (barrier.clone(), shutdown.clone());
     tasks.spawn(Stage::Back, "barrier", async move {
@@ -177,11 +185,7 @@ async fn start(
     chat.ensure_general()
         .await
         .map_err(|p| anyhow::anyhow!(p))?;
-    barrier
-        .pass_running()
-        .await
-        .map_err(|p| anyhow::anyhow!(p))
-        .context("the log can't be read")?;
+    barrier.pass_running().await;
     upkeep::spawn(&chat, &files, &ports.history, readiness, shutdown, tasks).await;
 
     let limits = &config.limits;
@@ -197,6 +201,23 @@ async fn start(
         shutdown: shutdown.clone(),
     };
     Ok((Arc::new(context), threads))
+}
+
+/// A thread that ends by itself takes the process down.
+fn watch(
+    name: &'static str,
+    ended: oneshot::Receiver<Infallible>,
+    shutdown: &Shutdown,
+    tasks: &mut Tasks,
+) {
+    let until = shutdown.clone();
+    tasks.spawn(Stage::Back, name, async move {
+        tokio::select! {
+            // It sends nothing: the channel closes when the thread is gone.
+            _ = ended => anyhow::bail!("the thread has ended"),
+            () = until.closing() => Ok(()),
+        }
+    });
 }
 
 fn accounts(config: &Config, ports: &Ports) -> anyhow::Result<Accounts> {
@@ -313,11 +334,8 @@ fn server_settings(config: &Config) -> server::Settings {
 /// Tells every session to come back, spread in time, and waits until they are gone.
 async fn drain_sessions(context: Arc<Context>, shutdown: Shutdown) -> Result<(), Infallible> {
     shutdown.draining().await;
-    for listener in context.chat.hub.sessions() {
-        let reconnect_after_ms = rand::random_range(0..=RECONNECT_SPREAD_MS);
-        listener
-            .outbox
-            .close(Close::ServerShutdown { reconnect_after_ms });
+    for listener in context.chat.hub.close() {
+        listener.outbox.close(Close::server_shutdown());
     }
     context.sessions.close();
     context.sessions.wait().await;

@@ -38,9 +38,9 @@ pub struct Server {
     http: Http,
 }
 
-/// The binary under test: `LAKECHAT_BIN`, else the release build beside this test's own.
+/// The binary under test: `TEST_LAKECHAT_BIN`, else the release build beside this test's own.
 pub fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("LAKECHAT_BIN") {
+    if let Some(path) = std::env::var_os("TEST_LAKECHAT_BIN") {
         return path.into();
     }
     let test = std::env::current_exe().expect("a test has an executable");
@@ -54,7 +54,7 @@ pub fn command(args: &[&str]) -> Command {
     let path = binary();
     assert!(
         path.exists(),
-        "{} is not built: cargo build --release, or set LAKECHAT_BIN",
+        "{} is not built: cargo build --release, or set TEST_LAKECHAT_BIN",
         path.display()
     );
     let mut command = Command::new(path);

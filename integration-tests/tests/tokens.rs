@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 async fn session_is_told_in_time_may_refresh_and_goes_on() {
     let server = Server::with(&[("LAKECHAT_AUTH__ACCESS_TOKEN_SECONDS", "3")]).await;
     let ann = Person::register(&server, "ann").await;
-    let mut ws = ann.joined(&server, "general").await;
+    let mut ws = ann.connect(&server).await;
     let told = ws.of_type("token_expiring").await;
+    ws.join("general", None).await;
     assert!(
         told["in_ms"].as_u64().is_some_and(|ms| ms <= 60_000),
         "{told}"

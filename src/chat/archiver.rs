@@ -66,7 +66,7 @@ pub async fn run(
                     mark: Mark::default(),
                     numbers: HashMap::new(),
                 };
-                tasks.spawn(archiver.run(token.clone()));
+                tasks.spawn(watched(log.clone(), partition, archiver.run(token.clone())));
                 token
             });
         }
@@ -79,6 +79,17 @@ pub async fn run(
     stop.cancel();
     tasks.close();
     tasks.wait().await;
+}
+
+/// A partition whose archiver panicked is not stored any more, and says so.
+async fn watched(
+    log: Arc<Log>,
+    partition: Partition,
+    run: impl Future<Output = ()> + Send + 'static,
+) {
+    if let Err(error) = tokio::spawn(run).await {
+        log.lock(partition).archive_stopped = Some(format!("partition {partition}: {error}"));
+    }
 }
 
 struct Archiver {

@@ -58,18 +58,27 @@ impl Barrier {
         Ok(())
     }
 
-    /// The same for all partitions that are not stopped: a start does not wait for an operator.
-    pub async fn pass_running(&self) -> Result<(), Problem> {
-        let deadline = Instant::now() + DEADLINE;
-        let ends = self.ends(deadline).await?;
+    /// The same at the start, for all partitions that are not stopped: it takes as long as the log
+    /// takes to be read, and tells how far it is. Nobody waits for an operator here.
+    pub async fn pass_running(&self) {
+        let ends = loop {
+            match self.ends(Instant::now() + DEADLINE).await {
+                Ok(ends) => break ends,
+                Err(problem) => tracing::warn!(%problem, "the log's end is not known yet"),
+            }
+        };
         for partition in self.log.partitions() {
             let end = ends[partition.index()];
-            let reached = self.reach(partition, end, deadline).await;
-            if self.log.lock(partition).stopped.is_none() {
-                reached?;
+            loop {
+                // Reached, or stopped, which readiness tells.
+                let reached = self.reach(partition, end, Instant::now() + DEADLINE).await;
+                if reached.is_ok() || self.log.lock(partition).stopped.is_some() {
+                    break;
+                }
+                let offset = *self.log.position(partition).borrow();
+                tracing::info!(partition = partition.0, offset, end, "reading the log");
             }
         }
-        Ok(())
     }
 
     async fn ends(&self, deadline: Instant) -> Result<Arc<Vec<Offset>>, Problem> {

@@ -14,7 +14,16 @@ pub enum Close {
     ConnectionLimit,
 }
 
+/// What clients spread their return over, ms.
+const RECONNECT_SPREAD_MS: u64 = 10_000;
+
 impl Close {
+    /// For one client: each is told another time, so that a deploy makes no storm.
+    pub fn server_shutdown() -> Close {
+        let reconnect_after_ms = rand::random_range(0..=RECONNECT_SPREAD_MS);
+        Close::ServerShutdown { reconnect_after_ms }
+    }
+
     /// The code of the WebSocket's close frame.
     pub fn code(self) -> u16 {
         match self {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
 
+use super::close::Close;
 use super::entry::Entry;
 use super::outbox::Outbox;
 use super::protocol::{self, ChannelObject};
@@ -191,11 +192,17 @@ impl HubChannel {
     }
 }
 
+#[derive(Debug, Default)]
+struct Sessions {
+    all: HashMap<Uuid, Arc<Listener>>,
+    closing: bool,
+}
+
 /// All channels that were opened on this server, and how many sessions each user has.
 #[derive(Debug, Default)]
 pub struct Hub {
     channels: RwLock<HashMap<ChannelName, Arc<HubChannel>>>,
-    sessions: Mutex<HashMap<Uuid, Arc<Listener>>>,
+    sessions: Mutex<Sessions>,
     per_user: Mutex<HashMap<UserName, usize>>,
 }
 
@@ -273,25 +280,28 @@ impl Hub {
         metrics::gauge!("lakechat_channels_loaded").set(channels.len() as f64);
     }
 
-    /// Takes in a session, if its user has fewer than `most`; 0 is no limit.
-    pub fn add_session(&self, listener: Arc<Listener>, most: usize) -> bool {
+    /// Takes in a session, if its user has fewer than `most` (0 is no limit) and the server does not
+    /// shut down; else why to close it.
+    pub fn add_session(&self, listener: Arc<Listener>, most: usize) -> Result<(), Close> {
+        let mut sessions = self.sessions.lock().expect("no panic while held");
+        if sessions.closing {
+            return Err(Close::server_shutdown());
+        }
         let mut per_user = self.per_user.lock().expect("no panic while held");
         let count = per_user.entry(listener.user.clone()).or_insert(0);
         if most > 0 && *count >= most {
-            return false;
+            return Err(Close::ConnectionLimit);
         }
         *count += 1;
-        drop(per_user);
-        let mut sessions = self.sessions.lock().expect("no panic while held");
-        sessions.insert(listener.id, listener);
-        metrics::gauge!("lakechat_sessions").set(sessions.len() as f64);
-        true
+        sessions.all.insert(listener.id, listener);
+        metrics::gauge!("lakechat_sessions").set(sessions.all.len() as f64);
+        Ok(())
     }
 
     pub fn remove_session(&self, listener: &Listener) {
         let mut sessions = self.sessions.lock().expect("no panic while held");
-        sessions.remove(&listener.id);
-        metrics::gauge!("lakechat_sessions").set(sessions.len() as f64);
+        sessions.all.remove(&listener.id);
+        metrics::gauge!("lakechat_sessions").set(sessions.all.len() as f64);
         drop(sessions);
         let mut per_user = self.per_user.lock().expect("no panic while held");
         if let Some(count) = per_user.get_mut(&listener.user) {
@@ -302,13 +312,10 @@ impl Hub {
         }
     }
 
-    /// Everybody who is connected.
-    pub fn sessions(&self) -> Vec<Arc<Listener>> {
-        self.sessions
-            .lock()
-            .expect("no panic while held")
-            .values()
-            .cloned()
-            .collect()
+    /// Takes in nobody any more, and tells who is connected.
+    pub fn close(&self) -> Vec<Arc<Listener>> {
+        let mut sessions = self.sessions.lock().expect("no panic while held");
+        sessions.closing = true;
+        sessions.all.values().cloned().collect()
     }
 }

@@ -15,11 +15,11 @@ use tokio::sync::watch;
 use super::entry::Entry;
 use super::fold::{Answer, KeyHasher};
 use super::partition;
-use super::pending::{self, DEADLINE_MS, Own, PERSIST_DEADLINE_MS, Sent, Waiter};
+use super::pending::{self, DEADLINE_MS, Own, PERSIST_DEADLINE_MS, Persisting, Sent, Waiter};
 use super::pulse::boot_ms;
-use super::record::Record;
+use super::record::{Digest, Record};
 use super::tail::Budget;
-use crate::domain::{ChannelName, Code, Partition, Problem};
+use crate::domain::{ChannelName, ClientMsgId, Code, Partition, Problem, UserName};
 use crate::ports::broker::{Failed, LogRecord, Offset, Outgoing};
 use crate::ports::history::Mark;
 use crate::ports::{Broker, PortError};
@@ -54,6 +54,9 @@ struct Place {
     position: watch::Sender<Offset>,
     mark: watch::Sender<Mark>,
 }
+
+/// Acks that wait for history in a partition; more are told at once that it takes too long.
+const MAX_PERSISTING: usize = 10_000;
 
 /// The low bits of a ticket are its partition.
 const TICKET_PARTITION_BITS: u32 = 10;
@@ -182,12 +185,9 @@ impl Log {
         } in told
         {
             if let Some(persisting) = waiter.tell(pending::outcome(id, verdict)) {
-                self.lock(partition)
-                    .persisting
-                    .push(persisting.since(boot_ms()));
+                self.wait_for_history(partition, persisting);
             }
         }
-        self.tell_persisted(partition);
     }
 
     /// Takes in a mark that was read or written.
@@ -207,10 +207,57 @@ impl Log {
         }
     }
 
+    /// Acks when history has it, which may be now.
+    fn wait_for_history(&self, partition: Partition, persisting: Persisting) {
+        let mut state = self.lock(partition);
+        // A mark is made known before it is looked for who waits: no wait is missed.
+        if persisting.sent.id <= self.mark(partition).borrow().id {
+            drop(state);
+            persisting.done();
+        } else if state.persisting.len() >= MAX_PERSISTING {
+            drop(state);
+            persisting.give_up();
+        } else {
+            state.persisting.push(persisting.since(boot_ms()));
+        }
+    }
+
     fn tell_persisted(&self, partition: Partition) {
         let mark = *self.mark(partition).borrow();
         let done = self.lock(partition).persisted(mark.id);
         done.into_iter().for_each(|p| p.done());
+    }
+
+    /// Answers a retry from the window; hands the waiter back when nothing is known of its send.
+    pub fn answer(
+        &self,
+        channel: &ChannelName,
+        sender: &UserName,
+        client_msg_id: &ClientMsgId,
+        digest: Digest,
+        waiter: Waiter,
+    ) -> Result<Option<Waiter>, Problem> {
+        let partition = self.partition_of(channel);
+        let state = self.lock(partition);
+        let window = state.fold.window();
+        let answer = window.look(window.key(channel, sender, client_msg_id), digest);
+        drop(state);
+        match answer {
+            Answer::Unknown => Ok(Some(waiter)),
+            Answer::Other(_) => Err(pending::conflict()),
+            Answer::TooOld => Err(pending::expired()),
+            Answer::Same(id) => {
+                metrics::counter!("lakechat_sends_total", "result" => "repeat").increment(1);
+                let sent = Sent {
+                    id,
+                    duplicate: true,
+                };
+                if let Some(persisting) = waiter.tell(Ok(sent)) {
+                    self.wait_for_history(partition, persisting);
+                }
+                Ok(None)
+            }
+        }
     }
 
     /// Puts a record on its way, or answers from the window: then nothing is published.
@@ -224,52 +271,37 @@ impl Log {
         waiter: Waiter,
         admit: impl FnOnce() -> Result<(), Problem>,
     ) -> Result<(), Problem> {
-        let partition = self.partition_of(&record.channel);
+        let Record {
+            channel,
+            sender,
+            digest,
+            ..
+        } = record;
         let client_msg_id = record
             .client_msg_id
             .as_ref()
             .expect("what is published has one");
-        let state = self.lock(partition);
-        let key = state
-            .fold
-            .window()
-            .key(&record.channel, &record.sender, client_msg_id);
-        match state.fold.window().look(key, record.digest) {
-            Answer::Same(id) => {
-                drop(state);
-                metrics::counter!("lakechat_sends_total", "result" => "repeat").increment(1);
-                let sent = Sent {
-                    id,
-                    duplicate: true,
-                };
-                if let Some(persisting) = waiter.tell(Ok(sent)) {
-                    self.lock(partition)
-                        .persisting
-                        .push(persisting.since(boot_ms()));
-                    self.tell_persisted(partition);
-                }
-                return Ok(());
-            }
-            Answer::Other(_) => return Err(pending::conflict()),
-            Answer::TooOld => return Err(pending::expired()),
-            Answer::Unknown => {}
-        }
+        let Some(waiter) = self.answer(channel, sender, client_msg_id, *digest, waiter)? else {
+            return Ok(());
+        };
+        let partition = self.partition_of(channel);
         let window_full = self.window_bytes.load(Relaxed) > self.window_limit_bytes;
-        state.may_publish(record.received_at_ms, window_full)?;
-        drop(state);
+        self.lock(partition)
+            .may_publish(record.received_at_ms, window_full)?;
         admit()?;
         let ticket = self.ticket(partition);
+        let mut state = self.lock(partition);
+        let key = state.fold.window().key(channel, sender, client_msg_id);
         let own = Own {
             key,
-            digest: record.digest,
+            digest: *digest,
             received_at_ms: record.received_at_ms,
         };
-        self.lock(partition)
-            .pending
-            .add(own, ticket, boot_ms(), waiter);
+        state.pending.add(own, ticket, boot_ms(), waiter);
+        drop(state);
         let outgoing = Outgoing {
             partition,
-            key: record.channel.as_str().to_owned().into(),
+            key: channel.as_str().to_owned().into(),
             value: record.encode().into(),
             ticket,
         };

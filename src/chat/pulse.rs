@@ -1,12 +1,14 @@
 //! Whether this process stood still: a stopped process does not notice by itself that what waits in
 //! its sockets has grown old.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::oneshot;
 
 /// A pause longer than this makes everything that waited too old to act on.
 pub const STOOD_STILL: Duration = Duration::from_secs(30);
@@ -63,8 +65,12 @@ impl Pulse {
         }
     }
 
-    /// Starts the thread that ticks until `stop`.
-    pub fn start(self: &Arc<Pulse>, stop: Arc<AtomicBool>) -> std::io::Result<JoinHandle<()>> {
+    /// Starts the thread that ticks until `stop`; `alive` is dropped when it ends.
+    pub fn start(
+        self: &Arc<Pulse>,
+        stop: Arc<AtomicBool>,
+        alive: oneshot::Sender<Infallible>,
+    ) -> std::io::Result<JoinHandle<()>> {
         let pulse = self.clone();
         std::thread::Builder::new()
             .name("lakechat-pulse".into())
@@ -75,6 +81,7 @@ impl Pulse {
                     pulse.notice(now);
                     pulse.last_tick_ms.store(now, Relaxed);
                 }
+                drop(alive);
             })
     }
 }

@@ -1,9 +1,12 @@
 //! The thread that reads the log: parse, fold, encode once, and hand out.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
 
 use super::fold::WARM_UP_MS;
 use super::hub::Hub;
@@ -45,12 +48,13 @@ pub async fn starts(
 /// Starts to read all partitions from their marks on (warmed up from below).
 ///
 /// A partition whose log begins above its mark, or ends below it, is another log or has lost
-/// records: it is stopped, and the others go on.
+/// records: it is stopped, and the others go on. `alive` is dropped when the thread ends.
 pub async fn start(
     log: Arc<Log>,
     hub: Arc<Hub>,
     marks: &[Mark],
     stop: Arc<AtomicBool>,
+    alive: oneshot::Sender<Infallible>,
 ) -> anyhow::Result<JoinHandle<()>> {
     let marks: Vec<_> = log.partitions().zip(marks.iter().copied()).collect();
     let from = starts(log.broker().as_ref(), &marks).await?;
@@ -83,7 +87,8 @@ pub async fn start(
             from,
             stop,
         }
-        .run()
+        .run();
+        drop(alive);
     })?)
 }
 

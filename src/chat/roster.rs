@@ -114,6 +114,11 @@ impl Roster {
         }
     }
 
+    /// Whether nobody ever was a member, and nothing ended it.
+    pub fn is_untouched(&self) -> bool {
+        self.members.is_empty() && self.archived.is_none()
+    }
+
     /// Whether a user is a member: what each send asks.
     pub fn is_member(&self, user: &UserName) -> bool {
         self.members.get(user).is_some_and(|m| m.role.is_member())

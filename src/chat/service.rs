@@ -203,7 +203,8 @@ impl Chat {
         let client_msg_id = ClientMsgId::parse(&unique).expect("a UUID is 36 printable characters");
         let record = self.record(channel, sender, client_msg_id, body);
         let (tell, told) = oneshot::channel();
-        self.log.publish(&record, Waiter::Call(tell), || Ok(()))?;
+        self.log
+            .publish(&record, Waiter::Call(tell), || self.limit(channel, sender))?;
         told.await
             .unwrap_or_else(|_| Err(pending::unknown_outcome()))
     }

@@ -38,8 +38,9 @@ pub use start::{Arrival, run};
 /// How long before its end a session is told that its token runs out.
 const EXPIRING: Duration = Duration::from_secs(60);
 
-/// Resumes and pages of history of one session at once; more wait in the socket.
-const WORKING_AT_ONCE: usize = 4;
+/// Pages of history that a session may have asked for at once; more wait in the socket. Resumes are
+/// bounded by the channels that a session may join.
+const PAGES_AT_ONCE: usize = 4;
 
 /// A channel that the session has joined.
 struct Joined {
@@ -57,8 +58,12 @@ struct Session<S> {
     joined: HashMap<ChannelName, Joined>,
     /// What has to end before the next frame is looked at.
     first: Option<Work>,
-    /// What goes on beside; at most [`WORKING_AT_ONCE`].
+    /// What goes on beside: resumes, and pages of history.
     beside: Vec<Work>,
+    /// Pages among them.
+    pages: usize,
+    /// Pages are read one after the other, each when there is room for it.
+    page_turn: Arc<tokio::sync::Mutex<()>>,
     refusals: Refusals,
     clock: Clock,
     /// Since when frames wait in the socket unread, ms since boot.
@@ -149,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        if self.first.is_some() || self.beside.len() >= WORKING_AT_ONCE {
+        if self.first.is_some() || self.pages >= PAGES_AT_ONCE {
             self.unread_since_ms.get_or_insert_with(boot_ms);
             return Poll::Pending;
         }

@@ -1,7 +1,7 @@
 //! The read path, resume, the hand-over to live and the archiver against a plain model: random logs,
 //! tails of any size, an archiver that stands still and fails, sessions cut at any frame, restarts.
 //!
-//! Every run prints its seed; `LAKECHAT_SEED=<n>` runs that one alone.
+//! Every run prints its seed; `TEST_SEED=<n>` runs that one alone.
 
 mod chance;
 mod checks;
@@ -20,14 +20,14 @@ use futures_util::FutureExt;
 
 /// Runs a story under some seeds, and tells which one failed.
 async fn under_seeds(count: u64, story: impl AsyncFn(u64)) {
-    let seeds: Vec<u64> = match std::env::var("LAKECHAT_SEED") {
-        Ok(seed) => vec![seed.parse().expect("LAKECHAT_SEED is a number")],
+    let seeds: Vec<u64> = match std::env::var("TEST_SEED") {
+        Ok(seed) => vec![seed.parse().expect("TEST_SEED is a number")],
         Err(_) => (0..count).map(|_| rand::random()).collect(),
     };
     for seed in seeds {
         let told = AssertUnwindSafe(story(seed)).catch_unwind().await;
         if let Err(panic) = told {
-            eprintln!("LAKECHAT_SEED={seed}");
+            eprintln!("TEST_SEED={seed}");
             std::panic::resume_unwind(panic);
         }
     }

@@ -3,7 +3,7 @@
 //! and stepping clocks, a log whose clock steps too, records that are lost or held up on their way,
 //! clients that time out and retry through any server, and hostile ones that do so for the sake of it.
 //!
-//! A history depends on its seed alone. `LAKECHAT_SIM_HISTORIES` says how many are run.
+//! A history depends on its seed alone. `TEST_SIM_HISTORIES` says how many are run.
 
 mod chance;
 mod client;
@@ -20,7 +20,7 @@ const HISTORIES: u64 = 3_000;
 
 #[test]
 fn no_acked_send_is_missing_or_stored_twice_whatever_stops_or_skews() {
-    let histories = std::env::var("LAKECHAT_SIM_HISTORIES");
+    let histories = std::env::var("TEST_SIM_HISTORIES");
     let histories = histories.map_or(HISTORIES, |n| n.parse().expect("a number"));
     let mut happened = Happened::default();
     for seed in 0..histories {

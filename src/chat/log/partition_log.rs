@@ -196,9 +196,11 @@ impl PartitionLog {
     }
 
     pub fn stop(&mut self, reason: String) {
+        if self.stopped.is_some() {
+            return;
+        }
         tracing::error!(partition = self.partition.0, %reason, "a partition of the log is stopped");
-        self.stopped
-            .get_or_insert(format!("partition {}: {reason}", self.partition));
+        self.stopped = Some(format!("partition {}: {reason}", self.partition));
     }
 
     /// Whether a send may be published here now. A full window takes what lets go of something.

@@ -51,19 +51,20 @@ impl Chat {
         if let Claim::Taken(there) = claim {
             // Its maker may have died before anybody became a member: the maker may try again.
             let unfinished =
-                channel.read(|r| r.count() == 0) && there.creator.as_ref() == Some(user);
+                channel.read(Roster::is_untouched) && there.creator.as_ref() == Some(user);
             if !unfinished {
                 return Err(exists());
             }
+        }
+        // The owner comes last: until then the maker may try again.
+        if let Some(topic) = topic {
+            self.publish(&channel, user, Body::Topic { topic }).await?;
         }
         let owner = Body::Member {
             user: user.clone(),
             role: Role::Owner,
         };
         self.publish(&channel, user, owner).await?;
-        if let Some(topic) = topic {
-            self.publish(&channel, user, Body::Topic { topic }).await?;
-        }
         Ok(channel.object(user))
     }
 

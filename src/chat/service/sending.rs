@@ -1,7 +1,7 @@
 //! Sends: own window, rights, limits, and onto the log.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Chat, membership};
 use crate::chat::hub::HubChannel;
@@ -9,7 +9,7 @@ use crate::chat::outbox::Outbox;
 use crate::chat::pending::Waiter;
 use crate::chat::protocol::AckLevel;
 use crate::chat::read::directory_unavailable;
-use crate::chat::record::Body;
+use crate::chat::record::{Body, Digest};
 use crate::domain::{Attachment, ClientMsgId, Code, File, FileId, Id, Problem, UserName};
 use crate::ports::history::Span;
 
@@ -66,15 +66,39 @@ impl Chat {
         Ok(())
     }
 
+    /// Answers a retry of a message that refers to others, before what it refers to is looked at;
+    /// tells whether it was one.
+    pub fn answer_repeat(
+        &self,
+        channel: &HubChannel,
+        user: &UserName,
+        send: &Send,
+        file: Option<FileId>,
+        outbox: &Arc<Outbox>,
+        reference: Option<u64>,
+    ) -> Result<bool, Problem> {
+        let digest = Digest::of("message", None, Some(&send.text), send.reply_to, file);
+        let waiter = Waiter::Frame {
+            outbox: outbox.clone(),
+            reference,
+            level: send.level,
+            since: Instant::now(),
+        };
+        let name = &channel.name;
+        let left = self
+            .log
+            .answer(name, user, &send.client_msg_id, digest, waiter)?;
+        Ok(left.is_none())
+    }
+
     fn admit(&self, channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
-        let (member, archived) = channel.read(|r| (r.is_member(user), r.is_archived()));
-        if !member {
-            return Err(not_a_member());
-        }
-        if archived {
-            return Err(membership::archived());
-        }
-        let limited = |what: &'static str, limit: u32, wait: std::time::Duration| {
+        may_send(channel, user)?;
+        self.limit(channel, user)
+    }
+
+    /// Takes one from what a user and a channel may publish.
+    pub(super) fn limit(&self, channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
+        let limited = |what: &'static str, limit: u32, wait: Duration| {
             let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
             let text = format!("{what} may send {limit} messages a second on average.");
             let problem = Problem::new(Code::RateLimited, text);
@@ -108,6 +132,8 @@ impl Chat {
             let text = "reply_to has to be the id of a message in this channel.";
             return Err(Problem::new(Code::ParentNotFound, text).field("reply_to"));
         }
+        // A file is not given on with a message that is refused anyway.
+        may_send(channel, user)?;
         match file {
             Some(id) => self.attach(channel, user, id).await.map(Some),
             None => Ok(None),
@@ -167,6 +193,17 @@ impl Chat {
         }
         Ok(false)
     }
+}
+
+fn may_send(channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
+    let (member, archived) = channel.read(|r| (r.is_member(user), r.is_archived()));
+    if !member {
+        return Err(not_a_member());
+    }
+    if archived {
+        return Err(membership::archived());
+    }
+    Ok(())
 }
 
 /// Sending wants a joined session and a membership.

@@ -149,7 +149,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 .chat
                 .send(&channel, user, send, &self.listener.outbox, reference);
         }
-        let (chat, user) = (self.chat.clone(), self.listener.user.clone());
+        let (user, outbox) = (&self.listener.user, &self.listener.outbox);
+        if self
+            .chat
+            .answer_repeat(&channel, user, &send, file_id, outbox, reference)?
+        {
+            return Ok(());
+        }
+        let (chat, user) = (self.chat.clone(), user.clone());
         self.first = Some(Box::pin(async move {
             let checked = chat
                 .check_references(&channel, &user, parent, file_id)
@@ -164,9 +171,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let query = PageQuery::new(page.before, page.after, page.around, cursor, page.limit)?;
         let (chat, listener) = (self.chat.clone(), self.listener.clone());
         let name = page.channel.clone().into_owned();
+        let turn = self.page_turn.clone();
+        self.pages += 1;
         self.beside.push(Box::pin(async move {
             let answered = async {
                 // A page is read when there is room for it, not before.
+                let _turn = turn.lock().await;
                 listener.outbox.drained().await;
                 let channel = chat.find_for(&listener.user, &name).await?;
                 let page = chat.history(&channel, &listener.user, query).await?;
@@ -188,6 +198,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     pub(super) fn finish(&mut self, done: Done) {
+        if let Done::Answered(..) = done {
+            self.pages -= 1;
+        }
         match done {
             Done::Admitted(reference, after, Ok(channel)) => {
                 self.subscribe(reference, channel, after);

@@ -51,11 +51,9 @@ pub async fn run<S>(
         user: identity.user.clone(),
         outbox,
     });
-    if !chat
-        .hub
-        .add_session(listener.clone(), chat.settings.connections_per_user)
-    {
-        return socket.end(&Ended::Close(Close::ConnectionLimit)).await;
+    let most = chat.settings.connections_per_user;
+    if let Err(why) = chat.hub.add_session(listener.clone(), most) {
+        return socket.end(&Ended::Close(why)).await;
     }
     let mut session = Session {
         clock: Clock::new(chat.settings.ping, &identity),
@@ -67,6 +65,8 @@ pub async fn run<S>(
         joined: HashMap::new(),
         first: None,
         beside: Vec::new(),
+        pages: 0,
+        page_turn: Arc::default(),
         refusals: Refusals::new(),
         unread_since_ms: None,
         epoch,
