@@ -11,6 +11,7 @@ pub mod domain;
 pub mod files;
 pub mod http;
 pub mod limits;
+pub mod open_files;
 pub mod ports;
 pub mod shutdown;
 pub mod telemetry;
