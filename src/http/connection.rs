@@ -14,21 +14,29 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::http::address_places::AddressPlace;
 use crate::http::patience::Patience;
 
 /// What hyper reads from and writes to, and what an upgrade gives back.
 pub type Io = TokioIo<Socket>;
 
-/// A place among the open connections of the server; dropping it gives it back.
+/// A place among the open connections of the server and of its peer; dropping it gives it back.
 #[derive(Debug)]
-pub struct ConnectionPermit(
-    #[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit,
-);
+pub struct ConnectionPermit {
+    #[expect(dead_code, reason = "held for its drop")]
+    place: OwnedSemaphorePermit,
+    #[expect(dead_code, reason = "held for its drop")]
+    of_peer: Option<AddressPlace>,
+}
 
 impl ConnectionPermit {
-    pub(super) fn new(place: OwnedSemaphorePermit) -> ConnectionPermit {
+    /// A trusted proxy has no place of its own.
+    pub(super) fn new(
+        place: OwnedSemaphorePermit,
+        of_peer: Option<AddressPlace>,
+    ) -> ConnectionPermit {
         metrics::gauge!("lakechat_connections_open").increment(1);
-        ConnectionPermit(place)
+        ConnectionPermit { place, of_peer }
     }
 }
 

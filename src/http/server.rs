@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
+use crate::http::address_places::AddressPlaces;
 use crate::http::client_addr::TrustedProxies;
 use crate::http::connection::{ConnectionPermit, Socket};
 use crate::http::guard::{Guard, Site};
@@ -28,6 +29,9 @@ const MAX_BUFFER_BYTES: usize = 128 * 1024;
 pub struct Settings {
     /// Open connections, WebSockets included. Over it the next ones wait in the kernel's backlog.
     pub max_connections: usize,
+    /// Open connections of one address (of IPv6: one /64) that is no trusted proxy; 0 is off.
+    /// Over it the next ones are dropped without a word.
+    pub max_connections_per_peer: usize,
     /// How long the headers of a request may take, and how long a connection may stand idle
     /// before them.
     pub header_timeout: Duration,
@@ -47,6 +51,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             max_connections: 20_000,
+            max_connections_per_peer: 2000,
             header_timeout: Duration::from_secs(10),
             max_header_bytes: 64 * 1024,
             body_timeout: Duration::from_secs(30),
@@ -64,6 +69,7 @@ pub struct Server {
     settings: Settings,
     proxies: Arc<TrustedProxies>,
     places: Arc<Semaphore>,
+    peers: AddressPlaces,
     hyper: http1::Builder,
     shutdown: Shutdown,
     connections: TaskTracker,
@@ -89,6 +95,7 @@ impl Server {
             site,
             proxies: Arc::new(TrustedProxies::new(settings.trusted_proxies.clone())),
             places: Arc::new(Semaphore::new(max_connections)),
+            peers: AddressPlaces::new(settings.max_connections_per_peer),
             settings,
             hyper,
             shutdown,
@@ -130,7 +137,7 @@ impl Server {
         loop {
             let place = self.place().await;
             match self.listener.accept().await {
-                Ok((stream, peer)) => self.serve(stream, peer, ConnectionPermit::new(place)),
+                Ok((stream, peer)) => self.admit(stream, peer, place),
                 Err(e) => {
                     metrics::counter!("lakechat_accept_errors_total").increment(1);
                     let Some(rest) = rest_after(&e) else { continue };
@@ -150,6 +157,22 @@ impl Server {
         let places = Arc::clone(&self.places);
         let place = places.acquire_owned().await;
         place.expect("the semaphore is never closed")
+    }
+
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+        let address = peer.ip().to_canonical();
+        let mut of_peer = None;
+        if !self.proxies.trusts(address) {
+            of_peer = self.peers.take(address);
+            if of_peer.is_none() {
+                let reason = "peer_limit";
+                metrics::counter!("lakechat_connections_cut_total", "reason" => reason)
+                    .increment(1);
+                tracing::debug!(client = %address, "the address has too many connections");
+                return;
+            }
+        }
+        self.serve(stream, peer, ConnectionPermit::new(place, of_peer));
     }
 
     fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: ConnectionPermit) {

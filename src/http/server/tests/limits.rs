@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::site::Demo;
+use super::site::{Demo, until};
 
 const PING: &str = "GET /ping HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -32,6 +32,36 @@ async fn over_the_connection_limit_one_waits_until_another_leaves() {
     assert_eq!((demo.pings(), demo.free_places()), (3, 0));
     drop(first);
     third.answer().await.is("pong");
+}
+
+#[tokio::test]
+async fn over_the_limit_of_its_address_a_connection_is_dropped() {
+    let demo = Demo::with(|s| s.max_connections_per_peer = 2).await;
+    let mut first = demo.connect().await;
+    let mut second = demo.connect().await;
+    first.ask(PING).await.is("pong");
+    second.ask(PING).await.is("pong");
+    demo.connect().await.is_closed().await;
+    let mut other = demo.connect_from("127.0.0.2").await;
+    other.ask(PING).await.is("pong");
+    drop(first);
+    until(|| demo.connections.len() == 2).await;
+    let mut third = demo.connect().await;
+    third.ask(PING).await.is("pong");
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_has_any_number_of_connections() {
+    let net = "127.0.0.0/8".parse().expect("a net");
+    let demo = Demo::with(|s| {
+        s.max_connections_per_peer = 1;
+        s.trusted_proxies = vec![net];
+    })
+    .await;
+    let mut first = demo.connect().await;
+    let mut second = demo.connect().await;
+    first.ask(PING).await.is("pong");
+    second.ask(PING).await.is("pong");
 }
 
 #[tokio::test]

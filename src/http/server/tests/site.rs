@@ -109,6 +109,12 @@ impl Demo {
             .expect("the server listens")
     }
 
+    pub async fn connect_from(&self, address: &str) -> Client {
+        Client::connect_from(address, self.address)
+            .await
+            .expect("the server listens")
+    }
+
     pub fn pings(&self) -> usize {
         self.inside.pings.load(Ordering::SeqCst)
     }

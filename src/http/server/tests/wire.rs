@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -26,6 +26,14 @@ impl Client {
     pub async fn connect(address: SocketAddr) -> io::Result<Client> {
         let stream = TcpStream::connect(address).await?;
         let read = Vec::new();
+        Ok(Client { stream, read })
+    }
+
+    /// From an address of this machine.
+    pub async fn connect_from(from: &str, address: SocketAddr) -> io::Result<Client> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(from.parse().expect("an address"), 0))?;
+        let (stream, read) = (socket.connect(address).await?, Vec::new());
         Ok(Client { stream, read })
     }
 

@@ -1,0 +1,106 @@
+//! Connections that each address has open, up to a limit.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::limits::network;
+
+/// Counts for each address; all of an IPv6 /64 are one. Cheap to clone; clones count together.
+///
+/// Memory: one entry for each address that has a connection open.
+#[derive(Clone, Debug)]
+pub struct AddressPlaces(Arc<Places>);
+
+#[derive(Debug)]
+struct Places {
+    max: usize,
+    taken: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One open connection of an address; dropping it gives the place back.
+#[derive(Debug)]
+pub struct AddressPlace {
+    places: AddressPlaces,
+    network: IpAddr,
+}
+
+impl AddressPlaces {
+    /// `max` for each address at a time; 0 is any number.
+    pub fn new(max: usize) -> AddressPlaces {
+        let taken = Mutex::default();
+        AddressPlaces(Arc::new(Places { max, taken }))
+    }
+
+    /// None: the address has all that it may have.
+    pub fn take(&self, address: IpAddr) -> Option<AddressPlace> {
+        let network = network(address);
+        let mut all = self.taken();
+        let taken = all.entry(network).or_insert(0);
+        if self.0.max > 0 && *taken >= self.0.max {
+            return None;
+        }
+        *taken += 1;
+        drop(all);
+        let places = self.clone();
+        Some(AddressPlace { places, network })
+    }
+
+    /// Lets go of the memory for addresses that have left.
+    pub fn shrink(&self) {
+        self.taken().shrink_to_fit();
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for AddressPlace {
+    fn drop(&mut self) {
+        let mut all = self.places.taken();
+        if let Some(taken) = all.get_mut(&self.network) {
+            *taken -= 1;
+            if *taken == 0 {
+                all.remove(&self.network);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_has_so_many_places_and_gets_them_back() {
+        let places = AddressPlaces::new(2);
+        let first = places.take(ip("1.1.1.1"));
+        let second = places.take(ip("::ffff:1.1.1.1"));
+        assert!(first.is_some() && second.is_some());
+        assert!(places.take(ip("1.1.1.1")).is_none());
+        assert!(places.take(ip("2.2.2.2")).is_some());
+        drop(first);
+        assert!(places.take(ip("1.1.1.1")).is_some());
+        assert_eq!(places.taken().len(), 1, "the quiet are forgotten");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address() {
+        let places = AddressPlaces::new(1);
+        let first = places.take(ip("2001:db8::1"));
+        assert!(first.is_some() && places.take(ip("2001:db8::2")).is_none());
+        assert!(places.take(ip("2001:db8:0:1::1")).is_some());
+    }
+
+    #[test]
+    fn zero_is_off() {
+        let places = AddressPlaces::new(0);
+        let open: Vec<_> = (0..500).map(|_| places.take(ip("1.1.1.1"))).collect();
+        assert!(open.iter().all(Option::is_some));
+    }
+}
