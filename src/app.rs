@@ -36,6 +36,7 @@ use crate::http::guard::Site;
 use crate::http::health::{self, Part, Readiness};
 use crate::http::server::{self, Server};
 use crate::http::{listener, metrics, routes};
+use crate::open_files;
 use crate::ports::{Broker, Directory, FileStore, History};
 use crate::shutdown::{Deadlines, Outcome, Shutdown, Stage, Tasks, signals};
 use crate::telemetry;
@@ -322,7 +323,7 @@ fn listen(
 fn server_settings(config: &Config) -> server::Settings {
     let ms = Duration::from_millis;
     server::Settings {
-        max_connections: config.server.max_connections,
+        max_connections: open_files::raise_and_fit(config.server.max_connections),
         header_timeout: ms(config.server.header_timeout_ms),
         body_timeout: ms(config.server.body_timeout_ms),
         write_timeout: ms(config.server.write_timeout_ms),

@@ -174,3 +174,17 @@ async fn reconnecting_client_loses_nothing_over_a_restart() {
         .collect();
     assert_eq!(stored, sent);
 }
+
+#[tokio::test]
+async fn session_that_arrives_in_the_drain_is_told_to_come_back() {
+    let mut server = Server::start().await;
+    let ann = Person::register(&server, "ann").await;
+    let mut early = ann.connect(&server).await;
+    let mut late = integration_tests::Ws::bare(server.address()).await;
+    server.signal(Signal::TERM);
+    assert_eq!(early.closed().await.code, Some(4001));
+    late.send(json!({"type": "hello", "token": ann.token()}))
+        .await;
+    assert_eq!(late.closed().await.code, Some(4001));
+    assert_eq!(server.ended().await.code(), Some(0));
+}

@@ -1,6 +1,7 @@
 //! Each limit is reached, says so, and lets go again. The largest file stands in `codes`, channels
 //! joined at once too; frames in `closes`.
 
+use integration_tests::http::send;
 use integration_tests::people::PASSWORD;
 use integration_tests::{Person, Server, Ws, eventually, ws::send_frame};
 use reqwest::Method;
@@ -229,4 +230,77 @@ async fn text_bytes() {
         (&json!("message_too_large"), &json!(most))
     );
     ws.say("general", "a-3", "the socket stays open").await;
+}
+
+#[tokio::test]
+async fn full_window_refuses_sends_and_still_knows_retries() {
+    let window = [("LAKECHAT_CHAT__WINDOW_BYTES", "1048576")];
+    let server = Server::with(&window).await;
+    let ann = Person::register(&server, "ann").await;
+    let mut ws = ann.joined(&server, "general").await;
+    let first = ws.say("general", "a-0", "x").await;
+    let mut refusal = None;
+    for batch in 0..200 {
+        for n in 1..=100 {
+            let id = format!("a-{}", batch * 100 + n);
+            ws.feed(send_frame("general", &id, "x")).await;
+        }
+        ws.flush().await;
+        for _ in 0..100 {
+            let answer = ws
+                .until(|f| f["type"] == "ack" || f["type"] == "error")
+                .await;
+            if answer["type"] == "error" {
+                refusal = Some(answer["error"]["code"].clone());
+            }
+        }
+        if refusal.is_some() {
+            break;
+        }
+    }
+    assert_eq!(refusal.expect("the window is full"), "broker_unavailable");
+    let again = ws.say("general", "a-0", "x").await;
+    assert_eq!(
+        (&again["id"], &again["duplicate"]),
+        (&first["id"], &true.into())
+    );
+}
+
+#[tokio::test]
+async fn events_of_channels_count_against_the_limit_of_sends() {
+    let server = Server::with(&[("LAKECHAT_LIMITS__SENDS_PER_USER", "1")]).await;
+    let ann = Person::register(&server, "ann").await;
+    ann.create_channel(&server, "anns").await;
+    let mut statuses = Vec::new();
+    for n in 0..20 {
+        let topic = json!({"topic": format!("t{n}")});
+        let request = server.http().request(Method::PATCH, "/channels/anns");
+        let answer = send(request.bearer_auth(ann.token()).json(&topic)).await;
+        statuses.push(answer.status.as_u16());
+    }
+    assert!(
+        statuses.contains(&200) && statuses.contains(&429),
+        "{statuses:?}"
+    );
+}
+
+#[tokio::test]
+async fn pages_asked_for_together_all_come() {
+    let server = Server::start().await;
+    let ann = Person::register(&server, "ann").await;
+    let mut ws = ann.joined(&server, "general").await;
+    let text = "x".repeat(16_000);
+    for n in 0..200 {
+        ws.say("general", &format!("a-{n}"), &text).await;
+    }
+    for n in 0..8 {
+        ws.feed(json!({"type": "history", "ref": 900 + n, "channel": "general", "limit": 200}))
+            .await;
+    }
+    ws.flush().await;
+    for n in 0..8 {
+        let page = ws.until(|f| f["ref"] == 900 + n).await;
+        assert_eq!(page["type"], "history");
+        assert!(page["next"].is_string(), "a page of long texts has fewer");
+    }
 }

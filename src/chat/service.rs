@@ -64,6 +64,7 @@ pub struct Chat {
     reads: Reads,
     directory: Arc<dyn Directory>,
     sends_per_user: KeyedLimit<UserName>,
+    events_per_user: KeyedLimit<UserName>,
     sends_per_channel: KeyedLimit<ChannelName>,
     degraded: Mutex<Vec<&'static str>>,
 }
@@ -85,6 +86,7 @@ impl Chat {
     ) -> Chat {
         Chat {
             sends_per_user: KeyedLimit::new(settings.sends_per_user),
+            events_per_user: KeyedLimit::new(settings.sends_per_user),
             sends_per_channel: KeyedLimit::new(settings.sends_per_channel),
             reads: Reads::new(log.clone(), history, barrier),
             degraded: Mutex::default(),
@@ -204,7 +206,7 @@ impl Chat {
         let record = self.record(channel, sender, client_msg_id, body);
         let (tell, told) = oneshot::channel();
         self.log
-            .publish(&record, Waiter::Call(tell), || self.limit(channel, sender))?;
+            .publish(&record, Waiter::Call(tell), || self.admit_event(sender))?;
         told.await
             .unwrap_or_else(|_| Err(pending::unknown_outcome()))
     }

@@ -93,28 +93,23 @@ impl Chat {
 
     fn admit(&self, channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
         may_send(channel, user)?;
-        self.limit(channel, user)
+        let settings = &self.settings;
+        self.sends_per_user.check(user).map_err(|wait| {
+            limited("A user may send", settings.sends_per_user, "messages", wait)
+        })?;
+        let all = "All in a channel together may send";
+        let limit = settings.sends_per_channel;
+        self.sends_per_channel
+            .check(&channel.name)
+            .map_err(|wait| limited(all, limit, "messages", wait))
     }
 
-    /// Takes one from what a user and a channel may publish.
-    pub(super) fn limit(&self, channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
-        let limited = |what: &'static str, limit: u32, wait: Duration| {
-            let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-            let text = format!("{what} may send {limit} messages a second on average.");
-            let problem = Problem::new(Code::RateLimited, text);
-            problem.limit(u64::from(limit)).retry_after_ms(ms)
-        };
-        let settings = &self.settings;
-        self.sends_per_user
+    /// Takes one from the joins, topics and the like that a user may cause: as many as messages.
+    pub(super) fn admit_event(&self, user: &UserName) -> Result<(), Problem> {
+        let limit = self.settings.sends_per_user;
+        self.events_per_user
             .check(user)
-            .map_err(|wait| limited("A user", settings.sends_per_user, wait))?;
-        self.sends_per_channel.check(&channel.name).map_err(|wait| {
-            limited(
-                "All in a channel together",
-                settings.sends_per_channel,
-                wait,
-            )
-        })
+            .map_err(|wait| limited("A user may cause", limit, "events of channels", wait))
     }
 
     /// Whether what a message refers to is there: the message that it answers, and the file that it
@@ -193,6 +188,13 @@ impl Chat {
         }
         Ok(false)
     }
+}
+
+fn limited(who: &'static str, limit: u32, what: &'static str, wait: Duration) -> Problem {
+    let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+    let text = format!("{who} {limit} {what} a second on average.");
+    let problem = Problem::new(Code::RateLimited, text);
+    problem.limit(u64::from(limit)).retry_after_ms(ms)
 }
 
 fn may_send(channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
