@@ -11,8 +11,9 @@ use lakechat::{app, telemetry};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Threads for reads of the database and for files at once; more wait. Each costs memory as soon as
-/// it was needed once, and a disk does not get faster by more of them.
+/// Threads that may block: four for reads of the database (`Settings::readers`) and four for files,
+/// each of which has its own places, so that neither starves the other. Each thread costs memory as
+/// soon as it was needed once, and a disk does not get faster by more of them.
 const BLOCKING_THREADS: usize = 8;
 
 /// Chat and file transfer for people who run a Hadoop platform.

@@ -1,6 +1,7 @@
 //! Files in a folder: `files/<first two hex digits of the id>/<id>`, and drafts in `tmp`.
 
 mod draft;
+mod jobs;
 mod list;
 mod read;
 mod writer;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::draft::Draft;
+use self::jobs::Jobs;
 use self::writer::FolderWriter;
 use super::folder::DataFolder;
 use crate::domain::FileId;
@@ -22,6 +24,7 @@ use crate::ports::{FileStore, PortError};
 pub(super) struct FolderStore {
     files: PathBuf,
     drafts: PathBuf,
+    pub jobs: Jobs,
 }
 
 impl FolderStore {
@@ -29,6 +32,7 @@ impl FolderStore {
         FolderStore {
             files: folder.files(),
             drafts: folder.tmp(),
+            jobs: Jobs::new(),
         }
     }
 
@@ -46,29 +50,30 @@ impl FolderStore {
 impl FileStore for FolderStore {
     async fn create(&self, id: FileId) -> Result<Box<dyn FileWriter>, PortError> {
         let drafts = self.drafts.clone();
-        let (draft, file) = blocking(move || Draft::begin(&drafts, id)).await?;
-        let writer = FolderWriter::new(draft, file, &self.files, relative(id));
+        let (draft, file) = self.jobs.run(move || Draft::begin(&drafts, id)).await?;
+        let writer = FolderWriter::new(draft, file, self, relative(id));
         Ok(Box::new(writer))
     }
 
     async fn read(&self, path: &str, offset: u64, length: u64) -> Result<ByteStream, PortError> {
         let place = self.place(path)?;
-        let file = blocking(move || read::open(&place, offset, length)).await?;
-        Ok(read::stream(file, length))
+        let open = move || read::open(&place, offset, length);
+        let file = self.jobs.run(open).await?;
+        Ok(read::stream(file, length, self.jobs.clone()))
     }
 
     async fn remove(&self, path: &str) -> Result<(), PortError> {
         let place = self.place(path)?;
-        blocking(move || remove(&place)).await.map(drop)
+        self.jobs.run(move || remove(&place)).await.map(drop)
     }
 
     async fn sweep(&self, idle: Duration) -> Result<usize, PortError> {
         let drafts = self.drafts.clone();
-        blocking(move || draft::sweep(&drafts, idle)).await
+        self.jobs.run(move || draft::sweep(&drafts, idle)).await
     }
 
     async fn list(&self, age: Range<Duration>) -> Result<Listing, PortError> {
-        Ok(list::list(self.files.clone(), age))
+        list::list(self.files.clone(), age).map_err(port_error)
     }
 }
 
@@ -85,12 +90,6 @@ fn remove(path: &Path) -> io::Result<bool> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e),
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, PortError> {
-    finished(tokio::task::spawn_blocking(work).await)
 }
 
 fn finished<T>(joined: Result<io::Result<T>, tokio::task::JoinError>) -> Result<T, PortError> {

@@ -1,10 +1,11 @@
-//! Walking through the files: by a thread of the blocking pool, at the reader's pace.
+//! Walking through the files: by a thread of its own, as it waits for its reader.
 
 use std::fs::{DirEntry, read_dir};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::stream;
@@ -20,17 +21,18 @@ const AHEAD: usize = 64;
 
 type Found = mpsc::Sender<Result<StoredFile, PortError>>;
 
-/// The files of a folder whose commit is so long ago.
-pub(super) fn list(files: PathBuf, age: Range<Duration>) -> Listing {
+/// The files of a folder whose commit is so long ago. An error: there is no thread to be had.
+pub(super) fn list(files: PathBuf, age: Range<Duration>) -> io::Result<Listing> {
     let (tell, told) = mpsc::channel(AHEAD);
-    tokio::task::spawn_blocking(move || {
+    let walker = thread::Builder::new().name("embedded-files".into());
+    walker.spawn(move || {
         if let Err(error) = walk(&files, &age, &tell) {
             // Dropped by a reader that has seen enough.
             drop(tell.blocking_send(Err(port_error(error))));
         }
-    });
+    })?;
     let next = |mut told: mpsc::Receiver<_>| async move { told.recv().await.map(|f| (f, told)) };
-    Box::pin(stream::unfold(told, next))
+    Ok(Box::pin(stream::unfold(told, next)))
 }
 
 fn walk(files: &Path, age: &Range<Duration>, tell: &Found) -> io::Result<()> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use futures_util::stream;
 
-use super::blocking;
+use super::jobs::Jobs;
 use crate::ports::file_store::ByteStream;
 
 /// Bytes of a chunk: what a reader holds in memory.
@@ -25,14 +25,15 @@ pub(super) fn open(path: &Path, offset: u64, length: u64) -> io::Result<File> {
 }
 
 /// The next `length` bytes of a file.
-pub(super) fn stream(file: File, length: u64) -> ByteStream {
-    let chunks = stream::try_unfold((file, length), async |(file, left)| {
+pub(super) fn stream(file: File, length: u64, jobs: Jobs) -> ByteStream {
+    let chunks = stream::try_unfold((file, length, jobs), async |(file, left, jobs)| {
         if left == 0 {
             return Ok(None);
         }
-        let (file, chunk) = blocking(move || read_chunk(file, left.min(CHUNK))).await?;
+        let read = move || read_chunk(file, left.min(CHUNK));
+        let (file, chunk) = jobs.run(read).await?;
         let left = left - chunk.len() as u64;
-        Ok(Some((chunk, (file, left))))
+        Ok(Some((chunk, (file, left, jobs))))
     });
     Box::pin(chunks)
 }

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 
 use super::draft::Draft;
-use super::{blocking, finished, port_error, remove, unavailable};
+use super::jobs::Jobs;
+use super::{FolderStore, finished, port_error, remove, unavailable};
 use crate::adapters::embedded::folder::{make_private_dir, sync_dir};
 use crate::ports::PortError;
 use crate::ports::file_store::FileWriter;
@@ -30,6 +31,7 @@ pub(super) struct FolderWriter {
     gathered: Vec<u8>,
     state: State,
     syncing: Option<JoinHandle<io::Result<()>>>,
+    jobs: Jobs,
 }
 
 enum State {
@@ -46,10 +48,10 @@ struct Disk {
 }
 
 impl FolderWriter {
-    pub fn new(draft: Draft, file: File, files: &Path, path: String) -> FolderWriter {
+    pub fn new(draft: Draft, file: File, store: &FolderStore, path: String) -> FolderWriter {
         FolderWriter {
             draft,
-            files: files.to_owned(),
+            files: store.files.clone(),
             path,
             gathered: Vec::new(),
             state: State::Idle(Disk {
@@ -58,6 +60,7 @@ impl FolderWriter {
                 unsynced: 0,
             }),
             syncing: None,
+            jobs: store.jobs.clone(),
         }
     }
 
@@ -69,10 +72,10 @@ impl FolderWriter {
             self.synced().await?;
             disk.unsynced = 0;
             let file = disk.file.try_clone().map_err(port_error)?;
-            self.syncing = Some(spawn_blocking(move || file.sync_data()));
+            self.syncing = Some(self.jobs.start(move || file.sync_data()).await);
         }
         let batch = mem::replace(&mut self.gathered, mem::take(&mut disk.spare));
-        self.state = State::Writing(spawn_blocking(move || disk.write(batch)));
+        self.state = State::Writing(self.jobs.start(move || disk.write(batch)).await);
         Ok(())
     }
 
@@ -129,7 +132,8 @@ impl FileWriter for FolderWriter {
         let disk = self.disk().await?;
         self.synced().await?;
         let (from, to) = (self.draft.path.clone(), self.files.join(&self.path));
-        blocking(move || publish(&disk.file, &from, &to)).await?;
+        let publish = move || publish(&disk.file, &from, &to);
+        self.jobs.run(publish).await?;
         Ok(mem::take(&mut self.path))
     }
 
@@ -137,11 +141,11 @@ impl FileWriter for FolderWriter {
         // The outcome of a write does not matter to a file that goes.
         let disk = self.disk().await;
         let path = self.draft.path.clone();
-        blocking(move || {
+        let remove = move || {
             drop(disk);
             remove(&path).map(drop)
-        })
-        .await
+        };
+        self.jobs.run(remove).await
     }
 }
 
