@@ -56,20 +56,8 @@ impl Files {
 
     /// The file of this id; `file_not_found` if there is none.
     pub async fn find(&self, id: FileId) -> Result<File, Problem> {
-        let found = self.file_for_post(id).await?;
+        let found = self.directory.file(id).await.map_err(directory_problem)?;
         found.ok_or_else(|| Problem::new(Code::FileNotFound, "There is no file with this id."))
-    }
-
-    /// The file that a message is to carry, if there is one of this id.
-    pub async fn file_for_post(&self, id: FileId) -> Result<Option<File>, Problem> {
-        self.directory.file(id).await.map_err(directory_problem)
-    }
-
-    /// Says that a file is posted in a channel: who may read the channel may read the file. Call it
-    /// before the message is published, or a reader may see a message whose file it can't have.
-    pub async fn post(&self, id: FileId, channel: &ChannelName) -> Result<(), Problem> {
-        let posted = self.directory.post_file(id, channel).await;
-        posted.map_err(directory_problem)
     }
 
     /// The channels in which a file was posted.

@@ -127,8 +127,8 @@ impl Log {
     }
 
     /// The newest mark that is known.
-    pub fn mark(&self, partition: Partition) -> watch::Receiver<Mark> {
-        self.partitions[partition.index()].mark.subscribe()
+    pub fn mark(&self, partition: Partition) -> Mark {
+        *self.partitions[partition.index()].mark.borrow()
     }
 
     /// Folds records of one partition; tells those of them who wait with [`Log::tell`], after
@@ -149,7 +149,7 @@ impl Log {
                 )
             })
             .collect();
-        let archived = self.mark(partition).borrow().offset;
+        let archived = self.mark(partition).offset;
         let mut state = self.lock(partition);
         let before = state.fold.window().bytes();
         let folded = state.fold(decoded, archived);
@@ -211,7 +211,7 @@ impl Log {
     fn wait_for_history(&self, partition: Partition, persisting: Persisting) {
         let mut state = self.lock(partition);
         // A mark is made known before it is looked for who waits: no wait is missed.
-        if persisting.sent.id <= self.mark(partition).borrow().id {
+        if persisting.sent.id <= self.mark(partition).id {
             drop(state);
             persisting.done();
         } else if state.persisting.len() >= MAX_PERSISTING {
@@ -223,7 +223,7 @@ impl Log {
     }
 
     fn tell_persisted(&self, partition: Partition) {
-        let mark = *self.mark(partition).borrow();
+        let mark = self.mark(partition);
         let done = self.lock(partition).persisted(mark.id);
         done.into_iter().for_each(|p| p.done());
     }
@@ -403,7 +403,7 @@ impl Log {
     /// How many records are in the log and not in history, as far as the tails know.
     pub fn lag(&self) -> usize {
         let of = |p| {
-            let archived = self.mark(p).borrow().offset;
+            let archived = self.mark(p).offset;
             self.lock(p).tail.count_from(archived)
         };
         self.partitions().map(of).sum()

@@ -116,7 +116,7 @@ impl Reads {
     }
 
     fn mark(&self, partition: Partition) -> Mark {
-        *self.log.mark(partition).borrow()
+        self.log.mark(partition)
     }
 
     fn newest_of_tail(

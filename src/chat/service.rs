@@ -127,7 +127,7 @@ impl Chat {
         let Some(mut row) = row else { return Ok(None) };
         let partition = self.log.partition_of(name);
         for _ in 0..TRIES {
-            let mark = *self.log.mark(partition).borrow();
+            let mark = self.log.mark(partition);
             let described = self
                 .reads
                 .history()

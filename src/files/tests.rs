@@ -251,7 +251,8 @@ async fn a_file_is_its_uploaders_and_of_those_who_read_where_it_was_posted() {
     };
     let post = async |name: &str| {
         let channel = ChannelName::parse(name).expect("a name");
-        bench.files.post(file.id, &channel).await.expect("posts");
+        let posted = bench.directory.post_file(file.id, &channel).await;
+        posted.expect("posts");
     };
     assert_eq!(may("ann").await, Ok(()));
     assert_eq!(may("bob").await, Err(Code::Forbidden));

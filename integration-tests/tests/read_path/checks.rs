@@ -227,9 +227,7 @@ impl Checks<'_> {
         let server = self.server;
         eventually("everything is stored", async || {
             server.assert_nothing_stopped();
-            let done = |p| {
-                self.model.is_empty(p) || server.log.mark(p).borrow().id == self.model.last_id(p)
-            };
+            let done = |p| self.model.is_empty(p) || server.log.mark(p).id == self.model.last_id(p);
             server.log.partitions().all(done).then_some(())
         })
         .await;

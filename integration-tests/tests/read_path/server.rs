@@ -189,7 +189,7 @@ impl Server {
     pub fn lacks(&self, channel: &ChannelName) -> bool {
         let partition = self.log.partition_of(channel);
         let above = self.log.lock(partition).tail.above();
-        above > self.log.mark(partition).borrow().id
+        above > self.log.mark(partition).id
     }
 
     pub fn assert_nothing_stopped(&self) {

@@ -85,7 +85,7 @@ impl Chat {
 
     /// The marks as ids, by partition: to be taken before history is read.
     pub(super) fn mark_ids(&self) -> Vec<Id> {
-        let id_of = |p| self.log.mark(p).borrow().id;
+        let id_of = |p| self.log.mark(p).id;
         self.log.partitions().map(id_of).collect()
     }
 
