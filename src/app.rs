@@ -28,7 +28,7 @@ use crate::chat::protocol::SessionLimits;
 use crate::chat::pulse::Pulse;
 use crate::chat::reader;
 use crate::chat::service::{self, Chat};
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::files::{self, Files};
 use crate::http::address_limits::AddressLimits;
 use crate::http::context::Context;
@@ -70,6 +70,9 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
     let mut heard = signals().context("signals can't be heard")?;
     let shutdown = Shutdown::new();
     let mut tasks = Tasks::new(shutdown.clone());
+    if config.mode == Mode::Cluster {
+        anyhow::bail!("mode = \"cluster\": this release has no cluster mode yet");
+    }
     let settings = embedded::Settings {
         partitions: config.chat.partitions,
         ..Default::default()

@@ -4,7 +4,9 @@
 //! server does anything. Values are merged here and not by figment, which stops at the first mistake
 //! and takes a variable's `007` for the number 7.
 
+mod addresses;
 mod mistake;
+mod options;
 mod print;
 mod reader;
 mod section;
@@ -19,18 +21,40 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use self::addresses::{HdfsPath, HdfsUrl, HostPorts, Namespace, Prefix, RedisPrefix, RedisUrl};
 pub use self::mistake::{ConfigErrors, Mistake};
+pub use self::options::Options;
 pub use self::print::{Shown, to_toml};
 use self::reader::Reader;
 pub use self::reader::Row;
 use self::sections::Top;
-pub use self::sections::{Auth, Chat, Files, Limits, Server};
+pub use self::sections::{Auth, Chat, Files, Hbase, Hdfs, Kafka, Limits, Redis, Server};
 use self::source::Givens;
 pub use self::source::{Flags, Source};
 pub use self::values::{LogFilter, LogFormat, Mode, Origin, PublicUrl, ServerId};
 
 /// What a frame holds beside the text of a message, at most.
 const FRAME_OVERHEAD_BYTES: usize = 512;
+
+/// Options of librdkafka that are not the operator's.
+const OWN_OPTIONS: [&str; 16] = [
+    "acks",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.gapless.guarantee",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "group.id",
+    "isolation.level",
+    "message.timeout.ms",
+    "metadata.broker.list",
+    "partition.assignment.strategy",
+    "partitioner",
+    "request.required.acks",
+    "transactional.id",
+];
 
 /// The name of the signing key within the data folder.
 const KEY_FILE: &str = "lakechat.key";
@@ -44,6 +68,10 @@ pub struct Config {
     pub log: LogFilter,
     pub log_format: LogFormat,
     pub server: Server,
+    pub kafka: Kafka,
+    pub hbase: Hbase,
+    pub hdfs: Hdfs,
+    pub redis: Redis,
     pub auth: Auth,
     pub files: Files,
     pub limits: Limits,
@@ -86,6 +114,10 @@ impl Config {
             log: top.log,
             log_format: top.log_format,
             server: Server::read(reader),
+            kafka: Kafka::read(reader),
+            hbase: Hbase::read(reader),
+            hdfs: Hdfs::read(reader),
+            redis: Redis::read(reader),
             auth: Auth::read(reader),
             files: Files::read(reader),
             limits: Limits::read(reader),
@@ -115,6 +147,12 @@ impl Config {
             let least = self.auth.access_token_seconds;
             let what = format!("has to be at least auth.access_token_seconds = {least}");
             reader.refuse("auth.refresh_token_seconds", what);
+        }
+        for (name, _) in self.kafka.options.iter() {
+            if OWN_OPTIONS.contains(&name) {
+                let what = format!("{name} can't be set: lakechat's promises stand on its value");
+                reader.refuse("kafka.options", what);
+            }
         }
         if self.server.metrics_listen == Some(self.listen) && self.listen.port() != 0 {
             let what = "has to be another address than listen; leave it out to share that one";

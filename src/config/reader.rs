@@ -7,9 +7,6 @@ use super::mistake::{ConfigErrors, Mistake};
 use super::setting::{Bounds, Setting};
 use super::source::{Given, Givens, Raw, Source, variable};
 
-/// Sections that only the cluster mode has.
-const OF_CLUSTER: [&str; 4] = ["kafka", "hbase", "hdfs", "redis"];
-
 /// A key of the configuration, with what it is set to and by whom.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -66,7 +63,7 @@ impl Reader {
             source: Source::Default,
         };
         let mut value = default;
-        if let Some(given) = self.given.remove(key) {
+        if let Some(given) = T::gather(&mut self.given, key) {
             match T::read(&given.raw, bounds) {
                 Some(read) => value = read,
                 None => self.mistakes.push(refusal::<T>(key, &given, bounds)),
@@ -134,12 +131,6 @@ fn unknown(key: &str, given: &Given, rows: &[Row]) -> Option<String> {
     if rows.iter().any(|row| row.key.starts_with(&section)) {
         let empty = matches!(&given.raw, Raw::Toml(Value::Table(table)) if table.is_empty());
         return (!empty).then(|| "is a section and has no value of its own".to_owned());
-    }
-    let first = key.split('.').next().unwrap_or(key);
-    if OF_CLUSTER.contains(&first) {
-        return Some(
-            "belongs to the cluster mode, which this release does not have yet".to_owned(),
-        );
     }
     let near = nearest(key, rows).map(|row| match given.source {
         Source::Variable(_) => row.variable(),

@@ -5,12 +5,20 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use super::addresses::{HdfsPath, HdfsUrl, HostPorts, Namespace, Prefix, RedisPrefix, RedisUrl};
+use super::options::Options;
 use super::section::section;
+use super::setting::TextSetting;
 use super::values::{LogFilter, LogFormat, Mode, Origin, PublicUrl, ServerId};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
+
+/// A default that is a text with rules.
+fn text<T: TextSetting>(text: &str) -> T {
+    T::parse(text).expect("a default is allowed")
+}
 
 /// As many a second is no limit in practice.
 const MOST_A_SECOND: u64 = 1_000_000;
@@ -20,11 +28,13 @@ const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)
 section! {
     /// What stands above the sections.
     Top "" {
-        /// What the server stands on: "embedded" is one process and one folder.
+        /// What the server stands on: "embedded" is one process and one folder, "cluster" is Kafka,
+        /// HBase, HDFS and Redis.
         mode: Mode = Mode::Embedded;
         /// Where people connect. Port 0 is any free one.
         listen: SocketAddr = LOCAL;
-        /// The folder that everything is kept in.
+        /// The folder that everything is kept in; in the cluster mode the signing key, unless
+        /// auth.secret_file is given.
         data_dir: PathBuf = PathBuf::from("./lakechat-data");
         /// Which events are logged.
         log: LogFilter = LogFilter::info();
@@ -57,6 +67,59 @@ section! {
         write_timeout_ms: u64 = 60_000, 10..=600_000;
         /// How long a stopping server lets sessions and transfers end, in seconds.
         drain_seconds: u64 = 25, 0..=3_600;
+    }
+}
+
+section! {
+    /// The log of the cluster mode.
+    Kafka "kafka." {
+        /// Some brokers of the cluster.
+        brokers: HostPorts = text("127.0.0.1:9092");
+        /// What the names of topics and groups begin with.
+        topic_prefix: Prefix = text("lakechat");
+        /// Handed to librdkafka as they are, for security.protocol, sasl.mechanisms, ssl.ca.location
+        /// and the like.
+        options: Options = Options::default();
+    }
+}
+
+section! {
+    /// History and directory of the cluster mode.
+    Hbase "hbase." {
+        /// Thrift servers of HBase (service Thrift1, buffered, binary).
+        thrift: HostPorts = text("127.0.0.1:9090");
+        /// The namespace of the tables.
+        namespace: Namespace = text("lakechat");
+        /// How long an answer may take, in ms.
+        timeout_ms: u64 = 10_000, 100..=600_000;
+        /// Connections for reads, and as many for writes.
+        connections: usize = 4, 1..=64;
+    }
+}
+
+section! {
+    /// Files of the cluster mode.
+    Hdfs "hdfs." {
+        /// The name node, or a name service that conf_dir describes.
+        url: HdfsUrl = text("hdfs://127.0.0.1:9000");
+        /// The folder in HDFS that all files are kept in.
+        root: HdfsPath = text("/lakechat");
+        /// As whom files are written; where Kerberos is used, the ticket decides.
+        user: Prefix = text("lakechat");
+        /// The folder with core-site.xml and hdfs-site.xml; HADOOP_CONF_DIR unless given.
+        conf_dir: Option<PathBuf> = None;
+        /// How many times each block is kept; what the cluster is set to unless given.
+        replication: Option<u32> = None, 1..=512;
+    }
+}
+
+section! {
+    /// Presence and common limits of the cluster mode.
+    Redis "redis." {
+        /// The server.
+        url: RedisUrl = RedisUrl::default();
+        /// What all keys begin with.
+        prefix: RedisPrefix = text("lakechat:");
     }
 }
 
@@ -123,7 +186,7 @@ section! {
         archive_batch_rows: usize = 1000, 1..=100_000;
         /// How long a row waits for others to be stored with, in ms.
         archive_batch_ms: u64 = 200, 0..=10_000;
-        /// Partitions of the log; counts only when the data folder is made.
+        /// Partitions of the log; counts only when the log is made.
         partitions: u16 = 16, 1..=1024;
     }
 }

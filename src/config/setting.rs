@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use toml::Value;
 
-use super::source::Raw;
+use super::source::{Given, Givens, Raw};
 use crate::domain::Secret;
 
 /// What a number has to lie in; other types don't look at it.
@@ -20,6 +20,11 @@ pub const UNBOUNDED: Bounds = 0..=u64::MAX;
 pub trait Setting: Sized {
     /// Shown as `***`, in mistakes too.
     const SECRET: bool = false;
+
+    /// Takes what was given for a key out of all that was given.
+    fn gather(givens: &mut Givens, key: &str) -> Option<Given> {
+        givens.remove(key)
+    }
 
     /// What is allowed, to stand behind "has to be".
     fn allowed(bounds: &Bounds) -> String;

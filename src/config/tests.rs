@@ -214,21 +214,35 @@ fn values_are_compared_with_each_other() {
 }
 
 #[test]
-fn the_cluster_mode_is_said_not_to_be_there() {
-    let told = mistakes(
-        "mode = \"cluster\"\n[kafka]\nbrokers = \"127.0.0.1:9092\"",
-        &[("LAKECHAT_REDIS__URL", "redis://localhost")],
-    );
-    assert_eq!(
-        told,
-        [
-            "mode = \"cluster\" (FILE): has to be \"embedded\": this release has no cluster mode \
-             yet",
-            "kafka.brokers (FILE): belongs to the cluster mode, which this release does not have \
-             yet",
-            "LAKECHAT_REDIS__URL: belongs to the cluster mode, which this release does not have \
-             yet",
-        ]
+fn kafka_options_are_handed_on_and_their_secrets_hidden() {
+    let file = "mode = \"cluster\"\n[kafka.options]\nsecurity.protocol = \"SASL_SSL\"\n\
+                \"sasl.password\" = \"hunter2\"\nsocket.nagle.disable = true";
+    let loaded = load_text(file, &[("LAKECHAT_KAFKA__OPTIONS__RETRIES", "9")]).expect("good");
+    let options: Vec<_> = loaded.config.kafka.options.iter().collect();
+    let expected = [
+        ("retries", "9"),
+        ("sasl.password", "hunter2"),
+        ("security.protocol", "SASL_SSL"),
+        ("socket.nagle.disable", "true"),
+    ];
+    assert_eq!(options, expected);
+    let printed = to_toml(&loaded.rows, Shown::Effective);
+    assert!(!printed.contains("hunter2"), "{printed}");
+    assert!(printed.contains("\"sasl.password\" = \"***\""), "{printed}");
+    printed.parse::<toml::Table>().expect("TOML again");
+}
+
+#[test]
+fn kafka_options_that_are_not_the_operators_are_refused() {
+    for own in ["acks = 1", "enable.idempotence = false", "group.id = \"x\""] {
+        let told = mistakes(&format!("[kafka.options]\n{own}"), &[]);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("can't be set"), "{told:?}");
+    }
+    let told = mistakes("[kafka.options]\nsasl.password = [\"hunter2\"]", &[]);
+    assert!(
+        told[0].contains("a table of") && !told[0].contains("hunter2"),
+        "{told:?}"
     );
 }
 

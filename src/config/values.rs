@@ -13,24 +13,26 @@ pub use crate::telemetry::LogFormat;
 pub enum Mode {
     /// Everything in one process and one folder.
     Embedded,
+    /// Kafka, HBase, HDFS and Redis.
+    Cluster,
 }
 
 impl TextSetting for Mode {
-    const ALLOWED: &str = "\"embedded\"";
+    const ALLOWED: &str = "\"embedded\" or \"cluster\"";
 
     fn parse(text: &str) -> Option<Mode> {
-        (text == "embedded").then_some(Mode::Embedded)
+        match text {
+            "embedded" => Some(Mode::Embedded),
+            "cluster" => Some(Mode::Cluster),
+            _ => None,
+        }
     }
 
     fn shown(&self) -> String {
         match self {
             Mode::Embedded => "embedded".to_owned(),
+            Mode::Cluster => "cluster".to_owned(),
         }
-    }
-
-    fn hint(text: &str) -> Option<String> {
-        let hint = "has to be \"embedded\": this release has no cluster mode yet";
-        (text == "cluster").then(|| hint.to_owned())
     }
 }
 

@@ -1,0 +1,295 @@
+//! Where the services of a cluster are, and what they are called there.
+
+use std::fmt;
+
+use http::Uri;
+
+use toml::Value;
+
+use super::setting::{Bounds, Setting, TextSetting};
+use super::source::Raw;
+
+/// One or several `host:port`: any of them leads to the service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPorts(Vec<String>);
+
+impl HostPorts {
+    pub fn each(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// With commas between.
+    pub fn joined(&self) -> String {
+        self.0.join(",")
+    }
+}
+
+impl TextSetting for HostPorts {
+    const ALLOWED: &str = "host:port, several with commas between";
+
+    fn parse(text: &str) -> Option<HostPorts> {
+        let one = |text: &str| has_host_and_port(text).then(|| text.to_owned());
+        let all = text.split(',').map(|text| one(text.trim()));
+        all.collect::<Option<_>>().map(HostPorts)
+    }
+
+    fn shown(&self) -> String {
+        self.joined()
+    }
+}
+
+fn has_host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let bracketed = host.starts_with('[') && host.ends_with(']');
+    let named = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    let good = !host.is_empty() && (bracketed || host.bytes().all(named));
+    good && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+/// A name that stands in names of topics or tables: 1 to 64 letters, digits, `.`, `_` and `-`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prefix(String);
+
+impl Prefix {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TextSetting for Prefix {
+    const ALLOWED: &str = "1 to 64 letters, digits, '.', '_' and '-'";
+
+    fn parse(text: &str) -> Option<Prefix> {
+        let named = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        let good = (1..=64).contains(&text.len()) && text.bytes().all(named);
+        good.then(|| Prefix(text.to_owned()))
+    }
+
+    fn shown(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// A namespace of HBase: 1 to 64 letters, digits and `_`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace(String);
+
+impl Namespace {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TextSetting for Namespace {
+    const ALLOWED: &str = "1 to 64 letters, digits and '_'";
+
+    fn parse(text: &str) -> Option<Namespace> {
+        let named = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        let good = (1..=64).contains(&text.len()) && text.bytes().all(named);
+        good.then(|| Namespace(text.to_owned()))
+    }
+
+    fn shown(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// A name node or a name service: `hdfs://host:port` or `hdfs://service`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HdfsUrl(String);
+
+impl HdfsUrl {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TextSetting for HdfsUrl {
+    const ALLOWED: &str = "hdfs://host:port or hdfs://service, without a path";
+
+    fn parse(text: &str) -> Option<HdfsUrl> {
+        let text = text.strip_suffix('/').unwrap_or(text);
+        let uri: Uri = text.parse().ok()?;
+        let good = uri.scheme_str() == Some("hdfs")
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && !text.contains(['@', '?', '#'])
+            && uri.path().trim_end_matches('/').is_empty();
+        good.then(|| HdfsUrl(text.to_owned()))
+    }
+
+    fn shown(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// A path within HDFS, from its root on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HdfsPath(String);
+
+impl HdfsPath {
+    /// Without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TextSetting for HdfsPath {
+    const ALLOWED: &str = "a path such as /lakechat: not the root, without '.' and '..'";
+
+    fn parse(text: &str) -> Option<HdfsPath> {
+        let path = text.trim_end_matches('/');
+        let parts = path.strip_prefix('/')?;
+        let good = |part: &str| {
+            !part.is_empty() && part != "." && part != ".." && !part.contains([':', '\0'])
+        };
+        parts
+            .split('/')
+            .all(good)
+            .then(|| HdfsPath(path.to_owned()))
+    }
+
+    fn shown(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// A Redis server: `redis://[user:password@]host:port[/database]`, `rediss://` with TLS.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisUrl(String);
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
+    }
+}
+
+impl RedisUrl {
+    /// With its password.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Host and port, to be shown.
+    pub fn address(&self) -> &str {
+        let rest = self.0.split_once("://").map_or(&*self.0, |(_, rest)| rest);
+        let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+        rest.split('/').next().unwrap_or(rest)
+    }
+}
+
+impl RedisUrl {
+    fn parse(text: &str) -> Option<RedisUrl> {
+        let uri: Uri = text.parse().ok()?;
+        let scheme = matches!(uri.scheme_str(), Some("redis" | "rediss"));
+        let database = uri.path().trim_start_matches('/');
+        let good = scheme
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && (database.is_empty() || database.parse::<u16>().is_ok())
+            && uri.query().is_none();
+        good.then(|| RedisUrl(text.to_owned()))
+    }
+
+    /// With stars where a password is.
+    fn shown(&self) -> String {
+        let hidden = || {
+            let (scheme, rest) = self.0.split_once("://")?;
+            let (login, place) = rest.rsplit_once('@')?;
+            let (user, _) = login.split_once(':')?;
+            Some(format!("{scheme}://{user}:***@{place}"))
+        };
+        hidden().unwrap_or_else(|| self.0.clone())
+    }
+}
+
+impl Setting for RedisUrl {
+    /// What is refused may have a password in it.
+    const SECRET: bool = true;
+
+    fn allowed(_: &Bounds) -> String {
+        "redis://[user:password@]host:port[/database], or rediss:// for TLS".to_owned()
+    }
+
+    fn read(raw: &Raw, _: &Bounds) -> Option<RedisUrl> {
+        match raw {
+            Raw::Text(text) | Raw::Toml(Value::String(text)) => RedisUrl::parse(text),
+            Raw::Toml(_) => None,
+        }
+    }
+
+    fn show(&self) -> Option<Value> {
+        Some(Value::String(self.shown()))
+    }
+}
+
+impl Default for RedisUrl {
+    fn default() -> RedisUrl {
+        RedisUrl("redis://127.0.0.1:6379".to_owned())
+    }
+}
+
+/// What all keys in Redis begin with: 1 to 64 printable ASCII characters, no space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisPrefix(String);
+
+impl RedisPrefix {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TextSetting for RedisPrefix {
+    const ALLOWED: &str = "1 to 64 printable ASCII characters without spaces, '{', '}' and '*'";
+
+    fn parse(text: &str) -> Option<RedisPrefix> {
+        let allowed = |b: u8| b.is_ascii_graphic() && !b"{}*?[]\\".contains(&b);
+        let good = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
+        good.then(|| RedisPrefix(text.to_owned()))
+    }
+
+    fn shown(&self) -> String {
+        self.0.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_a_host_and_a_port() {
+        let of = |text| HostPorts::parse(text).map(|all| all.joined());
+        assert_eq!(of("a:1, b.c:9092").as_deref(), Some("a:1,b.c:9092"));
+        assert_eq!(of("[::1]:9090").as_deref(), Some("[::1]:9090"));
+        for bad in ["", "a", "a:", ":1", "a:0", "a:99999", "a:1,", "http://a:1"] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_hdfs_url_has_no_path_and_a_root_is_one() {
+        let url = |text| HdfsUrl::parse(text).map(|url| url.0);
+        assert_eq!(url("hdfs://a:9000/").as_deref(), Some("hdfs://a:9000"));
+        assert_eq!(url("hdfs://service").as_deref(), Some("hdfs://service"));
+        for bad in ["a:9000", "http://a:9000", "hdfs://a:9000/x", "hdfs://u@a"] {
+            assert_eq!(url(bad), None, "{bad}");
+        }
+        let path = |text| HdfsPath::parse(text).map(|path| path.0);
+        assert_eq!(path("/apps/lakechat/").as_deref(), Some("/apps/lakechat"));
+        for bad in ["", "/", "lakechat", "/a/../b", "/a//b", "/a:b"] {
+            assert_eq!(path(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_redis_url_is_shown_without_its_password() {
+        let url = RedisUrl::parse("rediss://u:pass@cache:6380/2").expect("a URL");
+        assert_eq!(url.address(), "cache:6380");
+        assert_eq!(url.shown(), "rediss://u:***@cache:6380/2");
+        assert!(!format!("{url:?}").contains("pass"));
+        for bad in ["cache:6379", "http://cache", "redis://", "redis://a/x"] {
+            assert_eq!(RedisUrl::parse(bad), None, "{bad}");
+        }
+    }
+}

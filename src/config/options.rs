@@ -1,0 +1,89 @@
+//! Options that are handed on as they are: a table of names and values.
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+use super::setting::{Bounds, Setting};
+use super::source::{Given, Givens, Raw};
+
+/// Options of librdkafka by name.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Options(BTreeMap<String, String>);
+
+/// Words in the names of options whose values are shown to nobody.
+const SECRETS: [&str; 5] = [
+    "password",
+    "secret",
+    "key.pem",
+    "token",
+    "sasl.oauthbearer.config",
+];
+
+impl Options {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Setting for Options {
+    /// A refused value may be a password.
+    const SECRET: bool = true;
+
+    fn allowed(_: &Bounds) -> String {
+        "a table of texts, numbers and booleans".to_owned()
+    }
+
+    fn gather(givens: &mut Givens, key: &str) -> Option<Given> {
+        let below = format!("{key}.");
+        let names: Vec<String> = givens
+            .range(below.clone()..)
+            .map_while(|(name, _)| name.strip_prefix(&below).map(str::to_owned))
+            .collect();
+        // A section that is there and empty.
+        let empty = givens.remove(key);
+        let mut table = Table::new();
+        let mut source = None;
+        for name in names {
+            let given = givens.remove(&format!("{below}{name}"))?;
+            let value = match given.raw {
+                Raw::Toml(value) => value,
+                Raw::Text(text) => Value::String(text),
+            };
+            table.insert(name, value);
+            source = Some(given.source);
+        }
+        let raw = Raw::Toml(Value::Table(table));
+        source.map(|source| Given { raw, source }).or(empty)
+    }
+
+    fn read(raw: &Raw, _: &Bounds) -> Option<Options> {
+        let Raw::Toml(Value::Table(table)) = raw else {
+            return None;
+        };
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => Some(value.to_string()),
+            Value::Datetime(_) | Value::Array(_) | Value::Table(_) => None,
+        };
+        let all = table
+            .iter()
+            .map(|(name, value)| Some((name.clone(), text(value)?)));
+        all.collect::<Option<_>>().map(Options)
+    }
+
+    fn show(&self) -> Option<Value> {
+        let shown = |(name, value): (&str, &str)| {
+            let hidden = SECRETS.iter().any(|word| name.contains(word));
+            let value = if hidden { "***" } else { value };
+            (name.to_owned(), Value::String(value.to_owned()))
+        };
+        Some(Value::Table(self.iter().map(shown).collect()))
+    }
+}
