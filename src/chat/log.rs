@@ -150,20 +150,29 @@ impl Log {
             })
             .collect();
         let archived = self.mark(partition).offset;
+        self.counting_window(partition, |state| state.fold(decoded, archived))
+    }
+
+    /// Changes a partition's state, and the sum of all windows by what that did to its own.
+    fn counting_window<T>(
+        &self,
+        partition: Partition,
+        change: impl FnOnce(&mut PartitionLog) -> T,
+    ) -> T {
         let mut state = self.lock(partition);
         let before = state.fold.window().bytes();
-        let folded = state.fold(decoded, archived);
+        let done = change(&mut state);
         let after = state.fold.window().bytes();
         drop(state);
         self.window_bytes
             .fetch_add(after.wrapping_sub(before), Relaxed);
-        folded
+        done
     }
 
     /// Says that everything below an offset was folded, delivered and told. Not so where the
     /// partition is stopped: then nobody may believe that its tail has all.
     pub fn advance(&self, partition: Partition, position: Offset) {
-        let reached = self.lock(partition).reached(position);
+        let reached = self.counting_window(partition, |state| state.reached(position));
         self.partitions[partition.index()]
             .position
             .send_if_modified(|p| {

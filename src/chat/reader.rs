@@ -65,13 +65,14 @@ pub async fn start(
         if *start > mark.offset {
             state.stop(format!(
                 "the log begins at offset {start}, but history has it only up to {}: what was \
-                 between them is lost",
+                 between them is lost (`lakechat log adopt --help`)",
                 mark.offset
             ));
         }
         if ends[partition.index()] < mark.offset {
             state.stop(format!(
-                "history was written up to offset {}, but the log ends at {}: this is another log",
+                "history was written up to offset {}, but the log ends at {}: this is another log \
+                 (`lakechat log adopt --help`)",
                 mark.offset,
                 ends[partition.index()]
             ));
@@ -84,6 +85,7 @@ pub async fn start(
         Reading {
             log,
             hub,
+            starts: from.clone(),
             from,
             stop,
         }
@@ -95,6 +97,9 @@ pub async fn start(
 struct Reading {
     log: Arc<Log>,
     hub: Arc<Hub>,
+    /// Where reading began.
+    starts: Vec<(Partition, Offset)>,
+    /// Where it is.
     from: Vec<(Partition, Offset)>,
     stop: Arc<AtomicBool>,
 }
@@ -126,7 +131,22 @@ impl Reading {
                 self.failed(&error);
                 return;
             }
+            if self.begin_again() {
+                return;
+            }
         }
+    }
+
+    /// Puts partitions that have to be read once more back to their starts.
+    fn begin_again(&mut self) -> bool {
+        let mut any = false;
+        for ((partition, position), (_, start)) in self.from.iter_mut().zip(&self.starts) {
+            if self.log.lock(*partition).take_again() {
+                *position = *start;
+                any = true;
+            }
+        }
+        any
     }
 
     fn hand_out(&self, records: &mut Vec<LogRecord>) {

@@ -80,6 +80,14 @@ impl Id {
         (self.0 & u64::from(MAX_STEP)) as u16
     }
 
+    /// The id that so many came before in the same partition, where each was one step from the last.
+    pub fn stepped_back(self, ids: u64) -> Id {
+        let place = (self.ms() - EPOCH_MS) << STEP_BITS | u64::from(self.step());
+        let place = place.saturating_sub(ids);
+        let step = (place & u64::from(MAX_STEP)) as u16;
+        Id::mint(EPOCH_MS + (place >> STEP_BITS), self.partition(), step)
+    }
+
     pub fn partition(self) -> Partition {
         Partition((self.0 >> STEP_BITS & ((1 << PARTITION_BITS) - 1)) as u16)
     }

@@ -101,6 +101,9 @@ impl Again {
                 polled => polled?,
             }
             let entries = refold.entries(std::mem::take(&mut records))?;
+            if refold.take_again() {
+                reader = self.log.broker().reader(from)?;
+            }
             if !entries.is_empty() && self.tell.blocking_send(Ok(entries)).is_err() {
                 return Ok(());
             }

@@ -44,6 +44,12 @@ pub struct PartitionLog {
     pub persisting: Vec<Persisting>,
     pub freshness: Freshness,
     hasher: KeyHasher,
+    /// Whether the fold is told from which id to begin; otherwise from the beginning of time.
+    stepped_back: bool,
+    /// Records that were folded to warm up.
+    warmed: u64,
+    /// What was read to warm up has to be read once more.
+    again: bool,
     /// Everything below was folded, though perhaps not yet delivered.
     folded_to: Offset,
     folded_any: bool,
@@ -64,6 +70,9 @@ impl PartitionLog {
             partition,
             fold: Fold::new(partition, Id::ZERO, hasher.clone()),
             hasher,
+            stepped_back: false,
+            warmed: 0,
+            again: false,
             folded_to: 0,
             folded_any: false,
             tail: Tail::new(budget, Id::ZERO, 0),
@@ -93,7 +102,7 @@ impl PartitionLog {
         let mut told = Vec::new();
         for (record, offset, append_ms) in records {
             self.meet(offset);
-            if self.stopped.is_some() {
+            if self.stopped.is_some() || self.again {
                 break;
             }
             let record = match record {
@@ -119,6 +128,7 @@ impl PartitionLog {
             self.folded_any = true;
             self.folded_to = offset + 1;
             if offset < self.serves_from {
+                self.warmed += 1;
                 continue;
             }
             metrics::counter!("lakechat_records_total", "verdict" => verdict.as_str()).increment(1);
@@ -155,18 +165,41 @@ impl PartitionLog {
         let Some(mark) = self.awaited.take_if(|mark| mark.offset <= offset) else {
             return;
         };
-        if self.folded_any {
-            self.hold_against(mark, self.fold.last_id());
-        } else {
+        let minted = self.fold.last_id();
+        if !self.folded_any {
             // Nothing is kept below the mark: clock and step are the mark's.
             self.fold = Fold::new(self.partition, mark.id, self.hasher.clone());
+        } else if mark.id != minted && mark.offset == self.serves_from && !self.stepped_back {
+            self.step_back(mark);
+        } else {
+            self.hold_against(mark, minted);
         }
     }
 
-    /// Everything below an offset was folded; false if the partition is stopped and that is not so.
+    /// Where the clock stood ahead of all that was read to warm up, none of it has set the clock:
+    /// each record was a step. So the fold began as many ids below the mark's as it read records,
+    /// and it is the same log if the mark's id comes out of a second reading from there.
+    fn step_back(&mut self, mark: Mark) {
+        let last = mark.id.stepped_back(self.warmed);
+        self.fold = Fold::new(self.partition, last, self.hasher.clone());
+        self.stepped_back = true;
+        self.again = true;
+        self.folded_any = false;
+        self.folded_to = 0;
+        self.warmed = 0;
+        self.awaited = Some(mark);
+    }
+
+    /// Whether what was read to warm up has to be read once more, from where it began.
+    pub fn take_again(&mut self) -> bool {
+        std::mem::take(&mut self.again)
+    }
+
+    /// Everything below an offset was folded; false if that is not so: the partition is stopped, or
+    /// has to be read once more.
     pub fn reached(&mut self, position: Offset) -> bool {
         self.meet(position);
-        if self.stopped.is_some() {
+        if self.stopped.is_some() || self.again {
             return false;
         }
         self.folded_to = self.folded_to.max(position);
@@ -189,7 +222,7 @@ impl PartitionLog {
         if mark.id != Id::ZERO && mark.id != minted {
             self.stop(format!(
                 "history was written up to offset {} from a log in which the id there is {}, and \
-                 in this one it is {minted}: this is another log",
+                 in this one it is {minted}: this is another log (`lakechat log adopt --help`)",
                 mark.offset, mark.id
             ));
         }
@@ -232,5 +265,93 @@ impl PartitionLog {
         self.persisting
             .extract_if(.., |p| p.since_ms < before_ms)
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::fold::WARM_UP_MS;
+    use crate::chat::record::Body;
+    use crate::domain::{ChannelName, ClientMsgId, UserName};
+
+    const PARTITION: Partition = Partition(3);
+    const START_MS: u64 = 1_790_000_000_000;
+    const MINUTE: u64 = 60_000;
+
+    /// One message a minute, each sent twice.
+    fn record(n: u64) -> Decoded {
+        let append_ms = START_MS + n * MINUTE;
+        let body = Body::Message {
+            text: "hi".to_owned(),
+            reply_to: None,
+            file: None,
+        };
+        let record = Record {
+            channel: ChannelName::parse("ops").expect("a name"),
+            private: false,
+            sender: UserName::parse("ann").expect("a name"),
+            client_msg_id: ClientMsgId::parse(&(n / 2).to_string()).ok(),
+            digest: body.digest(),
+            received_at_ms: append_ms,
+            body,
+        };
+        (Ok(record), n, append_ms)
+    }
+
+    fn budget() -> Arc<Budget> {
+        Arc::new(Budget::new(1 << 20, 1))
+    }
+
+    fn begun_at(mark: Mark) -> PartitionLog {
+        let mut log = PartitionLog::new(PARTITION, KeyHasher::default(), budget());
+        log.begin(mark, budget());
+        log
+    }
+
+    fn said(entries: Vec<Arc<Entry>>) -> Vec<(Offset, Id, Verdict)> {
+        let of = |entry: Arc<Entry>| (entry.offset, entry.id, entry.verdict);
+        entries.into_iter().map(of).collect()
+    }
+
+    #[test]
+    fn a_start_behind_a_floor_ahead_of_the_log_reads_again_and_goes_on_alike() {
+        let floor = Mark {
+            id: Id::mint(START_MS + 24 * 60 * MINUTE, PARTITION, 4_090),
+            ..Mark::default()
+        };
+        let whole = said(begun_at(floor).fold((0..60).map(record).collect(), 0).0);
+        assert!(whole[0].1 > floor.id && whole[59].2 == Verdict::Repeat(whole[58].1));
+
+        let mark = Mark {
+            offset: 57,
+            id: whole[56].1,
+            time_ms: START_MS + 56 * MINUTE,
+        };
+        let from = 56 - WARM_UP_MS / MINUTE;
+        let mut log = begun_at(mark);
+        assert!(said(log.fold((from..60).map(record).collect(), 0).0).is_empty());
+        assert!(log.take_again() && !log.take_again());
+        let entries = log.fold((from..60).map(record).collect(), 0).0;
+        assert_eq!(log.stopped, None);
+        assert_eq!(said(entries), whole[57..]);
+    }
+
+    #[test]
+    fn another_log_is_told_apart_also_by_a_second_reading() {
+        let mark = Mark {
+            offset: 57,
+            // Of the same partition, and long before what the log says there.
+            id: Id::mint(START_MS - MINUTE, PARTITION, 0),
+            time_ms: START_MS + 56 * MINUTE,
+        };
+        let mut log = begun_at(mark);
+        for _ in 0..2 {
+            assert!(log.fold((30..60).map(record).collect(), 0).0.is_empty());
+            log.take_again();
+        }
+        let reason = log.stopped.expect("stopped");
+        assert!(reason.contains("another log"), "{reason}");
+        assert!(!log.again);
     }
 }

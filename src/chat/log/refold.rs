@@ -31,6 +31,11 @@ impl Refold {
         }
     }
 
+    /// Whether what was read to warm up has to be read once more, from where it began.
+    pub fn take_again(&mut self) -> bool {
+        self.state.take_again()
+    }
+
     /// The entries from the mark on.
     pub fn entries(&mut self, records: Vec<LogRecord>) -> Result<Vec<Arc<Entry>>, PortError> {
         let decoded = records

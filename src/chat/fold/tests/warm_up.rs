@@ -33,17 +33,6 @@ fn goes_on_alike(
     Ok(())
 }
 
-/// The id that came a number of records before, in a stretch in which none set the clock.
-fn back(from: Id, records: u64) -> Id {
-    let place = (from.ms() - id::EPOCH_MS) << 12 | u64::from(from.step());
-    let place = place.saturating_sub(records);
-    Id::mint(
-        id::EPOCH_MS + (place >> 12),
-        PARTITION,
-        (place & 0xfff) as u16,
-    )
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -78,7 +67,7 @@ proptest! {
         for kept in mark.warm_up_from(&log, 0)..silence {
             let mut started = warmed_up(&log, kept, &mark);
             if started.last_id() != mark.last {
-                let last = back(mark.last, (mark.offset - kept) as u64);
+                let last = mark.last.stepped_back((mark.offset - kept) as u64);
                 started = warmed_up_from(&log, kept, last, &mark);
             }
             goes_on_alike(started, &mark, &log, &folded)?;
@@ -164,7 +153,7 @@ fn a_clock_that_starts_ahead_of_the_log_must_be_stepped_back_from_the_mark() {
         let started = warmed_up_from(&log, from, plain, &mark);
         assert_ne!(started.last_id(), mark.last);
     }
-    let last = back(mark.last, (mark.offset - from) as u64);
+    let last = mark.last.stepped_back((mark.offset - from) as u64);
     let started = warmed_up_from(&log, from, last, &mark);
     goes_on_alike(started, &mark, &log, &folded).expect("alike");
 }
