@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::fold::{Key, Verdict};
 use super::outbox::Outbox;
-use super::protocol::{self, About, AckLevel};
+use super::protocol::{self, About, AckLevel, Ref};
 use super::record::Digest;
 use crate::domain::{Code, Id, Problem};
 
@@ -24,7 +24,7 @@ pub enum Waiter {
     /// A frame's sender.
     Frame {
         outbox: Arc<Outbox>,
-        reference: Option<u64>,
+        reference: Ref,
         level: AckLevel,
         /// When the frame was read.
         since: Instant,
@@ -92,7 +92,7 @@ impl Waiter {
 #[derive(Debug)]
 pub struct Persisting {
     outbox: Arc<Outbox>,
-    reference: Option<u64>,
+    reference: Ref,
     pub sent: Sent,
     /// Since when, ms since boot.
     pub since_ms: u64,

@@ -6,5 +6,5 @@
 mod incoming;
 mod outgoing;
 
-pub use incoming::{AckLevel, Incoming, Join, PageRequest, Request, SendRequest};
+pub use incoming::{AckLevel, Incoming, Join, PageRequest, Ref, Request, SendRequest};
 pub use outgoing::*;

@@ -8,10 +8,13 @@ use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::domain::{ClientMsgId, Code, FileId, Id, Problem};
 
+/// The client's number for its request, if it gave one: each answer carries it back as it came.
+pub type Ref = Option<i64>;
+
 /// A frame: the client's number for it, and what it asks for.
 #[derive(Debug)]
 pub struct Incoming<'a> {
-    pub r#ref: Option<u64>,
+    pub r#ref: Ref,
     pub request: Result<Request<'a>, Problem>,
 }
 
@@ -73,6 +76,9 @@ pub struct PageRequest<'a> {
     pub limit: Option<u64>,
 }
 
+/// What a `ref` may be, for a person: `i64`.
+const REF_ALLOWED: &str = "a whole number from -9223372036854775808 to 9223372036854775807";
+
 /// All fields that any frame has; others are ignored, so that older servers serve newer clients.
 #[derive(Deserialize)]
 struct Fields<'a> {
@@ -130,13 +136,13 @@ impl<'a> Fields<'a> {
                 r#ref: None,
                 request: self.into_request(),
             },
-            Value::Number(n) => Incoming {
+            Value::Number(n) if let Ok(n) = i64::try_from(n) => Incoming {
                 r#ref: Some(n),
                 request: self.into_request(),
             },
             _ => Incoming {
                 r#ref: None,
-                request: Err(invalid("ref", "a whole number from 0")),
+                request: Err(invalid("ref", REF_ALLOWED)),
             },
         }
     }
@@ -217,7 +223,8 @@ enum Value<'a> {
     #[default]
     Absent,
     Text(Cow<'a, str>),
-    Number(u64),
+    /// A whole number that `u64` or `i64` has room for.
+    Number(i128),
     Other,
 }
 
@@ -247,8 +254,8 @@ impl<'a> Value<'a> {
     fn number(self, field: &'static str) -> Result<Option<u64>, Problem> {
         match self {
             Value::Absent => Ok(None),
-            Value::Number(n) => Ok(Some(n)),
-            Value::Text(_) | Value::Other => Err(invalid(field, "a whole number from 0")),
+            Value::Number(n) if let Ok(n) = u64::try_from(n) => Ok(Some(n)),
+            _ => Err(invalid(field, "a whole number from 0")),
         }
     }
 }
@@ -277,11 +284,11 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 
     fn visit_u64<E>(self, n: u64) -> Result<Value<'de>, E> {
-        Ok(Value::Number(n))
+        Ok(Value::Number(n.into()))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Value<'de>, E> {
-        Ok(Value::Other)
+    fn visit_i64<E>(self, n: i64) -> Result<Value<'de>, E> {
+        Ok(Value::Number(n.into()))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Value<'de>, E> {
@@ -311,7 +318,7 @@ impl<'de> Visitor<'de> for AnyValue {
 mod tests {
     use super::*;
 
-    fn code(frame: &str) -> (Option<u64>, Code, Option<String>) {
+    fn code(frame: &str) -> (Ref, Code, Option<String>) {
         let incoming = Incoming::parse(frame);
         let problem = incoming.request.expect_err(frame);
         (
@@ -396,7 +403,29 @@ mod tests {
                 "{frame}"
             );
         }
-        let odd = r#"{"type":"leave","channel":"a","ref":"1"}"#;
-        assert_eq!(code(odd), (None, Code::FieldInvalid, Some("ref".into())));
+    }
+
+    #[test]
+    fn a_ref_is_any_integer_of_64_bits_and_another_is_answered_by_name() {
+        for good in [0, -1, i64::MIN, i64::MAX] {
+            let frame = format!(r#"{{"type":"leave","channel":"a","ref":{good}}}"#);
+            assert_eq!(Incoming::parse(&frame).r#ref, Some(good));
+        }
+        for odd in [
+            r#""1""#,
+            "1.5",
+            "true",
+            "[1]",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "100000000000000000000",
+        ] {
+            let frame = format!(r#"{{"type":"leave","channel":"a","ref":{odd}}}"#);
+            let incoming = Incoming::parse(&frame);
+            let problem = incoming.request.expect_err(odd);
+            assert_eq!((incoming.r#ref, problem.code), (None, Code::FieldInvalid));
+            assert_eq!(problem.field.as_deref(), Some("ref"));
+            assert!(problem.message.contains(REF_ALLOWED), "{problem}");
+        }
     }
 }

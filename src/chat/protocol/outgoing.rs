@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use super::Ref;
 use crate::chat::close::Close;
 use crate::chat::record::{Body, Record};
 use crate::domain::{Attachment, ChannelName, Id, Message, Problem, UserName};
@@ -167,12 +168,12 @@ pub struct Welcome<'a> {
 struct Typed<T> {
     r#type: &'static str,
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
-    reference: Option<u64>,
+    reference: Ref,
     #[serde(flatten)]
     fields: T,
 }
 
-fn typed<T: Serialize>(r#type: &'static str, reference: Option<u64>, fields: T) -> Utf8Bytes {
+fn typed<T: Serialize>(r#type: &'static str, reference: Ref, fields: T) -> Utf8Bytes {
     encode(&Typed {
         r#type,
         reference,
@@ -185,7 +186,7 @@ pub fn welcome(welcome: &Welcome<'_>) -> Utf8Bytes {
 }
 
 pub fn joined(
-    reference: Option<u64>,
+    reference: Ref,
     channel: &ChannelName,
     at: Id,
     members: usize,
@@ -211,7 +212,7 @@ pub fn joined(
 }
 
 /// Without `ref` when the client did not ask for it: the membership ended.
-pub fn left(reference: Option<u64>, channel: &str) -> Utf8Bytes {
+pub fn left(reference: Ref, channel: &str) -> Utf8Bytes {
     #[derive(Serialize)]
     struct Left<'a> {
         channel: &'a str,
@@ -219,7 +220,7 @@ pub fn left(reference: Option<u64>, channel: &str) -> Utf8Bytes {
     typed("left", reference, Left { channel })
 }
 
-pub fn ack(reference: Option<u64>, id: Id, duplicate: bool, level: super::AckLevel) -> Utf8Bytes {
+pub fn ack(reference: Ref, id: Id, duplicate: bool, level: super::AckLevel) -> Utf8Bytes {
     #[derive(Serialize)]
     struct Ack {
         id: Id,
@@ -238,7 +239,7 @@ pub fn ack(reference: Option<u64>, id: Id, duplicate: bool, level: super::AckLev
 }
 
 pub fn history(
-    reference: Option<u64>,
+    reference: Ref,
     channel: &ChannelName,
     messages: &[Box<serde_json::value::RawValue>],
     next: Option<&str>,
@@ -260,7 +261,7 @@ pub fn history(
     )
 }
 
-pub fn refreshed(reference: Option<u64>, expires_in: u64) -> Utf8Bytes {
+pub fn refreshed(reference: Ref, expires_in: u64) -> Utf8Bytes {
     #[derive(Serialize)]
     struct Refreshed {
         expires_in: u64,
@@ -287,7 +288,7 @@ pub struct About<'a> {
     pub id: Option<Id>,
 }
 
-pub fn error(reference: Option<u64>, problem: &Problem, about: About<'_>) -> Utf8Bytes {
+pub fn error(reference: Ref, problem: &Problem, about: About<'_>) -> Utf8Bytes {
     #[derive(Serialize)]
     struct Failed<'a> {
         #[serde(flatten)]

@@ -7,7 +7,7 @@ use super::{Chat, membership};
 use crate::chat::hub::HubChannel;
 use crate::chat::outbox::Outbox;
 use crate::chat::pending::Waiter;
-use crate::chat::protocol::AckLevel;
+use crate::chat::protocol::{AckLevel, Ref};
 use crate::chat::read::directory_unavailable;
 use crate::chat::record::{Body, Digest};
 use crate::domain::{Attachment, ClientMsgId, Code, File, FileId, Id, Problem, UserName};
@@ -33,7 +33,7 @@ impl Chat {
         user: &UserName,
         send: Send,
         outbox: &Arc<Outbox>,
-        reference: Option<u64>,
+        reference: Ref,
     ) -> Result<(), Problem> {
         self.check_text(&send)?;
         let body = Body::Message {
@@ -75,7 +75,7 @@ impl Chat {
         send: &Send,
         file: Option<FileId>,
         outbox: &Arc<Outbox>,
-        reference: Option<u64>,
+        reference: Ref,
     ) -> Result<bool, Problem> {
         let digest = Digest::of("message", None, Some(&send.text), send.reply_to, file);
         let waiter = Waiter::Frame {

@@ -9,15 +9,12 @@ use super::{Joined, Session, resume};
 use crate::accounts::Identity;
 use crate::chat::close::Close;
 use crate::chat::hub::{HubChannel, Subscription};
-use crate::chat::protocol::{self, About, Incoming, Join, PageRequest, Request, SendRequest};
+use crate::chat::protocol::{self, About, Incoming, Join, PageRequest, Ref, Request, SendRequest};
 use crate::chat::service::{self, Chat, PageQuery, Send, channel_not_found};
 use crate::domain::{Attachment, ChannelName, Code, Id, Problem, UserName};
 
 /// Something that a session waits for.
 pub type Work = Pin<Box<dyn Future<Output = Done> + std::marker::Send>>;
-
-/// The client's number for its request.
-type Ref = Option<u64>;
 
 /// What became of it.
 pub enum Done {
