@@ -74,6 +74,22 @@ async fn twentieth_bad_frame_within_ten_seconds_closes_with_4500() {
 }
 
 #[tokio::test]
+async fn bad_frames_from_before_the_hello_count_too() {
+    let server = Server::start().await;
+    let ann = Person::register(&server, "ann").await;
+    let mut ws = Ws::bare(server.address()).await;
+    for _ in 0..19 {
+        ws.raw(Message::text("nonsense")).await;
+        ws.of_type("error").await;
+    }
+    ws.send(json!({"type": "hello", "token": ann.token()}))
+        .await;
+    ws.of_type("welcome").await;
+    ws.raw(Message::text("nonsense")).await;
+    announced(&ws.closed().await, 4500);
+}
+
+#[tokio::test]
 async fn thousand_refused_frames_within_ten_seconds_close_with_4029() {
     let server = Server::start().await;
     let mut ws = Person::register(&server, "ann")

@@ -1,5 +1,7 @@
 //! What waits for one session's socket.
 
+mod refusals;
+
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
@@ -9,6 +11,9 @@ use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::close::Close;
+use super::protocol::{self, About, Ref};
+use crate::domain::Problem;
+use refusals::Refusals;
 
 /// One in so many times that an empty queue fills, the time to the socket is measured.
 const SAMPLED: u32 = 16;
@@ -44,6 +49,8 @@ struct Waiting {
     fills: u32,
     /// The socket takes nothing more for now: only a close is worth waking the session for.
     blocked: bool,
+    /// None before the first.
+    refusals: Option<Box<Refusals>>,
 }
 
 impl Outbox {
@@ -83,6 +90,23 @@ impl Outbox {
             wake(waiting);
         }
         !full
+    }
+
+    /// Tells that a request is refused, be it by the session or later by the log; one too many in a
+    /// while closes the session.
+    pub fn refuse(&self, reference: Ref, problem: &Problem, about: About<'_>) {
+        metrics::counter!("lakechat_frames_refused_total", "code" => problem.code.as_str())
+            .increment(1);
+        if !self.push_all(std::iter::once(protocol::error(reference, problem, about))) {
+            return;
+        }
+        let mut waiting = self.waiting.lock().expect("no panic while held");
+        let refusals = waiting.refusals.get_or_insert_default();
+        let too_many = refusals.count(problem.code, Instant::now());
+        drop(waiting);
+        if let Some(why) = too_many {
+            self.close(why);
+        }
     }
 
     /// Asks the session to close; what waits is dropped, for the client resumes.

@@ -79,7 +79,7 @@ impl Waiter {
                 },
                 Err(problem),
             ) => {
-                outbox.push(protocol::error(reference, &problem, About::default()));
+                outbox.refuse(reference, &problem, About::default());
             }
             // Dropped by a caller that no longer waits.
             (Waiter::Call(call), outcome) => drop(call.send(outcome)),
@@ -124,8 +124,7 @@ impl Persisting {
             id: Some(self.sent.id),
             ..About::default()
         };
-        self.outbox
-            .push(protocol::error(self.reference, &problem, about));
+        self.outbox.refuse(self.reference, &problem, about);
     }
 }
 

@@ -4,7 +4,6 @@
 //! holds back the frames behind it; what may go on beside others (a resume, a page of history) does
 //! not. A send is on its way before the next frame is looked at, so sends stay in order.
 
-mod refusals;
 mod requests;
 mod resume;
 mod socket;
@@ -28,7 +27,6 @@ use super::service::Chat;
 use crate::accounts::{Accounts, Identity};
 use crate::domain::ChannelName;
 
-use refusals::Refusals;
 use requests::{Done, Work};
 use socket::{Read, Socket};
 
@@ -64,7 +62,6 @@ struct Session<S> {
     pages: usize,
     /// Pages are read one after the other, each when there is room for it.
     page_turn: Arc<tokio::sync::Mutex<()>>,
-    refusals: Refusals,
     clock: Clock,
     /// Since when frames wait in the socket unread, ms since boot.
     unread_since_ms: Option<u64>,

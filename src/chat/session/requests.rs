@@ -52,18 +52,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn refuse(&mut self, reference: Ref, problem: &Problem, about: About<'_>) {
-        metrics::counter!("lakechat_frames_refused_total", "code" => problem.code.as_str())
-            .increment(1);
         if let Some(cause) = &problem.cause {
             let (session, user) = (self.listener.id, &self.listener.user);
             tracing::warn!(%session, %user, code = problem.code.as_str(), %cause, "a frame is refused");
         }
-        self.listener
-            .outbox
-            .push(protocol::error(reference, problem, about));
-        if let Some(why) = self.refusals.count(problem.code) {
-            self.listener.outbox.close(why);
-        }
+        self.listener.outbox.refuse(reference, problem, about);
     }
 
     fn handle(&mut self, reference: Ref, request: Request<'_>) -> Result<(), Problem> {

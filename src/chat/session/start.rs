@@ -9,7 +9,6 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use uuid::Uuid;
 
-use super::refusals::Refusals;
 use super::socket::{Ended, Read, Socket};
 use super::{Clock, Session};
 use crate::accounts::{Accounts, Identity};
@@ -37,15 +36,15 @@ pub async fn run<S>(
 {
     let mut socket = Socket::new(stream);
     let epoch = chat.pulse.epoch();
+    let outbox = Arc::new(Outbox::new(chat.settings.outbox));
     let known = match arrival.token {
         Some(token) => authenticate(&accounts, &token).await,
-        None => hello(&chat, &accounts, &mut socket).await,
+        None => hello(&chat, &accounts, &mut socket, &outbox).await,
     };
     let identity = match known {
         Ok(identity) => identity,
         Err(ended) => return socket.end(&ended).await,
     };
-    let outbox = Arc::new(Outbox::new(chat.settings.outbox));
     let listener = Arc::new(Listener {
         id: Uuid::new_v4(),
         user: identity.user.clone(),
@@ -67,7 +66,6 @@ pub async fn run<S>(
         beside: Vec::new(),
         pages: 0,
         page_turn: Arc::default(),
-        refusals: Refusals::new(),
         unread_since_ms: None,
         epoch,
     };
@@ -129,15 +127,14 @@ async fn hello<S>(
     chat: &Chat,
     accounts: &Accounts,
     socket: &mut Socket<S>,
+    outbox: &Outbox,
 ) -> Result<Identity, Ended>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let deadline = Instant::now() + chat.settings.hello;
-    let outbox = Outbox::new(chat.settings.outbox);
-    let mut refusals = Refusals::new();
     loop {
-        let text = match timeout_at(deadline, next_text(socket, &outbox)).await {
+        let text = match timeout_at(deadline, next_text(socket, outbox)).await {
             Ok(text) => text?,
             Err(_) => return Err(Ended::Close(Close::NotAuthenticated)),
         };
@@ -162,10 +159,7 @@ where
                 Problem::new(Code::BadFrame, "Frames are text; this one is binary."),
             ),
         };
-        outbox.push(protocol::error(reference, &problem, About::default()));
-        if let Some(why) = refusals.count(problem.code) {
-            return Err(Ended::Close(why));
-        }
+        outbox.refuse(reference, &problem, About::default());
     }
 }
 
