@@ -137,9 +137,27 @@ impl Chat {
         };
         let mut channels = self.describe(rows).await?;
         for object in &mut channels {
-            object.role = roles.get(&object.name).map(|role| role.as_str());
+            if let Some(role) = roles.get(&object.name) {
+                let role = self.effective_role(user, &object.name, *role).await?;
+                object.role = role.is_member().then(|| role.as_str());
+            }
         }
         Ok(ChannelPage { channels, next })
+    }
+
+    /// The role that a member has, by the role that the log gave: who is heir of a channel without an
+    /// owner, only all of its members tell.
+    async fn effective_role(
+        &self,
+        user: &UserName,
+        name: &ChannelName,
+        given: Role,
+    ) -> Result<Role, Problem> {
+        if given == Role::Owner || name.is_general() {
+            return Ok(given);
+        }
+        let channel = self.open(name).await?;
+        Ok(channel.map_or(given, |channel| channel.read(|r| r.role(user))))
     }
 
     /// Channels as the log has them, without their members.
