@@ -357,3 +357,39 @@ impl Drop for Threads {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shutdown::Reason;
+
+    #[tokio::test]
+    async fn a_thread_that_ends_by_itself_takes_the_process_down() {
+        let shutdown = Shutdown::new();
+        let mut tasks = Tasks::new(shutdown.clone());
+        let (alive, ended) = oneshot::channel();
+        watch("log reader", ended, &shutdown, &mut tasks);
+        let thread = std::thread::spawn(move || {
+            let _alive = alive;
+            panic!("as a bug would");
+        });
+        let never = futures_util::stream::pending();
+        let outcome = tasks.run(never, Deadlines::default()).await;
+        assert_eq!(outcome.reason, Reason::Died("log reader"));
+        assert_eq!(outcome.exit_code(), 1);
+        thread.join().expect_err("it panicked");
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_lives_to_the_end_is_no_failure() {
+        let shutdown = Shutdown::new();
+        let mut tasks = Tasks::new(shutdown.clone());
+        let (_alive, ended) = oneshot::channel();
+        watch("pulse", ended, &shutdown, &mut tasks);
+        shutdown.begin();
+        let never = futures_util::stream::pending();
+        let outcome = tasks.run(never, Deadlines::default()).await;
+        assert_eq!(outcome.reason, Reason::Asked);
+        assert_eq!(outcome.exit_code(), 0);
+    }
+}

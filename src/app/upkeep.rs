@@ -72,7 +72,7 @@ impl Upkeep {
 
     async fn turn(&self) {
         self.read_marks().await;
-        self.chat.log.tick(millis(TAIL_KEEP));
+        self.chat.log.tick(boot_ms(), millis(TAIL_KEEP));
         self.chat
             .forget_idle(boot_ms().saturating_sub(millis(CHANNEL_KEEP)));
         self.tell_health();

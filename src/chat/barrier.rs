@@ -150,3 +150,6 @@ fn unavailable(cause: String) -> Problem {
         .retry_after_ms(1_000)
         .cause(cause)
 }
+
+#[cfg(test)]
+mod tests;

@@ -354,16 +354,15 @@ impl Log {
         }
     }
 
-    /// Gives up on what has waited too long, and lets tails go of what is old. `keep_ms`: how long
-    /// archived records stay.
-    pub fn tick(&self, keep_ms: u64) {
-        let now = boot_ms();
+    /// Gives up on what has waited too long, and lets tails go of what is old. `now_ms`: since boot;
+    /// `keep_ms`: how long archived records stay.
+    pub fn tick(&self, now_ms: u64, keep_ms: u64) {
         let keep_from_ms = self.broker.now_ms().saturating_sub(keep_ms);
         for (place, partition) in self.partitions.iter().zip(self.partitions()) {
             let archived = place.mark.borrow().offset;
             let mut state = self.lock(partition);
-            let overdue = state.pending.overdue(now.saturating_sub(DEADLINE_MS));
-            let unpersisted = state.unpersisted(now.saturating_sub(PERSIST_DEADLINE_MS));
+            let overdue = state.pending.overdue(now_ms.saturating_sub(DEADLINE_MS));
+            let unpersisted = state.unpersisted(now_ms.saturating_sub(PERSIST_DEADLINE_MS));
             state.tail.trim(archived, keep_from_ms);
             drop(state);
             for waiter in overdue {

@@ -1,5 +1,7 @@
 //! Pages, resumes and rosters at any mark, with any tail, over restarts.
 
+use lakechat::chat::pulse::boot_ms;
+
 use crate::chance::{Cast, Chance};
 use crate::checks::Checks;
 use crate::model::Model;
@@ -45,7 +47,7 @@ async fn story(chance: &mut Chance, mut shape: Shape) {
             7 => server.history.set_open(false),
             8 => server.history.set_open(true),
             9 => server.history.fail_one_in(*chance.of(&[0, 0, 10])),
-            10 => server.log.tick(*chance.of(&[0, 300_000])),
+            10 => server.log.tick(boot_ms(), *chance.of(&[0, 300_000])),
             11 if chance.one_in(3) => {
                 server.stop().await;
                 shape = Shape {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use integration_tests::within;
+use lakechat::chat::pulse::boot_ms;
 use lakechat::domain::{ChannelName, ClientMsgId, Id};
 use lakechat::ports::History;
 use serde_json::{Value, json};
@@ -131,7 +132,7 @@ async fn publish_all(round: &Round<'_>, cast: &Cast, chance: &mut Chance) {
         match chance.below(8) {
             0 => server.history.set_open(false),
             1 | 2 => server.history.set_open(true),
-            3 => server.log.tick(0),
+            3 => server.log.tick(boot_ms(), 0),
             4 => {
                 let marks = server.history.marks().await.expect("history is there");
                 let marks = server.log.partitions().zip(marks);

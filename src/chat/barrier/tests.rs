@@ -1,0 +1,96 @@
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::*;
+use crate::chat::log::Bounds;
+use crate::ports::Broker;
+use crate::ports::broker::{LogReader, OnFailed, Outgoing};
+
+/// A log of one partition that has an end and nothing else.
+struct Ending(Offset);
+
+#[async_trait]
+impl Broker for Ending {
+    fn partitions(&self) -> u16 {
+        1
+    }
+
+    fn now_ms(&self) -> u64 {
+        0
+    }
+
+    fn on_failed(&self, _: OnFailed) {}
+
+    fn publish(&self, _: Outgoing) -> Result<(), PortError> {
+        unreachable!("nothing is sent here")
+    }
+
+    fn reader(&self, _: &[(Partition, Offset)]) -> Result<Box<dyn LogReader>, PortError> {
+        unreachable!("the test says how far the log was read")
+    }
+
+    async fn ends(&self) -> Result<Vec<Offset>, PortError> {
+        Ok(vec![self.0])
+    }
+
+    async fn kept_starts(&self) -> Result<Vec<Offset>, PortError> {
+        Ok(vec![0])
+    }
+
+    async fn first_at_or_after(&self, _: &[(Partition, u64)]) -> Result<Vec<Offset>, PortError> {
+        Ok(vec![0])
+    }
+
+    fn claims(&self) -> watch::Receiver<Vec<Partition>> {
+        watch::Sender::default().subscribe()
+    }
+}
+
+const HERE: Partition = Partition(0);
+
+/// A barrier over a log that ends at 7, and who asks for that.
+fn barrier() -> (Arc<Barrier>, tokio::task::JoinHandle<()>) {
+    let bounds = Bounds {
+        tail_bytes: 0,
+        window_bytes: 0,
+    };
+    let barrier = Barrier::new(Log::new(Arc::new(Ending(7)), bounds));
+    let asking = barrier.clone();
+    (barrier, tokio::spawn(async move { asking.run().await }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_waits_for_its_own_fold_up_to_a_deadline() {
+    let (barrier, _asking) = barrier();
+    barrier.log.advance(HERE, 6);
+    let began = Instant::now();
+    let problem = barrier.pass(HERE).await.expect_err("6 is not 7");
+    assert_eq!(problem.code, Code::HistoryUnavailable);
+    assert_eq!(problem.retry_after_ms, Some(1_000));
+    assert_eq!(began.elapsed().as_secs(), DEADLINE.as_secs());
+    barrier.log.advance(HERE, 7);
+    barrier.pass(HERE).await.expect("all is read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_takes_as_long_as_the_log_takes_to_be_read() {
+    let (barrier, _asking) = barrier();
+    let mut start = std::pin::pin!(barrier.pass_running());
+    for position in [0, 3, 6] {
+        barrier.log.advance(HERE, position);
+        let waited = timeout(100 * DEADLINE, start.as_mut()).await;
+        waited.expect_err("more is to be read");
+    }
+    barrier.log.advance(HERE, 7);
+    start.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_does_not_wait_for_a_partition_that_is_stopped() {
+    let (barrier, _asking) = barrier();
+    let mut start = std::pin::pin!(barrier.pass_running());
+    let waited = timeout(DEADLINE / 2, start.as_mut()).await;
+    waited.expect_err("more is to be read");
+    barrier.log.lock(HERE).stop("the test wants it".into());
+    start.await;
+}
