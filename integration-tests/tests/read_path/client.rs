@@ -53,6 +53,12 @@ impl Client {
 
     /// The next frame but for welcome; none if the session has ended. Being dropped loses nothing.
     pub async fn next(&mut self) -> Option<Value> {
+        let text = self.text().await?;
+        Some(serde_json::from_str(&text).expect("frames are JSON"))
+    }
+
+    /// The same as it came.
+    pub async fn text(&mut self) -> Option<String> {
         loop {
             let Some(Ok(message)) = self.stream.next().await else {
                 return None;
@@ -60,9 +66,8 @@ impl Client {
             let Message::Text(text) = message else {
                 continue;
             };
-            let frame: Value = serde_json::from_str(&text).expect("frames are JSON");
-            if frame["type"] != "welcome" {
-                return Some(frame);
+            if !text.starts_with(r#"{"type":"welcome""#) {
+                return Some(text.as_str().to_owned());
             }
         }
     }

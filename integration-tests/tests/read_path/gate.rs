@@ -1,4 +1,4 @@
-//! Back ends that stand still and fail when the test wants them to.
+//! History that stands still and fails when the test wants it to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -7,18 +7,19 @@ use async_trait::async_trait;
 use lakechat::domain::{
     Change, Channel, ChannelName, Id, Member, Message, Partition, Row, UserName,
 };
-use lakechat::ports::broker::{LogReader, Offset, OnFailed, Outgoing};
 use lakechat::ports::history::{Mark, Span};
-use lakechat::ports::{Broker, History, PortError};
+use lakechat::ports::{History, PortError};
 use rand::RngExt;
 use tokio::sync::watch;
 
 /// History whose writes wait while the gate is shut, and fail one time in `fail_one_in`: before or
-/// after they happened.
+/// after they happened. Reads fail while they are told to.
 pub struct GatedHistory {
     pub inner: Arc<dyn History>,
     open: watch::Sender<bool>,
     fail_one_in: AtomicU32,
+    unreadable: AtomicBool,
+    panics: AtomicBool,
 }
 
 impl GatedHistory {
@@ -27,6 +28,8 @@ impl GatedHistory {
             inner,
             open: watch::Sender::new(true),
             fail_one_in: AtomicU32::new(0),
+            unreadable: AtomicBool::new(false),
+            panics: AtomicBool::new(false),
         })
     }
 
@@ -39,6 +42,25 @@ impl GatedHistory {
         self.fail_one_in.store(n, Relaxed);
     }
 
+    pub fn set_readable(&self, readable: bool) {
+        self.unreadable.store(!readable, Relaxed);
+    }
+
+    /// From here on a write is what no archiver survives.
+    pub fn panic_at_writes(&self) {
+        self.panics.store(true, Relaxed);
+    }
+
+    async fn read<T>(
+        &self,
+        work: impl Future<Output = Result<T, PortError>>,
+    ) -> Result<T, PortError> {
+        if self.unreadable.load(Relaxed) {
+            return Err(away("history"));
+        }
+        work.await
+    }
+
     async fn write<T>(
         &self,
         work: impl Future<Output = Result<T, PortError>>,
@@ -46,6 +68,7 @@ impl GatedHistory {
         let mut open = self.open.subscribe();
         let opened = open.wait_for(|open| *open).await;
         drop(opened.expect("the gate lives as long as its history"));
+        assert!(!self.panics.load(Relaxed), "as a bug would");
         self.luck()?;
         let done = work.await?;
         self.luck()?;
@@ -61,7 +84,7 @@ impl GatedHistory {
     }
 }
 
-fn away(part: &'static str) -> PortError {
+pub fn away(part: &'static str) -> PortError {
     PortError::Unavailable {
         part,
         reason: "the test wants it".into(),
@@ -88,7 +111,7 @@ impl History for GatedHistory {
         span: Span,
         limit: usize,
     ) -> Result<Vec<Message>, PortError> {
-        self.inner.messages(channel, span, limit).await
+        self.read(self.inner.messages(channel, span, limit)).await
     }
 
     async fn changes(
@@ -98,7 +121,8 @@ impl History for GatedHistory {
         before: Id,
         limit: usize,
     ) -> Result<Vec<Change>, PortError> {
-        self.inner.changes(channel, after, before, limit).await
+        self.read(self.inner.changes(channel, after, before, limit))
+            .await
     }
 
     async fn last_number(
@@ -115,75 +139,14 @@ impl History for GatedHistory {
         after: Option<&UserName>,
         limit: usize,
     ) -> Result<Vec<Member>, PortError> {
-        self.inner.members(channel, after, limit).await
+        self.read(self.inner.members(channel, after, limit)).await
     }
 
     async fn memberships(&self, user: &UserName) -> Result<Vec<(ChannelName, Member)>, PortError> {
-        self.inner.memberships(user).await
+        self.read(self.inner.memberships(user)).await
     }
 
     async fn describe(&self, channels: &mut [Channel]) -> Result<(), PortError> {
-        self.inner.describe(channels).await
-    }
-}
-
-/// A log that can't be opened by one who reads a single partition, every second time: an archiver
-/// that reads it again.
-pub struct FickleBroker {
-    inner: Arc<dyn Broker>,
-    failed: AtomicBool,
-}
-
-impl FickleBroker {
-    pub fn new(inner: Arc<dyn Broker>) -> Arc<FickleBroker> {
-        Arc::new(FickleBroker {
-            inner,
-            failed: AtomicBool::new(false),
-        })
-    }
-}
-
-#[async_trait]
-impl Broker for FickleBroker {
-    fn partitions(&self) -> u16 {
-        self.inner.partitions()
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.inner.now_ms()
-    }
-
-    fn on_failed(&self, told: OnFailed) {
-        self.inner.on_failed(told);
-    }
-
-    fn publish(&self, record: Outgoing) -> Result<(), PortError> {
-        self.inner.publish(record)
-    }
-
-    fn reader(&self, from: &[(Partition, Offset)]) -> Result<Box<dyn LogReader>, PortError> {
-        if from.len() == 1 && !self.failed.fetch_xor(true, Relaxed) {
-            return Err(away("broker"));
-        }
-        self.inner.reader(from)
-    }
-
-    async fn ends(&self) -> Result<Vec<Offset>, PortError> {
-        self.inner.ends().await
-    }
-
-    async fn kept_starts(&self) -> Result<Vec<Offset>, PortError> {
-        self.inner.kept_starts().await
-    }
-
-    async fn first_at_or_after(
-        &self,
-        times: &[(Partition, u64)],
-    ) -> Result<Vec<Offset>, PortError> {
-        self.inner.first_at_or_after(times).await
-    }
-
-    fn claims(&self) -> watch::Receiver<Vec<Partition>> {
-        self.inner.claims()
+        self.read(self.inner.describe(channels)).await
     }
 }

@@ -1,11 +1,14 @@
 //! The read path, resume, the hand-over to live and the archiver against a plain model: random logs,
 //! tails of any size, an archiver that stands still and fails, sessions cut at any frame, restarts.
+//! And what a sender is told when log or history are not as they should be, frame by frame.
 //!
 //! Every run prints its seed; `TEST_SEED=<n>` runs that one alone.
 
 mod chance;
 mod checks;
 mod client;
+mod deaths;
+mod fickle;
 mod gate;
 mod marks;
 mod model;
@@ -13,6 +16,9 @@ mod numbers;
 mod pages;
 mod server;
 mod sessions;
+mod slow_link;
+mod stage;
+mod told;
 
 use std::panic::AssertUnwindSafe;
 

@@ -28,7 +28,8 @@ use lakechat::ports::{Broker, Directory, History};
 use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
 
-use crate::gate::{FickleBroker, GatedHistory};
+use crate::fickle::FickleBroker;
+use crate::gate::GatedHistory;
 
 /// What a run leaves to chance about its server.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub struct Server {
     pub accounts: Arc<Accounts>,
     pub barrier: Arc<Barrier>,
     pub broker: Arc<dyn Broker>,
+    /// The same log as the server under test has it.
+    pub fickle: Arc<FickleBroker>,
     pub directory: Arc<dyn Directory>,
     pub history: Arc<GatedHistory>,
     stop: Arc<AtomicBool>,
@@ -96,6 +99,7 @@ impl Server {
             accounts: Arc::new(accounts),
             threads: vec![reading.expect("the log is there"), ticking],
             broker: embedded.broker(),
+            fickle: broker,
             _embedded: embedded,
             log,
             chat,

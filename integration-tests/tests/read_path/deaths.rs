@@ -1,0 +1,62 @@
+//! A part of the server that dies by a bug is noticed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use integration_tests::{eventually, within};
+use lakechat::chat::hub::Hub;
+use lakechat::chat::log::{Bounds, Log};
+use lakechat::chat::pulse::Pulse;
+use lakechat::chat::reader;
+use lakechat::ports::Broker;
+use lakechat::ports::history::Mark;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::fickle::FickleBroker;
+use crate::stage::Stage;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reader_that_panics_is_known_to_have_ended() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let embedded = integration_tests::on_disk::open(folder.path()).expect("ours");
+    let broker = FickleBroker::new(embedded.broker());
+    let bounds = Bounds {
+        tail_bytes: 1 << 20,
+        window_bytes: 1 << 20,
+    };
+    let log = Log::new(broker.clone(), bounds);
+    let marks = vec![Mark::default(); usize::from(broker.partitions())];
+    broker.panic_at_readers();
+    let (alive, ended) = oneshot::channel();
+    let stop = Arc::default();
+    let thread = reader::start(log, Arc::new(Hub::default()), &marks, stop, alive).await;
+    within(ended).await.expect_err("it tells nothing, it ends");
+    let joined = tokio::task::spawn_blocking(|| thread.expect("it began").join());
+    within(joined).await.expect("joined").expect_err("a panic");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pulse_that_ends_is_known_to_have_ended() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (alive, mut ended) = oneshot::channel();
+    let thread = Arc::new(Pulse::new()).start(stop.clone(), alive);
+    let thread = thread.expect("a thread");
+    assert_eq!(ended.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+    stop.store(true, Relaxed);
+    thread.thread().unpark();
+    within(ended).await.expect_err("it tells nothing, it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn archiver_that_panics_says_so_and_chat_goes_on() {
+    let mut stage = Stage::with(1 << 20, 0).await;
+    stage.server.history.panic_at_writes();
+    stage.send(1, "x", json!({})).await;
+    assert!(stage.answer().await.starts_with(r#"{"type":"ack""#));
+    let reason = eventually("it is told", async || stage.server.log.archive_stopped()).await;
+    assert!(reason.contains("panicked"), "{reason}");
+    stage.send(2, "y", json!({})).await;
+    assert!(stage.answer().await.starts_with(r#"{"type":"ack""#));
+    stage.server.stop().await;
+}

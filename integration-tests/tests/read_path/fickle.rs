@@ -1,0 +1,187 @@
+//! A log that keeps records back, fails and goes by another clock when the test wants it to.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lakechat::domain::Partition;
+use lakechat::ports::broker::{Failed, LogReader, LogRecord, Offset, OnFailed, Outgoing};
+use lakechat::ports::{Broker, PortError};
+use tokio::sync::watch;
+
+use crate::gate::away;
+
+/// What becomes of a record that is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publishing {
+    /// It goes into the log.
+    Passes,
+    /// It is on its way until [`FickleBroker::release`].
+    IsHeld,
+    /// It certainly was not written.
+    IsRefused,
+    /// It was not written, and nobody knows.
+    IsLost,
+}
+
+/// Beside what it is told to do, it can't be opened by one who reads a single partition, every second
+/// time: an archiver that reads it again.
+pub struct FickleBroker {
+    inner: Arc<dyn Broker>,
+    failed: AtomicBool,
+    publishing: Mutex<Publishing>,
+    held: Mutex<Vec<Outgoing>>,
+    told: OnceLock<OnFailed>,
+    endless: AtomicBool,
+    panics: AtomicBool,
+    stamps: Arc<Stamps>,
+}
+
+/// By how much the log's clock is off, and what it has stamped: a stamp stays.
+#[derive(Default)]
+struct Stamps {
+    skew_ms: AtomicI64,
+    given: Mutex<HashMap<(Partition, Offset), u64>>,
+}
+
+impl FickleBroker {
+    pub fn new(inner: Arc<dyn Broker>) -> Arc<FickleBroker> {
+        Arc::new(FickleBroker {
+            inner,
+            failed: AtomicBool::new(false),
+            publishing: Mutex::new(Publishing::Passes),
+            held: Mutex::default(),
+            told: OnceLock::new(),
+            endless: AtomicBool::new(false),
+            panics: AtomicBool::new(false),
+            stamps: Arc::default(),
+        })
+    }
+
+    pub fn set_publishing(&self, publishing: Publishing) {
+        *self.publishing.lock().expect("no panic while held") = publishing;
+    }
+
+    pub fn held(&self) -> usize {
+        self.held.lock().expect("no panic while held").len()
+    }
+
+    /// Lets everything go that was held, and what comes pass.
+    pub fn release(&self) {
+        self.set_publishing(Publishing::Passes);
+        let held = std::mem::take(&mut *self.held.lock().expect("no panic while held"));
+        for record in held {
+            self.inner.publish(record).expect("the queue has room");
+        }
+    }
+
+    /// The clock that stamps what is read for the first time from here on, against the server's.
+    pub fn set_skew_ms(&self, ms: i64) {
+        self.stamps.skew_ms.store(ms, Relaxed);
+    }
+
+    /// Whether the log tells its end.
+    pub fn set_telling_ends(&self, telling: bool) {
+        self.endless.store(!telling, Relaxed);
+    }
+
+    /// From here on opening it is what no reader survives.
+    pub fn panic_at_readers(&self) {
+        self.panics.store(true, Relaxed);
+    }
+
+    fn fail(&self, record: &Outgoing, refused: bool) {
+        let told = self.told.get().expect("told before the first publish");
+        told(Failed {
+            ticket: record.ticket,
+            refused,
+            reason: "the test wants it".into(),
+        });
+    }
+}
+
+#[async_trait]
+impl Broker for FickleBroker {
+    fn partitions(&self) -> u16 {
+        self.inner.partitions()
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.inner.now_ms()
+    }
+
+    fn on_failed(&self, told: OnFailed) {
+        assert!(self.told.set(told.clone()).is_ok(), "told once");
+        self.inner.on_failed(told);
+    }
+
+    fn publish(&self, record: Outgoing) -> Result<(), PortError> {
+        let publishing = *self.publishing.lock().expect("no panic while held");
+        match publishing {
+            Publishing::Passes => return self.inner.publish(record),
+            Publishing::IsHeld => self.held.lock().expect("no panic while held").push(record),
+            Publishing::IsRefused => self.fail(&record, true),
+            Publishing::IsLost => self.fail(&record, false),
+        }
+        Ok(())
+    }
+
+    fn reader(&self, from: &[(Partition, Offset)]) -> Result<Box<dyn LogReader>, PortError> {
+        assert!(!self.panics.load(Relaxed), "as a bug would");
+        if from.len() == 1 && !self.failed.fetch_xor(true, Relaxed) {
+            return Err(away("broker"));
+        }
+        Ok(Box::new(FickleReader {
+            inner: self.inner.reader(from)?,
+            stamps: self.stamps.clone(),
+        }))
+    }
+
+    async fn ends(&self) -> Result<Vec<Offset>, PortError> {
+        if self.endless.load(Relaxed) {
+            return Err(away("broker"));
+        }
+        self.inner.ends().await
+    }
+
+    async fn kept_starts(&self) -> Result<Vec<Offset>, PortError> {
+        self.inner.kept_starts().await
+    }
+
+    async fn first_at_or_after(
+        &self,
+        times: &[(Partition, u64)],
+    ) -> Result<Vec<Offset>, PortError> {
+        self.inner.first_at_or_after(times).await
+    }
+
+    fn claims(&self) -> watch::Receiver<Vec<Partition>> {
+        self.inner.claims()
+    }
+}
+
+struct FickleReader {
+    inner: Box<dyn LogReader>,
+    stamps: Arc<Stamps>,
+}
+
+impl LogReader for FickleReader {
+    fn poll(&mut self, timeout: Duration, into: &mut Vec<LogRecord>) -> Result<(), PortError> {
+        let before = into.len();
+        let polled = self.inner.poll(timeout, into);
+        let skew_ms = self.stamps.skew_ms.load(Relaxed);
+        let mut given = self.stamps.given.lock().expect("no panic while held");
+        for record in &mut into[before..] {
+            let stamp = record.append_ms.saturating_add_signed(skew_ms);
+            let place = (record.partition, record.offset);
+            record.append_ms = *given.entry(place).or_insert(stamp);
+        }
+        polled
+    }
+
+    fn position(&self, partition: Partition) -> Offset {
+        self.inner.position(partition)
+    }
+}
