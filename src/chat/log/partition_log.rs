@@ -162,6 +162,10 @@ impl PartitionLog {
 
     /// Before anything at or behind an offset is folded: whether the mark's id was minted below it.
     fn meet(&mut self, offset: Offset) {
+        if self.again {
+            // The place of the first reading says nothing of the second.
+            return;
+        }
         let Some(mark) = self.awaited.take_if(|mark| mark.offset <= offset) else {
             return;
         };
