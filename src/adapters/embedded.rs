@@ -10,6 +10,7 @@ mod clock;
 mod core;
 mod database;
 mod directory;
+mod expired_sessions;
 mod fault;
 mod file_store;
 mod folder;
@@ -55,7 +56,7 @@ pub struct Settings {
     pub busy: Duration,
     /// Connections for reading: as many reads run side by side, others wait.
     pub readers: usize,
-    /// How often the log is trimmed.
+    /// How often the log is trimmed, and ended login sessions are removed.
     pub trim_every: Duration,
 }
 

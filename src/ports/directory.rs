@@ -44,7 +44,7 @@ pub trait Directory: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Channel>, PortError>;
 
-    /// Starts a login session.
+    /// Starts a login session. From a day after its end on it may be forgotten.
     async fn create_session(&self, session: &LoginSession) -> Result<(), PortError>;
 
     async fn session(&self, user: &UserName, id: Uuid) -> Result<Option<LoginSession>, PortError>;

@@ -1,4 +1,5 @@
-//! The thread that keeps the database in shape: checkpoints beside the writer, trims the log.
+//! The thread that keeps the database in shape: checkpoints beside the writer, trims the log, removes
+//! sessions that have ended.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
@@ -8,6 +9,7 @@ use rusqlite::Connection;
 
 use super::Settings;
 use super::core::Core;
+use super::expired_sessions::Walk;
 use super::folder::{DataFolder, OpenError};
 use super::{database, retention};
 
@@ -100,6 +102,7 @@ impl Drop for Keeper {
 
 fn keep(db: &Connection, core: &Core, trim_every: Duration) {
     let mut trim_at = Instant::now() + trim_every;
+    let mut sessions = Walk::default();
     while !core.bell.stopped() {
         if core
             .bell
@@ -109,8 +112,12 @@ fn keep(db: &Connection, core: &Core, trim_every: Duration) {
             core.bell.wait(|state| state.stop, Instant::now() + PAUSE);
         }
         if Instant::now() >= trim_at {
-            if let Err(error) = retention::trim(core, || !core.bell.stopped()) {
+            let go_on = || !core.bell.stopped();
+            if let Err(error) = retention::trim(core, go_on) {
                 tracing::warn!(reason = %error, "the log could not be trimmed");
+            }
+            if let Err(error) = sessions.turn(core, go_on) {
+                tracing::warn!(reason = %error, "ended login sessions could not be removed");
             }
             trim_at = Instant::now() + trim_every;
         }

@@ -1,6 +1,7 @@
 //! Failures that can only be caused from within: a full disk, somebody's lock, a broken disk.
 
 mod files;
+mod sessions;
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
