@@ -7,7 +7,6 @@ mod download;
 mod draft;
 mod media_type;
 mod name;
-mod rights;
 mod sweep;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -20,10 +19,9 @@ use std::sync::Arc;
 
 pub use media_type::MediaType;
 pub use name::FileName;
-pub use rights::ChannelRights;
 pub use upload::NewFile;
 
-use crate::domain::{ChannelName, Code, File, FileId, Problem};
+use crate::domain::{Code, File, FileId, Problem};
 use crate::ports::{Directory, FileStore, PortError};
 
 #[derive(Clone, Copy, Debug)]
@@ -58,14 +56,6 @@ impl Files {
     pub async fn find(&self, id: FileId) -> Result<File, Problem> {
         let found = self.directory.file(id).await.map_err(directory_problem)?;
         found.ok_or_else(|| Problem::new(Code::FileNotFound, "There is no file with this id."))
-    }
-
-    /// The channels in which a file was posted.
-    pub async fn posted_in(&self, id: FileId) -> Result<Vec<ChannelName>, Problem> {
-        self.directory
-            .posted_in(id)
-            .await
-            .map_err(directory_problem)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Chat as its callers see it: what a session or an HTTP call may ask for.
 
 mod channels;
+mod file_rights;
 mod history;
 mod membership;
 mod sending;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
@@ -12,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::sweep::REACH;
 use super::testing::{Bench, INLINE_BYTES, MAX_BYTES, Step, user};
 use super::*;
-use crate::domain::{Place, UserName};
+use crate::domain::Place;
 
 fn new_file() -> NewFile {
     NewFile {
@@ -226,42 +225,6 @@ async fn a_file_that_the_store_has_lost_is_an_internal_failure() {
     bench.store.shared.files.lock().unwrap().clear();
     let opened = bench.files.content(&file, &user("ann")).await;
     assert_eq!(opened.err().expect("lost").code, Code::Internal);
-}
-
-/// Everybody reads `open`; whether one may read `closed` can't be told; else nobody may.
-struct Rights;
-
-#[async_trait]
-impl ChannelRights for Rights {
-    async fn may_read(&self, _: &UserName, channel: &ChannelName) -> Result<bool, Problem> {
-        match channel.as_str() {
-            "closed" => Err(Problem::new(Code::HistoryUnavailable, "away")),
-            name => Ok(name == "open"),
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_file_is_its_uploaders_and_of_those_who_read_where_it_was_posted() {
-    let bench = Bench::new();
-    let file = take(&bench, b"x").await.expect("taken");
-    let may = async |name: &str| {
-        let asked = bench.files.may_download(&file, &user(name), &Rights).await;
-        asked.map_err(|problem| problem.code)
-    };
-    let post = async |name: &str| {
-        let channel = ChannelName::parse(name).expect("a name");
-        let posted = bench.directory.post_file(file.id, &channel).await;
-        posted.expect("posts");
-    };
-    assert_eq!(may("ann").await, Ok(()));
-    assert_eq!(may("bob").await, Err(Code::Forbidden));
-    post("private").await;
-    assert_eq!(may("bob").await, Err(Code::Forbidden));
-    post("closed").await;
-    assert_eq!(may("bob").await, Err(Code::HistoryUnavailable));
-    post("open").await;
-    assert_eq!(may("bob").await, Ok(()));
 }
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -8,5 +8,5 @@ mod multipart;
 mod tests;
 mod upload;
 
-pub use download::download;
+pub use download::{download, find, forbidden};
 pub use upload::upload;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use futures_util::StreamExt;
 use http::Method;
 use hyper::upgrade::OnUpgrade;
@@ -15,9 +14,7 @@ use super::context::{Call, Context, call};
 use super::fields::Fields;
 use super::route_table::{Route, RouteTable};
 use super::{accounts, channels, chat, files, health, metrics};
-use crate::chat::service::Chat;
-use crate::domain::{ChannelName, Problem, UserName};
-use crate::files::ChannelRights;
+use crate::domain::Problem;
 
 const fn route(pattern: &'static str, methods: &'static [Method]) -> Route {
     Route { pattern, methods }
@@ -217,13 +214,9 @@ async fn download(id: String, method: Method, call: Call) -> Result<Response, Pr
     call.no_query()?;
     let user = call.identity().await?.user;
     let context = &call.context;
-    let head = method == Method::HEAD;
-    files::download(&context.files, context.chat.as_ref(), &user, &id, head).await
-}
-
-#[async_trait]
-impl ChannelRights for Chat {
-    async fn may_read(&self, user: &UserName, channel: &ChannelName) -> Result<bool, Problem> {
-        Chat::may_read(self, user, channel).await
+    let file = files::find(&context.files, &id).await?;
+    if !context.chat.may_read_file(&user, &file).await? {
+        return Err(files::forbidden());
     }
+    files::download(&context.files, &file, &user, method == Method::HEAD).await
 }

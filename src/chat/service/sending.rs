@@ -10,7 +10,7 @@ use crate::chat::pending::Waiter;
 use crate::chat::protocol::{AckLevel, Ref};
 use crate::chat::read::directory_unavailable;
 use crate::chat::record::{Body, Digest};
-use crate::domain::{Attachment, ClientMsgId, Code, File, FileId, Id, Problem, UserName};
+use crate::domain::{Attachment, ClientMsgId, Code, FileId, Id, Problem, UserName};
 use crate::ports::history::Span;
 
 /// A message that a session sends.
@@ -169,24 +169,6 @@ impl Chat {
             .await
             .map_err(directory_unavailable)?;
         Ok(file.attachment())
-    }
-
-    /// Whether a user may read a file: its uploader, and who may read a message that carries it.
-    pub async fn may_read_file(&self, user: &UserName, file: &File) -> Result<bool, Problem> {
-        if file.uploader == *user {
-            return Ok(true);
-        }
-        let channels = self
-            .directory
-            .posted_in(file.id)
-            .await
-            .map_err(directory_unavailable)?;
-        for channel in channels {
-            if self.may_read(user, &channel).await? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }
 

@@ -9,7 +9,7 @@ use warp::reply::Response;
 
 use super::disposition;
 use crate::domain::{Code, File, FileId, Problem, UserName};
-use crate::files::{ChannelRights, Files};
+use crate::files::Files;
 
 /// Types that a browser may show: pictures and text that can't run anything. Not SVG, which holds
 /// scripts, and not PDF, whose viewers do.
@@ -22,28 +22,36 @@ const SHOWN: [&str; 6] = [
     "text/plain",
 ];
 
+/// The file of an id that somebody gave.
+pub async fn find(files: &Files, id: &str) -> Result<File, Problem> {
+    let id = FileId::parse(id).ok_or_else(|| {
+        let text = "A file's id is a UUID in lower case with hyphens.";
+        Problem::new(Code::IdInvalid, text).field("id")
+    })?;
+    files.find(id).await
+}
+
+/// What somebody is told who may not read a file.
+pub fn forbidden() -> Problem {
+    let text = "This file is its uploader's, and was posted in no channel that you may read.";
+    Problem::new(Code::Forbidden, text)
+}
+
 /// Streams a file to a user who may read it; for `HEAD`, tells about it and opens nothing.
 ///
 /// A failure in mid-way is an error of the body's stream, which cuts the connection.
 pub async fn download(
     files: &Files,
-    rights: &dyn ChannelRights,
+    file: &File,
     user: &UserName,
-    id: &str,
     head: bool,
 ) -> Result<Response, Problem> {
-    let id = FileId::parse(id).ok_or_else(|| {
-        let text = "A file's id is a UUID in lower case with hyphens.";
-        Problem::new(Code::IdInvalid, text).field("id")
-    })?;
-    let file = files.find(id).await?;
-    files.may_download(&file, user, rights).await?;
     let mut answer = if head {
         Response::default()
     } else {
-        warp::reply::stream(files.content(&file, user).await?).into_response()
+        warp::reply::stream(files.content(file, user).await?).into_response()
     };
-    describe(&file, answer.headers_mut());
+    describe(file, answer.headers_mut());
     Ok(answer)
 }
 

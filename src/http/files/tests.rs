@@ -7,7 +7,6 @@ mod raw;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_trait::async_trait;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -19,9 +18,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use warp::reply::Response;
 
-use super::{download, upload};
-use crate::domain::{ChannelName, Code, FileId, Problem, UserName};
-use crate::files::ChannelRights;
+use super::{download, find, upload};
+use crate::domain::{Code, FileId, Problem};
 use crate::files::testing::{Bench, INLINE_BYTES, MAX_BYTES, Step, user};
 use crate::http::query::Query;
 
@@ -91,24 +89,20 @@ async fn bytes_of(answer: Response) -> Result<Bytes, warp::Error> {
     Ok(answer.into_body().collect().await?.to_bytes())
 }
 
-struct Nobody;
-
-#[async_trait]
-impl ChannelRights for Nobody {
-    async fn may_read(&self, _: &UserName, _: &ChannelName) -> Result<bool, Problem> {
-        Ok(false)
-    }
-}
-
-async fn get(bench: &Bench, id: &str, who: &str, head: bool) -> Result<Response, Code> {
-    let user = user(who);
-    let answer = sendable(download(&bench.files, &Nobody, &user, id, head)).await;
-    answer.map_err(|problem| problem.code)
+async fn get(bench: &Bench, id: &str, head: bool) -> Result<Response, Code> {
+    let user = user("ann");
+    let answer = async {
+        let file = find(&bench.files, id).await?;
+        download(&bench.files, &file, &user, head).await
+    };
+    sendable(answer)
+        .await
+        .map_err(|problem: Problem| problem.code)
 }
 
 async fn fetch(bench: &Bench, sent: &Value) -> Bytes {
     let id = sent["id"].as_str().expect("an id");
-    let answer = get(bench, id, "ann", false).await.expect("it is there");
+    let answer = get(bench, id, false).await.expect("it is there");
     bytes_of(answer).await.expect("it is whole")
 }
 

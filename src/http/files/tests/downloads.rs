@@ -12,7 +12,7 @@ async fn downloads_say_what_they_are() {
         .await
         .expect("taken");
     let id = sent["id"].as_str().unwrap();
-    let got = get(&bench, id, "ann", false).await.expect("there");
+    let got = get(&bench, id, false).await.expect("there");
     assert_eq!(got.status(), StatusCode::OK);
     let sum = format!("\"{}\"", hex::encode(Sha256::digest(&bytes)));
     for (name, value) in [
@@ -30,7 +30,7 @@ async fn downloads_say_what_they_are() {
     ] {
         assert_eq!(got.headers()[name], value);
     }
-    let head = get(&bench, id, "ann", true).await.expect("there");
+    let head = get(&bench, id, true).await.expect("there");
     assert_eq!(head.headers(), got.headers());
     assert_eq!(bytes_of(head).await.unwrap(), "");
     assert_eq!(bytes_of(got).await.unwrap(), bytes);
@@ -56,7 +56,7 @@ async fn only_what_runs_nothing_is_shown_in_place() {
         let sent = send_raw(&bench, &lines, "", b"<script>")
             .await
             .expect("taken");
-        let got = get(&bench, sent["id"].as_str().unwrap(), "ann", true)
+        let got = get(&bench, sent["id"].as_str().unwrap(), true)
             .await
             .expect("there");
         assert_eq!(got.headers()[CONTENT_TYPE], media_type);
@@ -75,18 +75,14 @@ async fn downloads_are_refused_with_their_codes() {
     let id = sent["id"].as_str().unwrap();
     let upper = id.to_uppercase();
     let unknown = FileId::random().to_string();
-    let code = async |id: &str, who: &str| get(&bench, id, who, false).await.err();
-    assert_eq!(code("x", "ann").await, Some(Code::IdInvalid));
-    assert_eq!(
-        code(&format!("{upper}A"), "ann").await,
-        Some(Code::IdInvalid)
-    );
-    assert_eq!(code(&unknown, "ann").await, Some(Code::FileNotFound));
-    assert_eq!(code(id, "bob").await, Some(Code::Forbidden));
+    let code = async |id: &str| get(&bench, id, false).await.err();
+    assert_eq!(code("x").await, Some(Code::IdInvalid));
+    assert_eq!(code(&format!("{upper}A")).await, Some(Code::IdInvalid));
+    assert_eq!(code(&unknown).await, Some(Code::FileNotFound));
     bench.store.fail_at(Step::Read);
-    assert_eq!(code(id, "ann").await, Some(Code::StorageUnavailable));
+    assert_eq!(code(id).await, Some(Code::StorageUnavailable));
     bench.directory.away.store(true, Ordering::SeqCst);
-    assert_eq!(code(id, "ann").await, Some(Code::DirectoryUnavailable));
+    assert_eq!(code(id).await, Some(Code::DirectoryUnavailable));
 }
 
 #[tokio::test]
@@ -96,7 +92,7 @@ async fn a_download_that_fails_in_mid_way_is_an_error_of_its_body() {
         .await
         .expect("taken");
     bench.store.fail_at(Step::ShortRead);
-    let got = get(&bench, sent["id"].as_str().unwrap(), "ann", false)
+    let got = get(&bench, sent["id"].as_str().unwrap(), false)
         .await
         .expect("opens");
     bytes_of(got).await.expect_err("it is cut");
@@ -107,7 +103,7 @@ async fn over_a_connection(bench: &Bench, method: &str, id: &str) -> Vec<u8> {
     let (mut client, server) = tokio::io::duplex(1024);
     let service = hyper::service::service_fn(async |request: http::Request<_>| {
         let _: &hyper::body::Incoming = request.body();
-        get(bench, id, "ann", request.method() == "HEAD")
+        get(bench, id, request.method() == "HEAD")
             .await
             .map_err(Code::as_str)
     });

@@ -1,0 +1,59 @@
+//! Who may read a file.
+
+use futures_util::{Stream, StreamExt, stream};
+
+use super::Chat;
+use crate::chat::read::directory_unavailable;
+use crate::domain::{File, Problem, UserName};
+
+impl Chat {
+    /// Whether a user may read a file: its uploader may, and who may read a channel in which it was
+    /// posted. What can't be asked of one channel hides no right by another; where no other gives
+    /// it, the answer is that channel's problem, as a right that can't be checked is not refused for
+    /// good.
+    pub async fn may_read_file(&self, user: &UserName, file: &File) -> Result<bool, Problem> {
+        if file.uploader == *user {
+            return Ok(true);
+        }
+        let channels = self.directory.posted_in(file.id).await;
+        let channels = channels.map_err(directory_unavailable)?;
+        let answers =
+            stream::iter(channels).then(async |channel| self.may_read(user, &channel).await);
+        any(answers).await
+    }
+}
+
+/// Whether one of the answers is a yes; else the first problem, if there was one.
+async fn any(answers: impl Stream<Item = Result<bool, Problem>>) -> Result<bool, Problem> {
+    let mut answers = std::pin::pin!(answers);
+    let mut problem = None;
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(error) => problem = problem.or(Some(error)),
+        }
+    }
+    problem.map_or(Ok(false), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Code;
+
+    #[tokio::test]
+    async fn a_right_by_one_channel_is_not_hidden_by_anothers_problem() {
+        let away = |code| Err(Problem::new(code, "away"));
+        let (first, second) = (Code::HistoryUnavailable, Code::DirectoryUnavailable);
+        for (answers, may) in [
+            (vec![], Ok(false)),
+            (vec![Ok(false), Ok(true)], Ok(true)),
+            (vec![away(first), Ok(true)], Ok(true)),
+            (vec![away(first), Ok(false), away(second)], Err(first)),
+        ] {
+            let asked = any(stream::iter(answers)).await;
+            assert_eq!(asked.map_err(|problem| problem.code), may);
+        }
+    }
+}
