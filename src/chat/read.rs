@@ -90,14 +90,7 @@ impl Reads {
         limit: usize,
     ) -> Result<Vec<Found>, Problem> {
         for _ in 0..TRIES {
-            let tail = match span {
-                Span::Newest { after, before } => {
-                    self.newest_of_tail(channel, after, before, limit)
-                }
-                Span::Oldest { after, before } => {
-                    self.oldest_of_tail(channel, after, before, limit)
-                }
-            };
+            let tail = self.tail(channel, span, limit);
             let Some(above) = tail.needs_below else {
                 return Ok(tail.found);
             };
@@ -119,66 +112,37 @@ impl Reads {
         self.log.mark(partition)
     }
 
-    fn newest_of_tail(
-        &self,
-        channel: &HubChannel,
-        after: Id,
-        before: Id,
-        limit: usize,
-    ) -> FromTail {
+    /// What the tail holds of a span. It has the newest even where the oldest lie below it.
+    fn tail(&self, channel: &HubChannel, span: Span, limit: usize) -> FromTail {
         let state = self.log.lock(channel.partition);
         let above = state.tail.above();
-        let after_here = after.max(above);
-        let entries = state.tail.within(&channel.name, after_here, before);
-        let mut found: Vec<_> = messages(entries.rev()).take(limit).collect();
-        found.reverse();
-        let whole = found.len() == limit || after >= above;
+        let (Span::Newest { after, before } | Span::Oldest { after, before }) = span;
+        let entries = state.tail.within(&channel.name, after.max(above), before);
+        let (found, has_all): (Vec<_>, _) = match span {
+            Span::Oldest { .. } if after < above => (Vec::new(), false),
+            Span::Oldest { .. } => (messages(entries).take(limit).collect(), true),
+            Span::Newest { .. } => {
+                let mut found: Vec<_> = messages(entries.rev()).take(limit).collect();
+                found.reverse();
+                let has_all = found.len() == limit || after >= above;
+                (found, has_all)
+            }
+        };
         FromTail {
             found,
-            needs_below: (!whole).then_some(above),
-        }
-    }
-
-    fn oldest_of_tail(
-        &self,
-        channel: &HubChannel,
-        after: Id,
-        before: Id,
-        limit: usize,
-    ) -> FromTail {
-        let state = self.log.lock(channel.partition);
-        let above = state.tail.above();
-        if after < above {
-            return FromTail {
-                found: Vec::new(),
-                needs_below: Some(above),
-            };
-        }
-        let entries = state.tail.within(&channel.name, after, before);
-        FromTail {
-            found: messages(entries).take(limit).collect(),
-            needs_below: None,
+            needs_below: (!has_all).then_some(above),
         }
     }
 
     async fn rows(
         &self,
         channel: &HubChannel,
-        span: Span,
+        mut span: Span,
         mark: Id,
         limit: usize,
     ) -> Result<Vec<Message>, Problem> {
-        let behind_mark = next(mark);
-        let span = match span {
-            Span::Newest { after, before } => Span::Newest {
-                after,
-                before: before.min(behind_mark),
-            },
-            Span::Oldest { after, before } => Span::Oldest {
-                after,
-                before: before.min(behind_mark),
-            },
-        };
+        let (Span::Newest { before, .. } | Span::Oldest { before, .. }) = &mut span;
+        *before = (*before).min(next(mark));
         self.history
             .messages(&channel.name, span, limit)
             .await
@@ -203,17 +167,13 @@ impl Reads {
             .into_iter()
             .map(|row| Found::Row(Box::new(row)))
             .collect();
+        let (Span::Newest { after, before } | Span::Oldest { after, before }) = span;
+        let entries = messages(state.tail.within(&channel.name, after.max(mark), before));
         match span {
-            Span::Oldest { after, before } => {
-                let room = limit - found.len();
-                let entries = state.tail.within(&channel.name, after.max(mark), before);
-                found.extend(messages(entries).take(room));
-            }
-            Span::Newest { after, before } => {
-                let entries = state.tail.within(&channel.name, after.max(mark), before);
-                found.extend(messages(entries));
-                let too_many = found.len().saturating_sub(limit);
-                found.drain(..too_many);
+            Span::Oldest { .. } => found.extend(entries.take(limit - found.len())),
+            Span::Newest { .. } => {
+                found.extend(entries);
+                found.drain(..found.len().saturating_sub(limit));
             }
         }
         Some(found)

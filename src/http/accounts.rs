@@ -18,8 +18,7 @@ pub async fn register(
     from: IpAddr,
     body: &Fields<'_>,
 ) -> Result<Response, Problem> {
-    let username = body.required_str("username")?;
-    let password = body.required_str("password")?;
+    let (username, password) = credentials(body)?;
     let login = accounts.register(from, username, password).await?;
     Ok(tokens(StatusCode::CREATED, &login))
 }
@@ -30,10 +29,15 @@ pub async fn login(
     from: IpAddr,
     body: &Fields<'_>,
 ) -> Result<Response, Problem> {
-    let username = body.required_str("username")?;
-    let password = body.required_str("password")?;
+    let (username, password) = credentials(body)?;
     let login = accounts.login(from, username, password).await?;
     Ok(tokens(StatusCode::OK, &login))
+}
+
+/// The name and the password of `/register` and `/login`.
+fn credentials<'a>(body: &'a Fields<'_>) -> Result<(&'a str, &'a str), Problem> {
+    let username = body.required_str("username")?;
+    Ok((username, body.required_str("password")?))
 }
 
 /// `POST /token/refresh`
