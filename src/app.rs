@@ -1,5 +1,6 @@
 //! The composition root: the only place that picks adapters and joins the parts.
 
+mod probes;
 mod upkeep;
 
 use std::convert::Infallible;
@@ -190,7 +191,7 @@ async fn start(
         .await
         .map_err(|p| anyhow::anyhow!(p))?;
     barrier.pass_running().await;
-    upkeep::spawn(&chat, &files, &ports.history, readiness, shutdown, tasks).await;
+    upkeep::spawn(&chat, &files, &ports, readiness, shutdown, tasks).await;
 
     let limits = &config.limits;
     let addresses = AddressLimits::new(limits.connects_per_address, limits.connections_per_address);

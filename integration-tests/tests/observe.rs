@@ -1,8 +1,9 @@
 //! What operators see: health, readiness, metrics, and a log without secrets.
 
 use integration_tests::people::PASSWORD;
-use integration_tests::{Person, Server};
-use serde_json::json;
+use integration_tests::{Person, Server, eventually};
+use serde_json::{Value, json};
+use tokio::process::Command;
 
 #[tokio::test]
 async fn health_and_readiness_have_their_shapes() {
@@ -18,6 +19,56 @@ async fn health_and_readiness_have_their_shapes() {
         ready["parts"]["archiver"]["lag_records"].is_u64(),
         "{ready}"
     );
+}
+
+/// Waits until a part has the state; tells what it says, and whether the server is ready.
+async fn part_is(server: &Server, part: &str, state: &str) -> (Value, bool) {
+    eventually(&format!("{part} is {state}"), async || {
+        let report = server.http().get("/readyz", "").await.json();
+        let condition = report["parts"][part].clone();
+        let ready = report["ready"] == true;
+        (condition["state"] == state).then_some((condition, ready))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn files_are_down_while_their_folder_is_gone() {
+    let server = Server::start().await;
+    let ann = Person::register(&server, "ann").await;
+    for name in ["files", "tmp"] {
+        let (folder, away) = (server.data_dir().join(name), server.data_dir().join("away"));
+        std::fs::rename(&folder, &away).expect("a folder of ours");
+        let (files, ready) = part_is(&server, "files", "down").await;
+        let reason = files["reason"].as_str().expect("a reason");
+        assert!(reason.contains("No such file"), "{files}");
+        assert!(ready, "chat goes on");
+        eventually("sessions are told", async || {
+            let ws = ann.connect(&server).await;
+            (ws.welcome["degraded"] == json!(["files"])).then_some(())
+        })
+        .await;
+        std::fs::rename(&away, &folder).expect("a folder of ours");
+        let (files, _) = part_is(&server, "files", "up").await;
+        assert_eq!(files["reason"], Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn directory_is_down_by_itself() {
+    let server = Server::start().await;
+    let shell = async |sql: &str| {
+        let mut shell = Command::new("sqlite3");
+        let shell = shell.args(["-cmd", ".timeout 10000"]);
+        let ran = shell.arg(server.database()).arg(sql).status().await;
+        assert!(ran.expect("sqlite3 is installed").success(), "{sql}");
+    };
+    shell("ALTER TABLE users RENAME TO away").await;
+    let (_, ready) = part_is(&server, "directory", "down").await;
+    assert!(ready, "who is in goes on");
+    part_is(&server, "history", "up").await;
+    shell("ALTER TABLE away RENAME TO users").await;
+    part_is(&server, "directory", "up").await;
 }
 
 #[tokio::test]

@@ -136,6 +136,10 @@ impl Directory for TestDirectory {
         unreachable!("accounts have no files")
     }
 
+    async fn check(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+
     async fn posted_in(&self, _: FileId) -> Result<Vec<ChannelName>, PortError> {
         unreachable!("accounts have no files")
     }

@@ -1,14 +1,20 @@
-//! What is done once in a while: marks are read, deadlines kept, idle things forgotten, health told.
+//! What is done once in a while: parts asked, deadlines kept, idle things forgotten, health told.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::Ports;
+use super::probes::{Probe, Probes};
+use crate::chat::log::Log;
 use crate::chat::pulse::boot_ms;
 use crate::chat::service::Chat;
 use crate::files::Files;
 use crate::http::health::{Part, Readiness};
-use crate::ports::History;
+use crate::ports::{History, PortError};
 use crate::shutdown::{Shutdown, Stage, Tasks};
 
 const TICK: Duration = Duration::from_secs(1);
@@ -23,76 +29,84 @@ const CHANNEL_KEEP: Duration = Duration::from_secs(300);
 pub async fn spawn(
     chat: &Arc<Chat>,
     files: &Arc<Files>,
-    history: &Arc<dyn History>,
+    ports: &Ports,
     readiness: &Readiness,
     shutdown: &Shutdown,
     tasks: &mut Tasks,
 ) {
+    let probes = Probes::new(probes(&chat.log, ports), readiness.clone());
+    let asks_on = probes.start().await;
     let upkeep = Upkeep {
         chat: chat.clone(),
-        history: history.clone(),
         readiness: readiness.clone(),
     };
-    upkeep.turn().await;
-    let until = shutdown.clone();
-    tasks.spawn(Stage::Back, "upkeep", async move {
-        tokio::select! {
-            // Each turn begins anew: one that is cut loses nothing.
-            () = upkeep.run() => {}
-            () = until.closing() => {}
-        }
-        Ok::<_, Infallible>(())
-    });
-    let (files, until) = (files.clone(), shutdown.clone());
-    tasks.spawn(Stage::Back, "file sweeper", async move {
-        tokio::select! {
-            // A sweep that is cut is made up for by the next.
-            _ = files.sweep_forever() => {}
-            () = until.closing() => {}
-        }
-        Ok::<_, Infallible>(())
-    });
+    upkeep.turn();
+    let files = files.clone();
+    let sweeps = async move { files.sweep_forever().await };
+    // Each turn of theirs begins anew: one that is cut loses nothing, a sweep is made up for.
+    let mut spawn = |name, work| tasks.spawn(Stage::Back, name, run(work, shutdown.clone()));
+    spawn("probes", asks_on.boxed());
+    spawn("upkeep", upkeep.run().boxed());
+    spawn("file sweeper", sweeps.boxed());
+}
+
+async fn run(work: BoxFuture<'static, ()>, until: Shutdown) -> Result<(), Infallible> {
+    tokio::select! {
+        () = work => {}
+        () = until.closing() => {}
+    }
+    Ok(())
+}
+
+/// How each part is asked that answers for itself. What the log says of the others is `tell_health`'s.
+fn probes(log: &Arc<Log>, ports: &Ports) -> Vec<Probe> {
+    let (log, history) = (log.clone(), ports.history.clone());
+    let directory = ports.directory.clone();
+    let files = ports.files.clone();
+    vec![
+        Probe::new(Part::History, move || {
+            read_marks(log.clone(), history.clone())
+        }),
+        Probe::new(Part::Directory, move || {
+            let directory = directory.clone();
+            async move { directory.check().await }
+        }),
+        Probe::new(Part::Files, move || {
+            let files = files.clone();
+            async move { files.check().await }
+        }),
+    ]
+}
+
+/// Tells the log how far history is: an old mark is safe, a new one lets the tail go.
+async fn read_marks(log: Arc<Log>, history: Arc<dyn History>) -> Result<(), PortError> {
+    let marks = history.marks().await?;
+    log.partitions()
+        .zip(marks)
+        .for_each(|(partition, mark)| log.learn_mark(partition, mark));
+    Ok(())
 }
 
 struct Upkeep {
     chat: Arc<Chat>,
-    history: Arc<dyn History>,
     readiness: Readiness,
 }
 
 impl Upkeep {
-    async fn run(&self) {
+    async fn run(self) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.turn().await;
+            self.turn();
         }
     }
 
-    async fn turn(&self) {
-        self.read_marks().await;
+    fn turn(&self) {
         self.chat.log.tick(boot_ms(), millis(TAIL_KEEP));
         self.chat
             .forget_idle(boot_ms().saturating_sub(millis(CHANNEL_KEEP)));
         self.tell_health();
-    }
-
-    async fn read_marks(&self) {
-        match self.history.marks().await {
-            Ok(marks) => {
-                let log = &self.chat.log;
-                log.partitions()
-                    .zip(marks)
-                    .for_each(|(p, mark)| log.learn_mark(p, mark));
-                self.readiness.up(Part::History);
-                self.readiness.up(Part::Directory);
-            }
-            Err(error) => {
-                self.readiness.down(Part::History, error.to_string());
-                self.readiness.down(Part::Directory, error.to_string());
-            }
-        }
     }
 
     fn tell_health(&self) {
@@ -101,7 +115,6 @@ impl Upkeep {
             Some(reason) => self.readiness.down(Part::Broker, reason),
             None => self.readiness.up(Part::Broker),
         }
-        self.readiness.up(Part::Files);
         match log.archive_stopped() {
             Some(reason) => self.readiness.down(Part::Archiver, reason),
             None => self.readiness.up(Part::Archiver),

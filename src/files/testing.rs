@@ -150,6 +150,10 @@ impl Directory for MemoryDirectory {
         let of_this = posts.iter().filter(|(file, _)| *file == id);
         Ok(of_this.map(|(_, channel)| channel.clone()).collect())
     }
+
+    async fn check(&self) -> Result<(), PortError> {
+        self.here()
+    }
 }
 
 /// Where a store fails.
@@ -268,6 +272,10 @@ impl FileStore for MemoryStore {
             })
         });
         Ok(Box::pin(stream::iter(listed.collect::<Vec<_>>())))
+    }
+
+    async fn check(&self) -> Result<(), PortError> {
+        self.shared.check(Step::Create)
     }
 }
 

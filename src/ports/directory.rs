@@ -66,4 +66,9 @@ pub trait Directory: Send + Sync {
 
     /// The channels in which a file was posted.
     async fn posted_in(&self, id: FileId) -> Result<Vec<ChannelName>, PortError>;
+
+    /// Whether it answers: one round trip to where the rows are that reads at most one of them. Asked
+    /// about once a second for each server, and not again before it has answered. An error is why it
+    /// can't be read now, for an operator's eyes.
+    async fn check(&self) -> Result<(), PortError>;
 }

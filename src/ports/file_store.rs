@@ -52,6 +52,12 @@ pub trait FileStore: Send + Sync {
     /// hours before. Files that come or go meanwhile may be among them or not. Memory is bounded
     /// however many there are; what isn't a file of this store is passed over.
     async fn list(&self, age: Range<Duration>) -> Result<Listing, PortError>;
+
+    /// Whether files could be read and written now: a round trip to where they lie that would meet a
+    /// store that is gone, read-only or full, and leaves nothing that anybody sees. Asked about once
+    /// a second for each server, and not again before it has answered. An error is why not, for an
+    /// operator's eyes. Dropping is safe.
+    async fn check(&self) -> Result<(), PortError>;
 }
 
 /// A file being written. Dropping it without `commit` removes what was written.

@@ -31,6 +31,7 @@ macro_rules! directory_contract {
                 session_made_again_stays_as_it_is
                 file_rows_come_back_wherever_the_bytes_are
                 file_is_posted_in_each_channel_once
+                check_finds_it_up_whatever_it_holds
                 everything_survives_a_new_start;
         }
     };
@@ -336,6 +337,14 @@ pub async fn file_is_posted_in_each_channel_once<B: Backend>(backend: B) -> Resu
     posted.sort();
     assert_eq!(posted, channels);
     assert_eq!(directory.file(file.id).await?, Some(file));
+    Ok(())
+}
+
+pub async fn check_finds_it_up_whatever_it_holds<B: Backend>(backend: B) -> Result<()> {
+    let directory = backend.directory();
+    directory.check().await?;
+    directory.create_user(&account(&user(), "x")).await?;
+    directory.check().await?;
     Ok(())
 }
 

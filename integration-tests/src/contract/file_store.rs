@@ -29,6 +29,7 @@ macro_rules! file_store_contract {
                 dropped_file_leaves_nothing
                 sweep_spares_writers_that_live
                 many_are_written_side_by_side
+                check_finds_it_up_and_leaves_nothing
                 files_survive_a_new_start;
         }
     };
@@ -187,6 +188,22 @@ pub async fn sweep_spares_writers_that_live<B: Backend>(backend: B) -> Result<()
     files.sweep(Duration::ZERO).await?;
     assert_eq!(read(&files, &path, 0, content.len()).await?, content);
     Ok(())
+}
+
+pub async fn check_finds_it_up_and_leaves_nothing<B: Backend>(backend: B) -> Result<()> {
+    let files = backend.file_store();
+    // Those of rules that run beside this one are drafts, too.
+    let before = backend.drafts().await?;
+    for _ in 0..20 {
+        files.check().await?;
+        let dropped = tokio::time::timeout(Duration::ZERO, files.check()).await;
+        // As a caller that has given up: it may have been fast enough.
+        drop(dropped);
+    }
+    eventually("no more drafts", async || {
+        Ok(backend.drafts().await? <= before)
+    })
+    .await
 }
 
 pub async fn many_are_written_side_by_side<B: Backend>(backend: B) -> Result<()> {

@@ -102,4 +102,8 @@ impl Directory for SqliteDirectory {
         let read = move |db: &_| files::posted_in(db, id);
         self.core.read(PART, read).await
     }
+
+    async fn check(&self) -> Result<(), PortError> {
+        self.core.read(PART, users::look).await
+    }
 }

@@ -1,5 +1,6 @@
 //! Files in a folder: `files/<first two hex digits of the id>/<id>`, and drafts in `tmp`.
 
+mod check;
 mod draft;
 mod jobs;
 mod list;
@@ -74,6 +75,11 @@ impl FileStore for FolderStore {
 
     async fn list(&self, age: Range<Duration>) -> Result<Listing, PortError> {
         list::list(self.files.clone(), age).map_err(port_error)
+    }
+
+    async fn check(&self) -> Result<(), PortError> {
+        let (files, drafts) = (self.files.clone(), self.drafts.clone());
+        self.jobs.run(move || check::check(&files, &drafts)).await
     }
 }
 
