@@ -1,5 +1,6 @@
 //! The composition root: the only place that picks adapters and joins the parts.
 
+mod listen;
 mod probes;
 mod upkeep;
 
@@ -15,7 +16,6 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use warp::Filter;
 
 use crate::accounts::{self, Accounts};
 use crate::adapters::embedded::{self, Embedded};
@@ -33,14 +33,10 @@ use crate::config::{Config, Mode};
 use crate::files::{self, Files};
 use crate::http::address_limits::AddressLimits;
 use crate::http::context::Context;
-use crate::http::guard::Site;
-use crate::http::health::{self, Part, Readiness};
-use crate::http::server::{self, Server};
-use crate::http::{listener, metrics, routes};
-use crate::open_files;
+use crate::http::health::{Part, Readiness};
+use crate::http::routes;
 use crate::ports::{Broker, Directory, FileStore, History};
 use crate::shutdown::{Deadlines, Outcome, Shutdown, Stage, Tasks, signals};
-use crate::telemetry;
 
 /// Bytes of frames that wait for one session.
 const OUTBOX_BYTES: usize = 4 * 1024 * 1024;
@@ -99,15 +95,18 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
         Part::Archiver,
     ];
     let readiness = Readiness::new(shutdown.clone(), &parts);
+    let site = listen::spawn(&config, &recorder, &readiness, &shutdown, &mut tasks)?;
     let starting = start(&config, ports, &shutdown, &mut tasks, &readiness);
     let (context, threads) = tokio::select! {
         // Nothing was promised to anybody yet: a start that is cut short loses nothing.
         started = starting => started?,
         _ = heard.next() => anyhow::bail!("interrupted while starting"),
     };
-    listen(
-        &config, context, recorder, &shutdown, &mut tasks, &readiness,
-    )?;
+    site.open(routes::routes(context.clone()));
+    let sessions = drain_sessions(context, shutdown.clone());
+    tasks.spawn(Stage::Front, "sessions", sessions);
+    readiness.started();
+    tracing::info!("ready");
 
     let failed = async move {
         tokio::select! {
@@ -203,7 +202,6 @@ async fn start(
         public_url: config.server.public_url.clone(),
         allowed_origins: config.server.allowed_origins.clone(),
         sessions: TaskTracker::new(),
-        shutdown: shutdown.clone(),
     };
     Ok((Arc::new(context), threads))
 }
@@ -272,68 +270,6 @@ fn archive(config: &Config, log: &Arc<Log>, ports: &Ports, shutdown: &Shutdown, 
         tokio::join!(archiving, stopping);
         Ok::<_, Infallible>(())
     });
-}
-
-/// Opens the listeners; the server is ready from here on.
-fn listen(
-    config: &Config,
-    context: Arc<Context>,
-    recorder: PrometheusHandle,
-    shutdown: &Shutdown,
-    tasks: &mut Tasks,
-    readiness: &Readiness,
-) -> anyhow::Result<()> {
-    let settings = server_settings(config);
-    if let Some(address) = config.server.metrics_listen {
-        let socket =
-            listener::bind(address).with_context(|| format!("can't listen on {address}"))?;
-        let site = metrics::site(recorder.clone());
-        let server = Server::new(socket, site, settings.clone(), shutdown.clone());
-        tracing::info!(metrics_address = %server.local_addr()?, "/metrics has a listener of its own");
-        tasks.spawn(Stage::Back, "metrics", async move {
-            server.run().await;
-            Ok::<_, Infallible>(())
-        });
-    }
-    let keep = telemetry::keep_metrics(recorder.clone(), shutdown.clone());
-    tasks.spawn(Stage::Back, "metrics upkeep", async move {
-        keep.await;
-        Ok::<_, Infallible>(())
-    });
-    let address = config.listen;
-    let socket = listener::bind(address).with_context(|| format!("can't listen on {address}"))?;
-    let all = health::routes(readiness.clone())
-        .or(routes::routes(context.clone()))
-        .unify();
-    let site = match config.server.metrics_listen {
-        Some(_) => Site::new(routes::TABLE, all),
-        None => Site::new(routes::TABLE, all.or(metrics::routes(recorder)).unify()),
-    };
-    let server = Server::new(socket, site, settings, shutdown.clone());
-    tracing::info!(address = %server.local_addr()?, "listening");
-    tasks.spawn(Stage::Front, "http", async move {
-        server.run().await;
-        Ok::<_, Infallible>(())
-    });
-    tasks.spawn(
-        Stage::Front,
-        "sessions",
-        drain_sessions(context, shutdown.clone()),
-    );
-    readiness.started();
-    Ok(())
-}
-
-fn server_settings(config: &Config) -> server::Settings {
-    let ms = Duration::from_millis;
-    server::Settings {
-        max_connections: open_files::raise_and_fit(config.server.max_connections),
-        header_timeout: ms(config.server.header_timeout_ms),
-        body_timeout: ms(config.server.body_timeout_ms),
-        write_timeout: ms(config.server.write_timeout_ms),
-        trusted_proxies: config.server.trusted_proxies.clone(),
-        ..server::Settings::default()
-    }
 }
 
 /// Tells every session to come back, spread in time, and waits until they are gone.

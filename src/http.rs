@@ -29,3 +29,4 @@ pub mod request;
 pub mod route_table;
 pub mod routes;
 pub mod server;
+pub mod site;

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
+use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
-use crate::{Http, within};
+use crate::{Http, eventually, within};
 
 /// Off, so that tests reach only the limits that they are about.
 const NO_LIMITS: [(&str, &str); 6] = [
@@ -75,6 +76,13 @@ impl Server {
 
     /// One with some settings, by the names that they have in the environment.
     pub async fn with(env: &[(&str, &str)]) -> Server {
+        let server = Server::starting(env).await;
+        server.ready().await;
+        server
+    }
+
+    /// One that listens and may not be ready yet.
+    pub async fn starting(env: &[(&str, &str)]) -> Server {
         let data = tempfile::tempdir().expect("a temporary folder");
         let env: Vec<_> = NO_LIMITS
             .iter()
@@ -91,6 +99,15 @@ impl Server {
             log,
             http: Http::new(address),
         }
+    }
+
+    /// Waits until it says that it can do its work.
+    pub async fn ready(&self) {
+        eventually("it is ready", async || {
+            let asked = self.http.request(Method::GET, "/readyz").send().await;
+            asked.is_ok_and(|a| a.status().is_success()).then_some(())
+        })
+        .await;
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -158,6 +175,7 @@ impl Server {
         let (child, address) = spawn(&listen, self.data.path(), &self.env, &self.log).await;
         assert_eq!(address, self.address);
         self.child = child;
+        self.ready().await;
     }
 
     /// Runs a second server on the same folder; it must end by itself.

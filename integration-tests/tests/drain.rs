@@ -2,11 +2,12 @@
 
 use futures_util::stream;
 use integration_tests::people::channel;
-use integration_tests::{Person, Server, eventually, within};
+use integration_tests::{Person, Server, Ws, eventually, within};
 use lakechat::client::Event;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Error;
 
 #[tokio::test]
 async fn sessions_are_told_to_come_back_and_the_exit_code_is_0() {
@@ -88,20 +89,42 @@ async fn upload_under_way_is_finished_before_the_end() {
     let ann = Person::register(&server, "ann").await;
     let (more, uploading) = long_upload(&server, &ann).await;
     server.signal(Signal::TERM);
-    eventually(
-        "it takes no more connections or says that it is not ready",
-        async || {
-            let ready = server
-                .http()
-                .request(reqwest::Method::GET, "/readyz")
-                .send()
-                .await;
-            ready
-                .map_or(true, |answer| answer.status().as_u16() == 503)
-                .then_some(())
-        },
-    )
+    eventually("it says that it is not ready", async || {
+        let ready = server.http().get("/readyz", "").await;
+        (ready.status.as_u16() == 503).then_some(())
+    })
     .await;
+    more.send(()).await.expect("it uploads on");
+    drop(more);
+    assert_eq!(within(uploading).await.expect("no panic"), Ok(400_000));
+    assert_eq!(server.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn draining_server_answers_probes_and_refuses_the_rest() {
+    let mut server = Server::start().await;
+    let ann = Person::register(&server, "ann").await;
+    let (more, uploading) = long_upload(&server, &ann).await;
+    server.signal(Signal::TERM);
+    let http = server.http();
+    let ready = eventually("it says that it is not ready", async || {
+        let ready = http.get("/readyz", "").await;
+        (ready.status.as_u16() == 503).then_some(ready)
+    })
+    .await;
+    assert_eq!(ready.json()["ready"], false);
+    assert_eq!(ready.json()["parts"]["broker"]["state"], "up");
+    http.get("/healthz", "").await.expect(200);
+    http.get("/metrics", "").await.expect(200);
+    let refused = http.get("/me", ann.token()).await.expect(503);
+    assert_eq!(refused.code(), "shutting_down");
+    assert_eq!(refused.header("connection"), Some("close"));
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    let upgrade = Ws::try_open(server.address(), &[]).await;
+    match *upgrade.err().expect("no session begins in a drain") {
+        Error::Http(answer) => assert_eq!(answer.status().as_u16(), 503),
+        other => panic!("{other}"),
+    }
     more.send(()).await.expect("it uploads on");
     drop(more);
     assert_eq!(within(uploading).await.expect("no panic"), Ok(400_000));

@@ -30,10 +30,6 @@ pub async fn open(call: Call, on_upgrade: Option<OnUpgrade>) -> Result<Response,
     let key = key(&call.headers)?;
     let on_upgrade = on_upgrade.ok_or_else(not_an_upgrade)?;
     check_origin(&call.context, &call.headers)?;
-    if call.context.shutdown.is_draining() {
-        let text = "This server shuts down; come back for another.";
-        return Err(Problem::new(Code::ShuttingDown, text).retry_after_ms(1_000));
-    }
     let guard = call.context.addresses.admit(call.client.0)?;
     let arrival = Arrival {
         token: token(&call.headers),

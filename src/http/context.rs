@@ -17,7 +17,6 @@ use crate::chat::service::Chat;
 use crate::config::{Origin, PublicUrl};
 use crate::domain::Problem;
 use crate::files::Files;
-use crate::shutdown::Shutdown;
 
 /// The largest JSON body, bytes.
 const MAX_JSON_BYTES: usize = 64 * 1024;
@@ -34,7 +33,6 @@ pub struct Context {
     pub allowed_origins: Vec<Origin>,
     /// The WebSockets: they outlive their HTTP connections.
     pub sessions: TaskTracker,
-    pub shutdown: Shutdown,
 }
 
 /// One request, without its body.

@@ -16,10 +16,9 @@ use http::{HeaderName, HeaderValue, Request, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::service::TowerToHyperService;
 use tracing::Instrument;
+use warp::Reply;
 use warp::reply::Response;
-use warp::{Filter, Rejection, Reply};
 
 use crate::domain::{Code, Problem};
 use crate::http::access_log::{Entry, LoggedBody};
@@ -30,39 +29,11 @@ use crate::http::connection::Settled;
 use crate::http::host;
 use crate::http::refusal::{self, Refusal};
 use crate::http::request::{ClientAddr, RequestId};
-use crate::http::route_table::{Route, RouteTable};
+use crate::http::route_table::Route;
+use crate::http::site::{Page, Site};
+use crate::shutdown::Shutdown;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
-
-/// The paths of a listener and what they do.
-#[derive(Clone)]
-pub struct Site {
-    table: RouteTable,
-    handle: Arc<dyn Fn(Request<Watched>) -> Answering + Send + Sync>,
-}
-
-impl Site {
-    /// `routes` answers what `table` lists. It may reject, also with `refusal::reject`.
-    pub fn new<F>(table: RouteTable, routes: F) -> Site
-    where
-        F: Filter<Error = Rejection> + Clone + Send + Sync + 'static,
-        F::Extract: Reply,
-    {
-        let service = TowerToHyperService::new(warp::service(routes.recover(refusal::recover)));
-        let handle = move |request| -> Answering {
-            let answer = hyper::service::Service::call(&service, request);
-            Box::pin(answer.map(|answer| match answer {
-                Ok(answer) => answer,
-            }))
-        };
-        Site {
-            table,
-            handle: Arc::new(handle),
-        }
-    }
-}
 
 /// The service of one connection.
 #[derive(Clone)]
@@ -72,6 +43,7 @@ pub(super) struct Guard {
     pub(super) peer: IpAddr,
     pub(super) settled: Settled,
     pub(super) body_timeout: Duration,
+    pub(super) shutdown: Shutdown,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Guard {
@@ -86,7 +58,8 @@ impl hyper::service::Service<Request<Incoming>> for Guard {
 
 impl Guard {
     async fn answer(self, request: Request<Incoming>) -> http::Response<LoggedBody> {
-        let route = self.site.table.find(request.uri().path());
+        let page = self.site.find(request.uri().path());
+        let route = page.map(|page| page.route);
         let id = RequestId::mint();
         let client = ClientAddr(self.proxies.client(self.peer, request.headers()));
         let label = route.map_or(Route::UNKNOWN, |r| r.pattern);
@@ -100,17 +73,19 @@ impl Guard {
         extensions.insert(entry.caller.clone());
 
         let span = tracing::info_span!("request", id = %id);
-        let mut answer = self.handle(route, request).instrument(span).await;
+        let mut answer = self.handle(page, request).instrument(span).await;
         answer = write_refusal(answer, id, route);
         self.settled.set(body_ended.is_reached());
-        close_if_unread(&mut answer, body_ended.is_reached());
+        if !body_ended.is_reached() || self.shutdown.is_draining() {
+            close_after(&mut answer);
+        }
         let id = HeaderValue::from_str(&id.to_string()).expect("a uuid is header text");
         answer.headers_mut().insert(X_REQUEST_ID, id);
         let status = answer.status();
         answer.map(|body| entry.answered(status, body))
     }
 
-    async fn handle(&self, route: Option<&Route>, request: Request<Watched>) -> Response {
+    async fn handle(&self, page: Option<Page>, request: Request<Watched>) -> Response {
         let (mut parts, body) = request.into_parts();
         if let Err(problem) = host::settle(&mut parts) {
             let mut answer = problem.into_response();
@@ -118,17 +93,22 @@ impl Guard {
             return answer;
         }
         // The table was asked with the target as it came; an absolute one has the same path.
-        let Some(route) = route else {
+        let Some(page) = page else {
             return refusal::not_found().into_response();
         };
-        if let Err(problem) = route.check_method(&parts.method) {
+        if let Err(problem) = page.route.check_method(&parts.method) {
             return problem.into_response();
         }
         if !body.is_end_stream() {
             // Where the body ends and the other protocol begins would be for each side to guess.
             parts.extensions.remove::<OnUpgrade>();
         }
-        let answer = (self.site.handle)(Request::from_parts(parts, body));
+        let request = Request::from_parts(parts, body);
+        let is_draining = self.shutdown.is_draining();
+        let answer = match self.site.answer(page, request, is_draining) {
+            Ok(answer) => answer,
+            Err(problem) => return problem.into_response(),
+        };
         // The panic hook has logged it; the connection's task and its other requests live on.
         let answer = AssertUnwindSafe(answer).catch_unwind().await;
         answer.unwrap_or_else(|_| Problem::internal("the handler panicked").into_response())
@@ -149,9 +129,10 @@ fn write_refusal(mut answer: Response, id: RequestId, route: Option<&Route>) -> 
     written
 }
 
-/// What is left of a body would be read as the next request.
-fn close_if_unread(answer: &mut Response, body_ended: bool) {
-    if !body_ended && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+/// Closes the connection behind an answer: what is left of a body would be read as the next request,
+/// and in a drain there is to be none.
+fn close_after(answer: &mut Response) {
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         answer.headers_mut().insert(CONNECTION, close());
     }
 }

@@ -7,8 +7,8 @@ use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use crate::http::answer;
-use crate::http::guard::Site;
 use crate::http::route_table::{Route, RouteTable};
+use crate::http::site::Site;
 
 pub const ROUTES: [Route; 1] = [Route {
     pattern: "/metrics",
@@ -26,7 +26,8 @@ pub fn routes(
 
 /// A listener of its own for the metrics, and nothing else.
 pub fn site(recorder: PrometheusHandle) -> Site {
-    Site::new(RouteTable::new(&ROUTES), routes(recorder))
+    let none = RouteTable::new(&[]);
+    Site::new(RouteTable::new(&ROUTES), routes(recorder), none)
 }
 
 fn render(recorder: &PrometheusHandle) -> Response {

@@ -13,14 +13,14 @@ use super::body::{Incoming, incoming};
 use super::context::{Call, Context, call};
 use super::fields::Fields;
 use super::route_table::{Route, RouteTable};
-use super::{accounts, channels, chat, files, health, metrics};
+use super::{accounts, channels, chat, files};
 use crate::domain::Problem;
 
 const fn route(pattern: &'static str, methods: &'static [Method]) -> Route {
     Route { pattern, methods }
 }
 
-/// Every path of the service.
+/// Every path of the service; those of health and metrics are the listener's.
 pub const TABLE: RouteTable = RouteTable::new(&[
     route("/register", &[Method::POST]),
     route("/login", &[Method::POST]),
@@ -39,12 +39,9 @@ pub const TABLE: RouteTable = RouteTable::new(&[
     route("/channels/<c>/members/<u>", &[Method::PUT, Method::DELETE]),
     route("/channels/<c>/messages", &[Method::GET]),
     route("/chat", &[Method::GET]),
-    health::ROUTES[0],
-    health::ROUTES[1],
-    metrics::ROUTES[0],
 ]);
 
-/// The handlers of the table's paths, but for health and metrics.
+/// The handlers of the table's paths.
 pub fn routes(context: Arc<Context>) -> BoxedFilter<(Response,)> {
     let call = move || call(context.clone());
     let account = path!("register")

@@ -17,12 +17,16 @@ use tokio_util::task::TaskTracker;
 use crate::http::address_places::AddressPlaces;
 use crate::http::client_addr::TrustedProxies;
 use crate::http::connection::{ConnectionPermit, Socket};
-use crate::http::guard::{Guard, Site};
+use crate::http::guard::Guard;
 use crate::http::listener::rest_after;
+use crate::http::site::Site;
 use crate::shutdown::Shutdown;
 
 /// What hyper buffers of one connection in each direction at most.
 const MAX_BUFFER_BYTES: usize = 128 * 1024;
+
+/// A connection as hyper serves it.
+type Connection = http1::UpgradeableConnection<TokioIo<Socket>, Guard>;
 
 /// The limits of a listener.
 #[derive(Clone, Debug)]
@@ -73,6 +77,8 @@ pub struct Server {
     hyper: http1::Builder,
     shutdown: Shutdown,
     connections: TaskTracker,
+    /// Connections that came in the drain, for the site's probes.
+    late: TaskTracker,
     cut: Arc<AtomicUsize>,
 }
 
@@ -100,6 +106,7 @@ impl Server {
             hyper,
             shutdown,
             connections: TaskTracker::new(),
+            late: TaskTracker::new(),
             cut: Arc::default(),
         }
     }
@@ -108,29 +115,36 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until the drain, then finishes the requests under way; what still runs at the
-    /// deadline is cut. Says how many connections were. Upgraded connections are not waited for:
-    /// they belong to whoever took them.
-    pub async fn run(self) -> usize {
+    /// Ends when the requests under way at the drain have; what still runs at the deadline is cut.
+    /// Says how many connections were. Upgraded connections are not waited for: they belong to
+    /// whoever took them.
+    pub fn drained(&self) -> impl Future<Output = usize> + Send + use<> {
+        let (shutdown, cut) = (self.shutdown.clone(), Arc::clone(&self.cut));
+        let connections = self.connections.clone();
+        async move {
+            shutdown.draining().await;
+            connections.close();
+            connections.wait().await;
+            let cut = cut.load(Ordering::Relaxed);
+            if cut > 0 {
+                tracing::warn!(cut, "{cut} connections were cut in the midst of a request");
+            }
+            cut
+        }
+    }
+
+    /// Serves until nothing faces clients any more: in the drain there are still the site's probes.
+    pub async fn run(self) {
         tokio::select! {
             // A connection that was accepted but not spawned has sent nothing that was read.
-            () = self.shutdown.draining() => {}
+            () = self.shutdown.closing() => {}
             () = self.accept() => {}
         }
-        let Server {
-            listener,
-            connections,
-            cut,
-            ..
-        } = self;
-        drop(listener);
-        connections.close();
-        connections.wait().await;
-        let cut = cut.load(Ordering::Relaxed);
-        if cut > 0 {
-            tracing::warn!(cut, "{cut} connections were cut in the midst of a request");
+        drop(self.listener);
+        for connections in [self.connections, self.late] {
+            connections.close();
+            connections.wait().await;
         }
-        cut
     }
 
     async fn accept(&self) {
@@ -186,36 +200,68 @@ impl Server {
             peer: peer.ip(),
             settled: socket.settled(),
             body_timeout: self.settings.body_timeout,
+            shutdown: self.shutdown.clone(),
         };
         let connection = self.hyper.serve_connection(TokioIo::new(socket), guard);
-        let (shutdown, cut) = (self.shutdown.clone(), Arc::clone(&self.cut));
-        self.connections.spawn(async move {
-            // An upgrade ends it: hyper has handed the socket over and nothing is left here.
-            let mut connection = pin!(connection.with_upgrades());
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                // The connection is polled on below.
-                () = shutdown.draining() => {
-                    connection.as_mut().graceful_shutdown();
-                    tokio::select! {
-                        ended = connection => ended,
-                        () = shutdown.cutting() => {
-                            cut.fetch_add(1, Ordering::Relaxed);
-                            Ok(())
-                        }
-                    }
+        // An upgrade ends it: hyper has handed the socket over and nothing is left here.
+        let connection = connection.with_upgrades();
+        let shutdown = self.shutdown.clone();
+        if shutdown.is_draining() {
+            self.late.spawn(serve_probe(connection, peer, shutdown));
+        } else {
+            let cut = Arc::clone(&self.cut);
+            let serving = serve_requests(connection, peer, shutdown, cut);
+            self.connections.spawn(serving);
+        }
+    }
+}
+
+/// Serves a connection until the drain, then finishes the request under way.
+async fn serve_requests(
+    connection: Connection,
+    peer: SocketAddr,
+    shutdown: Shutdown,
+    cut: Arc<AtomicUsize>,
+) {
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        // The connection is polled on below.
+        () = shutdown.draining() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                () = over(&shutdown) => {
+                    cut.fetch_add(1, Ordering::Relaxed);
+                    Ok(())
                 }
-            };
-            if let Err(e) = ended {
-                record(&e, peer);
             }
-        });
+        }
+    };
+    record(ended, peer);
+}
+
+/// Serves a connection that came in the drain: the guard closes it behind its first answer.
+async fn serve_probe(connection: Connection, peer: SocketAddr, shutdown: Shutdown) {
+    tokio::select! {
+        ended = connection => record(ended, peer),
+        // Who asks how a server does that is gone in a moment is answered by a closed connection.
+        () = over(&shutdown) => {}
+    }
+}
+
+/// Nothing is to face clients any more.
+async fn over(shutdown: &Shutdown) {
+    tokio::select! {
+        () = shutdown.cutting() => {}
+        () = shutdown.closing() => {}
     }
 }
 
 /// How a connection failed. hyper has answered what could be answered (400, 431).
-fn record(error: &hyper::Error, peer: SocketAddr) {
-    let kind = match error {
+fn record(ended: hyper::Result<()>, peer: SocketAddr) {
+    let Err(error) = ended else { return };
+    let kind = match &error {
         e if e.is_timeout() => "header_timeout",
         e if e.is_parse() => "not_http",
         e if e.is_incomplete_message() => "client_left",

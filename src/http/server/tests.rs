@@ -130,13 +130,30 @@ async fn an_upgraded_connection_is_the_raw_socket_and_keeps_its_place() {
     waiting.answer().await.is("pong");
 }
 
+const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+const READY: &str = "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n";
+const PING: &str = "GET /ping HTTP/1.1\r\nHost: a\r\n\r\n";
+
 #[tokio::test]
-async fn a_drain_finishes_the_request_under_way_and_takes_no_more() {
+async fn a_server_that_starts_answers_its_probes_alone() {
+    let demo = Demo::starting(|_| {}).await;
+    let mut client = demo.connect().await;
+    assert_eq!(client.ask(HEALTH).await.status, 200);
+    assert_eq!(client.ask(READY).await.status, 503);
+    let answer = client.ask(PING).await;
+    answer.is_refused(503, "broker_unavailable");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    let unknown = client.ask("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    unknown.is_refused(404, "not_found");
+    demo.open();
+    client.ask(PING).await.is("pong");
+}
+
+#[tokio::test]
+async fn a_drain_finishes_the_request_under_way_and_closes_the_others() {
     let demo = Demo::start().await;
     let mut idle = demo.connect().await;
-    idle.ask("GET /ping HTTP/1.1\r\nHost: a\r\n\r\n")
-        .await
-        .is("pong");
+    idle.ask(PING).await.is("pong");
     let mut silent = demo.connect().await;
     let mut busy = demo.connect().await;
     busy.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -144,11 +161,40 @@ async fn a_drain_finishes_the_request_under_way_and_takes_no_more() {
     demo.shutdown.begin();
     idle.is_closed().await;
     silent.is_closed().await;
-    assert!(Client::connect(demo.address).await.is_err());
     demo.go_on();
-    busy.answer().await.is("done");
+    let answer = busy.answer().await;
+    answer.is("done");
+    answer.closes();
     busy.is_closed().await;
     assert_eq!(demo.ended().await, 0);
+}
+
+#[tokio::test]
+async fn a_server_that_drains_answers_its_probes_alone() {
+    let demo = Demo::start().await;
+    let mut busy = demo.connect().await;
+    busy.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    demo.waiting().await;
+    demo.shutdown.begin();
+    for (request, status) in [(HEALTH, 200), (READY, 503), (PING, 503)] {
+        let mut late = demo.connect().await;
+        let answer = late.ask(request).await;
+        assert_eq!(answer.status, status, "{request}");
+        answer.closes();
+        late.is_closed().await;
+    }
+    let mut late = demo.connect().await;
+    let answer = late.ask(PING).await;
+    answer.is_refused(503, "shutting_down");
+    assert_eq!((demo.pings(), answer.header("retry-after")), (0, Some("1")));
+    // One that says nothing holds up nobody.
+    let mut silent = demo.connect().await;
+    demo.go_on();
+    busy.answer().await.is("done");
+    let address = demo.address;
+    assert_eq!(demo.ended().await, 0);
+    silent.is_closed().await;
+    assert!(Client::connect(address).await.is_err(), "it is over");
 }
 
 #[tokio::test]

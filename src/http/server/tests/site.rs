@@ -21,10 +21,10 @@ use warp::{Filter, Rejection, Reply};
 use super::wire::Client;
 use crate::domain::{Code, Problem, UserName};
 use crate::http::body::{self, Incoming};
-use crate::http::guard::Site;
 use crate::http::health::{self, Readiness};
 use crate::http::route_table::{Route, RouteTable};
 use crate::http::server::{Server, Settings};
+use crate::http::site::Site;
 use crate::http::{answer, connection, listener, refusal, request};
 use crate::shutdown::Shutdown;
 
@@ -33,7 +33,6 @@ const fn route(pattern: &'static str, methods: &'static [Method]) -> Route {
 }
 
 const TABLE: RouteTable = RouteTable::new(&[
-    health::ROUTES[0],
     route("/ping", &[Method::GET]),
     route("/who", &[Method::GET]),
     route("/things/<t>", &[Method::GET, Method::PUT]),
@@ -72,9 +71,11 @@ pub struct Demo {
     pub address: SocketAddr,
     pub shutdown: Shutdown,
     inside: Arc<Inside>,
+    site: Site,
     pub connections: TaskTracker,
     places: Arc<Semaphore>,
-    server: JoinHandle<usize>,
+    drained: JoinHandle<usize>,
+    server: JoinHandle<()>,
 }
 
 impl Demo {
@@ -83,6 +84,13 @@ impl Demo {
     }
 
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Demo {
+        let demo = Demo::starting(change).await;
+        demo.open();
+        demo
+    }
+
+    /// One that listens and whose service is still to be opened.
+    pub async fn starting(change: impl FnOnce(&mut Settings)) -> Demo {
         let mut settings = Settings {
             // Longer than a test waits for anything: what must not linger is seen to.
             linger: Duration::from_secs(60),
@@ -90,17 +98,24 @@ impl Demo {
         };
         change(&mut settings);
         let (shutdown, inside) = (Shutdown::new(), Arc::new(Inside::default()));
-        let site = Site::new(TABLE, routes(Arc::clone(&inside), shutdown.clone()));
+        let health = health::routes(Readiness::new(shutdown.clone(), &[]));
+        let site = Site::new(RouteTable::new(&health::ROUTES), health, TABLE);
         let listener = listener::bind("127.0.0.1:0".parse().expect("valid")).expect("free port");
-        let server = Server::new(listener, site, settings, shutdown.clone());
+        let server = Server::new(listener, site.clone(), settings, shutdown.clone());
         Demo {
             address: server.local_addr().expect("bound"),
             shutdown,
             inside,
+            site,
             connections: server.connections.clone(),
             places: Arc::clone(&server.places),
+            drained: tokio::spawn(server.drained()),
             server: tokio::spawn(server.run()),
         }
+    }
+
+    pub fn open(&self) {
+        self.site.open(routes(Arc::clone(&self.inside)));
     }
 
     pub async fn connect(&self) -> Client {
@@ -137,18 +152,22 @@ impl Demo {
         self.ended().await
     }
 
+    /// Waits for the drain, and for the end behind it; how many connections were cut.
     pub async fn ended(self) -> usize {
-        let ended = timeout(Duration::from_secs(10), self.server).await;
-        ended
-            .expect("the server drains")
-            .expect("and does not panic")
+        let end = async {
+            let cut = self.drained.await.expect("it does not panic");
+            self.shutdown.close();
+            self.server.await.expect("it does not panic");
+            cut
+        };
+        let ended = timeout(Duration::from_secs(10), end).await;
+        ended.expect("the server drains")
     }
 }
 
 fn routes(
     inside: Arc<Inside>,
-    shutdown: Shutdown,
-) -> impl Filter<Extract = impl Reply, Error = Rejection> + Clone {
+) -> impl Filter<Extract = (impl Reply,), Error = Rejection> + Clone + Send + Sync + 'static {
     let (ping, wait) = (Arc::clone(&inside), inside);
     let ping = warp::path!("ping").and(warp::get()).map(move || {
         ping.pings.fetch_add(1, Ordering::SeqCst);
@@ -199,7 +218,6 @@ fn routes(
         .or(refuse)
         .or(upgrade)
         .or(rejecting())
-        .or(health::routes(Readiness::new(shutdown, &[])))
 }
 
 fn rejecting() -> impl Filter<Extract = impl Reply, Error = Rejection> + Clone {
