@@ -22,6 +22,7 @@ pub mod health;
 pub mod host;
 pub mod listener;
 pub mod metrics;
+pub mod pace;
 pub mod patience;
 pub mod query;
 pub mod refusal;

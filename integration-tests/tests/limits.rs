@@ -3,9 +3,11 @@
 
 use integration_tests::http::send;
 use integration_tests::people::PASSWORD;
-use integration_tests::{Person, Server, Ws, eventually, ws::send_frame};
+use integration_tests::{Person, Server, Ws, eventually, within, ws::send_frame};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Error;
 
 /// Sends many at once; the refusals among the answers.
@@ -133,6 +135,31 @@ async fn connections_per_address() {
             .then_some(())
     })
     .await;
+}
+
+/// A connection that stays open; none if the server has dropped it without a word.
+async fn kept(server: &Server) -> Option<TcpStream> {
+    let mut tcp = TcpStream::connect(server.address()).await.ok()?;
+    let ask = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    // A server that drops it may reset it, too.
+    tcp.write_all(ask).await.ok()?;
+    let mut answer = [0; 12];
+    within(tcp.read_exact(&mut answer)).await.ok()?;
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    Some(tcp)
+}
+
+#[tokio::test]
+async fn connections_of_one_peer() {
+    let server = Server::with(&[("LAKECHAT_SERVER__MAX_CONNECTIONS_PER_PEER", "3")]).await;
+    let mut open = Vec::new();
+    while open.len() < 3 {
+        // The calls that asked whether it is ready may not be gone yet.
+        open.push(eventually("a place is free", async || kept(&server).await).await);
+    }
+    assert!(kept(&server).await.is_none(), "the fourth is dropped");
+    open.pop();
+    eventually("a place is free again", async || kept(&server).await).await;
 }
 
 #[tokio::test]

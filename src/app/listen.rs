@@ -81,9 +81,11 @@ fn settings(config: &Config) -> Settings {
     let (ms, server) = (Duration::from_millis, &config.server);
     Settings {
         max_connections: open_files::raise_and_fit(server.max_connections),
+        max_connections_per_peer: server.max_connections_per_peer,
         header_timeout: ms(server.header_timeout_ms),
         body_timeout: ms(server.body_timeout_ms),
         write_timeout: ms(server.write_timeout_ms),
+        min_bytes_per_second: server.min_bytes_per_second,
         trusted_proxies: server.trusted_proxies.clone(),
         ..Settings::default()
     }

@@ -58,6 +58,9 @@ section! {
         metrics_listen: Option<SocketAddr> = None;
         /// Open connections; over it the next ones wait.
         max_connections: usize = 20_000, 1..=1_000_000;
+        /// Open connections of one address that is no trusted proxy; over it the next ones are
+        /// dropped. 0 is off.
+        max_connections_per_peer: usize = 2_000, 0..=1_000_000;
         /// How long the headers of a request may take, and how long a connection may be idle
         /// between two, in ms.
         header_timeout_ms: u64 = 10_000, 10..=600_000;
@@ -65,6 +68,9 @@ section! {
         body_timeout_ms: u64 = 30_000, 10..=600_000;
         /// How long a client may take nothing of its answer, in ms.
         write_timeout_ms: u64 = 60_000, 10..=600_000;
+        /// What a client has to send of a body, or take of an answer, a second, in bytes: on average
+        /// over body_timeout_ms, or write_timeout_ms, of waiting for it. 0 is off.
+        min_bytes_per_second: u64 = 1024, 0..=MIB;
         /// How long a stopping server lets sessions and transfers end, in seconds.
         drain_seconds: u64 = 25, 0..=3_600;
     }

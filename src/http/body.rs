@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use warp::{Filter, Rejection};
 
 use crate::domain::{Code, Problem};
+use crate::http::pace::TooSlow;
 
 pub use watched::Watched;
 
@@ -27,6 +28,9 @@ pub enum BodyError {
     /// Nothing came for too long.
     #[error("no byte of the body came within {0:?}")]
     Slow(Duration),
+    /// It comes, but not fast enough.
+    #[error("the body drips: {0}")]
+    Drips(#[from] TooSlow),
     /// Its framing is broken, or the client left.
     #[error("the body broke off: {0}")]
     Broken(String),
@@ -36,6 +40,7 @@ impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Problem {
         let problem = match &error {
             BodyError::Slow(limit) => too_slow(*limit),
+            BodyError::Drips(pace) => drips(pace),
             BodyError::Broken(_) => Problem::new(
                 Code::BadRequest,
                 "The body is broken: it is not framed as its headers say, or ends too early.",
@@ -46,7 +51,7 @@ impl From<BodyError> for Problem {
 }
 
 /// A request's body as it comes in: chunks of up to some 100 KiB, each waited for only as long as
-/// the server's `body_timeout`. Nothing is read that isn't asked for.
+/// the server's `body_timeout`, all of them at its least pace. Nothing is read that isn't asked for.
 pub struct Incoming(Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>);
 
 impl Incoming {
@@ -144,6 +149,18 @@ fn too_large(max_bytes: usize) -> Problem {
 fn too_slow(limit: Duration) -> Problem {
     let text = format!("The body came too slowly: it was waited for {limit:?}.");
     Problem::new(Code::RequestTimeout, text)
+}
+
+fn drips(pace: &TooSlow) -> Problem {
+    let TooSlow {
+        bytes_per_second: least,
+        window,
+    } = pace;
+    let text = format!(
+        "The body came too slowly: at least {least} bytes a second have to come, on average over \
+         {window:?} of waiting for it."
+    );
+    Problem::new(Code::RequestTimeout, text).limit(*least)
 }
 
 #[cfg(test)]

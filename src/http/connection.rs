@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::http::address_places::AddressPlace;
+use crate::http::pace::LeastPace;
 use crate::http::patience::Patience;
 
 /// What hyper reads from and writes to, and what an upgrade gives back.
@@ -69,8 +70,20 @@ pub struct Socket {
     permit: ConnectionPermit,
     settled: Settled,
     write: Patience,
+    write_pace: LeastPace,
     linger: Patience,
     is_closing: bool,
+}
+
+/// How slow a client may be.
+#[derive(Debug)]
+pub(super) struct SocketLimits {
+    /// For how long it may take nothing of an answer.
+    pub(super) write_timeout: Duration,
+    /// What it has to take while it is waited for.
+    pub(super) write_pace: LeastPace,
+    /// How long it is heard after its answer.
+    pub(super) linger: Duration,
 }
 
 /// A connection that has left HTTP.
@@ -97,18 +110,14 @@ pub fn reclaim(upgraded: Upgraded) -> Option<Raw> {
 }
 
 impl Socket {
-    pub(super) fn new(
-        stream: TcpStream,
-        permit: ConnectionPermit,
-        write_timeout: Duration,
-        linger: Duration,
-    ) -> Socket {
+    pub(super) fn new(stream: TcpStream, permit: ConnectionPermit, limits: SocketLimits) -> Socket {
         Socket {
             stream,
             permit,
             settled: Settled(Arc::new(AtomicBool::new(true))),
-            write: Patience::new(write_timeout),
-            linger: Patience::new(linger),
+            write: Patience::new(limits.write_timeout),
+            write_pace: limits.write_pace,
+            linger: Patience::new(limits.linger),
             is_closing: false,
         }
     }
@@ -117,19 +126,20 @@ impl Socket {
         self.settled.clone()
     }
 
-    fn bound<T>(
+    fn bound(
         &mut self,
         cx: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.write.restore();
-            return written;
-        }
-        ready!(self.write.poll_lost(cx));
-        metrics::counter!("lakechat_connections_cut_total", "reason" => "not_reading").increment(1);
-        let text = format!("the client read nothing for {:?}", self.write.limit());
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)))
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let Poll::Ready(written) = written else {
+            ready!(self.write.poll_lost(cx));
+            let text = format!("the client read nothing for {:?}", self.write.limit());
+            return Poll::Ready(Err(cut("not_reading", text)));
+        };
+        let bytes = written?;
+        let kept = self.write_pace.count(bytes, self.write.restore());
+        let kept = kept.map_err(|slow| cut("reading_slowly", slow.to_string()));
+        Poll::Ready(kept.map(|()| bytes))
     }
 
     /// Reads what the client still sends into nothing, until it has closed too.
@@ -151,6 +161,12 @@ impl Socket {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
+}
+
+/// Why a client loses its connection.
+fn cut(reason: &'static str, text: String) -> io::Error {
+    metrics::counter!("lakechat_connections_cut_total", "reason" => reason).increment(1);
+    io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
 impl AsyncRead for Socket {
@@ -204,5 +220,59 @@ impl AsyncWrite for Socket {
             self.is_closing = true;
         }
         self.poll_discard(cx).map(Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpSocket};
+    use tokio::sync::Semaphore;
+    use tokio::time::interval;
+
+    use super::*;
+
+    /// Both ends of a connection, with as little in between as the kernel allows.
+    async fn narrow() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let client = TcpSocket::new_v4().expect("a socket");
+        client.set_recv_buffer_size(1).expect("a size");
+        let address = listener.local_addr().expect("bound");
+        let (client, server) = tokio::join!(client.connect(address), listener.accept());
+        let (server, _) = server.expect("it comes");
+        SockRef::from(&server)
+            .set_send_buffer_size(1)
+            .expect("a size");
+        (client.expect("it listens"), server)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_too_slowly_is_cut() {
+        let (mut client, server) = narrow().await;
+        let place = Arc::new(Semaphore::new(1));
+        let place = place.try_acquire_owned().expect("a place");
+        let window = Duration::from_secs(1);
+        let limits = SocketLimits {
+            // It always takes something.
+            write_timeout: 60 * window,
+            write_pace: LeastPace::new(1 << 30, window),
+            linger: window,
+        };
+        let mut socket = Socket::new(server, ConnectionPermit::new(place, None), limits);
+        let reads = async {
+            let (mut pace, mut some) = (interval(Duration::from_millis(5)), [0; 1024]);
+            loop {
+                pace.tick().await;
+                client.read_exact(&mut some).await.expect("more");
+            }
+        };
+        let bytes = vec![b'x'; 64 << 20];
+        let cut = tokio::select! {
+            written = socket.write_all(&bytes) => written.expect_err("it is too slow"),
+            () = reads => unreachable!("it reads for ever"),
+        };
+        let text = "fewer than 1073741824 bytes a second were moved, on average over 1s";
+        assert_eq!(cut.to_string(), text);
     }
 }

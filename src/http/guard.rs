@@ -27,6 +27,7 @@ use crate::http::body::Watched;
 use crate::http::client_addr::TrustedProxies;
 use crate::http::connection::Settled;
 use crate::http::host;
+use crate::http::pace::LeastPace;
 use crate::http::refusal::{self, Refusal};
 use crate::http::request::{ClientAddr, RequestId};
 use crate::http::route_table::Route;
@@ -43,6 +44,7 @@ pub(super) struct Guard {
     pub(super) peer: IpAddr,
     pub(super) settled: Settled,
     pub(super) body_timeout: Duration,
+    pub(super) body_pace: LeastPace,
     pub(super) shutdown: Shutdown,
 }
 
@@ -65,7 +67,8 @@ impl Guard {
         let label = route.map_or(Route::UNKNOWN, |r| r.pattern);
         let entry = Entry::begin(request.method().clone(), label, id, client);
 
-        let mut request = request.map(|body| Watched::new(body, self.body_timeout));
+        let (timeout, pace) = (self.body_timeout, self.body_pace.clone());
+        let mut request = request.map(|body| Watched::new(body, timeout, pace));
         let body_ended = request.body().ended();
         let extensions = request.extensions_mut();
         extensions.insert(id);

@@ -45,9 +45,10 @@ impl Patience {
         }
     }
 
-    /// The peer did something: the next wait starts anew.
-    pub fn restore(&mut self) {
-        self.since = None;
+    /// The peer did something: the next wait starts anew. Tells how long this one was.
+    pub fn restore(&mut self) -> Duration {
+        let since = self.since.take();
+        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 }
 
@@ -70,7 +71,8 @@ mod tests {
         patience.since = Instant::now().checked_sub(limit);
         patience.alarm = None;
         poll_fn(|cx| patience.poll_lost(cx)).await;
-        patience.restore();
+        assert!(patience.restore() >= limit);
+        assert_eq!(patience.restore(), Duration::ZERO, "nothing was waited for");
         assert!(!is_lost(&mut patience).await);
     }
 }

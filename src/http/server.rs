@@ -16,9 +16,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::http::address_places::AddressPlaces;
 use crate::http::client_addr::TrustedProxies;
-use crate::http::connection::{ConnectionPermit, Socket};
+use crate::http::connection::{ConnectionPermit, Socket, SocketLimits};
 use crate::http::guard::Guard;
 use crate::http::listener::rest_after;
+use crate::http::pace::LeastPace;
 use crate::http::site::Site;
 use crate::shutdown::Shutdown;
 
@@ -45,6 +46,9 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// How long a client may take nothing of its answer. Then the connection is cut.
     pub write_timeout: Duration,
+    /// What has to come of a body and to go of an answer a second, on average over `body_timeout`
+    /// and `write_timeout` of waiting for the client; 0 is off.
+    pub min_bytes_per_second: u64,
     /// How long a client that is still sending is heard after its answer, so that it gets it.
     pub linger: Duration,
     /// Whose X-Forwarded-For counts.
@@ -60,6 +64,7 @@ impl Default for Settings {
             max_header_bytes: 64 * 1024,
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
+            min_bytes_per_second: 1024,
             linger: Duration::from_secs(5),
             trusted_proxies: Vec::new(),
         }
@@ -192,14 +197,22 @@ impl Server {
     fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: ConnectionPermit) {
         // Fails only on a connection that is gone, which the first read will tell.
         let _ = stream.set_nodelay(true);
-        let (write_timeout, linger) = (self.settings.write_timeout, self.settings.linger);
-        let socket = Socket::new(stream, permit, write_timeout, linger);
+        let settings = &self.settings;
+        let (body_timeout, write_timeout) = (settings.body_timeout, settings.write_timeout);
+        let pace = |window| LeastPace::new(settings.min_bytes_per_second, window);
+        let limits = SocketLimits {
+            write_timeout,
+            write_pace: pace(write_timeout),
+            linger: settings.linger,
+        };
+        let socket = Socket::new(stream, permit, limits);
         let guard = Guard {
             site: self.site.clone(),
             proxies: Arc::clone(&self.proxies),
             peer: peer.ip(),
             settled: socket.settled(),
-            body_timeout: self.settings.body_timeout,
+            body_timeout,
+            body_pace: pace(body_timeout),
             shutdown: self.shutdown.clone(),
         };
         let connection = self.hyper.serve_connection(TokioIo::new(socket), guard);

@@ -1,13 +1,16 @@
 //! Codes that say that a part is away, each with a server of its own.
 
 use std::process::Stdio;
+use std::time::Duration;
 
+use futures_util::stream;
 use integration_tests::{Person, Server, bytes, eventually, within, ws::send_frame};
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::time::interval;
 
 use super::refusal;
 
@@ -82,6 +85,25 @@ async fn slow_body_is_request_timeout() {
     let answer = server.http().raw(&request).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("\"request_timeout\""), "{answer}");
+    assert!(server.stored_files().is_empty());
+}
+
+#[tokio::test]
+async fn dripping_body_is_request_timeout() {
+    let server = Server::with(&[
+        ("LAKECHAT_SERVER__BODY_TIMEOUT_MS", "1000"),
+        ("LAKECHAT_SERVER__MIN_BYTES_PER_SECOND", "5000"),
+    ])
+    .await;
+    let ann = Person::register(&server, "ann").await;
+    let drops = stream::unfold(interval(Duration::from_millis(100)), async |mut pace| {
+        pace.tick().await;
+        Some((Ok::<_, std::io::Error>("drop"), pace))
+    });
+    let body = reqwest::Body::wrap_stream(drops);
+    let answer = server.http().upload(ann.token(), "drips", body).await;
+    assert_eq!(refusal(&answer), (408, "request_timeout".to_owned()));
+    assert_eq!(answer.json()["error"]["limit"], 5000);
     assert!(server.stored_files().is_empty());
 }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::BodyError;
+use crate::http::pace::LeastPace;
 use crate::http::patience::Patience;
 
 /// What the guard hands to warp as the body of a request.
@@ -17,6 +18,7 @@ use crate::http::patience::Patience;
 pub struct Watched {
     body: hyper::body::Incoming,
     patience: Patience,
+    pace: LeastPace,
     ended: Ended,
 }
 
@@ -31,11 +33,13 @@ impl Ended {
 }
 
 impl Watched {
-    pub fn new(body: hyper::body::Incoming, chunk_timeout: Duration) -> Watched {
+    /// Each chunk may take `chunk_timeout`, and all of them together have to keep the pace.
+    pub fn new(body: hyper::body::Incoming, chunk_timeout: Duration, pace: LeastPace) -> Watched {
         let ended = Ended(Arc::new(AtomicBool::new(body.is_end_stream())));
         Watched {
             body,
             patience: Patience::new(chunk_timeout),
+            pace,
             ended,
         }
     }
@@ -59,10 +63,16 @@ impl Body for Watched {
             let slow = BodyError::Slow(this.patience.limit());
             return Poll::Ready(Some(Err(slow)));
         };
-        this.patience.restore();
+        let waited = this.patience.restore();
         let frame = frame.transpose().map_err(|e| broken(&e));
         if frame.is_ok() && (matches!(frame, Ok(None)) || this.body.is_end_stream()) {
             this.ended.0.store(true, Ordering::Release);
+        } else if let Ok(Some(frame)) = &frame {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            // What came in time after all is not refused for how it came: only what is still open.
+            if let Err(slow) = this.pace.count(bytes, waited) {
+                return Poll::Ready(Some(Err(slow.into())));
+            }
         }
         Poll::Ready(frame.transpose())
     }

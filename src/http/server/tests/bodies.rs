@@ -51,6 +51,51 @@ async fn a_body_that_stops_is_timed_out_and_closes() {
 }
 
 #[tokio::test]
+async fn a_body_that_drips_is_told_what_is_wanted() {
+    let demo = Demo::with(|s| {
+        s.body_timeout = Duration::from_millis(500);
+        s.min_bytes_per_second = 1_000;
+    })
+    .await;
+    let mut client = demo.connect().await;
+    client.send(CHUNKED).await;
+    let mut drops = tokio::time::interval(Duration::from_millis(50));
+    let answer = loop {
+        tokio::select! {
+            answer = client.first_byte_or_end() => break answer,
+            _ = drops.tick() => {}
+        }
+        // The server may have given up just now.
+        let _ = client.try_send(b"1\r\nx\r\n").await;
+    };
+    assert!(answer, "it is answered");
+    let answer = client.answer().await;
+    answer.is_refused(408, "request_timeout");
+    let told = "at least 1000 bytes a second have to come, on average over 500ms of waiting for it";
+    assert!(answer.body.contains(told), "{}", answer.body);
+    answer.closes();
+}
+
+#[tokio::test]
+async fn a_body_that_keeps_the_pace_may_take_its_time() {
+    let demo = Demo::with(|s| {
+        s.body_timeout = Duration::from_millis(500);
+        s.min_bytes_per_second = 1_000;
+    })
+    .await;
+    let mut client = demo.connect().await;
+    client.send(CHUNKED).await;
+    let chunk = format!("1f4\r\n{}\r\n", "x".repeat(500));
+    let mut pace = tokio::time::interval(Duration::from_millis(100));
+    // Two windows and more.
+    for _ in 0..13 {
+        pace.tick().await;
+        client.send(&chunk).await;
+    }
+    client.ask("0\r\n\r\n").await.is("6500");
+}
+
+#[tokio::test]
 async fn json_bodies_are_of_their_kind_length_and_size() {
     let demo = Demo::start().await;
     for (headers, status, code) in [

@@ -88,7 +88,12 @@ impl Client {
     }
 
     pub async fn first_byte(&mut self) {
-        assert!(self.fill().await, "closed before the answer");
+        assert!(self.first_byte_or_end().await, "closed before the answer");
+    }
+
+    /// Waits until something has come; false where the server closed before. Dropping is safe.
+    pub async fn first_byte_or_end(&mut self) -> bool {
+        !self.read.is_empty() || self.fill().await
     }
 
     /// All that comes until the server closes.

@@ -1,0 +1,82 @@
+//! How much a peer has to move while one waits for it.
+
+use std::time::Duration;
+
+/// A least number of bytes in each window of waiting.
+///
+/// Only the time counts in which the peer was waited for: one that we are slow to read from or to
+/// write to is not to blame. What was moved in one window buys nothing in the next, or a peer could
+/// be fast once and then hold on to its place for hours.
+#[derive(Clone, Debug)]
+pub struct LeastPace {
+    bytes_per_second: u64,
+    window: Duration,
+    waited: Duration,
+    moved: u64,
+}
+
+/// A peer that moved too little.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("fewer than {bytes_per_second} bytes a second were moved, on average over {window:?}")]
+pub struct TooSlow {
+    pub bytes_per_second: u64,
+    pub window: Duration,
+}
+
+impl LeastPace {
+    /// 0 bytes are always moved.
+    pub fn new(bytes_per_second: u64, window: Duration) -> LeastPace {
+        LeastPace {
+            bytes_per_second,
+            window,
+            waited: Duration::ZERO,
+            moved: 0,
+        }
+    }
+
+    /// Counts bytes that were moved after a wait.
+    pub fn count(&mut self, bytes: usize, waited: Duration) -> Result<(), TooSlow> {
+        self.moved = self.moved.saturating_add(bytes as u64);
+        self.waited += waited;
+        if self.waited < self.window {
+            return Ok(());
+        }
+        let wanted = u128::from(self.bytes_per_second) * self.waited.as_millis() / 1_000;
+        if u128::from(self.moved) < wanted {
+            return Err(TooSlow {
+                bytes_per_second: self.bytes_per_second,
+                window: self.window,
+            });
+        }
+        (self.waited, self.moved) = (Duration::ZERO, 0);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn each_window_of_waiting_has_to_bring_enough() {
+        let mut pace = LeastPace::new(100, 10 * SECOND);
+        for _ in 0..9 {
+            assert_eq!(pace.count(1, SECOND), Ok(()), "a pause is no crime");
+        }
+        assert_eq!(pace.count(991, SECOND), Ok(()), "it was made up for");
+        assert_eq!(pace.count(1_000_000, Duration::ZERO), Ok(()));
+        assert_eq!(pace.count(0, 10 * SECOND), Ok(()));
+        assert_eq!(pace.count(999, 9 * SECOND), Ok(()));
+        let slow = pace.count(0, SECOND).expect_err("999 bytes in ten seconds");
+        let text = "fewer than 100 bytes a second were moved, on average over 10s";
+        assert_eq!(slow.to_string(), text);
+    }
+
+    #[test]
+    fn a_pace_of_nothing_is_always_kept() {
+        let mut pace = LeastPace::new(0, SECOND);
+        assert_eq!(pace.count(0, 1_000 * SECOND), Ok(()));
+    }
+}
