@@ -16,6 +16,7 @@ mod file_store;
 mod folder;
 mod history;
 mod keeper;
+mod known;
 mod log_reader;
 mod offsets;
 mod queue;

@@ -82,6 +82,9 @@ impl Barrier {
     }
 
     async fn ends(&self, deadline: Instant) -> Result<Arc<Vec<Offset>>, Problem> {
+        if let Some(ends) = self.log.broker().ends_at_hand() {
+            return Ok(Arc::new(ends));
+        }
         let (tell, told) = oneshot::channel();
         self.waiting.lock().expect("no panic while held").push(tell);
         self.asked.notify_one();

@@ -83,6 +83,11 @@ pub trait Broker: Send + Sync {
     /// after the call: whatever a reader had seen before the call is below. Dropping is safe.
     async fn ends(&self) -> Result<Vec<Offset>, PortError>;
 
+    /// The same at once, where this process knows it by itself; None: it has to be asked for.
+    fn ends_at_hand(&self) -> Option<Vec<Offset>> {
+        None
+    }
+
     /// For each partition the first offset still kept. Dropping is safe.
     async fn kept_starts(&self) -> Result<Vec<Offset>, PortError>;
 

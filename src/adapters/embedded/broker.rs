@@ -58,8 +58,11 @@ impl Broker for SqliteBroker {
 
     async fn ends(&self) -> Result<Vec<Offset>, PortError> {
         self.check()?;
-        let end = self.core.recent.end();
-        Ok(vec![end; usize::from(self.core.partitions)])
+        Ok(self.all_ends())
+    }
+
+    fn ends_at_hand(&self) -> Option<Vec<Offset>> {
+        self.check().ok().map(|()| self.all_ends())
     }
 
     async fn kept_starts(&self) -> Result<Vec<Offset>, PortError> {
@@ -95,6 +98,10 @@ impl Broker for SqliteBroker {
 }
 
 impl SqliteBroker {
+    fn all_ends(&self) -> Vec<Offset> {
+        vec![self.core.recent.end(); usize::from(self.core.partitions)]
+    }
+
     fn check(&self) -> Result<(), PortError> {
         let healthy = self.core.health.check();
         healthy.map_err(|fault| fault.into_port_error(PART))

@@ -4,16 +4,19 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
+use uuid::Uuid;
 
 use super::Settings;
 use super::clock::Clock;
 use super::fault::Health;
 use super::folder::{DataFolder, OpenError};
 use super::keeper::Bell;
+use super::known::Known;
 use super::queue::Queue;
 use super::readers::Readers;
 use super::recent::Recent;
 use super::value::Column;
+use crate::domain::{ChannelName, LoginSession, Member, UserName};
 use crate::ports::PortError;
 use crate::ports::broker::{Offset, OnFailed};
 
@@ -24,6 +27,9 @@ pub(super) struct Core {
     pub queue: Queue,
     pub recent: Recent,
     pub readers: Readers,
+    /// What each chat session that begins asks for.
+    pub sessions: Arc<Known<(UserName, Uuid), Option<LoginSession>>>,
+    pub memberships: Arc<Known<UserName, Vec<(ChannelName, Member)>>>,
     pub health: Health,
     pub bell: Bell,
     pub on_failed: OnceLock<OnFailed>,
@@ -46,6 +52,8 @@ impl Core {
             queue: Queue::new(settings.queue_bytes),
             recent: Recent::new(log.end, settings.recent_bytes),
             readers: Readers::new(folder, settings),
+            sessions: Known::new(session_bytes),
+            memberships: Known::new(membership_bytes),
             health: Health::good(),
             bell: Bell::default(),
             on_failed: OnceLock::new(),
@@ -128,4 +136,16 @@ impl LogState {
             last_ms: last_ms.max(meta("log_time")?),
         })
     }
+}
+
+/// About what a kept row and its key take.
+fn session_bytes(session: &Option<LoginSession>) -> usize {
+    let texts = |s: &LoginSession| 2 * s.user.as_str().len() + s.refresh_hash.len();
+    size_of::<((UserName, Uuid), LoginSession)>() + session.as_ref().map_or(0, texts)
+}
+
+fn membership_bytes(memberships: &Vec<(ChannelName, Member)>) -> usize {
+    let texts = |(name, m): &(ChannelName, Member)| name.as_str().len() + m.user.as_str().len();
+    let own = size_of::<UserName>() + memberships.len() * size_of::<(ChannelName, Member)>();
+    own + memberships.iter().map(texts).sum::<usize>()
 }

@@ -63,14 +63,17 @@ impl Directory for SqliteDirectory {
 
     async fn create_session(&self, session: &LoginSession) -> Result<(), PortError> {
         let session = session.clone();
-        let write = move |db: &_| users::create_session(db, &session);
-        self.core.write(PART, write).await
+        let writing = self.core.sessions.write(vec![key(&session)]);
+        let write = move |db: &_| users::create_session(db, &session).map(|()| writing);
+        self.core.write(PART, write).await.map(drop)
     }
 
     async fn session(&self, user: &UserName, id: Uuid) -> Result<Option<LoginSession>, PortError> {
+        let key = (user.clone(), id);
         let user = user.clone();
         let read = move |db: &_| users::session(db, &user, id);
-        self.core.read(PART, read).await
+        let known = &self.core.sessions;
+        known.get(key, self.core.read(PART, read)).await
     }
 
     async fn replace_session(
@@ -79,8 +82,10 @@ impl Directory for SqliteDirectory {
         new: &LoginSession,
     ) -> Result<bool, PortError> {
         let (old, new) = (old.clone(), new.clone());
-        let write = move |db: &_| users::replace_session(db, &old, &new);
-        self.core.write(PART, write).await
+        let writing = self.core.sessions.write(vec![key(&old)]);
+        let write = move |db: &_| Ok((users::replace_session(db, &old, &new)?, writing));
+        let (replaced, _written) = self.core.write(PART, write).await?;
+        Ok(replaced)
     }
 
     async fn put_file(&self, file: &File) -> Result<(), PortError> {
@@ -106,4 +111,8 @@ impl Directory for SqliteDirectory {
     async fn check(&self) -> Result<(), PortError> {
         self.core.read(PART, users::look).await
     }
+}
+
+fn key(session: &LoginSession) -> (UserName, Uuid) {
+    (session.user.clone(), session.id)
 }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::core::Core;
-use crate::domain::{Change, Channel, ChannelName, Id, Member, Message, Partition, Row, UserName};
+use crate::domain::{
+    Cells, Change, Channel, ChannelName, Id, Member, Message, Partition, Row, UserName,
+};
 use crate::ports::history::{Mark, Span};
 use crate::ports::{History, PortError};
 
@@ -35,7 +37,8 @@ impl History for SqliteHistory {
         let mut answers = Vec::new();
         while rows.len() > 0 {
             let chunk: Vec<Row> = rows.by_ref().take(CHUNK).collect();
-            let write = move |db: &_| write::rows(db, &chunk);
+            let writing = self.core.memberships.write(members(&chunk));
+            let write = move |db: &_| write::rows(db, &chunk).map(|()| writing);
             answers.push(self.core.queue.send(write).await);
         }
         for answer in answers {
@@ -101,9 +104,11 @@ impl History for SqliteHistory {
     }
 
     async fn memberships(&self, user: &UserName) -> Result<Vec<(ChannelName, Member)>, PortError> {
+        let key = user.clone();
         let user = user.clone();
         let read = move |db: &_| read::memberships(db, &user);
-        self.core.read(PART, read).await
+        let known = &self.core.memberships;
+        known.get(key, self.core.read(PART, read)).await
     }
 
     async fn describe(&self, channels: &mut [Channel]) -> Result<(), PortError> {
@@ -120,4 +125,13 @@ impl History for SqliteHistory {
         }
         Ok(())
     }
+}
+
+/// Whose memberships some rows change.
+fn members(rows: &[Row]) -> Vec<UserName> {
+    let member = |row: &Row| match &row.cells {
+        Cells::Member { user, .. } => Some(user.clone()),
+        _ => None,
+    };
+    rows.iter().filter_map(member).collect()
 }
