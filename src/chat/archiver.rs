@@ -119,9 +119,9 @@ impl Archiver {
     /// Returns only what trying again can't help.
     async fn store_for_ever(&mut self) -> Result<(), PortError> {
         self.mark = self.mark_of_history().await?;
-        let mut position = self.log.position(self.partition);
+        let mut filled = self.log.filled(self.partition);
         loop {
-            let Some(entries) = self.next_batch(&mut position).await else {
+            let Some(entries) = self.next_batch(&mut filled).await else {
                 self.catch_up().await?;
                 continue;
             };
@@ -131,27 +131,30 @@ impl Archiver {
 
     /// Records from the mark on, as soon as there are some and they fill a batch or have waited long
     /// enough; None if the tail no longer reaches back to the mark.
-    async fn next_batch(&self, position: &mut watch::Receiver<Offset>) -> Option<Vec<Arc<Entry>>> {
+    async fn next_batch(&self, filled: &mut watch::Receiver<Offset>) -> Option<Vec<Arc<Entry>>> {
         loop {
-            position.borrow_and_update();
+            filled.borrow_and_update();
             let entries = self.in_tail()?;
             if entries.len() == self.batching.rows {
                 return Some(entries);
             }
             if !entries.is_empty() {
                 // More come or they don't: both are read again below.
-                let _elapsed = timeout(self.batching.linger, self.full(position)).await;
+                let _elapsed = timeout(self.batching.linger, self.full(filled)).await;
                 return self.in_tail();
             }
-            if position.changed().await.is_err() {
+            if filled.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
         }
     }
 
-    async fn full(&self, position: &mut watch::Receiver<Offset>) {
-        let full = || self.in_tail().is_none_or(|e| e.len() == self.batching.rows);
-        while !full() && position.changed().await.is_ok() {}
+    async fn full(&self, filled: &mut watch::Receiver<Offset>) {
+        let full = || {
+            let state = self.log.lock(self.partition);
+            state.tail.count_from(self.mark.offset) >= self.batching.rows
+        };
+        while !full() && filled.changed().await.is_ok() {}
     }
 
     /// Nothing for a stopped partition: what its log says may not belong into this history.

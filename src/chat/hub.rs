@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
+use std::task::Waker;
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
@@ -120,19 +121,22 @@ impl HubChannel {
         }
     }
 
-    /// Hands frames to every live session, in order, with one wake-up each.
-    fn deliver(&self, frames: &[(Id, Utf8Bytes)]) {
+    /// Hands frames to every live session, in order, with one wake-up each, left to the caller.
+    fn deliver(&self, frames: &[(Id, Utf8Bytes)], wakers: &mut Vec<Waker>) {
         let Some((first, _)) = frames.first() else {
             return;
         };
         let mut live = self.live.lock().expect("no panic while held");
         live.retain(|l| {
             let outbox = &l.subscription.listener.outbox;
-            if l.after < *first {
-                return outbox.push_all(frames.iter().map(|(_, frame)| frame.clone()));
-            }
-            let newer = frames.iter().filter(|(id, _)| *id > l.after);
-            outbox.push_all(newer.map(|(_, frame)| frame.clone()))
+            let (open, waker) = if l.after < *first {
+                outbox.queue_all(frames.iter().map(|(_, frame)| frame.clone()))
+            } else {
+                let newer = frames.iter().filter(|(id, _)| *id > l.after);
+                outbox.queue_all(newer.map(|(_, frame)| frame.clone()))
+            };
+            wakers.extend(waker);
+            open
         });
         metrics::counter!("lakechat_deliveries_total")
             .increment((live.len() * frames.len()) as u64);
@@ -229,8 +233,8 @@ impl Hub {
     }
 
     /// Gives what was folded to those whom it concerns: to a channel's roster each event, to its
-    /// sessions each frame.
-    pub fn deliver(&self, entries: &[Arc<Entry>]) {
+    /// sessions each frame. The sessions that wait for frames are to be woken by the caller.
+    pub fn deliver(&self, entries: &[Arc<Entry>], wakers: &mut Vec<Waker>) {
         let mut frames: HashMap<&ChannelName, Vec<(Id, Utf8Bytes)>> = HashMap::new();
         for entry in entries {
             let Some(record) = entry.accepted() else {
@@ -246,7 +250,7 @@ impl Hub {
                 None => {
                     // Frames from before the event go to those who listened before it.
                     if let Some(before) = frames.remove(&record.channel) {
-                        self.deliver_frames(&record.channel, &before);
+                        self.deliver_frames(&record.channel, &before, wakers);
                     }
                     let channel = self.loaded(&record.channel);
                     channel.into_iter().for_each(|c| c.apply(entry));
@@ -254,14 +258,19 @@ impl Hub {
             }
         }
         for (channel, frames) in frames {
-            self.deliver_frames(channel, &frames);
+            self.deliver_frames(channel, &frames, wakers);
         }
     }
 
-    fn deliver_frames(&self, channel: &ChannelName, frames: &[(Id, Utf8Bytes)]) {
-        self.loaded(channel)
-            .into_iter()
-            .for_each(|c| c.deliver(frames));
+    fn deliver_frames(
+        &self,
+        channel: &ChannelName,
+        frames: &[(Id, Utf8Bytes)],
+        wakers: &mut Vec<Waker>,
+    ) {
+        if let Some(channel) = self.loaded(channel) {
+            channel.deliver(frames, wakers);
+        }
     }
 
     fn loaded(&self, name: &ChannelName) -> Option<Arc<HubChannel>> {

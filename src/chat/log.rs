@@ -52,6 +52,8 @@ struct Place {
     state: Mutex<PartitionLog>,
     /// The next offset to be folded: everything below is in the tail, delivered and acked.
     position: watch::Sender<Offset>,
+    /// Behind the last record that the tail was given.
+    filled: watch::Sender<Offset>,
     mark: watch::Sender<Mark>,
 }
 
@@ -73,6 +75,7 @@ impl Log {
                 budget.clone(),
             )),
             position: watch::Sender::new(0),
+            filled: watch::Sender::new(0),
             mark: watch::Sender::new(Mark::default()),
         };
         let log = Arc::new(Log {
@@ -126,6 +129,11 @@ impl Log {
         self.partitions[partition.index()].position.subscribe()
     }
 
+    /// Behind the last record of the partition itself; moves before the position does.
+    pub fn filled(&self, partition: Partition) -> watch::Receiver<Offset> {
+        self.partitions[partition.index()].filled.subscribe()
+    }
+
     /// The newest mark that is known.
     pub fn mark(&self, partition: Partition) -> Mark {
         *self.partitions[partition.index()].mark.borrow()
@@ -150,7 +158,12 @@ impl Log {
             })
             .collect();
         let archived = self.mark(partition).offset;
-        self.counting_window(partition, |state| state.fold(decoded, archived))
+        let folded = self.counting_window(partition, |state| state.fold(decoded, archived));
+        if let Some(last) = folded.0.last() {
+            let filled = &self.partitions[partition.index()].filled;
+            filled.send_replace(last.offset + 1);
+        }
+        folded
     }
 
     /// Changes a partition's state, and the sum of all windows by what that did to its own.

@@ -69,9 +69,16 @@ impl Outbox {
 
     /// Adds frames with one wake-up, or closes the session as slow; tells whether it is open.
     pub fn push_all(&self, frames: impl Iterator<Item = Utf8Bytes>) -> bool {
+        let (open, waker) = self.queue_all(frames);
+        waker.into_iter().for_each(Waker::wake);
+        open
+    }
+
+    /// The same, where the caller does the waking.
+    pub fn queue_all(&self, frames: impl Iterator<Item = Utf8Bytes>) -> (bool, Option<Waker>) {
         let mut waiting = self.waiting.lock().expect("no panic while held");
         if waiting.close.is_some() {
-            return false;
+            return (false, None);
         }
         if waiting.frames.is_empty() {
             waiting.fills = waiting.fills.wrapping_add(1);
@@ -86,10 +93,8 @@ impl Outbox {
             metrics::counter!("lakechat_slow_consumers_total").increment(1);
             waiting.close = Some(Close::SlowConsumer);
         }
-        if full || !waiting.blocked {
-            wake(waiting);
-        }
-        !full
+        let wake = full || !waiting.blocked;
+        (!full, waiting.waker.take_if(|_| wake))
     }
 
     /// Tells that a request is refused, be it by the session or later by the log; one too many in a

@@ -3,9 +3,11 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::fold::WARM_UP_MS;
@@ -18,6 +20,9 @@ use crate::ports::{Broker, PortError};
 
 /// How long a poll waits for the first record: the thread looks at `stop` in between.
 const POLL: Duration = Duration::from_millis(200);
+
+/// So few sessions are woken one by one.
+const DIRECT: usize = 2;
 
 /// How long to wait before the log is tried again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -81,10 +86,12 @@ pub async fn start(
         log.learn_mark(*partition, *mark);
     }
     let thread = std::thread::Builder::new().name("lakechat-log".into());
+    let runtime = Handle::current();
     Ok(thread.spawn(move || {
         Reading {
             log,
             hub,
+            runtime,
             starts: from.clone(),
             from,
             stop,
@@ -97,6 +104,8 @@ pub async fn start(
 struct Reading {
     log: Arc<Log>,
     hub: Arc<Hub>,
+    /// Where the sessions run.
+    runtime: Handle,
     /// Where reading began.
     starts: Vec<(Partition, Offset)>,
     /// Where it is.
@@ -157,7 +166,7 @@ impl Reading {
         metrics::histogram!("lakechat_log_batch_rows").record(records.len() as f64);
         // The log's order is one within each partition; a stable sort keeps it.
         records.sort_by_key(|r| r.partition);
-        let mut told = Vec::new();
+        let (mut told, mut wakers) = (Vec::new(), Vec::new());
         let mut rest = records.drain(..).peekable();
         while let Some(first) = rest.next() {
             let partition = first.partition;
@@ -166,13 +175,26 @@ impl Reading {
                 run.push(next);
             }
             let (entries, of_partition) = self.log.fold(partition, run);
-            self.hub.deliver(&entries);
+            self.hub.deliver(&entries, &mut wakers);
             told.push((partition, of_partition));
         }
         for (partition, told) in told {
             self.log.tell(partition, told);
         }
+        self.wake(wakers);
         metrics::histogram!("lakechat_log_batch_seconds").record(began.elapsed().as_secs_f64());
+    }
+
+    /// Wakes sessions from within the runtime: from here each would go through the one queue that
+    /// all its threads share, and mostly with a system call.
+    fn wake(&self, wakers: Vec<Waker>) {
+        if wakers.len() <= DIRECT {
+            wakers.into_iter().for_each(Waker::wake);
+        } else {
+            // It waits for nothing, so nobody needs to wait for it.
+            let wake = async move { wakers.into_iter().for_each(Waker::wake) };
+            drop(self.runtime.spawn(wake));
+        }
     }
 
     fn failed(&self, error: &PortError) {
