@@ -1,3 +1,4 @@
 //! The back ends behind the ports. Adapters don't know each other; `app` alone picks among them.
 
 pub mod embedded;
+pub mod hdfs;

@@ -8,6 +8,7 @@ pub mod bytes;
 pub mod contract;
 pub mod http;
 pub mod on_disk;
+pub mod on_hdfs;
 pub mod people;
 pub mod server;
 pub mod ws;

@@ -1,0 +1,172 @@
+//! The file store over a real HDFS. Everything else stands on disk.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use lakechat::adapters::hdfs::{HdfsStore, Settings};
+use lakechat::domain::Partition;
+use lakechat::ports::broker::Offset;
+use lakechat::ports::{Broker, Directory, FileStore, History};
+
+use crate::contract::{Backend, random};
+use crate::on_disk::{self, OnDisk};
+
+/// Where the NameNode listens; TEST_HDFS_URL names another.
+const URL: &str = "hdfs://127.0.0.1:9000";
+
+pub fn url() -> String {
+    env::var("TEST_HDFS_URL").unwrap_or_else(|_| URL.to_owned())
+}
+
+/// A folder in HDFS that goes with it.
+pub struct Root(pub String, IsKept);
+
+type IsKept = bool;
+
+impl Root {
+    pub fn random() -> Root {
+        Root(format!("/lakechat-test-{}", random()), false)
+    }
+
+    /// Somebody else's, which stays.
+    pub fn kept(path: String) -> Root {
+        Root(path, true)
+    }
+
+    pub fn settings(&self) -> Settings {
+        Settings {
+            // Whoever runs the tests started the NameNode, and is its superuser.
+            user: env::var("USER").unwrap_or_else(|_| "root".to_owned()),
+            ..Settings::at(&url(), &self.0, "test")
+        }
+    }
+
+    pub fn store(&self) -> Result<HdfsStore> {
+        Ok(HdfsStore::open(self.settings())?)
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        if self.1 {
+            return;
+        }
+        let path = self.0.clone();
+        let url = url();
+        // A thread, as a runtime may be around and must not be blocked on.
+        let removal = std::thread::spawn(move || {
+            let client = hdfs_native::sync::ClientBuilder::new()
+                .with_url(url)
+                .build()?;
+            client.delete(&path, true)
+        });
+        if let Ok(Err(error)) = removal.join() {
+            eprintln!("{} is left in HDFS: {error}", self.0);
+        }
+    }
+}
+
+/// The back ends of a test: dropped in this order.
+pub struct OnHdfs {
+    pub store: Arc<HdfsStore>,
+    rest: OnDisk,
+    pub root: Root,
+}
+
+pub async fn fresh() -> Result<OnHdfs> {
+    let root = Root::random();
+    Ok(OnHdfs {
+        store: Arc::new(root.store()?),
+        rest: on_disk::fresh().await?,
+        root,
+    })
+}
+
+impl OnHdfs {
+    /// The drafts of all runs, as another client sees them.
+    pub async fn draft_names(&self) -> Result<Vec<String>> {
+        let client = hdfs_native::ClientBuilder::new().with_url(url()).build()?;
+        let tmp = format!("{}/tmp", self.root.0);
+        let mut names = Vec::new();
+        let below = client.list_status_iter(&tmp, true);
+        while let Some(entry) = below.next().await {
+            match entry {
+                Ok(entry) if !entry.isdir && !entry.path.ends_with("/alive") => {
+                    names.push(entry.path);
+                }
+                Ok(_) => {}
+                // Nothing there yet, or a folder that goes meanwhile.
+                Err(error) if error.to_string().contains("not found") => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(names)
+    }
+}
+
+impl Backend for OnHdfs {
+    fn broker(&self) -> Arc<dyn Broker> {
+        self.rest.broker()
+    }
+
+    fn history(&self) -> Arc<dyn History> {
+        self.rest.history()
+    }
+
+    fn directory(&self) -> Arc<dyn Directory> {
+        self.rest.directory()
+    }
+
+    fn file_store(&self) -> Arc<dyn FileStore> {
+        Arc::clone(&self.store) as Arc<dyn FileStore>
+    }
+
+    async fn reopen(self) -> Result<OnHdfs> {
+        let OnHdfs { store, rest, root } = self;
+        drop(store);
+        Ok(OnHdfs {
+            store: Arc::new(root.store()?),
+            rest: rest.reopen().await?,
+            root,
+        })
+    }
+
+    async fn forget_below(&self, partition: Partition, offset: Offset) -> Result<bool> {
+        self.rest.forget_below(partition, offset).await
+    }
+
+    async fn drafts(&self) -> Result<usize> {
+        Ok(self.draft_names().await?.len())
+    }
+}
+
+/// Runs Hadoop's own shell: `-cat …`.
+pub fn fs_shell(arguments: &[&str]) -> Result<Vec<u8>> {
+    stack(&["fs"], arguments)
+}
+
+/// Runs Hadoop's administration of HDFS: `-setSpaceQuota …`.
+pub fn dfs_admin(arguments: &[&str]) -> Result<Vec<u8>> {
+    stack(
+        &["java", "hdfs", "org.apache.hadoop.hdfs.tools.DFSAdmin"],
+        arguments,
+    )
+}
+
+/// TEST_STACK names another copy of the script than the one beside the tests.
+fn stack(verb: &[&str], arguments: &[&str]) -> Result<Vec<u8>> {
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("stack");
+    let script = env::var_os("TEST_STACK").map_or(beside, PathBuf::from);
+    let run = Command::new(&script).args(verb).args(arguments).output();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = run.with_context(|| format!("{} can't be run", script.display()))?;
+    let said = String::from_utf8_lossy(&stderr);
+    ensure!(status.success(), "{verb:?} {arguments:?}: {said}");
+    Ok(stdout)
+}

@@ -1,0 +1,168 @@
+//! One file on its way into HDFS: a task that owns the library's writer.
+//!
+//! The library's futures must not be dropped half-way: its pipeline to the DataNodes would beat on
+//! for ever and hold the connection. So nobody's request drives them but this task, which always
+//! runs to its end, whatever becomes of the request.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use hdfs_native::file::FileWriter;
+use metrics::{counter, histogram};
+use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
+
+use super::Site;
+use super::name_node::port_error;
+use crate::adapters::hdfs::layout::path_of;
+use crate::adapters::hdfs::liveness::Entered;
+use crate::adapters::hdfs::refusal::{broken, unavailable};
+use crate::domain::FileId;
+use crate::ports::PortError;
+
+pub(super) type Answer<T> = oneshot::Sender<Result<T, PortError>>;
+
+/// What a request wants of its upload. Without more orders the upload is given up.
+pub(super) enum Order {
+    Write(Bytes, Answer<()>),
+    /// Answered with the path within the store.
+    Commit(Answer<String>),
+}
+
+pub(super) struct Upload {
+    pub site: Arc<Site>,
+    id: FileId,
+    pub draft: String,
+    file: FileWriter,
+    written: u64,
+    /// Where it was renamed to, perhaps.
+    published: Option<String>,
+    _entered: Entered,
+}
+
+/// Opens a draft.
+pub(super) async fn begin(site: Arc<Site>, id: FileId) -> Result<Upload, PortError> {
+    // Before the draft is there, so that no sweep meets it without a writer.
+    let entered = site.drafts.enter(id);
+    let draft = site.layout.draft(&site.run, id);
+    let file = site.name_node.create(&draft).await?;
+    Ok(Upload {
+        site,
+        id,
+        draft,
+        file,
+        written: 0,
+        published: None,
+        _entered: entered,
+    })
+}
+
+impl Upload {
+    /// Does what it is told, to the end.
+    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        while let Some(order) = orders.recv().await {
+            match order {
+                Order::Write(bytes, answer) => {
+                    let written = self.write(bytes).await;
+                    let failed = written.is_err();
+                    // Nobody to hear it: then no more orders come.
+                    let _ = answer.send(written);
+                    if failed {
+                        break;
+                    }
+                }
+                Order::Commit(answer) => return self.commit(answer).await,
+            }
+        }
+        self.discard().await;
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), PortError> {
+        self.written += bytes.len() as u64;
+        counter!("lakechat_hdfs_written_bytes_total").increment(bytes.len() as u64);
+        let written = self.file.write_bytes(bytes).await;
+        written.map(drop).map_err(|error| self.error(error))
+    }
+
+    async fn commit(mut self, answer: Answer<String>) {
+        let begun = Instant::now();
+        let published = self.publish().await;
+        histogram!("lakechat_hdfs_commit_seconds").record(begun.elapsed());
+        let is_wanted = published.is_ok();
+        // A file whose path nobody hears will have no row.
+        let is_heard = answer.send(published).is_ok();
+        if !(is_wanted && is_heard) {
+            self.discard().await;
+        }
+    }
+
+    async fn publish(&mut self) -> Result<String, PortError> {
+        let closed = self.file.close().await;
+        closed.map_err(|error| self.error(error))?;
+        self.check_length().await?;
+        let path = path_of(self.id);
+        let place = self.site.place(&path)?;
+        self.published = Some(place.clone());
+        match self.rename(&place).await {
+            // The answer got lost, and the rename may have happened.
+            Err(error @ PortError::Unavailable { .. }) => {
+                let found = self.site.name_node.stat(&place).await?;
+                found.map(|_| path).ok_or(error)
+            }
+            renamed => renamed.map(|()| path),
+        }
+    }
+
+    async fn check_length(&self) -> Result<(), PortError> {
+        let status = self.site.name_node.stat(&self.draft).await?;
+        let length = status.map(|status| status.length as u64);
+        if length == Some(self.written) {
+            return Ok(());
+        }
+        let (draft, written) = (&self.draft, self.written);
+        Err(broken(match length {
+            Some(length) => format!("{draft} has {length} bytes, and {written} were written"),
+            None => format!("{draft} was removed while it was written"),
+        }))
+    }
+
+    async fn rename(&self, place: &str) -> Result<(), PortError> {
+        let node = &self.site.name_node;
+        if node.rename(&self.draft, place).await? {
+            return Ok(());
+        }
+        // The first file in its folder.
+        let (folder, _) = place.rsplit_once('/').unwrap_or_default();
+        node.make_folder(folder).await?;
+        if node.rename(&self.draft, place).await? {
+            return Ok(());
+        }
+        let draft = &self.draft;
+        Err(broken(format!("{draft} was removed before it was a file")))
+    }
+
+    /// Removes what was written, and then ends the pipeline to the DataNodes.
+    async fn discard(mut self) {
+        let places = [Some(&self.draft), self.published.as_ref()];
+        for place in places.into_iter().flatten() {
+            if let Err(error) = self.site.name_node.delete(place, false).await {
+                counter!("lakechat_hdfs_drafts_left_total").increment(1);
+                warn!(file.id = %self.id, %error, "what an upload wrote is left to the sweeper");
+            }
+        }
+        // Fails, as the file is gone; what counts is that the pipeline is shut down.
+        let stall = self.site.settings.stall;
+        let _ = tokio::time::timeout(stall, self.file.close()).await;
+    }
+
+    fn error(&self, error: hdfs_native::HdfsError) -> PortError {
+        match port_error(error, &self.site.settings.url) {
+            // The draft is gone, as a sweep removes those of a server that was silent too long.
+            PortError::Broken { reason, .. } if reason.contains("FileNotFoundException") => {
+                unavailable(reason)
+            }
+            error => error,
+        }
+    }
+}
