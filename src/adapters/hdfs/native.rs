@@ -1,5 +1,6 @@
 //! The store over `hdfs-native`: no JVM, all on the runtime that makes it.
 
+mod draft_file;
 mod heartbeat;
 mod list;
 mod name_node;

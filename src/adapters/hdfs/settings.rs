@@ -24,8 +24,8 @@ pub struct Settings {
     pub answer: Duration,
     /// How long a DataNode may be silent before the next replica is tried.
     pub silence: Duration,
-    /// How long a write or a read may stand still before it is given up. It has to leave room for
-    /// the library's 60 seconds until a silent DataNode is replaced in a pipeline.
+    /// How long a write may stand still before it is given up. More than the 60 seconds after which
+    /// the library replaces a silent DataNode.
     pub stall: Duration,
     /// How often this server tells that it lives.
     pub beat_every: Duration,
@@ -53,8 +53,8 @@ impl Settings {
             replication: None,
             server: server.to_owned(),
             answer: Duration::from_secs(15),
-            silence: Duration::from_secs(30),
-            stall: Duration::from_secs(150),
+            silence: Duration::from_secs(10),
+            stall: Duration::from_secs(90),
             beat_every: Duration::from_secs(30),
             dead_after: Duration::from_secs(300),
         }
@@ -63,9 +63,8 @@ impl Settings {
     /// Whether the NameNode is behind a name service, which has more than one.
     pub(super) fn is_service(&self) -> bool {
         let host = self.url.trim_start_matches("hdfs://");
-        !host
-            .rsplit_once(':')
-            .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+        let port = host.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        !matches!(port, Some(Ok(_)))
     }
 }
 

@@ -70,7 +70,9 @@ impl Heartbeat {
             let before = state.failure.take();
             match beaten {
                 Ok(ms) => state.stamp = Some((ms, Instant::now())),
-                Err(error) => state.failure = Some(error.to_string()),
+                Err(PortError::Unavailable { reason, .. } | PortError::Broken { reason, .. }) => {
+                    state.failure = Some(reason);
+                }
             }
             report(before.as_deref(), state.failure.as_deref());
         });
@@ -84,7 +86,7 @@ fn failed(state: State) -> PortError {
 
 fn report(before: Option<&str>, after: Option<&str>) {
     match (before, after) {
-        (None, Some(reason)) => warn!(reason, "HDFS takes no changes: {reason}"),
+        (None, Some(reason)) => warn!("HDFS takes no changes: {reason}"),
         (Some(_), None) => info!("HDFS takes changes again"),
         _ => {}
     }

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdfs_native::client::{FileStatus, IORuntime};
+use hdfs_native::file::FileWriter;
 use hdfs_native::{Client, ClientBuilder, HdfsError, WriteOptions};
 use metrics::{counter, histogram};
 use tokio::runtime::Handle;
@@ -124,15 +125,24 @@ impl NameNode {
         self.answer("rename", asked).await
     }
 
-    /// Opens a file that was not there for writing.
-    pub async fn create(&self, path: &str) -> Result<hdfs_native::file::FileWriter, PortError> {
+    /// Opens a file that was not there for writing, with as many copies of each block as is wanted
+    /// unless it says how many.
+    pub async fn create(&self, path: &str, copies: Option<u32>) -> Result<FileWriter, PortError> {
         let client = self.client();
         let options = WriteOptions {
-            replication: self.settings.replication,
+            replication: copies.or(self.settings.replication),
             permission: FILE,
             ..WriteOptions::default()
         };
         self.answer("create", client.create(path, options)).await
+    }
+
+    pub async fn set_copies(&self, path: &str, copies: u32) -> Result<(), PortError> {
+        let client = self.client();
+        let set = self
+            .answer("set_replication", client.set_replication(path, copies))
+            .await;
+        set.map(drop)
     }
 
     /// Makes an empty file, or makes it anew.
@@ -184,14 +194,16 @@ fn found<T>(answer: hdfs_native::Result<T>) -> hdfs_native::Result<Option<T>> {
     }
 }
 
-/// The port's error for one of the library.
-pub(super) fn port_error(error: HdfsError, url: &str) -> PortError {
+/// The port's error for one of the library, when talking to `whom`.
+pub(super) fn port_error(error: HdfsError, whom: &str) -> PortError {
     match error {
         HdfsError::RPCError(class, text) | HdfsError::FatalRPCError(class, text) => {
             refused(&class, &text)
         }
-        HdfsError::IOError(error) => unavailable(format!("{url} can't be reached: {error}")),
+        HdfsError::IOError(error) => unavailable(format!("{whom} can't be reached: {error}")),
         HdfsError::DataTransferError(reason) => {
+            // What follows is a dump of everything that is known of each node.
+            let reason = reason.split(": [").next().unwrap_or_default();
             unavailable(format!("a DataNode failed, and no other helped: {reason}"))
         }
         HdfsError::OperationFailed(_) | HdfsError::InternalError(_) => {

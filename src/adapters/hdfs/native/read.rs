@@ -30,7 +30,6 @@ pub(super) struct Range {
     reader: FileReader,
     at: u64,
     end: u64,
-    url: String,
 }
 
 /// Opens a file that has `length` bytes from `offset` on.
@@ -53,7 +52,6 @@ pub(super) async fn open(
         reader,
         at: offset,
         end,
-        url: site.settings.url.clone(),
     })
 }
 
@@ -102,7 +100,7 @@ impl Range {
                 chunk = piece.next() => chunk,
             };
             let chunk = chunk.ok_or_else(|| broken("a DataNode gave too few bytes"))?;
-            let chunk = chunk.map_err(|error| port_error(error, &self.url))?;
+            let chunk = chunk.map_err(|error| port_error(error, "HDFS"))?;
             self.at += chunk.len() as u64;
             counter!("lakechat_hdfs_read_bytes_total").increment(chunk.len() as u64);
             if tell.send(Ok(chunk)).await.is_err() {

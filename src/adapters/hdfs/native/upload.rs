@@ -1,20 +1,19 @@
 //! One file on its way into HDFS: a task that owns the library's writer.
 //!
-//! The library's futures must not be dropped half-way: its pipeline to the DataNodes would beat on
-//! for ever and hold the connection. So nobody's request drives them but this task, which always
+//! The library's futures must not be dropped half-way: its pipeline to the DataNodes would go on
+//! beating and hold its connections for ever. So nobody's request drives them but this task, which always
 //! runs to its end, whatever becomes of the request.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use hdfs_native::file::FileWriter;
 use metrics::{counter, histogram};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use super::Site;
-use super::name_node::port_error;
+use super::draft_file::DraftFile;
 use crate::adapters::hdfs::layout::path_of;
 use crate::adapters::hdfs::liveness::Entered;
 use crate::adapters::hdfs::refusal::{broken, unavailable};
@@ -33,9 +32,7 @@ pub(super) enum Order {
 pub(super) struct Upload {
     pub site: Arc<Site>,
     id: FileId,
-    pub draft: String,
-    file: FileWriter,
-    written: u64,
+    pub draft: DraftFile,
     /// Where it was renamed to, perhaps.
     published: Option<String>,
     _entered: Entered,
@@ -45,14 +42,11 @@ pub(super) struct Upload {
 pub(super) async fn begin(site: Arc<Site>, id: FileId) -> Result<Upload, PortError> {
     // Before the draft is there, so that no sweep meets it without a writer.
     let entered = site.drafts.enter(id);
-    let draft = site.layout.draft(&site.run, id);
-    let file = site.name_node.create(&draft).await?;
+    let path = site.layout.draft(&site.run, id);
     Ok(Upload {
+        draft: DraftFile::create(Arc::clone(&site), path).await?,
         site,
         id,
-        draft,
-        file,
-        written: 0,
         published: None,
         _entered: entered,
     })
@@ -64,7 +58,7 @@ impl Upload {
         while let Some(order) = orders.recv().await {
             match order {
                 Order::Write(bytes, answer) => {
-                    let written = self.write(bytes).await;
+                    let written = self.draft.write(bytes).await;
                     let failed = written.is_err();
                     // Nobody to hear it: then no more orders come.
                     let _ = answer.send(written);
@@ -76,13 +70,6 @@ impl Upload {
             }
         }
         self.discard().await;
-    }
-
-    async fn write(&mut self, bytes: Bytes) -> Result<(), PortError> {
-        self.written += bytes.len() as u64;
-        counter!("lakechat_hdfs_written_bytes_total").increment(bytes.len() as u64);
-        let written = self.file.write_bytes(bytes).await;
-        written.map(drop).map_err(|error| self.error(error))
     }
 
     async fn commit(mut self, answer: Answer<String>) {
@@ -98,8 +85,7 @@ impl Upload {
     }
 
     async fn publish(&mut self) -> Result<String, PortError> {
-        let closed = self.file.close().await;
-        closed.map_err(|error| self.error(error))?;
+        self.draft.close().await?;
         self.check_length().await?;
         let path = path_of(self.id);
         let place = self.site.place(&path)?;
@@ -115,54 +101,48 @@ impl Upload {
     }
 
     async fn check_length(&self) -> Result<(), PortError> {
-        let status = self.site.name_node.stat(&self.draft).await?;
+        let (draft, written) = (&self.draft.path, self.draft.written);
+        let status = self.site.name_node.stat(draft).await?;
         let length = status.map(|status| status.length as u64);
-        if length == Some(self.written) {
+        if length == Some(written) {
             return Ok(());
         }
-        let (draft, written) = (&self.draft, self.written);
-        Err(broken(match length {
-            Some(length) => format!("{draft} has {length} bytes, and {written} were written"),
-            None => format!("{draft} was removed while it was written"),
-        }))
+        Err(match length {
+            Some(length) => broken(format!(
+                "{draft} has {length} bytes, and {written} were written"
+            )),
+            None => unavailable(format!("{draft} was removed while it was written")),
+        })
     }
 
     async fn rename(&self, place: &str) -> Result<(), PortError> {
-        let node = &self.site.name_node;
-        if node.rename(&self.draft, place).await? {
+        let (node, draft) = (&self.site.name_node, &self.draft.path);
+        if node.rename(draft, place).await? {
             return Ok(());
         }
         // The first file in its folder.
         let (folder, _) = place.rsplit_once('/').unwrap_or_default();
         node.make_folder(folder).await?;
-        if node.rename(&self.draft, place).await? {
+        if node.rename(draft, place).await? {
             return Ok(());
         }
-        let draft = &self.draft;
-        Err(broken(format!("{draft} was removed before it was a file")))
+        let reason = format!("{draft} was removed before it was a file");
+        Err(unavailable(reason))
     }
 
     /// Removes what was written, and then ends the pipeline to the DataNodes.
-    async fn discard(mut self) {
-        let places = [Some(&self.draft), self.published.as_ref()];
-        for place in places.into_iter().flatten() {
-            if let Err(error) = self.site.name_node.delete(place, false).await {
-                counter!("lakechat_hdfs_drafts_left_total").increment(1);
-                warn!(file.id = %self.id, %error, "what an upload wrote is left to the sweeper");
-            }
+    async fn discard(self) {
+        self.note(self.draft.remove().await);
+        if let Some(place) = &self.published {
+            self.note(self.site.name_node.delete(place, false).await.map(drop));
         }
-        // Fails, as the file is gone; what counts is that the pipeline is shut down.
-        let stall = self.site.settings.stall;
-        let _ = tokio::time::timeout(stall, self.file.close()).await;
+        self.draft.end_pipeline().await;
     }
 
-    fn error(&self, error: hdfs_native::HdfsError) -> PortError {
-        match port_error(error, &self.site.settings.url) {
-            // The draft is gone, as a sweep removes those of a server that was silent too long.
-            PortError::Broken { reason, .. } if reason.contains("FileNotFoundException") => {
-                unavailable(reason)
-            }
-            error => error,
+    fn note(&self, removed: Result<(), PortError>) {
+        if let Err(error) = removed {
+            counter!("lakechat_hdfs_drafts_left_total").increment(1);
+            warn!(file.id = %self.id, %error, "what an upload wrote is left to the sweeper");
         }
     }
 }

@@ -41,7 +41,7 @@ impl HdfsWriter {
         let (orders, ordered) = mpsc::channel(1);
         let writer = HdfsWriter {
             site: Arc::clone(&upload.site),
-            draft: upload.draft.clone(),
+            draft: upload.draft.path.clone(),
             gathered: BytesMut::new(),
             orders,
             state: State::Idle,
