@@ -2,3 +2,5 @@
 
 pub mod embedded;
 pub mod hdfs;
+pub mod memory;
+pub mod redis;

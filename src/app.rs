@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::accounts::{self, Accounts};
 use crate::adapters::embedded::{self, Embedded};
+use crate::adapters::memory::MemoryPresence;
 use crate::chat::archiver::{self, Batching};
 use crate::chat::barrier::Barrier;
 use crate::chat::close::Close;
@@ -35,7 +36,7 @@ use crate::http::address_limits::AddressLimits;
 use crate::http::context::Context;
 use crate::http::health::{Part, Readiness};
 use crate::http::routes;
-use crate::ports::{Broker, Directory, FileStore, History};
+use crate::ports::{Broker, Directory, FileStore, History, Presence};
 use crate::shutdown::{Deadlines, Outcome, Shutdown, Stage, Tasks, signals};
 
 /// Bytes of frames that wait for one session.
@@ -53,6 +54,7 @@ struct Ports {
     history: Arc<dyn History>,
     directory: Arc<dyn Directory>,
     files: Arc<dyn FileStore>,
+    presence: Arc<dyn Presence>,
 }
 
 /// The threads that are no tasks of the runtime.
@@ -80,6 +82,7 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
         history: embedded.history(),
         directory: embedded.directory(),
         files: embedded.file_store(),
+        presence: Arc::new(MemoryPresence::new(config.server_id().as_str())),
     };
     tracing::info!(
         mode = "embedded",
@@ -92,6 +95,7 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
         Part::History,
         Part::Directory,
         Part::Files,
+        Part::Presence,
         Part::Archiver,
     ];
     let readiness = Readiness::new(shutdown.clone(), &parts);
@@ -140,7 +144,7 @@ async fn start(
         window_bytes: config.chat.window_bytes,
     };
     let log = Log::new(ports.broker.clone(), bounds);
-    let hub = Arc::new(Hub::default());
+    let hub = Hub::new(ports.presence.clone());
     let pulse = Arc::new(Pulse::new());
     let barrier = Barrier::new(log.clone());
 
@@ -186,6 +190,7 @@ async fn start(
         },
     ));
     archive(config, &log, &ports, shutdown, tasks);
+    speak(ports.presence.clone(), shutdown, tasks);
     chat.ensure_general()
         .await
         .map_err(|p| anyhow::anyhow!(p))?;
@@ -268,6 +273,20 @@ fn archive(config: &Config, log: &Arc<Log>, ports: &Ports, shutdown: &Shutdown, 
             stop.cancel();
         };
         tokio::join!(archiving, stopping);
+        Ok::<_, Infallible>(())
+    });
+}
+
+/// Keeps what others are told of this server's sessions alive, and takes it back at the end.
+fn speak(presence: Arc<dyn Presence>, shutdown: &Shutdown, tasks: &mut Tasks) {
+    let stop = CancellationToken::new();
+    let until = shutdown.clone();
+    tasks.spawn(Stage::Back, "presence", async move {
+        let stopping = async {
+            until.closing().await;
+            stop.cancel();
+        };
+        tokio::join!(presence.run(stop.clone()), stopping);
         Ok::<_, Infallible>(())
     });
 }

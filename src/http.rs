@@ -24,6 +24,7 @@ pub mod listener;
 pub mod metrics;
 pub mod pace;
 pub mod patience;
+pub mod presence;
 pub mod query;
 pub mod refusal;
 pub mod request;

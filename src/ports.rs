@@ -7,11 +7,13 @@ pub mod broker;
 pub mod directory;
 pub mod file_store;
 pub mod history;
+pub mod presence;
 
 pub use broker::Broker;
 pub use directory::Directory;
 pub use file_store::FileStore;
 pub use history::History;
+pub use presence::Presence;
 
 /// Why a back end did not do what was asked.
 #[derive(Debug, thiserror::Error)]

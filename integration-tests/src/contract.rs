@@ -11,6 +11,7 @@ pub mod file_store;
 pub mod history;
 pub mod log_places;
 pub mod members;
+pub mod presence;
 
 use std::sync::Arc;
 use std::time::Duration;

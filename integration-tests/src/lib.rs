@@ -10,6 +10,7 @@ pub mod http;
 pub mod on_disk;
 pub mod on_hdfs;
 pub mod people;
+pub mod redis_server;
 pub mod server;
 pub mod ws;
 

@@ -12,7 +12,14 @@ async fn health_and_readiness_have_their_shapes() {
     assert_eq!(health.json(), json!({"status": "ok"}));
     let ready = server.http().get("/readyz", "").await.expect(200).json();
     assert_eq!(ready["ready"], true);
-    for part in ["broker", "history", "directory", "files", "archiver"] {
+    for part in [
+        "broker",
+        "history",
+        "directory",
+        "files",
+        "presence",
+        "archiver",
+    ] {
         assert_eq!(ready["parts"][part]["state"], "up", "{part}: {ready}");
     }
     assert!(

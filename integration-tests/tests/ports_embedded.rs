@@ -1,8 +1,26 @@
 //! The embedded adapters keep the ports' contracts.
 
+use std::sync::Arc;
+
+use integration_tests::contract::presence::PresenceStore;
 use integration_tests::on_disk::fresh;
+use lakechat::adapters::memory::MemoryPresence;
+use lakechat::ports::Presence;
 
 integration_tests::broker_contract!(crate::fresh);
 integration_tests::history_contract!(crate::fresh);
 integration_tests::directory_contract!(crate::fresh);
 integration_tests::file_store_contract!(crate::fresh);
+integration_tests::presence_contract!(crate::in_memory);
+
+struct InMemory;
+
+async fn in_memory() -> anyhow::Result<InMemory> {
+    Ok(InMemory)
+}
+
+impl PresenceStore for InMemory {
+    fn presence(&self, server: &str) -> anyhow::Result<Arc<dyn Presence>> {
+        Ok(Arc::new(MemoryPresence::new(server)))
+    }
+}

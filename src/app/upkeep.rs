@@ -115,6 +115,10 @@ impl Upkeep {
             Some(reason) => self.readiness.down(Part::Broker, reason),
             None => self.readiness.up(Part::Broker),
         }
+        match self.chat.hub.presence.degraded() {
+            Some(reason) => self.readiness.degraded(Part::Presence, reason),
+            None => self.readiness.up(Part::Presence),
+        }
         match log.archive_stopped() {
             Some(reason) => self.readiness.down(Part::Archiver, reason),
             None => self.readiness.up(Part::Archiver),

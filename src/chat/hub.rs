@@ -1,6 +1,9 @@
 //! The channels that somebody on this server is interested in, and the sessions that listen.
 
+mod live_sessions;
+
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 use std::task::Waker;
@@ -15,13 +18,21 @@ use super::protocol::{self, ChannelObject};
 use super::pulse::boot_ms;
 use super::roster::Roster;
 use crate::domain::{Channel, ChannelKind, ChannelName, Id, Partition, Role, UserName};
+use crate::ports::Presence;
+use crate::ports::presence::{Change, LiveSessions};
 
 /// What the hub knows of one session.
 #[derive(Debug)]
 pub struct Listener {
     pub id: Uuid,
     pub user: UserName,
+    /// Of the client.
+    pub address: IpAddr,
+    /// When it began, ms since 1970.
+    pub since_ms: u64,
     pub outbox: Arc<Outbox>,
+    /// Is told what becomes of the session.
+    pub presence: Arc<dyn Presence>,
 }
 
 /// A session's place among a channel's listeners.
@@ -108,17 +119,21 @@ impl HubChannel {
             subscription: subscription.clone(),
             after,
         });
+        // Under the lock: presence hears of coming and going in the order in which it happens.
+        subscription.listener.tell(Change::Joined(&self.name));
         true
     }
 
-    pub fn unsubscribe(&self, session: Uuid) {
+    pub fn unsubscribe(&self, listener: &Listener) {
         let mut live = self.live.lock().expect("no panic while held");
         if let Some(at) = live
             .iter()
-            .position(|l| l.subscription.listener.id == session)
+            .position(|l| l.subscription.listener.id == listener.id)
         {
             live.swap_remove(at);
         }
+        // Also one that was taken off as slow meanwhile.
+        listener.tell(Change::Left(&self.name));
     }
 
     /// Hands frames to every live session, in order, with one wake-up each, left to the caller.
@@ -159,8 +174,14 @@ impl HubChannel {
             }
             l.subscription.active.store(false, Relaxed);
             listener.outbox.push(left.clone());
+            listener.tell(Change::Left(&self.name));
             false
         });
+    }
+
+    /// Private channels exist for their members only.
+    pub fn is_visible_to(&self, user: &UserName) -> bool {
+        !self.kind.is_private() || self.read(|roster| roster.is_member(user))
     }
 
     fn is_idle(&self, before_ms: u64) -> bool {
@@ -203,14 +224,29 @@ struct Sessions {
 }
 
 /// All channels that were opened on this server, and how many sessions each user has.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Hub {
+    /// Who is there, on this server and on others.
+    pub presence: Arc<dyn Presence>,
     channels: RwLock<HashMap<ChannelName, Arc<HubChannel>>>,
     sessions: Mutex<Sessions>,
     per_user: Mutex<HashMap<UserName, usize>>,
 }
 
 impl Hub {
+    /// A hub without sessions, that `presence` asks about them.
+    pub fn new(presence: Arc<dyn Presence>) -> Arc<Hub> {
+        let hub = Arc::new(Hub {
+            presence,
+            channels: RwLock::default(),
+            sessions: Mutex::default(),
+            per_user: Mutex::default(),
+        });
+        let own: Arc<dyn LiveSessions> = hub.clone();
+        hub.presence.attach(Arc::downgrade(&own));
+        hub
+    }
+
     pub fn channel(&self, name: &ChannelName) -> Option<Arc<HubChannel>> {
         let channel = self
             .channels
@@ -302,7 +338,8 @@ impl Hub {
             return Err(Close::ConnectionLimit);
         }
         *count += 1;
-        sessions.all.insert(listener.id, listener);
+        sessions.all.insert(listener.id, listener.clone());
+        listener.tell(Change::Began);
         metrics::gauge!("lakechat_sessions").set(sessions.all.len() as f64);
         Ok(())
     }
@@ -310,6 +347,7 @@ impl Hub {
     pub fn remove_session(&self, listener: &Listener) {
         let mut sessions = self.sessions.lock().expect("no panic while held");
         sessions.all.remove(&listener.id);
+        listener.tell(Change::Ended);
         metrics::gauge!("lakechat_sessions").set(sessions.all.len() as f64);
         drop(sessions);
         let mut per_user = self.per_user.lock().expect("no panic while held");

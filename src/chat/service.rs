@@ -4,6 +4,7 @@ mod channels;
 mod file_rights;
 mod history;
 mod membership;
+mod presence;
 mod sending;
 
 use std::sync::{Arc, Mutex};
@@ -28,6 +29,7 @@ use crate::ports::{Directory, History};
 
 pub use channels::{ChannelPage, MemberPage};
 pub use history::{Page, PageQuery, limit_invalid};
+pub use presence::{InChannel, Present, SeenSession};
 pub use sending::{Send, not_a_member};
 
 /// The longest topic, in bytes.

@@ -126,6 +126,9 @@ section! {
         url: RedisUrl = RedisUrl::default();
         /// What all keys begin with.
         prefix: RedisPrefix = text("lakechat:");
+        /// How long the sessions of a server that died are shown, in ms; a living one says three
+        /// times as often that they live.
+        presence_deadline_ms: u64 = 30_000, 1_000..=600_000;
     }
 }
 

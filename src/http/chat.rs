@@ -33,6 +33,7 @@ pub async fn open(call: Call, on_upgrade: Option<OnUpgrade>) -> Result<Response,
     let guard = call.context.addresses.admit(call.client.0)?;
     let arrival = Arrival {
         token: token(&call.headers),
+        address: call.client.0,
     };
     let selected = protocols(&call.headers).any(|p| p == PROTOCOL);
     let context = call.context.clone();

@@ -13,7 +13,7 @@ use super::body::{Incoming, incoming};
 use super::context::{Call, Context, call};
 use super::fields::Fields;
 use super::route_table::{Route, RouteTable};
-use super::{accounts, channels, chat, files};
+use super::{accounts, channels, chat, files, presence};
 use crate::domain::Problem;
 
 const fn route(pattern: &'static str, methods: &'static [Method]) -> Route {
@@ -38,6 +38,7 @@ pub const TABLE: RouteTable = RouteTable::new(&[
     route("/channels/<c>/members", &[Method::GET]),
     route("/channels/<c>/members/<u>", &[Method::PUT, Method::DELETE]),
     route("/channels/<c>/messages", &[Method::GET]),
+    route("/channels/<c>/presence", &[Method::GET]),
     route("/chat", &[Method::GET]),
 ]);
 
@@ -124,6 +125,11 @@ pub fn routes(context: Arc<Context>) -> BoxedFilter<(Response,)> {
             .and(warp::get())
             .and(call())
             .then(channels::messages))
+        .unify()
+        .or(path!("channels" / String / "presence")
+            .and(warp::get())
+            .and(call())
+            .then(presence::in_channel))
         .unify()
         .boxed();
     let chat = path!("chat")

@@ -1,5 +1,7 @@
 //! A client's end of a session that has no socket.
 
+use std::net::Ipv4Addr;
+
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use integration_tests::within;
@@ -21,10 +23,13 @@ impl Client {
     pub async fn connect(server: &Server, token: &str, buffer: usize) -> Client {
         let (here, there) = tokio::io::duplex(buffer);
         let (chat, accounts) = (server.chat.clone(), server.accounts.clone());
-        let token = Some(token.to_owned());
+        let arrival = Arrival {
+            token: Some(token.to_owned()),
+            address: Ipv4Addr::LOCALHOST.into(),
+        };
         tokio::spawn(async move {
             let stream = session::websocket(there, Bytes::new(), 65_536).await;
-            session::run(chat, accounts, stream, Arrival { token }).await;
+            session::run(chat, accounts, stream, arrival).await;
         });
         Client {
             stream: WebSocketStream::from_raw_socket(here, Role::Client, None).await,

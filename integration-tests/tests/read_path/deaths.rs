@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use integration_tests::{eventually, within};
+use lakechat::adapters::memory::MemoryPresence;
 use lakechat::chat::hub::Hub;
 use lakechat::chat::log::{Bounds, Log};
 use lakechat::chat::pulse::Pulse;
@@ -30,7 +31,8 @@ async fn reader_that_panics_is_known_to_have_ended() {
     broker.panic_at_readers();
     let (alive, ended) = oneshot::channel();
     let stop = Arc::default();
-    let thread = reader::start(log, Arc::new(Hub::default()), &marks, stop, alive).await;
+    let hub = Hub::new(Arc::new(MemoryPresence::new("a")));
+    let thread = reader::start(log, hub, &marks, stop, alive).await;
     within(ended).await.expect_err("it tells nothing, it ends");
     let joined = tokio::task::spawn_blocking(|| thread.expect("it began").join());
     within(joined).await.expect("joined").expect_err("a panic");

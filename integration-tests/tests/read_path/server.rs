@@ -9,6 +9,7 @@ use std::time::Duration;
 use integration_tests::within;
 use lakechat::accounts::{self, Accounts};
 use lakechat::adapters::embedded::{Embedded, Settings};
+use lakechat::adapters::memory::MemoryPresence;
 use lakechat::chat::archiver::{self, Batching};
 use lakechat::chat::barrier::Barrier;
 use lakechat::chat::hub::Hub;
@@ -73,7 +74,7 @@ impl Server {
             window_bytes: 1 << 30,
         };
         let log = Log::new(broker.clone(), bounds);
-        let hub = Arc::new(Hub::default());
+        let hub = Hub::new(Arc::new(MemoryPresence::new("a")));
         let barrier = Barrier::new(log.clone());
         let marks = history.marks().await.expect("history is there");
         let stop = Arc::new(AtomicBool::new(false));

@@ -140,8 +140,7 @@ impl Chat {
     /// The channel, if the user may see it.
     pub async fn find_for(&self, user: &UserName, name: &str) -> Result<Arc<HubChannel>, Problem> {
         let channel = self.find_up_to_date(name).await?;
-        let visible = !channel.kind.is_private() || channel.read(|r| r.is_member(user));
-        if visible {
+        if channel.is_visible_to(user) {
             Ok(channel)
         } else {
             Err(super::channel_not_found())

@@ -116,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn leave(&mut self, channel: &str) {
         if let Some(joined) = self.joined.remove(channel) {
             joined.subscription.cancel();
-            joined.channel.unsubscribe(self.listener.id);
+            joined.channel.unsubscribe(&self.listener);
         }
     }
 
@@ -311,7 +311,7 @@ impl<S> Session<S> {
     pub(super) fn leave_all(&mut self) {
         for joined in std::mem::take(&mut self.joined).into_values() {
             joined.subscription.cancel();
-            joined.channel.unsubscribe(self.listener.id);
+            joined.channel.unsubscribe(&self.listener);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From an upgraded connection to a session: who is it, and welcome.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -23,6 +24,8 @@ use crate::domain::{Code, Problem};
 pub struct Arrival {
     /// The token, unless it comes in a `hello` frame.
     pub token: Option<String>,
+    /// Of the client.
+    pub address: IpAddr,
 }
 
 /// Serves one session to its end.
@@ -48,7 +51,10 @@ pub async fn run<S>(
     let listener = Arc::new(Listener {
         id: Uuid::new_v4(),
         user: identity.user.clone(),
+        address: arrival.address,
+        since_ms: chat.log.broker().now_ms(),
         outbox,
+        presence: chat.hub.presence.clone(),
     });
     let most = chat.settings.connections_per_user;
     if let Err(why) = chat.hub.add_session(listener.clone(), most) {

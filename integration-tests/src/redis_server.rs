@@ -1,0 +1,132 @@
+//! A Redis of a test's own, that can be stopped, killed and asked by `redis-cli`.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use lakechat::adapters::redis::{RedisPresence, Settings};
+use lakechat::ports::Presence;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::contract::presence::{PRESENCE_DEADLINE, PresenceStore};
+use crate::contract::{eventually, random};
+
+/// The prefix under which tests keep their keys.
+pub const PREFIX: &str = "test:";
+
+/// A `redis-server` on a free port, without a disk. Dropping it kills it.
+pub struct RedisServer {
+    child: Option<Child>,
+    port: u16,
+    password: Option<String>,
+    folder: TempDir,
+}
+
+/// A Redis that answers.
+pub async fn fresh() -> Result<RedisServer> {
+    let mut redis = RedisServer::absent()?;
+    redis.start().await?;
+    Ok(redis)
+}
+
+impl RedisServer {
+    /// One that does not run yet.
+    pub fn absent() -> Result<RedisServer> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        Ok(RedisServer {
+            child: None,
+            port,
+            password: None,
+            folder: tempfile::tempdir()?,
+        })
+    }
+
+    /// One that wants a random password.
+    pub fn locked(mut self) -> RedisServer {
+        self.password = Some(random());
+        self
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Returns when it answers.
+    pub async fn start(&mut self) -> Result<()> {
+        let mut command = Command::new("redis-server");
+        command
+            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
+            .args(["--save", "", "--appendonly", "no", "--dir"])
+            .arg(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true);
+        if let Some(password) = &self.password {
+            command.args(["--requirepass", password]);
+        }
+        self.child = Some(command.spawn().context("redis-server is not installed")?);
+        let answers = async || Ok(self.cli(&["PING"]).await.is_ok_and(|a| a == "PONG"));
+        eventually("redis-server answers", answers).await
+    }
+
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let id = self.child.as_ref().and_then(Child::id).context("it runs")?;
+        let pid = Pid::from_raw(id.cast_signed()).context("a process")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// SIGKILL, and waits until the process is gone.
+    pub async fn kill(&mut self) -> Result<()> {
+        let mut child = self.child.take().context("it runs")?;
+        Ok(child.kill().await?)
+    }
+
+    /// What `redis-cli` prints.
+    pub async fn cli(&self, args: &[&str]) -> Result<String> {
+        let mut command = Command::new("redis-cli");
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        if let Some(password) = &self.password {
+            command.env("REDISCLI_AUTH", password);
+        }
+        let output = command.arg("-e").args(args).kill_on_drop(true).output();
+        let output = output.await.context("redis-cli is not installed")?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "redis-cli {args:?}: {errors}");
+        Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+    }
+
+    /// All keys, sorted.
+    pub async fn keys(&self) -> Result<Vec<String>> {
+        let keys = self.cli(&["KEYS", "*"]).await?;
+        let mut keys: Vec<_> = keys.lines().map(str::to_owned).collect();
+        keys.sort();
+        Ok(keys)
+    }
+
+    pub fn settings(&self, server: &str) -> Settings {
+        Settings {
+            url: self.url(),
+            prefix: PREFIX.to_owned(),
+            server_id: server.to_owned(),
+            deadline: PRESENCE_DEADLINE,
+        }
+    }
+
+    /// A server whose sessions are not shown for long, nor soon forgotten.
+    pub fn with_deadline(&self, server: &str, deadline: Duration) -> Settings {
+        Settings {
+            deadline,
+            ..self.settings(server)
+        }
+    }
+}
+
+impl PresenceStore for RedisServer {
+    fn presence(&self, server: &str) -> Result<Arc<dyn Presence>> {
+        Ok(Arc::new(RedisPresence::new(&self.settings(server))?))
+    }
+}

@@ -1,0 +1,64 @@
+//! What the hub tells presence of the sessions of this server.
+
+use std::sync::Arc;
+
+use super::{Hub, HubChannel, Listener};
+use crate::domain::ChannelName;
+use crate::ports::presence::{Change, LiveSession, LiveSessions};
+
+impl Listener {
+    fn as_live(&self) -> LiveSession<'_> {
+        LiveSession {
+            id: self.id,
+            user: &self.user,
+            address: self.address,
+            since_ms: self.since_ms,
+        }
+    }
+
+    /// Tells presence what happened to the session.
+    pub(super) fn tell(&self, change: Change<'_>) {
+        self.presence.changed(self.as_live(), change);
+    }
+}
+
+impl HubChannel {
+    /// Who listens at the moment, copied: nothing waits for what is done with it.
+    fn listeners(&self) -> Vec<Arc<Listener>> {
+        let live = self.live.lock().expect("no panic while held");
+        live.iter()
+            .map(|l| l.subscription.listener.clone())
+            .collect()
+    }
+}
+
+impl LiveSessions for Hub {
+    fn each(&self, visit: &mut dyn FnMut(LiveSession<'_>)) {
+        let sessions = self.sessions.lock().expect("no panic while held");
+        let all: Vec<_> = sessions.all.values().cloned().collect();
+        drop(sessions);
+        all.iter().for_each(|listener| visit(listener.as_live()));
+    }
+
+    fn each_place(&self, visit: &mut dyn FnMut(&ChannelName, LiveSession<'_>)) {
+        let channels = self.channels.read().expect("no panic while held");
+        let all: Vec<_> = channels.values().cloned().collect();
+        drop(channels);
+        for channel in all {
+            let listeners = channel.listeners();
+            listeners
+                .iter()
+                .for_each(|listener| visit(&channel.name, listener.as_live()));
+        }
+    }
+
+    fn joined(&self, channel: &ChannelName, visit: &mut dyn FnMut(LiveSession<'_>)) {
+        let Some(channel) = self.loaded(channel) else {
+            return;
+        };
+        let listeners = channel.listeners();
+        listeners
+            .iter()
+            .for_each(|listener| visit(listener.as_live()));
+    }
+}

@@ -1,0 +1,65 @@
+//! `GET /channels/<c>/presence`: who is there.
+
+use http::StatusCode;
+use serde::Serialize;
+use warp::reply::Response;
+
+use super::answer::json;
+use super::context::Call;
+use crate::chat::service::{InChannel, Present, SeenSession};
+use crate::domain::{Problem, UserName};
+
+#[derive(Serialize)]
+struct Body {
+    degraded: bool,
+    members: Vec<PersonObject>,
+}
+
+#[derive(Serialize)]
+struct PersonObject {
+    user: UserName,
+    /// Who has no session is not listed.
+    state: &'static str,
+    sessions: Vec<SessionObject>,
+}
+
+#[derive(Serialize)]
+struct SessionObject {
+    server: String,
+    since: u64,
+}
+
+/// Everybody who may read the channel may ask.
+pub async fn in_channel(name: String, call: Call) -> Result<Response, Problem> {
+    let user = call.identity().await?.user;
+    call.no_query()?;
+    let chat = &call.context.chat;
+    let channel = chat.find_as_known(&user, &name).await?;
+    let found = chat.presence(&channel).await;
+    Ok(json(StatusCode::OK, &Body::from(found)))
+}
+
+impl From<InChannel> for Body {
+    fn from(found: InChannel) -> Body {
+        Body {
+            degraded: found.degraded,
+            members: found.people.into_iter().map(PersonObject::from).collect(),
+        }
+    }
+}
+
+impl From<Present> for PersonObject {
+    fn from(person: Present) -> PersonObject {
+        let sessions = person.sessions.into_iter();
+        PersonObject {
+            user: person.user,
+            state: "online",
+            sessions: sessions
+                .map(|SeenSession { since_ms, server }| SessionObject {
+                    server: server.to_string(),
+                    since: since_ms,
+                })
+                .collect(),
+        }
+    }
+}
