@@ -3,3 +3,4 @@
 pub mod backup;
 pub mod chat;
 pub mod config;
+pub mod schema;

@@ -21,7 +21,9 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub use self::addresses::{HdfsPath, HdfsUrl, HostPorts, Namespace, Prefix, RedisPrefix, RedisUrl};
+pub use self::addresses::{
+    HdfsPath, HdfsUrl, HostPorts, Namespace, Prefix, RedisPrefix, RedisUrl, TablePrefix,
+};
 pub use self::mistake::{ConfigErrors, Mistake};
 pub use self::options::Options;
 pub use self::print::{Shown, to_toml};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use lakechat::cli::{backup, chat, config as config_cli};
+use lakechat::cli::{backup, chat, config as config_cli, schema};
 use lakechat::config::{self, ConfigErrors, Flags};
 use lakechat::{app, telemetry};
 
@@ -34,6 +34,7 @@ enum Command {
     Serve(Flags),
     /// Check or print the configuration
     Config(config_cli::ConfigArgs),
+    Schema(schema::SchemaArgs),
     /// Copy a data folder, while its server runs too
     Backup(BackupArgs),
     /// Talk: a plain client for the terminal
@@ -60,6 +61,16 @@ fn main() -> ExitCode {
                 print!("{text}");
                 ExitCode::SUCCESS
             }
+            Err(errors) => misconfigured(&errors),
+        },
+        Command::Schema(args) => match config::load(args.flags()) {
+            Ok(loaded) => finish(runtime().and_then(|runtime| {
+                print!(
+                    "{}",
+                    runtime.block_on(schema::run(&args, &loaded.config.hbase))?
+                );
+                Ok(())
+            })),
             Err(errors) => misconfigured(&errors),
         },
         Command::Backup(args) => match config::load(&args.flags) {

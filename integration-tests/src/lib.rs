@@ -6,12 +6,15 @@
 
 pub mod bytes;
 pub mod contract;
+pub mod hbase;
 pub mod http;
 pub mod on_disk;
+pub mod on_hbase;
 pub mod on_hdfs;
 pub mod people;
 pub mod redis_server;
 pub mod server;
+pub mod stack;
 pub mod ws;
 
 pub use http::{Answer, Http};

@@ -96,6 +96,30 @@ impl TextSetting for Namespace {
     }
 }
 
+/// What the names of tables begin with: nothing, or up to 32 letters, digits and `_`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TablePrefix(String);
+
+impl TablePrefix {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TextSetting for TablePrefix {
+    const ALLOWED: &str = "up to 32 letters, digits and '_', or nothing";
+
+    fn parse(text: &str) -> Option<TablePrefix> {
+        let named = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        let good = text.len() <= 32 && text.bytes().all(named);
+        good.then(|| TablePrefix(text.to_owned()))
+    }
+
+    fn shown(&self) -> String {
+        self.0.clone()
+    }
+}
+
 /// A name node or a name service: `hdfs://host:port` or `hdfs://service`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HdfsUrl(String);

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::addresses::{HdfsPath, HdfsUrl, HostPorts, Namespace, Prefix, RedisPrefix, RedisUrl};
+use super::addresses::{
+    HdfsPath, HdfsUrl, HostPorts, Namespace, Prefix, RedisPrefix, RedisUrl, TablePrefix,
+};
 use super::options::Options;
 use super::section::section;
 use super::setting::TextSetting;
@@ -96,6 +98,8 @@ section! {
         thrift: HostPorts = text("127.0.0.1:9090");
         /// The namespace of the tables.
         namespace: Namespace = text("lakechat");
+        /// What the names of the tables begin with, for several lakechats in one namespace.
+        table_prefix: TablePrefix = TablePrefix::default();
         /// How long an answer may take, in ms.
         timeout_ms: u64 = 10_000, 100..=600_000;
         /// Connections for reads, and as many for writes.

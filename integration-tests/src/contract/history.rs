@@ -256,9 +256,13 @@ pub async fn marks_never_go_back<B: Backend>(backend: B) -> Result<()> {
         assert_eq!(mark_of(&history, partition).await?, moved);
     }
     history.advance(partition, further(start, 11)).await?;
-    let mut expected = others;
-    expected[partition.index()] = further(start, 11);
-    assert_eq!(history.marks().await?, expected, "other partitions' stay");
+    assert_eq!(mark_of(&history, partition).await?, further(start, 11));
+    // Another rule may move its own partition's meanwhile, but forward.
+    let moved = history.marks().await?;
+    assert_eq!(moved.len(), others.len());
+    for (moved, other) in moved.iter().zip(others) {
+        assert!(moved.offset >= other.offset, "other partitions' stay");
+    }
     Ok(())
 }
 

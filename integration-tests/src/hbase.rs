@@ -1,0 +1,151 @@
+//! Tables of a test run's own in the real HBase.
+//!
+//! One set for a test process: they are made with the first who asks and dropped with the last who
+//! holds them, by Thrift (the HBase shell takes ten seconds for what takes Thrift one). Their names
+//! begin with something random, within a namespace that is made once.
+
+use std::net::TcpStream;
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use hbase_thrift::hbase::{ColumnDescriptor, HbaseSyncClient, IOError, THbaseSyncClient};
+use lakechat::adapters::hbase::schema;
+use lakechat::config::{self, Flags, Hbase};
+use thrift::protocol::{TBinaryInputProtocol, TBinaryOutputProtocol};
+use thrift::transport::{TBufferedReadTransport, TBufferedWriteTransport};
+use tokio::sync::Mutex;
+
+use crate::{contract, stack};
+
+const NAMESPACE: &str = "lakechat_test";
+
+/// How long HBase may take to make or to drop a table.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A plain client, as any program would use it.
+pub type Client = HbaseSyncClient<
+    TBinaryInputProtocol<TBufferedReadTransport<TcpStream>>,
+    TBinaryOutputProtocol<TBufferedWriteTransport<TcpStream>>,
+>;
+
+pub fn client() -> Result<Client> {
+    let server = stack::thrift();
+    let stream = TcpStream::connect(&server)
+        .with_context(|| format!("HBase's Thrift server at {server}; is the stack up?"))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    let reading = TBufferedReadTransport::new(stream.try_clone()?);
+    let writing = TBufferedWriteTransport::new(stream);
+    Ok(Client::new(
+        TBinaryInputProtocol::new(reading, true),
+        TBinaryOutputProtocol::new(writing, true),
+    ))
+}
+
+/// The section of a configuration that leads to HBase.
+pub fn settings(namespace: &str, table_prefix: &str) -> Hbase {
+    settings_with([
+        ("THRIFT", stack::thrift().as_str()),
+        ("NAMESPACE", namespace),
+        ("TABLE_PREFIX", table_prefix),
+    ])
+}
+
+/// The section with some keys set.
+pub fn settings_with<'a>(keys: impl IntoIterator<Item = (&'a str, &'a str)>) -> Hbase {
+    let variable =
+        |(key, value): (&str, &str)| (format!("LAKECHAT_HBASE__{key}").into(), value.into());
+    let loaded = config::load_from(&Flags::default(), keys.into_iter().map(variable));
+    loaded.expect("a good configuration").config.hbase
+}
+
+/// A set of tables. Whoever uses them holds it.
+pub struct Tables {
+    pub config: Hbase,
+}
+
+impl Tables {
+    /// The set of this process.
+    pub async fn shared() -> Result<Arc<Tables>> {
+        static SHARED: Mutex<Weak<Tables>> = Mutex::const_new(Weak::new());
+        let mut shared = SHARED.lock().await;
+        if let Some(tables) = shared.upgrade() {
+            return Ok(tables);
+        }
+        let tables = tokio::task::spawn_blocking(Tables::make).await??;
+        let tables = Arc::new(tables);
+        *shared = Arc::downgrade(&tables);
+        Ok(tables)
+    }
+
+    fn make() -> Result<Tables> {
+        let prefix = format!("t{}_", contract::random());
+        let tables = Tables {
+            config: settings(NAMESPACE, &prefix),
+        };
+        let mut all = schema::tables(&tables.config).into_iter();
+        let (first, families) = all.next().context("there are tables")?;
+        if let Err(error) = create(&first, families) {
+            if !said(&error).contains("NamespaceNotFound") {
+                return Err(error);
+            }
+            stack::hbase_shell(&format!("create_namespace '{NAMESPACE}'\n"))?;
+            create(&first, families)?;
+        }
+        side_by_side(all.collect(), |(name, families)| create(&name, families))?;
+        Ok(tables)
+    }
+}
+
+impl Drop for Tables {
+    fn drop(&mut self) {
+        let dropped = side_by_side(schema::tables(&self.config), |(name, _)| drop_table(&name));
+        if let Err(error) = dropped {
+            eprintln!("tables of the test stay behind: {}", said(&error));
+        }
+    }
+}
+
+pub fn create(name: &str, families: &[&str]) -> Result<()> {
+    let family = |name: &&str| ColumnDescriptor {
+        name: Some(format!("{name}:").into_bytes()),
+        max_versions: Some(1),
+        time_to_live: Some(i32::MAX),
+        ..ColumnDescriptor::default()
+    };
+    let families = families.iter().map(family).collect();
+    Ok(client()?.create_table(name.as_bytes().to_vec(), families)?)
+}
+
+pub fn drop_table(name: &str) -> Result<()> {
+    let mut client = client()?;
+    client.disable_table(name.as_bytes().to_vec())?;
+    Ok(client.delete_table(name.as_bytes().to_vec())?)
+}
+
+fn side_by_side<T: Send>(all: Vec<T>, one: impl Fn(T) -> Result<()> + Sync) -> Result<()> {
+    thread::scope(|scope| {
+        let one = &one;
+        let threads: Vec<_> = all
+            .into_iter()
+            .map(|it| scope.spawn(move || one(it)))
+            .collect();
+        let done = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic"));
+        done.fold(Ok(()), Result::and)
+    })
+}
+
+/// What HBase said; its error's own text is only that there was one.
+fn said(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<thrift::Error>() {
+        Some(thrift::Error::User(error)) => match error.downcast_ref::<IOError>() {
+            Some(error) => error.message.clone().unwrap_or_default(),
+            None => error.to_string(),
+        },
+        _ => format!("{error:#}"),
+    }
+}

@@ -1,0 +1,174 @@
+//! HBase away, slow or not as it should be: each a clear message, and nothing hangs.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use integration_tests::contract;
+use integration_tests::hbase::{Tables, create, drop_table, settings, settings_with};
+use integration_tests::on_hbase::log_row;
+use lakechat::adapters::hbase::{HBase, SchemaError};
+use lakechat::ports::PortError;
+
+fn reason(error: PortError) -> (bool, String) {
+    match error {
+        PortError::Unavailable { reason, .. } => (true, reason),
+        PortError::Broken { reason, .. } => (false, reason),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_that_never_answers_is_given_up_in_time() -> Result<()> {
+    // The kernel takes the connection; nobody ever reads from it.
+    let silent = TcpListener::bind("127.0.0.1:0")?;
+    let address = silent.local_addr()?.to_string();
+    let config = settings_with([("THRIFT", address.as_str()), ("TIMEOUT_MS", "300")]);
+    let hbase = HBase::start(&config)?;
+    let began = Instant::now();
+    let (away, reason) = reason(hbase.log_row().await.expect_err("no answer"));
+    assert!(away, "{reason}");
+    assert!(
+        reason.contains("did not answer getRowWithColumns in time"),
+        "{reason}"
+    );
+    assert!(began.elapsed() >= Duration::from_millis(300));
+    assert!(began.elapsed() < Duration::from_secs(5));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_does_not_wait_for_an_answer() -> Result<()> {
+    let silent = TcpListener::bind("127.0.0.1:0")?;
+    let address = silent.local_addr()?.to_string();
+    let config = settings_with([("THRIFT", address.as_str()), ("TIMEOUT_MS", "600000")]);
+    let hbase = HBase::start(&config)?;
+    let directory = hbase.directory();
+    let name = contract::user();
+    let mut asking = tokio::spawn(async move { directory.user(&name).await.map(|_| ()) });
+    let _taken = tokio::task::spawn_blocking(move || silent.accept()).await??;
+    assert!(!asking.is_finished());
+    asking.abort();
+    // The future is gone and with it the last hold on the connections, whose thread still waits.
+    let _ = (&mut asking).await;
+    let stopping = tokio::task::spawn_blocking(move || drop(hbase));
+    tokio::time::timeout(Duration::from_secs(10), stopping).await??;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_port_is_told_with_its_address() -> Result<()> {
+    let address = {
+        let gone = TcpListener::bind("127.0.0.1:0")?;
+        gone.local_addr()?.to_string()
+    };
+    let hbase = HBase::start(&settings_with([("THRIFT", address.as_str())]))?;
+    for _ in 0..2 {
+        let (away, reason) = reason(hbase.log_row().await.expect_err("nobody is there"));
+        assert!(away && reason.contains(&address), "{reason}");
+    }
+    let refused = hbase.check_schema(None).await.expect_err("nobody is there");
+    assert!(matches!(refused, SchemaError::Away(_)), "{refused}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_that_speaks_something_else_is_told_so() -> Result<()> {
+    let other = TcpListener::bind("127.0.0.1:0")?;
+    let address = other.local_addr()?.to_string();
+    let answering = std::thread::spawn(move || -> std::io::Result<()> {
+        use std::io::{Read, Write};
+        let (mut stream, _) = other.accept()?;
+        stream.read_exact(&mut [0; 16])?;
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    });
+    let hbase = HBase::start(&settings_with([("THRIFT", address.as_str())]))?;
+    let (away, reason) = reason(hbase.log_row().await.expect_err("no Thrift"));
+    assert!(
+        away && reason.contains("does not speak Thrift1"),
+        "{reason}"
+    );
+    answering.join().expect("no panic")?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn second_server_is_asked_when_the_first_is_away() -> Result<()> {
+    let tables = Tables::shared().await?;
+    let gone = {
+        let gone = TcpListener::bind("127.0.0.1:0")?;
+        gone.local_addr()?.to_string()
+    };
+    let servers = format!("{gone},{}", tables.config.thrift.joined());
+    let mut config = tables.config.clone();
+    config.thrift = settings_with([("THRIFT", servers.as_str())]).thrift;
+    HBase::start(&config)?.log_row().await?;
+    Ok(())
+}
+
+/// A relay whose connections can be cut, as the server does with idle ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn connection_that_was_closed_is_replaced_in_silence() -> Result<()> {
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::watch;
+    let tables = Tables::shared().await?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?.to_string();
+    let server = tables.config.thrift.joined();
+    let (cut, cuts) = watch::channel(0);
+    let relay = tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let (mut cuts, server) = (cuts.clone(), server.clone());
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(server).await.expect("Thrift");
+                tokio::select! {
+                    // Whichever ends first ends both: that is the point.
+                    _ = cuts.changed() => {}
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                }
+            });
+        }
+    });
+    let mut config = tables.config.clone();
+    config.thrift = settings_with([("THRIFT", address.as_str())]).thrift;
+    let hbase = HBase::start(&config)?;
+    hbase.create_log_row(&log_row(16)).await?;
+    for round in 1..=10 {
+        cut.send(round)?;
+        hbase.log_row().await?.context("the row")?;
+        hbase.history(16, 1).append(Vec::new()).await?;
+    }
+    relay.abort();
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_tables_and_families_are_told_with_what_helps() -> Result<()> {
+    let _namespace = Tables::shared().await?;
+    let prefix = format!("f{}_", contract::random());
+    let config = settings("lakechat_test", &prefix);
+    let hbase = HBase::start(&config)?;
+    let (away, missing) = reason(hbase.log_row().await.expect_err("no table"));
+    assert!(
+        !away && missing.contains("lakechat schema print"),
+        "{missing}"
+    );
+
+    let meta = format!("lakechat_test:{prefix}meta");
+    create(&meta, &["wrong"])?;
+    let (away, family) = reason(hbase.log_row().await.expect_err("no family"));
+    let differs = hbase.check_schema(None).await.expect_err("no family");
+    drop_table(&meta)?;
+    assert!(!away && family.contains("lakechat schema"), "{family}");
+    let SchemaError::Differs(differences) = differs else {
+        panic!("{differs}");
+    };
+    let told = |text: &str| differences.iter().any(|line| line.contains(text));
+    assert!(
+        told(&format!("table {meta} has no family d")),
+        "{differences:?}"
+    );
+    assert!(told(&format!(
+        "table lakechat_test:{prefix}files is missing"
+    )));
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! The connections to HBase: some threads for reads and as many for writes, so that neither waits
+//! for the other.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::queue::Queue;
+use super::worker::Worker;
+use crate::config::Hbase;
+
+pub(super) struct Lines {
+    pub reads: Arc<Queue>,
+    pub writes: Arc<Queue>,
+    /// How many writes go side by side.
+    pub width: usize,
+    workers: Vec<Worker>,
+}
+
+impl Lines {
+    /// Starts the threads. They connect when there is something to do.
+    pub fn start(config: &Hbase) -> io::Result<Lines> {
+        let mut lines = Lines {
+            reads: Arc::default(),
+            writes: Arc::default(),
+            width: config.connections,
+            workers: Vec::new(),
+        };
+        let servers: Arc<[String]> = config.thrift.each().map(str::to_owned).collect();
+        let timeout = Duration::from_millis(config.timeout_ms);
+        for at in 0..config.connections {
+            let kinds = [("read", &lines.reads), ("write", &lines.writes)];
+            for (kind, queue) in kinds {
+                let (name, queue) = (format!("hbase-{kind}-{at}"), Arc::clone(queue));
+                let servers = Arc::clone(&servers);
+                let worker = Worker::start(name, queue, servers, at, timeout)?;
+                lines.workers.push(worker);
+            }
+        }
+        Ok(lines)
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.reads.close();
+        self.writes.close();
+        self.workers.clear();
+    }
+}
