@@ -10,7 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use hbase_thrift::hbase::{ColumnDescriptor, HbaseSyncClient, IOError, THbaseSyncClient};
+use hbase_thrift::hbase::{
+    ColumnDescriptor, HbaseSyncClient, IOError, IllegalArgument, THbaseSyncClient,
+};
 use lakechat::adapters::hbase::schema;
 use lakechat::config::{self, Flags, Hbase};
 use thrift::protocol::{TBinaryInputProtocol, TBinaryOutputProtocol};
@@ -88,8 +90,9 @@ impl Tables {
         let mut all = schema::tables(&tables.config).into_iter();
         let (first, families) = all.next().context("there are tables")?;
         if let Err(error) = create(&first, families) {
-            if !said(&error).contains("NamespaceNotFound") {
-                return Err(error);
+            let said = said(&error);
+            if !said.contains("NamespaceNotFound") {
+                return Err(error.context(said));
             }
             stack::hbase_shell(&format!("create_namespace '{NAMESPACE}'\n"))?;
             create(&first, families)?;
@@ -112,6 +115,9 @@ pub fn create(name: &str, families: &[&str]) -> Result<()> {
     let family = |name: &&str| ColumnDescriptor {
         name: Some(format!("{name}:").into_bytes()),
         max_versions: Some(1),
+        compression: Some("NONE".to_owned()),
+        bloom_filter_type: Some("ROW".to_owned()),
+        block_cache_enabled: Some(true),
         time_to_live: Some(i32::MAX),
         ..ColumnDescriptor::default()
     };
@@ -141,11 +147,16 @@ fn side_by_side<T: Send>(all: Vec<T>, one: impl Fn(T) -> Result<()> + Sync) -> R
 
 /// What HBase said; its error's own text is only that there was one.
 fn said(error: &anyhow::Error) -> String {
-    match error.downcast_ref::<thrift::Error>() {
-        Some(thrift::Error::User(error)) => match error.downcast_ref::<IOError>() {
-            Some(error) => error.message.clone().unwrap_or_default(),
-            None => error.to_string(),
-        },
-        _ => format!("{error:#}"),
-    }
+    let said = match error.downcast_ref() {
+        Some(thrift::Error::User(error)) => {
+            let refused = error.downcast_ref::<IllegalArgument>();
+            let failed = error.downcast_ref::<IOError>();
+            let message = refused.map(|error| &error.message);
+            message.or(failed.map(|error| &error.message))
+        }
+        _ => None,
+    };
+    said.cloned()
+        .flatten()
+        .unwrap_or_else(|| format!("{error:#}"))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use hbase_thrift::hbase::{THbaseSyncClient, TRowResult};
 use integration_tests::contract::{self, Backend};
 use integration_tests::hbase::client;
@@ -12,7 +12,6 @@ use lakechat::domain::{
     Cells, Change, ChangeKind, ChannelName, ClientMsgId, Id, LoginSession, Message, Partition,
     Role, Row, UserName,
 };
-use lakechat::ports::History;
 use lakechat::ports::directory::Claim;
 use lakechat::ports::history::Mark;
 use uuid::Uuid;
