@@ -118,6 +118,7 @@ async fn connection_that_was_closed_is_replaced_in_silence() -> Result<()> {
     let relay = tokio::spawn(async move {
         while let Ok((mut near, _)) = listener.accept().await {
             let (mut cuts, server) = (cuts.clone(), server.clone());
+            cuts.mark_unchanged();
             tokio::spawn(async move {
                 let mut far = TcpStream::connect(server).await.expect("Thrift");
                 tokio::select! {
