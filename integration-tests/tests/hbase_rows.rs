@@ -9,8 +9,8 @@ use integration_tests::hbase::client;
 use integration_tests::on_hbase::{OnHBase, fresh, log_row};
 use integration_tests::stack;
 use lakechat::domain::{
-    Cells, Change, ChangeKind, ChannelName, ClientMsgId, Id, LoginSession, Message, Partition,
-    Role, Row, UserName,
+    Cells, Change, ChangeKind, ChannelName, ClientMsgId, File, FileId, Id, LoginSession, Message,
+    Partition, Place, Role, Row, UserName,
 };
 use lakechat::ports::directory::Claim;
 use lakechat::ports::history::Mark;
@@ -291,6 +291,38 @@ async fn login_clears_away_what_has_expired() -> Result<()> {
     }
     assert_eq!(directory.session(&ann, old.id).await?, None);
     assert_eq!(directory.session(&ann, good.id).await?, Some(good));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn file_is_one_row_with_its_bytes_and_where_it_was_posted() -> Result<()> {
+    let on = fresh().await?;
+    let file = File {
+        id: FileId::random(),
+        name: "größe.txt".to_owned(),
+        size: 5,
+        sha256: [0xab; 32],
+        media_type: "text/plain".to_owned(),
+        uploader: user("ann"),
+        created_at_ms: AT,
+        place: Place::Cell("inner".into()),
+    };
+    let channel = ChannelName::parse("dm:ann:bob").expect("a name");
+    on.directory().put_file(&file).await?;
+    on.directory().post_file(file.id, &channel).await?;
+    let sum = "ab".repeat(32);
+    let expected = [
+        format!("b:data inner @{AT}"),
+        format!("d:created_at {AT} @{AT}"),
+        format!("d:name größe.txt @{AT}"),
+        format!("d:sha256 {sum} @{AT}"),
+        format!("d:size 5 @{AT}"),
+        format!("d:state whole @{AT}"),
+        format!("d:type text/plain @{AT}"),
+        format!("d:uploader ann @{AT}"),
+        "p:dm:ann:bob + @1".to_owned(),
+    ];
+    assert_eq!(cells(&on, "files", &file.id.to_string())?, expected);
     Ok(())
 }
 

@@ -1,19 +1,23 @@
 //! What errors of Thrift and of HBase mean here.
 
+use std::error::Error;
+
 use hbase_thrift::hbase::{IOError, IllegalArgument};
 use thrift::TransportErrorKind;
 
 use crate::ports::PortError;
 
-/// What HBase says no to for good: the exceptions that stand in its stack traces, and what helps.
-const REFUSALS: [(&str, &str); 8] = [
+/// What an operator has to help: the exceptions that stand in HBase's stack traces, and what helps.
+/// All others may pass by themselves, also those that HBase's own client would not retry.
+const REFUSALS: [(&str, &str); 5] = [
     (
         "TableNotFoundException",
         "a table is missing; `lakechat schema print` has the statements that make it",
     ),
     (
         "NoSuchColumnFamilyException",
-        "a column family is missing; `lakechat schema check` says which, `lakechat schema print` has the statements",
+        "a column family is missing; `lakechat schema check` says which and what helps, \
+         `lakechat schema print` has the whole schema",
     ),
     (
         "NamespaceNotFoundException",
@@ -25,14 +29,9 @@ const REFUSALS: [(&str, &str); 8] = [
     ),
     (
         "FailedSanityCheckException",
-        "a cell was refused; hbase.hregion.keyvalue.timestamp.slop.millisecs must not be set, cell timestamps are no times",
+        "a cell was refused; hbase.hregion.keyvalue.timestamp.slop.millisecs must not be set, \
+         for cell timestamps are no times",
     ),
-    (
-        "InvalidFamilyOperationException",
-        "`lakechat schema check` says what differs",
-    ),
-    ("DoNotRetryIOException", "HBase refuses it for good"),
-    ("IllegalArgumentException", "HBase refuses it for good"),
 ];
 
 /// The most that is kept of what HBase says.
@@ -72,14 +71,26 @@ impl Fault {
             thrift::Error::Application(error) => {
                 Fault::Lost(format!("{server}: {call}: {}", error.message))
             }
-            thrift::Error::User(error) => {
-                let said = match (error.downcast_ref(), error.downcast_ref()) {
-                    (Some(IOError { message, .. }), _) => message.clone(),
-                    (_, Some(IllegalArgument { message })) => message.clone(),
-                    (None, None) => Some(error.to_string()),
-                };
-                Fault::of_trace(call, &said.unwrap_or_default())
+            thrift::Error::User(error) => Fault::of_answer(call, &*error),
+        }
+    }
+
+    fn of_answer(call: &str, error: &(dyn Error + Send + Sync + 'static)) -> Fault {
+        if let Some(IOError { message, .. }) = error.downcast_ref() {
+            return Fault::of_trace(call, message.as_deref().unwrap_or_default());
+        }
+        match error.downcast_ref() {
+            // A scanner that was not used for long is closed by the server.
+            Some(IllegalArgument {
+                message: Some(said),
+            }) if said.contains("scanner") => Fault::Away(format!("{call}: {}", cut(said))),
+            Some(IllegalArgument {
+                message: Some(said),
+            }) => {
+                let first = said.lines().next().unwrap_or_default();
+                Fault::Broken(format!("{call}: {}", cut(first)))
             }
+            _ => Fault::Broken(format!("{call}: {error}")),
         }
     }
 
@@ -159,9 +170,21 @@ mod tests {
             "org.apache.hadoop.hbase.RegionTooBusyException: over memstore limit",
             "org.apache.hadoop.hbase.client.RetriesExhaustedException: Can't get the location",
             "org.apache.hadoop.hbase.TableNotEnabledException: lakechat:messages",
+            "org.apache.hadoop.hbase.DoNotRetryIOException: hconnection-0x1 closed",
             "",
         ] {
             assert!(matches!(said(trace), Fault::Away(_)), "{trace}");
         }
+    }
+
+    #[test]
+    fn what_is_no_good_argument_is_broken_but_for_a_scanner_that_is_gone() {
+        let refused = |message: &str| {
+            let error = IllegalArgument::new(message.to_owned());
+            Fault::of_call("x", "h:9090", error.into())
+        };
+        let large = "java.lang.IllegalArgumentException: KeyValue size too large\n\tat x";
+        assert!(matches!(refused(large), Fault::Broken(_)));
+        assert!(matches!(refused("scanner ID is invalid"), Fault::Away(_)));
     }
 }
