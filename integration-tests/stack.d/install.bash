@@ -2,15 +2,24 @@
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
+# Kafka wants Java 17 or newer; Hadoop uses what Java 24 has no more.
+find_java() {
+  local version
+  for JAVA in "${JAVA_HOME:+$JAVA_HOME/bin/}java" java /usr/lib/jvm/java-{17,21}-openjdk-*/bin/java; do
+    version=$("$JAVA" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
+    [ "${version:-0}" -lt 17 ] || [ "$version" -gt 23 ] || return 0
+  done
+  return 1
+}
+
 install_missing() {
-  JAVA=${JAVA_HOME:+$JAVA_HOME/bin/}java
   local missing=()
-  has "$JAVA" || missing+=(default-jre-headless)
+  find_java || missing+=(default-jre-headless)
   has mvn || jars_are_there || missing+=(maven)
   has redis-server || missing+=(redis-server)
   has unzip || missing+=(unzip)
   has flock || missing+=(util-linux)
-  [ "${#missing[@]}" = 0 ] && return
+  [ "${#missing[@]}" -gt 0 ] || return 0
   has apt-get || fail "missing: ${missing[*]}, and there is no apt-get"
   say "installing ${missing[*]}"
   as_root apt-get update -qq
@@ -18,6 +27,7 @@ install_missing() {
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   # Debian starts it as a service, on the port that the stack's own is to have.
   [[ " ${missing[*]} " != *" redis-server "* ]] || as_root service redis-server stop >/dev/null 2>&1 || true
+  find_java || fail "no Java of 17 to 23 found"
 }
 
 poms_sum() { (cd "$PARTS/jars" && sha256sum pom.xml */pom.xml | sha256sum); }

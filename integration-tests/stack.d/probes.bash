@@ -1,9 +1,7 @@
 # Whether a process or service answers, asked as a client would ask it, without a client's start-up:
 # each is one exchange of bytes. All of them fail within seconds when there is no answer.
 
-# A file can be written by HDFS' clients only if a DataNode takes it; a table be read only if master,
-# RegionServer and Thrift server work together. These checks stand beside those of the processes.
-answers() {
+answers() { # process or service
   case $1 in
     zookeeper) zookeeper_answers ;;
     namenode) jmx 9870 NameNode NameNodeInfo | grep -q '"Safemode"' ;;
@@ -15,6 +13,7 @@ answers() {
     regionserver) log_of_this_start regionserver | grep -q 'Serving as ' ;;
     thrift) listens 9090 ;;
     hbase) hbase_reads_a_table ;;
+    copies) hdfs_has_both_copies ;;
     kafka) kafka_takes_a_record ;;
     redis) redis_answers ;;
   esac 2>/dev/null
@@ -59,6 +58,15 @@ hdfs_takes_a_file() {
   port=${port%%/*}
   http "$port" PUT "/${location#http://*/}" 'a file' | grep -q '^HTTP/1.1 201' || return
   http 9870 DELETE "$path?op=DELETE&$user" | grep -q '{"boolean":true}'
+}
+
+# Closed files, and those that are written: HBase's logs. A file that wants one copy has it.
+hdfs_has_both_copies() {
+  http 9870 GET "/fsck?ugi=$(id -un)&path=/&files=1&blocks=1&openforwrite=1" | awk '
+    / replicated: replication=/ { wanted = $0; sub(/.*replication=/, "", wanted); wanted += 0 }
+    / (Live|Expected)_repl=1/ && wanted > 1 { lacking = 1 }
+    /^Status: / { complete = 1 }
+    END { exit lacking || !complete }'
 }
 
 # getTableNames goes to the master; getRow of a row that every HBase has goes to the RegionServer.

@@ -1,8 +1,9 @@
 # The processes of the stack: their ports, their order, how each is started.
 
 PROCESSES=(zookeeper namenode datanode1 datanode2 kafka redis regionserver master thrift)
-# What several of them do together, tried when they all run.
-SERVICES=(hdfs hbase)
+# What several of them do together, tried when they all run: a file is written, a table read, and every
+# byte is on both DataNodes, so that either may be killed.
+SERVICES=(hdfs hbase copies)
 
 # The first is where clients go.
 ports_of() {
@@ -27,6 +28,15 @@ needs() {
     master) echo zookeeper hdfs ;;
     regionserver | thrift) echo zookeeper hdfs ;;
     hbase) echo master regionserver thrift ;;
+    copies) echo namenode datanode1 datanode2 ;;
+  esac
+}
+
+# What is done once when a service has come to answer.
+settle() {
+  case $1 in
+    # Everybody may make folders below the root: lakechat and its tests bring their own.
+    hdfs) http 9870 PUT "/webhdfs/v1/?op=SETPERMISSION&permission=1777&user.name=$(id -un)" >/dev/null ;;
   esac
 }
 
