@@ -3,5 +3,6 @@
 pub mod embedded;
 pub mod hbase;
 pub mod hdfs;
+pub mod kafka;
 pub mod memory;
 pub mod redis;

@@ -6,6 +6,7 @@
 
 pub mod broker;
 pub mod changes;
+pub mod dead_letters;
 pub mod directory;
 pub mod file_store;
 pub mod history;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use lakechat::domain::{ChannelName, Id, Partition, UserName};
-use lakechat::ports::broker::Offset;
+use lakechat::ports::broker::{DeadLetter, Offset};
 use lakechat::ports::{Broker, Directory, FileStore, History};
 
 /// A store under test, and what only its owner can do to it.
@@ -37,6 +38,9 @@ pub trait Backend: Send + Sync + Sized + 'static {
         partition: Partition,
         offset: Offset,
     ) -> impl Future<Output = Result<bool>> + Send;
+
+    /// What the log has buried, in any order; at least so many letters, if they come.
+    fn buried(&self, count: usize) -> impl Future<Output = Result<Vec<DeadLetter>>> + Send;
 
     /// How many files being written (or given up) the file store holds.
     fn drafts(&self) -> impl Future<Output = Result<usize>> + Send;

@@ -11,6 +11,7 @@ pub mod http;
 pub mod on_disk;
 pub mod on_hbase;
 pub mod on_hdfs;
+pub mod on_kafka;
 pub mod people;
 pub mod redis_server;
 pub mod server;

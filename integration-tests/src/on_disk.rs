@@ -1,12 +1,13 @@
 //! The embedded back ends under test.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::Result;
-use lakechat::adapters::embedded::{Embedded, Settings};
+use anyhow::{Result, bail, ensure};
+use lakechat::adapters::embedded::{DATABASE, Embedded, Settings};
 use lakechat::domain::Partition;
-use lakechat::ports::broker::Offset;
+use lakechat::ports::broker::{DeadLetter, LogRecord, Offset};
 use lakechat::ports::history::Mark;
 use lakechat::ports::{Broker, Directory, FileStore, History};
 use tempfile::TempDir;
@@ -27,6 +28,29 @@ pub async fn fresh() -> Result<OnDisk> {
 
 pub fn open(folder: &Path) -> Result<Embedded> {
     Ok(Embedded::open(folder, Settings::default())?)
+}
+
+fn letter(line: &str) -> Result<DeadLetter> {
+    let columns: Vec<&str> = line.split('|').collect();
+    let [partition, offset, append_ms, key, value, reason] = columns[..] else {
+        bail!("a line of six columns: {line}");
+    };
+    Ok(DeadLetter {
+        record: LogRecord {
+            partition: Partition(partition.parse()?),
+            offset: offset.parse()?,
+            append_ms: append_ms.parse()?,
+            key: unhex(key)?.into(),
+            value: unhex(value)?.into(),
+        },
+        reason: String::from_utf8(unhex(reason)?)?.into(),
+    })
+}
+
+fn unhex(text: &str) -> Result<Vec<u8>> {
+    let digits = (0..text.len()).step_by(2).map(|at| &text[at..at + 2]);
+    let bytes = digits.map(|two| Ok(u8::from_str_radix(two, 16)?));
+    bytes.collect()
 }
 
 impl Backend for OnDisk {
@@ -63,6 +87,22 @@ impl Backend for OnDisk {
         self.history().advance(partition, mark).await?;
         self.embedded.trim().await?;
         Ok(true)
+    }
+
+    /// Read by SQLite's own shell.
+    async fn buried(&self, _: usize) -> Result<Vec<DeadLetter>> {
+        let query = "SELECT partition, offset, append_ms, hex(channel), hex(record), hex(reason) \
+                     FROM dead_letters";
+        let shell = Command::new("sqlite3")
+            .arg("-readonly")
+            .arg(self.folder.path().join(DATABASE))
+            .arg(query)
+            .output()?;
+        ensure!(shell.status.success(), "sqlite3: {shell:?}");
+        String::from_utf8(shell.stdout)?
+            .lines()
+            .map(letter)
+            .collect()
     }
 
     async fn drafts(&self) -> Result<usize> {

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::entry::Entry;
 use super::log::Log;
 use crate::domain::{ChannelName, Id, Partition, Row};
-use crate::ports::broker::Offset;
+use crate::ports::broker::{DeadLetter, Offset};
 use crate::ports::history::Mark;
 use crate::ports::{History, PortError};
 
@@ -178,6 +178,7 @@ impl Archiver {
         if !rows.is_empty() {
             retry("rows", || history.append(rows.clone())).await?;
         }
+        self.bury(entries).await?;
         let on_time = entries.iter().rev().find(|e| !e.verdict.is_late());
         let mark = Mark {
             offset: last.offset + 1,
@@ -187,10 +188,24 @@ impl Archiver {
         retry("a mark", || history.advance(self.partition, mark)).await?;
         self.mark = mark;
         self.log.learn_mark(self.partition, mark);
+        self.log.broker().stored(self.partition, mark.offset);
         metrics::histogram!("lakechat_archive_batch_rows").record(count as f64);
         metrics::histogram!("lakechat_archive_batch_seconds").record(began.elapsed().as_secs_f64());
         let lag_ms = self.log.broker().now_ms().saturating_sub(last.append_ms);
         metrics::histogram!("lakechat_archive_lag_seconds").record(lag_ms as f64 / 1000.0);
+        Ok(())
+    }
+
+    /// What no one can read is kept aside before the mark passes it.
+    async fn bury(&self, entries: &[Arc<Entry>]) -> Result<(), PortError> {
+        let dead = entries.iter().filter_map(|e| e.dead.as_deref().cloned());
+        let letters: Vec<DeadLetter> = dead.collect();
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let broker = self.log.broker();
+        retry("dead letters", || broker.bury(&letters)).await?;
+        metrics::counter!("lakechat_dead_letters_total").increment(letters.len() as u64);
         Ok(())
     }
 
@@ -246,7 +261,7 @@ async fn retry<T, F: Future<Output = Result<T, PortError>>>(
         match attempt().await {
             Err(error @ PortError::Unavailable { .. }) => {
                 metrics::counter!("lakechat_archive_retries_total").increment(1);
-                tracing::warn!(%error, what, "history is away; trying again");
+                tracing::warn!(%error, what, "what the archive needs is away; trying again");
                 sleep(pause).await;
                 pause = (pause * 2).min(longest);
             }

@@ -6,7 +6,7 @@ use super::fold::Verdict;
 use super::protocol;
 use super::record::{Body, Record};
 use crate::domain::{Cells, Change, ChangeKind, Id, Message, Row};
-use crate::ports::broker::Offset;
+use crate::ports::broker::{DeadLetter, Offset};
 
 /// A folded record.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Entry {
     pub verdict: Verdict,
     /// None if it was unreadable.
     pub record: Option<Record>,
+    /// The record as the log has it, if it was unreadable: the archiver keeps it aside.
+    pub dead: Option<Box<DeadLetter>>,
     /// What receivers get, encoded once for all of them; None for what is not shown to them.
     pub frame: Option<Utf8Bytes>,
 }
@@ -40,7 +42,18 @@ impl Entry {
             id,
             verdict,
             record,
+            dead: None,
             frame,
+        }
+    }
+
+    /// The place of a record that none can read.
+    pub fn unreadable(id: Id, dead: Box<DeadLetter>) -> Entry {
+        let (offset, append_ms) = (dead.record.offset, dead.record.append_ms);
+        let entry = Entry::new(offset, append_ms, id, Verdict::Unreadable, None);
+        Entry {
+            dead: Some(dead),
+            ..entry
         }
     }
 
@@ -63,8 +76,11 @@ impl Entry {
             Some(Body::Edit { text, .. } | Body::Topic { topic: text }) => text.len(),
             _ => 0,
         };
+        let dead = self.dead.as_ref().map_or(0, |dead| {
+            size_of::<DeadLetter>() + dead.record.key.len() + dead.record.value.len()
+        });
         // Names and the index's references come on top.
-        size_of::<Entry>() + 128 + texts + self.frame.as_ref().map_or(0, |f| f.len())
+        size_of::<Entry>() + 128 + texts + dead + self.frame.as_ref().map_or(0, |f| f.len())
     }
 
     /// Whether it takes a number in its channel.

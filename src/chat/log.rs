@@ -149,13 +149,7 @@ impl Log {
         let count = self.broker.partitions();
         let decoded: Vec<_> = records
             .into_iter()
-            .map(|r| {
-                (
-                    partition_log::decode(partition, count, &r),
-                    r.offset,
-                    r.append_ms,
-                )
-            })
+            .map(|record| partition_log::decode(partition, count, record))
             .collect();
         let archived = self.mark(partition).offset;
         let folded = self.counting_window(partition, |state| state.fold(decoded, archived));
@@ -402,9 +396,10 @@ impl Log {
         metrics::gauge!("lakechat_archive_lag_records").set(lag as f64);
     }
 
-    /// Why a partition is stopped, if any is: an operator has to look.
+    /// Why the log or a partition of it is stopped, if any is: an operator has to look.
     pub fn stopped(&self) -> Option<String> {
-        self.partitions().find_map(|p| self.lock(p).stopped.clone())
+        let fault = self.broker.fault();
+        fault.or_else(|| self.partitions().find_map(|p| self.lock(p).stopped.clone()))
     }
 
     /// Why sends are refused, if the own fold is not up to date.

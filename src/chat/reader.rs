@@ -124,7 +124,8 @@ impl Reading {
         }
     }
 
-    /// Reads until the server stops or the log is not to be had.
+    /// Reads until the server stops or something of the log is gone. One that is away loses nothing:
+    /// the same reader goes on.
     fn read(&mut self, reader: &mut dyn LogReader, records: &mut Vec<LogRecord>) {
         while !self.stop.load(Relaxed) {
             let polled = reader.poll(POLL, records);
@@ -138,7 +139,9 @@ impl Reading {
             }
             if let Err(error) = polled {
                 self.failed(&error);
-                return;
+                if matches!(error, PortError::Broken { .. }) {
+                    return;
+                }
             }
             if self.begin_again() {
                 return;

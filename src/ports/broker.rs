@@ -26,6 +26,13 @@ pub struct LogRecord {
     pub value: Bytes,
 }
 
+/// A record that is none by the rules, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    pub record: LogRecord,
+    pub reason: Arc<str>,
+}
+
 /// A record on its way into the log.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
@@ -101,6 +108,22 @@ pub trait Broker: Send + Sync {
     /// a partition may for a while be claimed by two, which does no harm. The claim lasts as long as
     /// a receiver does.
     fn claims(&self) -> watch::Receiver<Vec<Partition>>;
+
+    /// Says that history has everything of a partition below an offset, for tools of the log's own
+    /// that show how far its reader is. Nothing depends on it; does not block, and may do nothing.
+    fn stored(&self, _partition: Partition, _below: Offset) {}
+
+    /// Keeps records aside for people to look at, as they are; returns when they are as durable as the
+    /// log. One that is buried again may be there twice.
+    ///
+    /// `Unavailable`: perhaps some are kept, try again with all of them. Dropping leaves it open too.
+    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), PortError>;
+
+    /// Why nothing may be written to the log until an operator has looked, if so; `publish` refuses
+    /// meanwhile.
+    fn fault(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Reads a log. Belongs to one thread.

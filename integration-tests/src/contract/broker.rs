@@ -1,4 +1,5 @@
-//! The log: order, durability, readers. Where things are in it is in [`super::log_places`].
+//! The log: order, durability, readers. Where things are in it is in [`super::log_places`], what none
+//! can read in [`super::dead_letters`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,6 +39,9 @@ macro_rules! broker_contract {
                 reader_below_the_kept_start_is_broken
                 reader_overtaken_by_the_kept_start_is_broken
                 offsets_and_times_go_on_after_everything_was_forgotten;
+            dead_letters:
+                buried_records_are_kept_as_they_were
+                unreadable_records_are_buried_before_the_mark_passes_them;
         }
     };
 }

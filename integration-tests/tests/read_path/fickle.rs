@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lakechat::domain::Partition;
-use lakechat::ports::broker::{Failed, LogReader, LogRecord, Offset, OnFailed, Outgoing};
+use lakechat::ports::broker::{DeadLetter, Failed, LogReader, LogRecord, Offset, OnFailed, Outgoing};
 use lakechat::ports::{Broker, PortError};
 use tokio::sync::watch;
 
@@ -159,6 +159,10 @@ impl Broker for FickleBroker {
 
     fn claims(&self) -> watch::Receiver<Vec<Partition>> {
         self.inner.claims()
+    }
+
+    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
+        self.inner.bury(letters).await
     }
 }
 

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rusqlite::{Connection, params};
 use tokio::sync::watch;
 
 use super::core::Core;
 use super::log_reader::SqliteReader;
 use super::offsets::{first_at_or_after, kept_starts};
+use super::value::{Text, int};
 use crate::domain::Partition;
-use crate::ports::broker::{LogReader, Offset, OnFailed, Outgoing};
+use crate::ports::broker::{DeadLetter, LogReader, Offset, OnFailed, Outgoing};
 use crate::ports::{Broker, PortError};
 
 pub(super) const PART: &str = "broker";
@@ -95,6 +97,28 @@ impl Broker for SqliteBroker {
     fn claims(&self) -> watch::Receiver<Vec<Partition>> {
         self.claims.subscribe()
     }
+
+    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
+        let letters = letters.to_vec();
+        let write = move |db: &_| letters.iter().try_for_each(|letter| bury(db, letter));
+        self.core.write(PART, write).await
+    }
+}
+
+fn bury(db: &Connection, DeadLetter { record, reason }: &DeadLetter) -> rusqlite::Result<()> {
+    let mut insert = db.prepare_cached(
+        "INSERT OR IGNORE INTO dead_letters (partition, offset, append_ms, channel, record, reason)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    insert.execute(params![
+        record.partition.0,
+        int(record.offset),
+        int(record.append_ms),
+        Text(&record.key),
+        Text(&record.value),
+        &**reason,
+    ])?;
+    Ok(())
 }
 
 impl SqliteBroker {

@@ -12,6 +12,8 @@ use super::folder::{DataFolder, OpenError, private_file};
 const APPLICATION_ID: i32 = 0x6c61_6b65;
 const SCHEMA_VERSION: i32 = 1;
 const SCHEMA: &str = include_str!("schema.sql");
+/// Beside the schema and no version of its own: nothing but people read it.
+const DEAD_LETTERS: &str = include_str!("dead_letters.sql");
 
 /// Frames of the WAL after which the writer checkpoints by itself. The keeper does so far earlier,
 /// beside the writer; this is for when it can't keep up.
@@ -78,10 +80,16 @@ fn connect(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
 fn make_schema(db: &Connection, partitions: u16) -> rusqlite::Result<i32> {
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     let version: i32 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version == SCHEMA_VERSION {
+        tx.execute_batch(DEAD_LETTERS)?;
+        tx.commit()?;
+        return Ok(version);
+    }
     if version != 0 {
         return Ok(version);
     }
     tx.execute_batch(SCHEMA)?;
+    tx.execute_batch(DEAD_LETTERS)?;
     tx.execute(
         "INSERT INTO meta (name, value) VALUES ('partitions', ?1), ('log_end', 0), ('log_time', 0)",
         [partitions],

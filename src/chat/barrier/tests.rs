@@ -4,7 +4,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::chat::log::Bounds;
 use crate::ports::Broker;
-use crate::ports::broker::{LogReader, OnFailed, Outgoing};
+use crate::ports::broker::{DeadLetter, LogReader, OnFailed, Outgoing};
 
 /// A log of one partition that has an end and nothing else.
 struct Ending(Offset);
@@ -43,6 +43,10 @@ impl Broker for Ending {
 
     fn claims(&self) -> watch::Receiver<Vec<Partition>> {
         watch::Sender::default().subscribe()
+    }
+
+    async fn bury(&self, _: &[DeadLetter]) -> Result<(), PortError> {
+        unreachable!("nothing is stored here")
     }
 }
 

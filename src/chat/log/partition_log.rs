@@ -10,21 +10,44 @@ use crate::chat::pending::{Own, Pending, Persisting, Waiter};
 use crate::chat::record::{NotARecord, Record};
 use crate::chat::tail::{Budget, Tail};
 use crate::domain::{Code, Id, Partition, Problem};
-use crate::ports::broker::{LogRecord, Offset};
+use crate::ports::broker::{DeadLetter, LogRecord, Offset};
 use crate::ports::history::Mark;
 
-/// A record read: none by the rules, or too new to read at all.
-pub type Decoded = (Result<Record, NotARecord>, Offset, u64);
+/// A record of the log with what it says, if it says anything by the rules.
+pub struct Decoded {
+    offset: Offset,
+    append_ms: u64,
+    content: Content,
+}
+
+enum Content {
+    Record(Record),
+    Unreadable(Box<DeadLetter>),
+    /// Of a version that this release can't read.
+    Newer(u64),
+}
 
 /// Holds a log record against the rules of its version and of this partition.
-pub fn decode(partition: Partition, count: u16, record: &LogRecord) -> Result<Record, NotARecord> {
-    let decoded = Record::decode(&record.key, &record.value)?;
-    if partition::of(&decoded.channel, count) != partition {
-        return Err(NotARecord::Unreadable(
-            "its channel belongs to another partition",
-        ));
+pub fn decode(partition: Partition, count: u16, record: LogRecord) -> Decoded {
+    let (offset, append_ms) = (record.offset, record.append_ms);
+    let decoded = Record::decode(&record.key, &record.value).and_then(|decoded| {
+        let here = partition::of(&decoded.channel, count) == partition;
+        let elsewhere = NotARecord::Unreadable("its channel belongs to another partition");
+        here.then_some(decoded).ok_or(elsewhere)
+    });
+    let content = match decoded {
+        Ok(record) => Content::Record(record),
+        Err(NotARecord::Newer(version)) => Content::Newer(version),
+        Err(NotARecord::Unreadable(reason)) => Content::Unreadable(Box::new(DeadLetter {
+            record,
+            reason: reason.into(),
+        })),
+    };
+    Decoded {
+        offset,
+        append_ms,
+        content,
     }
-    Ok(decoded)
 }
 
 /// Somebody who waited for a record, and what the fold said of it.
@@ -100,28 +123,24 @@ impl PartitionLog {
     ) -> (Vec<Arc<Entry>>, Vec<Told>) {
         let mut entries = Vec::with_capacity(records.len());
         let mut told = Vec::new();
-        for (record, offset, append_ms) in records {
+        for Decoded {
+            offset,
+            append_ms,
+            content,
+        } in records
+        {
             self.meet(offset);
             if self.stopped.is_some() || self.again {
                 break;
             }
-            let record = match record {
-                Ok(record) => Some(record),
-                Err(NotARecord::Newer(version)) => {
+            let (record, dead) = match content {
+                Content::Record(record) => (Some(record), None),
+                Content::Unreadable(dead) => (None, Some(dead)),
+                Content::Newer(version) => {
                     self.stop(format!(
                         "offset {offset} holds a record of version {version}: upgrade this server"
                     ));
                     break;
-                }
-                Err(NotARecord::Unreadable(reason)) => {
-                    let partition = self.partition.0;
-                    tracing::error!(
-                        partition,
-                        offset,
-                        reason,
-                        "a record of the log is unreadable"
-                    );
-                    None
                 }
             };
             let (id, verdict) = self.fold.next(append_ms, record.as_ref());
@@ -133,11 +152,26 @@ impl PartitionLog {
             }
             metrics::counter!("lakechat_records_total", "verdict" => verdict.as_str()).increment(1);
             told.extend(self.waiter_of(record.as_ref(), id, verdict));
-            let entry = Arc::new(Entry::new(offset, append_ms, id, verdict, record));
+            let entry = Arc::new(match dead {
+                Some(dead) => self.unreadable(id, dead),
+                None => Entry::new(offset, append_ms, id, verdict, record),
+            });
             self.tail.push(entry.clone(), archived);
             entries.push(entry);
         }
         (entries, told)
+    }
+
+    fn unreadable(&self, id: Id, dead: Box<DeadLetter>) -> Entry {
+        let (partition, offset) = (self.partition.0, dead.record.offset);
+        let reason = &*dead.reason;
+        tracing::error!(
+            partition,
+            offset,
+            reason,
+            "a record of the log is unreadable"
+        );
+        Entry::unreadable(id, dead)
     }
 
     fn waiter_of(&mut self, record: Option<&Record>, id: Id, verdict: Verdict) -> Option<Told> {
@@ -300,7 +334,11 @@ mod tests {
             received_at_ms: append_ms,
             body,
         };
-        (Ok(record), n, append_ms)
+        Decoded {
+            offset: n,
+            append_ms,
+            content: Content::Record(record),
+        }
     }
 
     fn budget() -> Arc<Budget> {

@@ -40,13 +40,7 @@ impl Refold {
     pub fn entries(&mut self, records: Vec<LogRecord>) -> Result<Vec<Arc<Entry>>, PortError> {
         let decoded = records
             .into_iter()
-            .map(|r| {
-                (
-                    decode(self.partition, self.count, &r),
-                    r.offset,
-                    r.append_ms,
-                )
-            })
+            .map(|record| decode(self.partition, self.count, record))
             .collect();
         let (entries, _nobody_waits_here) = self.state.fold(decoded, u64::MAX);
         match &self.state.stopped {

@@ -1,0 +1,93 @@
+//! The log: records that none can read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use lakechat::chat::archiver::{self, Batching};
+use lakechat::chat::hub::Hub;
+use lakechat::chat::log::{Bounds, Log};
+use lakechat::chat::reader;
+use lakechat::domain::Partition;
+use lakechat::ports::broker::{DeadLetter, LogRecord, Outgoing};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::broker::{any_partition, read, reader_at_end};
+use super::{Backend, eventually, random};
+
+pub async fn buried_records_are_kept_as_they_were<B: Backend>(backend: B) -> Result<()> {
+    let broker = backend.broker();
+    let letter = |offset, value: &'static [u8]| DeadLetter {
+        record: LogRecord {
+            partition: Partition(1),
+            offset,
+            append_ms: 1_790_000_000_000,
+            key: random().into(),
+            value: value.into(),
+        },
+        reason: format!("test {}", random()).into(),
+    };
+    let letters = [letter(5, b"\xff\0{"), letter(7, b"")];
+    broker.bury(&letters).await?;
+    broker.bury(&letters[1..]).await?;
+    let buried = backend.buried(3).await?;
+    for letter in &letters {
+        ensure!(buried.contains(letter), "{letter:?} in {buried:?}");
+    }
+    ensure!(buried.iter().all(|b| letters.contains(b)), "{buried:?}");
+    broker.bury(&[]).await?;
+    Ok(())
+}
+
+pub async fn unreadable_records_are_buried_before_the_mark_passes_them<B: Backend>(
+    backend: B,
+) -> Result<()> {
+    let (broker, history) = (backend.broker(), backend.history());
+    let partition = any_partition(&broker);
+    let mut end = reader_at_end(&broker, partition).await?;
+    let bounds = Bounds {
+        tail_bytes: 1 << 20,
+        window_bytes: 1 << 20,
+    };
+    let log = Log::new(broker.clone(), bounds);
+    let (stop, stored) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
+    let marks = history.marks().await?;
+    let alive = oneshot::channel().0;
+    let hub = Arc::new(Hub::default());
+    let reading = reader::start(log.clone(), hub, &marks, stop.clone(), alive).await?;
+    let batching = Batching {
+        rows: 100,
+        linger: Duration::from_millis(1),
+    };
+    let archiving = archiver::run(log.clone(), history.clone(), batching, stored.clone());
+    let archiving = tokio::spawn(archiving);
+
+    let key = random();
+    broker.publish(Outgoing {
+        partition,
+        key: key.clone().into(),
+        value: "no record".into(),
+        ticket: 1 << 10 | u64::from(partition.0),
+    })?;
+    let published = read(&mut *end, &[&key], 1)?.remove(0);
+    eventually("the mark passes the record", async || {
+        let marks = history.marks().await?;
+        Ok(marks[partition.index()].offset > published.offset)
+    })
+    .await?;
+    let buried = backend.buried(1).await?;
+    ensure!(
+        buried.len() == 1 && buried[0].record == published,
+        "{buried:?}"
+    );
+    ensure!(!buried[0].reason.is_empty());
+
+    stored.cancel();
+    archiving.await?;
+    stop.store(true, Relaxed);
+    reading.thread().unpark();
+    tokio::task::spawn_blocking(move || reading.join().expect("it does not panic")).await?;
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! The log in Kafka under test, with the embedded back ends for the rest. Every test has topics of its
+//! own, which go with it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use lakechat::adapters::kafka::{KafkaBroker, Settings, StartError};
+use lakechat::domain::Partition;
+use lakechat::ports::broker::{DeadLetter, LogRecord, Offset};
+use lakechat::ports::{Broker, Directory, FileStore, History};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::{ClientConfig, Message, TopicPartitionList};
+
+use crate::contract::{Backend, DEADLINE, random};
+use crate::on_disk::{self, OnDisk};
+
+/// Where `integration-tests/stack` has it.
+pub const BROKERS: &str = "127.0.0.1:9092";
+
+const PARTITIONS: u16 = 8;
+
+pub struct OnKafka {
+    pub broker: Arc<KafkaBroker>,
+    pub topics: Topics,
+    others: OnDisk,
+}
+
+/// A log that nobody has used, in topics of its own.
+pub async fn fresh() -> Result<OnKafka> {
+    let topics = Topics::new();
+    Ok(OnKafka {
+        broker: Arc::new(connect(topics.settings()).await?),
+        topics,
+        others: on_disk::fresh().await?,
+    })
+}
+
+pub async fn connect(settings: Settings) -> Result<KafkaBroker> {
+    let connected = KafkaBroker::connect(settings).await;
+    if connected.as_ref().is_err_and(StartError::is_away) {
+        return connected.context("no Kafka to test with: run `integration-tests/stack up`");
+    }
+    Ok(connected?)
+}
+
+/// The names of a test's topics; dropping it deletes them.
+pub struct Topics {
+    prefix: String,
+}
+
+impl Topics {
+    #[expect(clippy::new_without_default, reason = "each is another one")]
+    pub fn new() -> Topics {
+        Topics {
+            prefix: format!("test-{}", random()),
+        }
+    }
+
+    pub fn settings(&self) -> Settings {
+        Settings {
+            brokers: BROKERS.into(),
+            topic_prefix: self.prefix.clone(),
+            partitions: PARTITIONS,
+            record_bytes: 100_000,
+            queue_bytes: 16 << 20,
+            fetch_bytes: 16 << 20,
+            options: BTreeMap::new(),
+        }
+    }
+
+    pub fn messages(&self) -> String {
+        self.settings().messages_topic()
+    }
+
+    pub fn dead_letters(&self) -> String {
+        self.settings().dead_letters_topic()
+    }
+}
+
+impl Drop for Topics {
+    /// Runtimes don't nest: it has a thread of its own.
+    fn drop(&mut self) {
+        let (topics, group) = (
+            [self.messages(), self.dead_letters()],
+            self.settings().archiver_group(),
+        );
+        let deleting = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(async {
+                let admin = admin()?;
+                let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+                admin.delete_topics(&topics, &options()).await?;
+                admin.delete_groups(&[&group], &options()).await?;
+                anyhow::Ok(())
+            })
+        });
+        if let Ok(Err(error)) = deleting.join() {
+            eprintln!("topics {}.* are left behind: {error}", self.prefix);
+        }
+    }
+}
+
+pub fn admin() -> Result<AdminClient<DefaultClientContext>> {
+    let config = ClientConfig::new()
+        .set("bootstrap.servers", BROKERS)
+        .clone();
+    Ok(config.create()?)
+}
+
+pub fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(DEADLINE))
+}
+
+/// Makes the log forget records below an offset, as retention would.
+pub async fn delete_below(topic: &str, partition: Partition, offset: Offset) -> Result<()> {
+    let mut list = TopicPartitionList::new();
+    let below = rdkafka::Offset::Offset(i64::try_from(offset)?);
+    list.add_partition_offset(topic, partition.0.into(), below)?;
+    let deleted = admin()?.delete_records(&list, &options()).await?;
+    let elements = deleted.elements();
+    elements.iter().try_for_each(|element| Ok(element.error()?))
+}
+
+/// Reads a topic of one partition from its beginning until so many records were read.
+fn read_all(topic: &str, count: usize) -> Result<Vec<DeadLetter>> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", BROKERS)
+        .set("group.id", "test")
+        .create()?;
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, rdkafka::Offset::Beginning)?;
+    consumer.assign(&list)?;
+    let mut found = Vec::new();
+    let deadline = std::time::Instant::now() + DEADLINE;
+    while found.len() < count {
+        ensure!(
+            std::time::Instant::now() < deadline,
+            "read {} of {count}",
+            found.len()
+        );
+        if let Some(message) = consumer.poll(Duration::from_millis(100)) {
+            found.push(letter(&message?)?);
+        }
+    }
+    Ok(found)
+}
+
+fn letter(message: &BorrowedMessage<'_>) -> Result<DeadLetter> {
+    let headers = message.headers().context("a letter has headers")?;
+    let text = |name: &str| {
+        let header = headers.iter().find(|h| h.key == name);
+        let value = header.and_then(|h| h.value).context("a header")?;
+        Ok::<_, anyhow::Error>(std::str::from_utf8(value)?)
+    };
+    Ok(DeadLetter {
+        record: LogRecord {
+            partition: Partition(text("partition")?.parse()?),
+            offset: text("offset")?.parse()?,
+            append_ms: text("append_ms")?.parse()?,
+            key: message.key().unwrap_or_default().to_vec().into(),
+            value: message.payload().unwrap_or_default().to_vec().into(),
+        },
+        reason: text("reason")?.into(),
+    })
+}
+
+impl Backend for OnKafka {
+    fn broker(&self) -> Arc<dyn Broker> {
+        Arc::clone(&self.broker) as Arc<dyn Broker>
+    }
+
+    fn history(&self) -> Arc<dyn History> {
+        self.others.history()
+    }
+
+    fn directory(&self) -> Arc<dyn Directory> {
+        self.others.directory()
+    }
+
+    fn file_store(&self) -> Arc<dyn FileStore> {
+        self.others.file_store()
+    }
+
+    async fn reopen(self) -> Result<OnKafka> {
+        let OnKafka {
+            broker,
+            topics,
+            others,
+        } = self;
+        drop(broker);
+        Ok(OnKafka {
+            broker: Arc::new(connect(topics.settings()).await?),
+            topics,
+            others: others.reopen().await?,
+        })
+    }
+
+    async fn forget_below(&self, partition: Partition, offset: Offset) -> Result<bool> {
+        delete_below(&self.topics.messages(), partition, offset).await?;
+        Ok(true)
+    }
+
+    async fn buried(&self, count: usize) -> Result<Vec<DeadLetter>> {
+        let topic = self.topics.dead_letters();
+        tokio::task::spawn_blocking(move || read_all(&topic, count)).await?
+    }
+
+    async fn drafts(&self) -> Result<usize> {
+        self.others.drafts().await
+    }
+}

@@ -1,0 +1,10 @@
+-- Records of the log that are none by the rules, kept for people to look at.
+CREATE TABLE IF NOT EXISTS dead_letters (
+    partition INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    append_ms INTEGER NOT NULL,
+    channel TEXT NOT NULL,
+    record TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (partition, offset)
+) WITHOUT ROWID;

@@ -1,0 +1,37 @@
+//! What librdkafka's errors are to the port.
+
+use rdkafka::error::KafkaError;
+
+use super::PART;
+use super::heard::Heard;
+use crate::ports::PortError;
+
+pub(super) fn unavailable(reason: impl Into<String>) -> PortError {
+    PortError::Unavailable {
+        part: PART,
+        reason: reason.into(),
+    }
+}
+
+pub(super) fn broken(reason: impl Into<String>) -> PortError {
+    PortError::Broken {
+        part: PART,
+        reason: reason.into(),
+    }
+}
+
+/// A call that failed, with what its client heard meanwhile.
+pub(super) fn away(error: &KafkaError, heard: &Heard) -> PortError {
+    unavailable(told(error, heard))
+}
+
+pub(super) fn told(error: &KafkaError, heard: &Heard) -> String {
+    let what = match error.rdkafka_error_code() {
+        Some(code) => code.to_string(),
+        None => error.to_string(),
+    };
+    match heard.last() {
+        Some(last) => format!("{what}; last heard: {last}"),
+        None => what,
+    }
+}
