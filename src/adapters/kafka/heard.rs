@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// A client's ear. What it heard last explains why a call got no answer.
 #[derive(Clone)]
@@ -60,7 +60,11 @@ impl ClientContext for Heard {
     fn error(&self, error: KafkaError, reason: &str) {
         metrics::counter!("lakechat_kafka_errors_total", "client" => self.client).increment(1);
         tracing::debug!(target: "librdkafka", client = self.client, %error, "{reason}");
-        *self.state() = Some(reason.to_owned());
+        let mut last = self.state();
+        // That all brokers are down follows from what was heard of each, and says less.
+        if last.is_none() || error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *last = Some(reason.to_owned());
+        }
     }
 }
 

@@ -6,7 +6,7 @@ mod tests;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -24,6 +24,10 @@ use crate::ports::broker::{Failed, OnFailed, Outgoing};
 /// How long what is on its way has when the server ends.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 
+/// How long a producer is kept at least: where each fails at once (rights that are missing), another one
+/// for every send would only cost.
+const REPLACE_AFTER: Duration = Duration::from_secs(1);
+
 type Producer = ThreadedProducer<Deliveries>;
 
 /// Publishes, by a producer that is replaced when it can't go on.
@@ -31,7 +35,12 @@ pub(super) struct Publisher {
     config: ClientConfig,
     topic: String,
     told: Arc<OnceLock<OnFailed>>,
-    current: RwLock<Arc<Producer>>,
+    current: RwLock<Current>,
+}
+
+struct Current {
+    producer: Arc<Producer>,
+    since: Instant,
 }
 
 impl Publisher {
@@ -43,7 +52,10 @@ impl Publisher {
             config,
             topic: settings.messages_topic(),
             told,
-            current: RwLock::new(Arc::new(first)),
+            current: RwLock::new(Current {
+                producer: Arc::new(first),
+                since: Instant::now(),
+            }),
         })
     }
 
@@ -88,22 +100,26 @@ impl Publisher {
     fn current(&self) -> Arc<Producer> {
         // A producer is replaced in one step: a panic leaves nothing half done.
         let current = self.current.read();
-        Arc::clone(&current.unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&current.unwrap_or_else(PoisonError::into_inner).producer)
     }
 
     /// After a fatal error nothing is sent any more: what is published from here on goes to another
     /// producer, and what the old one had on its way is told as unknown when it knows no more.
     fn replace(&self, failed: &Arc<Producer>) -> Result<Arc<Producer>, PortError> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if Arc::ptr_eq(&current, failed) {
+        if Arc::ptr_eq(&current.producer, failed) {
+            if current.since.elapsed() < REPLACE_AFTER {
+                return Err(unavailable("the producer failed for good"));
+            }
             tracing::error!("the producer failed for good; another one takes over");
             metrics::counter!("lakechat_log_producers_replaced_total").increment(1);
             let next = producer(&self.config, &self.told);
             let next = next.map_err(|error| unavailable(error.to_string()))?;
-            let old = std::mem::replace(&mut *current, Arc::new(next));
+            let old = std::mem::replace(&mut current.producer, Arc::new(next));
+            current.since = Instant::now();
             retire(old);
         }
-        Ok(Arc::clone(&current))
+        Ok(Arc::clone(&current.producer))
     }
 }
 
