@@ -193,9 +193,9 @@ async fn session_that_is_asked_for_in_the_drain_is_refused_as_shutting_down() {
     // Half a request is under way once the server has read it: later ones are answered.
     server.http().get("/healthz", "").await.expect(200);
     server.signal(Signal::TERM);
-    eventually("it takes no more connections", async || {
-        let opened = TcpStream::connect(server.address()).await;
-        opened.is_err().then_some(())
+    eventually("it drains", async || {
+        let ready = server.http().get("/readyz", "").await;
+        (ready.status.as_u16() == 503).then_some(())
     })
     .await;
     let rest = b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\

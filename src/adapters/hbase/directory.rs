@@ -100,4 +100,10 @@ impl Directory for HBaseDirectory {
     async fn posted_in(&self, id: FileId) -> Result<Vec<ChannelName>, PortError> {
         files::posted_in(&self.core, id).await.map_err(port_error)
     }
+
+    /// The row of a channel that there always is, or that a fresh installation lacks.
+    async fn check(&self) -> Result<(), PortError> {
+        let general = channels::find(&self.core, &ChannelName::general()).await;
+        general.map(drop).map_err(port_error)
+    }
 }

@@ -83,12 +83,6 @@ impl HdfsStore {
         })
     }
 
-    /// Tells whether files can be read and written. Cheap: one question to the NameNode while all
-    /// is well; while it isn't, also whether it takes changes again.
-    pub async fn check(&self) -> Result<(), PortError> {
-        heartbeat::check(&self.site).await
-    }
-
     /// Waits until every draft is a file or gone, and takes down the sign that this server lives.
     /// Writers have to be dropped or committed before; what takes longer than the caller waits is
     /// left to the sweeper of any server. Dropping is safe.
@@ -133,5 +127,11 @@ impl FileStore for HdfsStore {
 
     async fn list(&self, age: Range<Duration>) -> Result<Listing, PortError> {
         list::list(Arc::clone(&self.site), age).await
+    }
+
+    /// One question to the NameNode while all is well; while it isn't, also whether it takes changes
+    /// again.
+    async fn check(&self) -> Result<(), PortError> {
+        heartbeat::check(&self.site).await
     }
 }

@@ -126,7 +126,7 @@ async fn beat(site: &Site) -> Result<u64, PortError> {
     Ok(status.modification_time)
 }
 
-/// See [`super::HdfsStore::check`].
+/// See [`crate::ports::FileStore::check`].
 pub(super) async fn check(site: &Site) -> Result<(), PortError> {
     site.heartbeat.check().await?;
     site.name_node.stat(site.layout.root()).await.map(drop)
