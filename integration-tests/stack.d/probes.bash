@@ -1,16 +1,17 @@
 # Whether a process or service answers, asked as a client would ask it, without a client's start-up:
 # each is one exchange of bytes. All of them fail within seconds when there is no answer.
 
+# (`grep -q` would end at the first hit, and its writer by SIGPIPE: a failure, under pipefail.)
 answers() { # process or service
   case $1 in
     zookeeper) zookeeper_answers ;;
-    namenode) jmx 9870 NameNode NameNodeInfo | grep -q '"Safemode"' ;;
-    datanode1) jmx 9864 DataNode DataNodeInfo | grep -q RUNNING ;;
-    datanode2) jmx 9865 DataNode DataNodeInfo | grep -q RUNNING ;;
+    namenode) jmx 9870 NameNode NameNodeInfo | grep '"Safemode"' >/dev/null ;;
+    datanode1) jmx 9864 DataNode DataNodeInfo | grep RUNNING >/dev/null ;;
+    datanode2) jmx 9865 DataNode DataNodeInfo | grep RUNNING >/dev/null ;;
     hdfs) hdfs_takes_a_file ;;
     # Its port opens long before it works, so its own word counts.
-    master) log_of_this_start master | grep -q 'Master has completed initialization' ;;
-    regionserver) log_of_this_start regionserver | grep -q 'Serving as ' ;;
+    master) log_of_this_start master | grep 'Master has completed initialization' >/dev/null ;;
+    regionserver) log_of_this_start regionserver | grep 'Serving as ' >/dev/null ;;
     thrift) listens 9090 ;;
     hbase) hbase_reads_a_table ;;
     copies) hdfs_has_both_copies ;;
@@ -56,8 +57,8 @@ hdfs_takes_a_file() {
   [ -n "$location" ] || return
   port=${location#http://127.0.0.1:}
   port=${port%%/*}
-  http "$port" PUT "/${location#http://*/}" 'a file' | grep -q '^HTTP/1.1 201' || return
-  http 9870 DELETE "$path?op=DELETE&$user" | grep -q '{"boolean":true}'
+  http "$port" PUT "/${location#http://*/}" 'a file' | grep '^HTTP/1.1 201' >/dev/null || return
+  http 9870 DELETE "$path?op=DELETE&$user" | grep '{"boolean":true}' >/dev/null
 }
 
 # Closed files, and those that are written: HBase's logs. A file that wants one copy has it.

@@ -65,7 +65,7 @@ hdfs_server() { # system properties… class arguments…
 }
 
 hbase_server() { # megabytes, class, arguments…
-  java_server "$(jars hbase):$PARTS/hbase:$HADOOP_CONF" "$1" "${HBASE_JAVA[@]}" "${@:2}"
+  java_server "$(jars hbase):${HBASE_SITE:-}$PARTS/hbase:$HADOOP_CONF" "$1" "${HBASE_JAVA[@]}" "${@:2}"
 }
 
 datanode() { # its name, data port, http port
@@ -85,7 +85,7 @@ command_of() {
     master) hbase_server 512 org.apache.hadoop.hbase.master.HMaster start ;;
     regionserver) hbase_server 1024 org.apache.hadoop.hbase.regionserver.HRegionServer start ;;
     thrift)
-      hbase_server 512 org.apache.hadoop.hbase.thrift.ThriftServer -conf "$PARTS/hbase/thrift.xml" \
+      HBASE_SITE=$PARTS/thrift: hbase_server 512 org.apache.hadoop.hbase.thrift.ThriftServer \
         -b 127.0.0.1 -p 9090 --infoport -1 start ;;
     kafka) java_server "$(jars kafka)" 512 kafka.Kafka "$PARTS/kafka.properties" ;;
     redis) printf '%s\n' redis-server "$PARTS/redis.conf" ;;
