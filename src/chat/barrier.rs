@@ -82,7 +82,9 @@ impl Barrier {
     }
 
     async fn ends(&self, deadline: Instant) -> Result<Arc<Vec<Offset>>, Problem> {
+        let asked_ms = boot_ms();
         if let Some(ends) = self.log.broker().ends_at_hand() {
+            self.learn(asked_ms, &ends);
             return Ok(Arc::new(ends));
         }
         let (tell, told) = oneshot::channel();
