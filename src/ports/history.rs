@@ -44,7 +44,9 @@ pub trait History: Send + Sync {
     /// Stores rows, in order. All of them are there when it returns.
     async fn append(&self, rows: Vec<Row>) -> Result<(), PortError>;
 
-    /// The marks of all partitions, by partition; one that has none is all zero.
+    /// The marks of all partitions, by partition. One that has none is at offset 0, and its id is
+    /// the one that the log's clock starts from: [`Id::ZERO`], or the last id of a log before this
+    /// one.
     async fn marks(&self) -> Result<Vec<Mark>, PortError>;
 
     /// Moves a mark, after everything below was stored. One at or behind the stored mark changes

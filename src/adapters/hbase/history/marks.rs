@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::core::Core;
 use super::super::fault::Fault;
-use super::super::log_row::{self, LOG};
+use super::super::log_row::{self, LOG, LogRow};
 use super::super::put::{self, Put};
 use super::super::row::Row;
 use super::super::row_key;
@@ -54,8 +54,13 @@ impl Marks {
             scan.collect(connection, tables, usize::MAX, |row| Ok(Some(row)))
         };
         let rows = core.read(read).await?;
-        self.check_generation(&rows, &core.tables.name(Table::Meta))?;
+        let log = self.log(&rows, &core.tables.name(Table::Meta))?;
         let mut seen = self.seen.lock().expect("nothing panics under it");
+        for (mark, floor) in seen.iter_mut().zip(&log.floors) {
+            if mark.offset == 0 {
+                mark.id = *floor;
+            }
+        }
         for row in &rows {
             let partition = row_key::rest(&row.key, prefix.as_bytes());
             let index = partition.and_then(|index| index.parse::<usize>().ok());
@@ -66,20 +71,21 @@ impl Marks {
         Ok(seen.clone())
     }
 
-    fn check_generation(&self, rows: &[Row], meta: &str) -> Result<(), Fault> {
+    /// Row `log`, if it is of this generation.
+    fn log(&self, rows: &[Row], meta: &str) -> Result<LogRow, Fault> {
         let Some(row) = rows.iter().find(|row| row.key == LOG.as_bytes()) else {
             return Err(Fault::Broken(format!(
                 "row `{LOG}` of {meta} is gone: the marks can't be trusted"
             )));
         };
-        let stands = log_row::decode(row.bytes("d:v").unwrap_or_default())?.generation;
-        if stands != self.generation {
+        let log = log_row::decode(row.bytes("d:v").unwrap_or_default())?;
+        if log.generation != self.generation {
             return Err(Fault::Broken(format!(
-                "the log was adopted anew (generation {stands}, this server has {}): restart it",
-                self.generation
+                "the log was adopted anew (generation {}, this server has {}): restart it",
+                log.generation, self.generation
             )));
         }
-        Ok(())
+        Ok(log)
     }
 
     pub async fn advance(
