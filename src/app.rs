@@ -1,5 +1,7 @@
 //! The composition root: the only place that picks adapters and joins the parts.
 
+mod backends;
+mod cluster;
 mod listen;
 mod probes;
 mod upkeep;
@@ -17,9 +19,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::backends::{Backends, Ports};
 use crate::accounts::{self, Accounts};
-use crate::adapters::embedded::{self, Embedded};
-use crate::adapters::memory::MemoryPresence;
 use crate::chat::archiver::{self, Batching};
 use crate::chat::barrier::Barrier;
 use crate::chat::close::Close;
@@ -30,13 +31,13 @@ use crate::chat::protocol::SessionLimits;
 use crate::chat::pulse::Pulse;
 use crate::chat::reader;
 use crate::chat::service::{self, Chat};
-use crate::config::{Config, Mode};
+use crate::config::Config;
 use crate::files::{self, Files};
 use crate::http::address_limits::AddressLimits;
 use crate::http::context::Context;
 use crate::http::health::{Part, Readiness};
 use crate::http::routes;
-use crate::ports::{Broker, Directory, FileStore, History, Presence};
+use crate::ports::Presence;
 use crate::shutdown::{Deadlines, Outcome, Shutdown, Stage, Tasks, signals};
 
 /// Bytes of frames that wait for one session.
@@ -47,15 +48,6 @@ const HELLO: Duration = Duration::from_secs(10);
 
 /// What is kept of the drain for closing the back ends.
 const CLOSE: Duration = Duration::from_secs(5);
-
-/// The back ends of one mode.
-struct Ports {
-    broker: Arc<dyn Broker>,
-    history: Arc<dyn History>,
-    directory: Arc<dyn Directory>,
-    files: Arc<dyn FileStore>,
-    presence: Arc<dyn Presence>,
-}
 
 /// The threads that are no tasks of the runtime.
 struct Threads {
@@ -69,27 +61,7 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
     let mut heard = signals().context("signals can't be heard")?;
     let shutdown = Shutdown::new();
     let mut tasks = Tasks::new(shutdown.clone());
-    if config.mode == Mode::Cluster {
-        anyhow::bail!("mode = \"cluster\": this release has no cluster mode yet");
-    }
-    let settings = embedded::Settings {
-        partitions: config.chat.partitions,
-        ..Default::default()
-    };
-    let embedded = Embedded::open(&config.data_dir, settings)?;
-    let ports = Ports {
-        broker: embedded.broker(),
-        history: embedded.history(),
-        directory: embedded.directory(),
-        files: embedded.file_store(),
-        presence: Arc::new(MemoryPresence::new(config.server_id().as_str())),
-    };
-    tracing::info!(
-        mode = "embedded",
-        data_dir = %config.data_dir.display(),
-        version = env!("CARGO_PKG_VERSION"),
-        "lakechat starts"
-    );
+    let backends = Backends::open(&config)?;
     let parts = [
         Part::Broker,
         Part::History,
@@ -100,7 +72,10 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
     ];
     let readiness = Readiness::new(shutdown.clone(), &parts);
     let site = listen::spawn(&config, &recorder, &readiness, &shutdown, &mut tasks)?;
-    let starting = start(&config, ports, &shutdown, &mut tasks, &readiness);
+    let starting = async {
+        let ports = backends.ports(&readiness).await?;
+        start(&config, ports, &shutdown, &mut tasks, &readiness).await
+    };
     let (context, threads) = tokio::select! {
         // Nothing was promised to anybody yet: a start that is cut short loses nothing.
         started = starting => started?,
@@ -112,17 +87,16 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
     readiness.started();
     tracing::info!("ready");
 
-    let failed = async move {
+    let until = shutdown.clone();
+    tasks.spawn(Stage::Back, "back ends", async move {
         tokio::select! {
             // Whichever comes first ends the process; the other has nothing to lose.
-            reason = embedded.failed() => anyhow::bail!("the data folder can't be trusted: {reason}"),
-            () = shutdown.closing() => {}
+            reason = backends.failed() => anyhow::bail!(reason),
+            () = until.closing() => {}
         }
-        // Its drop writes what is queued, on a thread that may block.
-        tokio::task::spawn_blocking(move || drop((threads, embedded))).await?;
-        Ok(())
-    };
-    tasks.spawn(Stage::Back, "data folder", failed);
+        tokio::task::spawn_blocking(move || drop(threads)).await?;
+        backends.close().await
+    });
     let drain = Duration::from_secs(config.server.drain_seconds);
     let deadlines = Deadlines {
         drain: drain.saturating_sub(CLOSE),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use lakechat::adapters::hbase::{CONTRACT, HBase, LogRow};
 use lakechat::domain::Partition;
-use lakechat::ports::broker::Offset;
+use lakechat::ports::broker::{DeadLetter, Offset};
 use lakechat::ports::{Broker, Directory, FileStore, History};
 
 use crate::contract::Backend;
@@ -79,6 +79,10 @@ impl Backend for OnHBase {
 
     async fn forget_below(&self, partition: Partition, offset: Offset) -> Result<bool> {
         self.disk.forget_below(partition, offset).await
+    }
+
+    async fn buried(&self, count: usize) -> Result<Vec<DeadLetter>> {
+        self.disk.buried(count).await
     }
 
     async fn drafts(&self) -> Result<usize> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use lakechat::adapters::hdfs::{HdfsStore, Settings};
 use lakechat::domain::Partition;
-use lakechat::ports::broker::Offset;
+use lakechat::ports::broker::{DeadLetter, Offset};
 use lakechat::ports::{Broker, Directory, FileStore, History};
 
 use crate::contract::{Backend, random};
@@ -136,6 +136,10 @@ impl Backend for OnHdfs {
 
     async fn forget_below(&self, partition: Partition, offset: Offset) -> Result<bool> {
         self.rest.forget_below(partition, offset).await
+    }
+
+    async fn buried(&self, count: usize) -> Result<Vec<DeadLetter>> {
+        self.rest.buried(count).await
     }
 
     async fn drafts(&self) -> Result<usize> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::Ports;
+use super::backends::Ports;
 use super::probes::{Probe, Probes};
 use crate::chat::log::Log;
 use crate::chat::pulse::boot_ms;
@@ -80,9 +80,15 @@ fn probes(log: &Arc<Log>, ports: &Ports) -> Vec<Probe> {
 
 /// Tells the log how far history is: an old mark is safe, a new one lets the tail go.
 async fn read_marks(log: Arc<Log>, history: Arc<dyn History>) -> Result<(), PortError> {
-    let marks = history.marks().await?;
+    let marks = history.marks().await;
+    if let Err(error @ PortError::Broken { .. }) = &marks {
+        // These are no longer the marks of this log: nothing may be stored or told by it.
+        for partition in log.partitions() {
+            log.lock(partition).stop(error.to_string());
+        }
+    }
     log.partitions()
-        .zip(marks)
+        .zip(marks?)
         .for_each(|(partition, mark)| log.learn_mark(partition, mark));
     Ok(())
 }

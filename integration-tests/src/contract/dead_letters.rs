@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use lakechat::adapters::memory::MemoryPresence;
 use lakechat::chat::archiver::{self, Batching};
 use lakechat::chat::hub::Hub;
 use lakechat::chat::log::{Bounds, Log};
@@ -55,7 +56,7 @@ pub async fn unreadable_records_are_buried_before_the_mark_passes_them<B: Backen
     let (stop, stored) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
     let marks = history.marks().await?;
     let alive = oneshot::channel().0;
-    let hub = Arc::new(Hub::default());
+    let hub = Hub::new(Arc::new(MemoryPresence::new("a")));
     let reading = reader::start(log.clone(), hub, &marks, stop.clone(), alive).await?;
     let batching = Batching {
         rows: 100,

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lakechat::domain::Partition;
-use lakechat::ports::broker::{DeadLetter, Failed, LogReader, LogRecord, Offset, OnFailed, Outgoing};
+use lakechat::ports::broker::{
+    DeadLetter, Failed, LogReader, LogRecord, Offset, OnFailed, Outgoing,
+};
 use lakechat::ports::{Broker, PortError};
 use tokio::sync::watch;
 

@@ -53,7 +53,7 @@ impl Core {
             recent: Recent::new(log.end, settings.recent_bytes),
             readers: Readers::new(folder, settings),
             sessions: Known::new(session_bytes),
-            memberships: Known::new(membership_bytes),
+            memberships: Known::new(|of: &Vec<_>| membership_bytes(of)),
             health: Health::good(),
             bell: Bell::default(),
             on_failed: OnceLock::new(),
@@ -144,8 +144,8 @@ fn session_bytes(session: &Option<LoginSession>) -> usize {
     size_of::<((UserName, Uuid), LoginSession)>() + session.as_ref().map_or(0, texts)
 }
 
-fn membership_bytes(memberships: &Vec<(ChannelName, Member)>) -> usize {
+fn membership_bytes(memberships: &[(ChannelName, Member)]) -> usize {
     let texts = |(name, m): &(ChannelName, Member)| name.as_str().len() + m.user.as_str().len();
-    let own = size_of::<UserName>() + memberships.len() * size_of::<(ChannelName, Member)>();
+    let own = size_of::<UserName>() + size_of_val(memberships);
     own + memberships.iter().map(texts).sum::<usize>()
 }

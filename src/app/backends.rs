@@ -1,0 +1,96 @@
+//! What stands behind the ports: chosen here, and nowhere else.
+
+use std::sync::Arc;
+
+use super::cluster::Cluster;
+use crate::adapters::embedded::{self, Embedded};
+use crate::adapters::memory::MemoryPresence;
+use crate::config::{Config, Mode};
+use crate::http::health::Readiness;
+use crate::ports::{Broker, Directory, FileStore, History, Presence};
+
+/// The ports of one mode.
+#[derive(Clone)]
+pub struct Ports {
+    pub broker: Arc<dyn Broker>,
+    pub history: Arc<dyn History>,
+    pub directory: Arc<dyn Directory>,
+    pub files: Arc<dyn FileStore>,
+    pub presence: Arc<dyn Presence>,
+}
+
+/// The back ends of one mode.
+pub enum Backends {
+    Embedded { embedded: Embedded, server: String },
+    Cluster(Box<Cluster>),
+}
+
+impl Backends {
+    /// Opens what needs nobody else.
+    pub fn open(config: &Config) -> anyhow::Result<Backends> {
+        let (data_dir, version) = (config.data_dir.display(), env!("CARGO_PKG_VERSION"));
+        match config.mode {
+            Mode::Embedded => {
+                let settings = embedded::Settings {
+                    partitions: config.chat.partitions,
+                    ..Default::default()
+                };
+                let embedded = Embedded::open(&config.data_dir, settings)?;
+                tracing::info!(mode = "embedded", %data_dir, version, "lakechat starts");
+                let server = config.server_id().as_str().to_owned();
+                Ok(Backends::Embedded { embedded, server })
+            }
+            Mode::Cluster => {
+                let cluster = Cluster::open(config)?;
+                tracing::info!(
+                    mode = "cluster",
+                    kafka = %config.kafka.brokers.joined(),
+                    hbase = %config.hbase.thrift.joined(),
+                    hdfs = config.hdfs.url.as_str(),
+                    redis = config.redis.url.address(),
+                    version,
+                    "lakechat starts"
+                );
+                Ok(Backends::Cluster(Box::new(cluster)))
+            }
+        }
+    }
+
+    /// Their ports, as soon as they answer.
+    pub async fn ports(&self, readiness: &Readiness) -> anyhow::Result<Ports> {
+        match self {
+            Backends::Embedded { embedded, server } => Ok(Ports {
+                broker: embedded.broker(),
+                history: embedded.history(),
+                directory: embedded.directory(),
+                files: embedded.file_store(),
+                presence: Arc::new(MemoryPresence::new(server)),
+            }),
+            Backends::Cluster(cluster) => cluster.ports(readiness).await,
+        }
+    }
+
+    /// Why the process has to end, once there is such a reason.
+    pub async fn failed(&self) -> String {
+        match self {
+            Backends::Embedded { embedded, .. } => {
+                let reason = embedded.failed().await;
+                format!("the data folder can't be trusted: {reason}")
+            }
+            // Whatever fails there is away, and comes back.
+            Backends::Cluster(_) => std::future::pending().await,
+        }
+    }
+
+    /// Writes what is queued and lets go.
+    pub async fn close(self) -> anyhow::Result<()> {
+        match self {
+            // On a thread that may block.
+            Backends::Embedded { embedded, .. } => {
+                tokio::task::spawn_blocking(move || drop(embedded)).await?;
+                Ok(())
+            }
+            Backends::Cluster(cluster) => cluster.close().await,
+        }
+    }
+}
