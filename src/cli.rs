@@ -3,4 +3,5 @@
 pub mod backup;
 pub mod chat;
 pub mod config;
+pub mod log;
 pub mod schema;

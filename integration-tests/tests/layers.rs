@@ -104,7 +104,7 @@ const LAYERS: &[Layer] = &[
     ),
     layer(
         "cli",
-        &["adapters", "app", "client", "config", "domain"],
+        &["adapters", "app", "client", "config", "domain", "ports"],
         Any,
     ),
     layer("main", &["app", "cli", "config", "telemetry"], Any),
