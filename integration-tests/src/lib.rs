@@ -5,6 +5,7 @@
 //! documents promise.
 
 pub mod bytes;
+pub mod cluster;
 pub mod contract;
 pub mod hbase;
 pub mod http;
@@ -16,6 +17,7 @@ pub mod people;
 pub mod redis_server;
 pub mod server;
 pub mod stack;
+pub mod traffic;
 pub mod ws;
 
 pub use http::{Answer, Http};

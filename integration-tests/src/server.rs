@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
+use crate::cluster::{self, Cluster};
 use crate::{Http, eventually, within};
 
 /// Off, so that tests reach only the limits that they are about.
@@ -37,6 +38,8 @@ pub struct Server {
     data: TempDir,
     log: Log,
     http: Http,
+    /// Behind the process, which has to be gone first.
+    cluster: Option<Arc<Cluster>>,
 }
 
 /// The binary under test: `TEST_LAKECHAT_BIN`, else the release build beside this test's own.
@@ -83,12 +86,26 @@ impl Server {
 
     /// One that listens and may not be ready yet.
     pub async fn starting(env: &[(&str, &str)]) -> Server {
+        let mut cluster = None;
+        if cluster::is_wanted() {
+            cluster = Some(Cluster::fresh().await.expect("a part of the stack"));
+        }
+        Server::launch(cluster, env).await
+    }
+
+    /// One of a cluster's servers.
+    pub async fn of(cluster: &Arc<Cluster>, env: &[(&str, &str)]) -> Server {
+        let server = Server::launch(Some(cluster.clone()), env).await;
+        server.ready().await;
+        server
+    }
+
+    async fn launch(cluster: Option<Arc<Cluster>>, env: &[(&str, &str)]) -> Server {
         let data = tempfile::tempdir().expect("a temporary folder");
-        let env: Vec<_> = NO_LIMITS
-            .iter()
-            .chain(env)
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect();
+        let given = NO_LIMITS.iter().chain(env);
+        let given = given.map(|(name, value)| (name.to_string(), value.to_string()));
+        let shared = cluster.iter().flat_map(|cluster| cluster.env());
+        let env: Vec<_> = shared.chain(given).collect();
         let log = Log::default();
         let (child, address) = spawn("127.0.0.1:0", data.path(), &env, &log).await;
         Server {
@@ -98,6 +115,7 @@ impl Server {
             data,
             log,
             http: Http::new(address),
+            cluster,
         }
     }
 
@@ -138,6 +156,9 @@ impl Server {
 
     /// Everything in one of the data folder's folders: `files` has whole uploads, `tmp` half ones.
     pub fn files_in(&self, folder: &str) -> Vec<PathBuf> {
+        if let Some(cluster) = &self.cluster {
+            return cluster.files_in(folder).expect("FsShell lists them");
+        }
         let mut found = Vec::new();
         let mut folders = vec![self.data_dir().join(folder)];
         while let Some(folder) = folders.pop() {

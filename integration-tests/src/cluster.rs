@@ -1,0 +1,86 @@
+//! What the servers of a test have for themselves in the real services: topics, tables, a folder,
+//! keys and a signing key. All of it goes with the last who holds it.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::contract::random;
+use crate::hbase::Tables;
+use crate::on_hdfs::{self, Root};
+use crate::on_kafka::{BROKERS, Topics};
+use crate::stack;
+
+/// Whether the servers of this test run are to be a cluster's: `TEST_MODE=cluster`.
+pub fn is_wanted() -> bool {
+    std::env::var("TEST_MODE").is_ok_and(|mode| mode == "cluster")
+}
+
+pub struct Cluster {
+    pub tables: Tables,
+    pub topics: Topics,
+    pub root: Root,
+    pub redis_prefix: String,
+    secrets: TempDir,
+}
+
+impl Cluster {
+    pub async fn fresh() -> Result<Arc<Cluster>> {
+        let secrets = tempfile::tempdir()?;
+        std::fs::write(secrets.path().join("key"), random().repeat(8))?;
+        Ok(Arc::new(Cluster {
+            tables: Tables::fresh().await?,
+            topics: Topics::new(),
+            root: Root::random(),
+            redis_prefix: format!("test-{}:", random()),
+            secrets,
+        }))
+    }
+
+    /// The settings that lead a server here.
+    pub fn env(&self) -> Vec<(String, String)> {
+        let hbase = &self.tables.config;
+        let hdfs = self.root.settings();
+        let key = self.secrets.path().join("key").display().to_string();
+        let pairs = [
+            ("LAKECHAT_MODE", "cluster"),
+            ("LAKECHAT_KAFKA__BROKERS", BROKERS),
+            (
+                "LAKECHAT_KAFKA__TOPIC_PREFIX",
+                &self.topics.settings().topic_prefix,
+            ),
+            ("LAKECHAT_HBASE__THRIFT", &hbase.thrift.joined()),
+            ("LAKECHAT_HBASE__NAMESPACE", hbase.namespace.as_str()),
+            ("LAKECHAT_HBASE__TABLE_PREFIX", hbase.table_prefix.as_str()),
+            ("LAKECHAT_HDFS__URL", &on_hdfs::url()),
+            ("LAKECHAT_HDFS__ROOT", &self.root.0),
+            ("LAKECHAT_HDFS__USER", &hdfs.user),
+            ("LAKECHAT_REDIS__PREFIX", &self.redis_prefix),
+            ("LAKECHAT_AUTH__SECRET_FILE", &key),
+        ];
+        pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into()
+    }
+
+    /// What FsShell lists in a folder of the root, without the signs that servers live.
+    pub fn files_in(&self, folder: &str) -> Result<Vec<PathBuf>> {
+        let folder = format!("{}/{folder}", self.root.0);
+        let listed = Command::new(stack::script())
+            .args(["fs", "-ls", "-R", &folder])
+            .output()
+            .context("the stack's FsShell")?;
+        let missing = String::from_utf8_lossy(&listed.stderr).contains("No such file");
+        ensure!(listed.status.success() || missing, "{listed:?}");
+        let lines = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let files = lines.lines().filter(|line| line.starts_with('-'));
+        let paths = files.filter_map(|line| line.split_whitespace().last());
+        Ok(paths
+            .filter(|path| !path.ends_with("/alive"))
+            .map(PathBuf::from)
+            .collect())
+    }
+}

@@ -1,0 +1,147 @@
+//! Several servers of one cluster: nobody notices which one they are on.
+
+use std::sync::Arc;
+
+use integration_tests::cluster::Cluster;
+use integration_tests::ws::send_frame;
+use integration_tests::{Person, Server, Ws, eventually};
+use serde_json::{Value, json};
+
+const ROUNDS: usize = 1_000;
+
+async fn two() -> (Arc<Cluster>, Server, Server) {
+    let cluster = Cluster::fresh().await.expect("a part of the stack");
+    let a = Server::of(&cluster, &[("LAKECHAT_SERVER__ID", "a")]).await;
+    let b = Server::of(&cluster, &[("LAKECHAT_SERVER__ID", "b")]).await;
+    (cluster, a, b)
+}
+
+fn texts(messages: &[Value]) -> Vec<&str> {
+    messages
+        .iter()
+        .map(|m| m["text"].as_str().expect("a text"))
+        .collect()
+}
+
+#[tokio::test]
+async fn people_on_different_servers_talk_and_see_who_is_there() {
+    let (_cluster, a, b) = two().await;
+    let ann = Person::register(&a, "ann").await;
+    let bob = Person::register(&b, "bob").await;
+    let mut at_a = ann.joined(&a, "general").await;
+    let mut at_b = bob.joined(&b, "general").await;
+    let first = at_a.say("general", "a-1", "hi bob").await;
+    let seen = at_b.of_type("message").await;
+    assert_eq!(
+        (&seen["id"], &seen["text"]),
+        (&first["id"], &json!("hi bob"))
+    );
+    let second = at_b.say("general", "b-1", "hi ann").await;
+    assert!(second["id"].as_str() > first["id"].as_str());
+
+    for server in [&a, &b] {
+        eventually("both are seen, each with their server", async || {
+            let path = "/channels/general/presence";
+            let answer = server
+                .http()
+                .get(path, ann.token())
+                .await
+                .expect(200)
+                .json();
+            let of = |n: usize| {
+                let member = &answer["members"][n];
+                (
+                    member["user"].clone(),
+                    member["sessions"][0]["server"].clone(),
+                )
+            };
+            let both = [(json!("ann"), json!("a")), (json!("bob"), json!("b"))];
+            ([of(0), of(1)] == both && answer["degraded"] == false).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_on_one_server_has_what_the_other_has_just_acked() {
+    let (_cluster, a, b) = two().await;
+    let ann = Person::register(&a, "ann").await;
+    let mut ws = ann.joined(&a, "general").await;
+    for n in 0..ROUNDS {
+        let ack = ws.say("general", &format!("a-{n}"), &n.to_string()).await;
+        let newest = "/channels/general/messages?limit=1";
+        let page = b.http().get(newest, ann.token()).await.expect(200).json();
+        assert_eq!(page["messages"][0]["id"], ack["id"], "round {n}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_client_msg_id_sent_to_both_servers_at_once_is_one_message() {
+    let (_cluster, a, b) = two().await;
+    let ann = Person::register(&a, "ann").await;
+    let mut sessions = [
+        ann.joined(&a, "general").await,
+        ann.joined(&b, "general").await,
+    ];
+    for n in 0..ROUNDS {
+        let frame = send_frame("general", &format!("a-{n}"), &n.to_string());
+        let [at_a, at_b] = &mut sessions;
+        let (first, second) = tokio::join!(at_a.ask(frame.clone()), at_b.ask(frame));
+        assert_eq!(
+            (&first["type"], &second["type"]),
+            (&json!("ack"), &json!("ack")),
+            "round {n}"
+        );
+        assert_eq!(first["id"], second["id"], "round {n}: {first} {second}");
+    }
+    let said = ann.history(&b, "general").await;
+    let expected: Vec<_> = (0..ROUNDS).map(|n| n.to_string()).collect();
+    assert_eq!(texts(&said), expected);
+}
+
+#[tokio::test]
+async fn resume_on_the_other_server_brings_exactly_what_was_missed() {
+    let (_cluster, a, b) = two().await;
+    let ann = Person::register(&a, "ann").await;
+    let bob = Person::register(&a, "bob").await;
+    let mut at_a = bob.joined(&a, "general").await;
+    let mut speaker = ann.joined(&b, "general").await;
+    speaker.say("general", "a-0", "0").await;
+    let seen = at_a.of_type("message").await;
+    drop(at_a);
+    for n in 1..500 {
+        speaker
+            .say("general", &format!("a-{n}"), &n.to_string())
+            .await;
+    }
+    let mut at_b = Ws::connect(b.address(), bob.token()).await;
+    let joined = at_b.join("general", seen["id"].as_str()).await;
+    assert_eq!(joined["resumed"], true);
+    speaker.say("general", "a-500", "500").await;
+    let missed = at_b.messages(500).await;
+    let expected: Vec<_> = (1..=500).map(|n| n.to_string()).collect();
+    assert_eq!(texts(&missed), expected);
+}
+
+#[tokio::test]
+async fn a_clean_stop_leaves_no_key_in_redis() {
+    let (cluster, mut a, mut b) = two().await;
+    let ann = Person::register(&a, "ann").await;
+    let _at_a = ann.joined(&a, "general").await;
+    let _at_b = ann.joined(&b, "general").await;
+    let keys = async || {
+        let pattern = format!("{}*", cluster.redis_prefix);
+        let listed = tokio::process::Command::new("redis-cli")
+            .args(["keys", &pattern])
+            .output();
+        String::from_utf8(listed.await.expect("redis-cli").stdout).expect("text")
+    };
+    eventually("both sessions are known", async || {
+        (keys().await.matches("session:").count() == 2).then_some(())
+    })
+    .await;
+    for server in [&mut a, &mut b] {
+        assert_eq!(server.stop().await.code(), Some(0));
+    }
+    assert_eq!(keys().await.trim(), "");
+}
