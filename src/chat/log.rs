@@ -211,7 +211,8 @@ impl Log {
         let newer = self.partitions[partition.index()]
             .mark
             .send_if_modified(|known| {
-                let newer = known.offset < mark.offset;
+                // At offset 0 the id alone says that the log goes on behind another one's.
+                let newer = (known.offset, known.id) < (mark.offset, mark.id);
                 if newer {
                     *known = mark;
                 }
