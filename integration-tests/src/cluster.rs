@@ -2,10 +2,9 @@
 //! keys and a signing key. All of it goes with the last who holds it.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
 use crate::contract::random;
@@ -69,13 +68,10 @@ impl Cluster {
     /// What FsShell lists in a folder of the root, without the signs that servers live.
     pub fn files_in(&self, folder: &str) -> Result<Vec<PathBuf>> {
         let folder = format!("{}/{folder}", self.root.0);
-        let listed = Command::new(stack::script())
-            .args(["fs", "-ls", "-R", &folder])
-            .output()
-            .context("the stack's FsShell")?;
+        let listed = stack::try_run(&["fs", "-ls", "-R", &folder])?;
         let missing = String::from_utf8_lossy(&listed.stderr).contains("No such file");
         ensure!(listed.status.success() || missing, "{listed:?}");
-        let lines = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let lines = String::from_utf8_lossy(&listed.stdout);
         let files = lines.lines().filter(|line| line.starts_with('-'));
         let paths = files.filter_map(|line| line.split_whitespace().last());
         Ok(paths

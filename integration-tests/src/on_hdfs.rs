@@ -1,11 +1,9 @@
 //! The file store over a real HDFS. Everything else stands on disk.
 
 use std::env;
-use std::path::PathBuf;
-use std::process::{Command, Output};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use lakechat::adapters::hdfs::{HdfsStore, Settings};
 use lakechat::domain::Partition;
 use lakechat::ports::broker::{DeadLetter, Offset};
@@ -13,6 +11,7 @@ use lakechat::ports::{Broker, Directory, FileStore, History};
 
 use crate::contract::{Backend, random};
 use crate::on_disk::{self, OnDisk};
+use crate::stack;
 
 /// Where the NameNode listens; TEST_HDFS_URL names another.
 const URL: &str = "hdfs://127.0.0.1:9000";
@@ -149,28 +148,11 @@ impl Backend for OnHdfs {
 
 /// Runs Hadoop's own shell: `-cat …`.
 pub fn fs_shell(arguments: &[&str]) -> Result<Vec<u8>> {
-    stack(&["fs"], arguments)
+    stack::run(&[&["fs"], arguments].concat())
 }
 
 /// Runs Hadoop's administration of HDFS: `-setSpaceQuota …`.
 pub fn dfs_admin(arguments: &[&str]) -> Result<Vec<u8>> {
-    stack(
-        &["java", "hdfs", "org.apache.hadoop.hdfs.tools.DFSAdmin"],
-        arguments,
-    )
-}
-
-/// TEST_STACK names another copy of the script than the one beside the tests.
-fn stack(verb: &[&str], arguments: &[&str]) -> Result<Vec<u8>> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("stack");
-    let script = env::var_os("TEST_STACK").map_or(beside, PathBuf::from);
-    let run = Command::new(&script).args(verb).args(arguments).output();
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = run.with_context(|| format!("{} can't be run", script.display()))?;
-    let said = String::from_utf8_lossy(&stderr);
-    ensure!(status.success(), "{verb:?} {arguments:?}: {said}");
-    Ok(stdout)
+    let admin = ["java", "hdfs", "org.apache.hadoop.hdfs.tools.DFSAdmin"];
+    stack::run(&[&admin, arguments].concat())
 }

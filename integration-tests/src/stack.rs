@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
@@ -12,11 +12,26 @@ pub fn thrift() -> String {
 }
 
 /// The script; `TEST_STACK` names another one.
-pub fn script() -> PathBuf {
+fn script() -> PathBuf {
     match std::env::var_os("TEST_STACK") {
         Some(path) => path.into(),
         None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("stack"),
     }
+}
+
+/// Runs one of the stack's verbs, such as `fs -cat …`; what it printed on standard output.
+pub fn run(words: &[&str]) -> Result<Vec<u8>> {
+    let output = try_run(words)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{words:?}: {said}");
+    Ok(output.stdout)
+}
+
+/// The same for who has to look at how it failed.
+pub fn try_run(words: &[&str]) -> Result<Output> {
+    let script = script();
+    let run = Command::new(&script).args(words).output();
+    run.with_context(|| format!("{} can't be run", script.display()))
 }
 
 /// Runs statements in the HBase shell, which takes some ten seconds; what it printed.

@@ -35,27 +35,23 @@ fn run(program: &str, args: &[&str]) -> Result<String> {
 
 /// The whole topic, by Kafka's console consumer: `LogAppendTime:…\tPartition:…\tOffset:…\tvalue`.
 fn log_of(cluster: &Cluster) -> Result<Vec<Logged>> {
-    let script = stack::script();
-    let script = script.to_str().context("a path")?;
     let topic = cluster.topics.messages();
-    let printed = run(
-        script,
-        &[
-            "kafka",
-            "console-consumer",
-            "--topic",
-            &topic,
-            "--from-beginning",
-            "--timeout-ms",
-            "10000",
-            "--property",
-            "print.timestamp=true",
-            "--property",
-            "print.partition=true",
-            "--property",
-            "print.offset=true",
-        ],
-    )?;
+    let printed = stack::run(&[
+        "kafka",
+        "console-consumer",
+        "--topic",
+        &topic,
+        "--from-beginning",
+        "--timeout-ms",
+        "10000",
+        "--property",
+        "print.timestamp=true",
+        "--property",
+        "print.partition=true",
+        "--property",
+        "print.offset=true",
+    ])?;
+    let printed = String::from_utf8(printed)?;
     let number = |field: &str| field.split(':').next_back()?.parse::<u64>().ok();
     let lines = printed.lines().map(|line| {
         let mut fields = line.splitn(4, '\t');
