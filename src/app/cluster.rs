@@ -20,9 +20,6 @@ use crate::ports::directory::Claim;
 /// How long to wait before something that is away is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What a record holds beside the frame that it comes from, at most: names, digest, times.
-const RECORD_OVERHEAD_BYTES: usize = 4096;
-
 /// The back ends of a cluster, connected when they are needed.
 pub struct Cluster {
     hbase: HBase,
@@ -43,7 +40,7 @@ impl Cluster {
     /// Starts the clients; whoever is away is no error yet.
     pub fn open(config: &Config) -> anyhow::Result<Cluster> {
         let server = config.server_id();
-        let record_bytes = config.chat.frame_bytes + RECORD_OVERHEAD_BYTES;
+        let chat = &config.chat;
         Ok(Cluster {
             hbase: HBase::start(&config.hbase).context("no thread for HBase can be started")?,
             files: Arc::new(HdfsStore::open(hdfs::Settings::new(&config.hdfs, &server))?),
@@ -53,7 +50,7 @@ impl Cluster {
                 server_id: server.as_str().to_owned(),
                 deadline: Duration::from_millis(config.redis.presence_deadline_ms),
             })?),
-            kafka: kafka::Settings::new(&config.kafka, config.chat.partitions, record_bytes),
+            kafka: kafka::Settings::new(&config.kafka, chat.partitions, chat.frame_bytes),
         })
     }
 

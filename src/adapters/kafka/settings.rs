@@ -5,6 +5,9 @@ use std::fmt;
 
 use crate::config;
 
+/// What a record holds beside the frame that it comes from, at most: names, digest, times.
+const RECORD_OVERHEAD_BYTES: usize = 4_096;
+
 /// What a batch of one record holds beside its value.
 const BATCH_OVERHEAD_BYTES: usize = 4_096;
 
@@ -31,13 +34,14 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub fn new(kafka: &config::Kafka, partitions: u16, record_bytes: usize) -> Settings {
+    /// `frame_bytes`: the largest frame that a client may send, which a record comes from.
+    pub fn new(kafka: &config::Kafka, partitions: u16, frame_bytes: usize) -> Settings {
         let options = kafka.options.iter();
         Settings {
             brokers: kafka.brokers.joined(),
             topic_prefix: kafka.topic_prefix.as_str().to_owned(),
             partitions,
-            record_bytes,
+            record_bytes: frame_bytes + RECORD_OVERHEAD_BYTES,
             queue_bytes: 16 << 20,
             fetch_bytes: 16 << 20,
             options: options.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
