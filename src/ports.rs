@@ -25,3 +25,15 @@ pub enum PortError {
     #[error("{part} failed: {reason}")]
     Broken { part: &'static str, reason: String },
 }
+
+impl PortError {
+    pub fn unavailable(part: &'static str, reason: impl Into<String>) -> PortError {
+        let reason = reason.into();
+        PortError::Unavailable { part, reason }
+    }
+
+    pub fn broken(part: &'static str, reason: impl Into<String>) -> PortError {
+        let reason = reason.into();
+        PortError::Broken { part, reason }
+    }
+}

@@ -60,17 +60,11 @@ pub(crate) fn user(name: &str) -> UserName {
 }
 
 pub(crate) fn away(part: &'static str) -> PortError {
-    PortError::Unavailable {
-        part,
-        reason: "told so by a test".into(),
-    }
+    PortError::unavailable(part, "told so by a test")
 }
 
 fn gone() -> PortError {
-    PortError::Broken {
-        part: "file store",
-        reason: "the file is gone".into(),
-    }
+    PortError::broken("file store", "the file is gone")
 }
 
 #[derive(Default)]

@@ -46,14 +46,8 @@ impl From<rusqlite::Error> for Fault {
 impl Fault {
     pub fn into_port_error(self, part: &'static str) -> PortError {
         match self {
-            Fault::Away(reason) => PortError::Unavailable {
-                part,
-                reason: reason.to_string(),
-            },
-            Fault::Broken(reason) | Fault::Fatal(reason) => PortError::Broken {
-                part,
-                reason: reason.to_string(),
-            },
+            Fault::Away(reason) => PortError::unavailable(part, &*reason),
+            Fault::Broken(reason) | Fault::Fatal(reason) => PortError::broken(part, &*reason),
         }
     }
 }

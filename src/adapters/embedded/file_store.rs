@@ -116,15 +116,9 @@ fn port_error(error: io::Error) -> PortError {
 }
 
 fn broken(reason: String) -> PortError {
-    PortError::Broken {
-        part: "files",
-        reason,
-    }
+    PortError::broken("files", reason)
 }
 
 fn unavailable(reason: String) -> PortError {
-    PortError::Unavailable {
-        part: "files",
-        reason,
-    }
+    PortError::unavailable("files", reason)
 }

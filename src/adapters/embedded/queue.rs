@@ -182,8 +182,5 @@ fn closed<T>(_: oneshot::error::RecvError) -> Result<T, Fault> {
 
 fn unavailable(reason: &str) -> PortError {
     metrics::counter!("lakechat_log_refused_total").increment(1);
-    PortError::Unavailable {
-        part: "broker",
-        reason: reason.into(),
-    }
+    PortError::unavailable("broker", reason)
 }

@@ -6,17 +6,11 @@ use crate::ports::PortError;
 pub(super) const PART: &str = "files";
 
 pub(super) fn unavailable(reason: impl Into<String>) -> PortError {
-    PortError::Unavailable {
-        part: PART,
-        reason: reason.into(),
-    }
+    PortError::unavailable(PART, reason)
 }
 
 pub(super) fn broken(reason: impl Into<String>) -> PortError {
-    PortError::Broken {
-        part: PART,
-        reason: reason.into(),
-    }
+    PortError::broken(PART, reason)
 }
 
 /// The error for an exception, with what an operator can do.

@@ -7,17 +7,11 @@ use super::heard::Heard;
 use crate::ports::PortError;
 
 pub(super) fn unavailable(reason: impl Into<String>) -> PortError {
-    PortError::Unavailable {
-        part: PART,
-        reason: reason.into(),
-    }
+    PortError::unavailable(PART, reason)
 }
 
 pub(super) fn broken(reason: impl Into<String>) -> PortError {
-    PortError::Broken {
-        part: PART,
-        reason: reason.into(),
-    }
+    PortError::broken(PART, reason)
 }
 
 /// A call that failed, with what its client heard meanwhile.
