@@ -6,6 +6,7 @@
 
 mod addresses;
 mod mistake;
+mod names;
 mod options;
 mod print;
 mod reader;
@@ -21,10 +22,9 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub use self::addresses::{
-    HdfsPath, HdfsUrl, HostPorts, Namespace, Prefix, RedisPrefix, RedisUrl, TablePrefix,
-};
+pub use self::addresses::{HdfsPath, HdfsUrl, HostPorts, RedisUrl};
 pub use self::mistake::{ConfigErrors, Mistake};
+pub use self::names::{Name, Namespace, RedisPrefix, ServerId, TablePrefix};
 pub use self::options::Options;
 pub use self::print::{Shown, to_toml};
 use self::reader::Reader;
@@ -33,7 +33,7 @@ use self::sections::Top;
 pub use self::sections::{Auth, Chat, Files, Hbase, Hdfs, Kafka, Limits, Redis, Server};
 use self::source::Givens;
 pub use self::source::{Flags, Source};
-pub use self::values::{LogFilter, LogFormat, Mode, Origin, PublicUrl, ServerId};
+pub use self::values::{LogFilter, LogFormat, Mode, Origin, PublicUrl};
 
 /// What a frame holds beside the text of a message, at most.
 const FRAME_OVERHEAD_BYTES: usize = 512;

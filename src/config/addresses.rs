@@ -1,9 +1,8 @@
-//! Where the services of a cluster are, and what they are called there.
+//! Where the services of a cluster are.
 
 use std::fmt;
 
 use http::Uri;
-
 use toml::Value;
 
 use super::setting::{Bounds, Setting, TextSetting};
@@ -46,78 +45,6 @@ fn has_host_and_port(text: &str) -> bool {
     let named = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     let good = !host.is_empty() && (bracketed || host.bytes().all(named));
     good && port.parse::<u16>().is_ok_and(|port| port > 0)
-}
-
-/// A name that stands in names of topics or tables: 1 to 64 letters, digits, `.`, `_` and `-`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Prefix(String);
-
-impl Prefix {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TextSetting for Prefix {
-    const ALLOWED: &str = "1 to 64 letters, digits, '.', '_' and '-'";
-
-    fn parse(text: &str) -> Option<Prefix> {
-        let named = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        let good = (1..=64).contains(&text.len()) && text.bytes().all(named);
-        good.then(|| Prefix(text.to_owned()))
-    }
-
-    fn shown(&self) -> String {
-        self.0.clone()
-    }
-}
-
-/// A namespace of HBase: 1 to 64 letters, digits and `_`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Namespace(String);
-
-impl Namespace {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TextSetting for Namespace {
-    const ALLOWED: &str = "1 to 64 letters, digits and '_'";
-
-    fn parse(text: &str) -> Option<Namespace> {
-        let named = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-        let good = (1..=64).contains(&text.len()) && text.bytes().all(named);
-        good.then(|| Namespace(text.to_owned()))
-    }
-
-    fn shown(&self) -> String {
-        self.0.clone()
-    }
-}
-
-/// What the names of tables begin with: nothing, or up to 32 letters, digits and `_`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TablePrefix(String);
-
-impl TablePrefix {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TextSetting for TablePrefix {
-    const ALLOWED: &str = "up to 32 letters, digits and '_', or nothing";
-
-    fn parse(text: &str) -> Option<TablePrefix> {
-        let named = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-        let good = text.len() <= 32 && text.bytes().all(named);
-        good.then(|| TablePrefix(text.to_owned()))
-    }
-
-    fn shown(&self) -> String {
-        self.0.clone()
-    }
 }
 
 /// A name node or a name service: `hdfs://host:port` or `hdfs://service`.
@@ -250,30 +177,6 @@ impl Setting for RedisUrl {
 impl Default for RedisUrl {
     fn default() -> RedisUrl {
         RedisUrl("redis://127.0.0.1:6379".to_owned())
-    }
-}
-
-/// What all keys in Redis begin with: 1 to 64 printable ASCII characters, no space.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedisPrefix(String);
-
-impl RedisPrefix {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TextSetting for RedisPrefix {
-    const ALLOWED: &str = "1 to 64 printable ASCII characters without spaces, '{', '}' and '*'";
-
-    fn parse(text: &str) -> Option<RedisPrefix> {
-        let allowed = |b: u8| b.is_ascii_graphic() && !b"{}*?[]\\".contains(&b);
-        let good = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
-        good.then(|| RedisPrefix(text.to_owned()))
-    }
-
-    fn shown(&self) -> String {
-        self.0.clone()
     }
 }
 

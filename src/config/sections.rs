@@ -5,13 +5,12 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::addresses::{
-    HdfsPath, HdfsUrl, HostPorts, Namespace, Prefix, RedisPrefix, RedisUrl, TablePrefix,
-};
+use super::addresses::{HdfsPath, HdfsUrl, HostPorts, RedisUrl};
+use super::names::{Name, Namespace, RedisPrefix, ServerId, TablePrefix};
 use super::options::Options;
 use super::section::section;
 use super::setting::TextSetting;
-use super::values::{LogFilter, LogFormat, Mode, Origin, PublicUrl, ServerId};
+use super::values::{LogFilter, LogFormat, Mode, Origin, PublicUrl};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -84,7 +83,7 @@ section! {
         /// Some brokers of the cluster.
         brokers: HostPorts = text("127.0.0.1:9092");
         /// What the names of topics and groups begin with.
-        topic_prefix: Prefix = text("lakechat");
+        topic_prefix: Name = text("lakechat");
         /// Handed to librdkafka as they are, for security.protocol, sasl.mechanisms, ssl.ca.location
         /// and the like.
         options: Options = Options::default();
@@ -115,7 +114,7 @@ section! {
         /// The folder in HDFS that all files are kept in.
         root: HdfsPath = text("/lakechat");
         /// As whom files are written; where Kerberos is used, the ticket decides.
-        user: Prefix = text("lakechat");
+        user: Name = text("lakechat");
         /// The folder with core-site.xml and hdfs-site.xml; HADOOP_CONF_DIR unless given.
         conf_dir: Option<PathBuf> = None;
         /// How many times each block is kept; what the cluster is set to unless given.

@@ -1,7 +1,5 @@
 //! Values of the configuration with rules of their own.
 
-use std::ffi::CStr;
-
 use http::Uri;
 use tracing_subscriber::EnvFilter;
 
@@ -33,37 +31,6 @@ impl TextSetting for Mode {
             Mode::Embedded => "embedded".to_owned(),
             Mode::Cluster => "cluster".to_owned(),
         }
-    }
-}
-
-/// What a server is called before clients: 1 to 64 letters, digits, `.`, `_` and `-`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerId(String);
-
-impl ServerId {
-    /// The name of this host, as far as it can be one.
-    pub fn of_host() -> ServerId {
-        let uname = rustix::system::uname();
-        let name = CStr::to_string_lossy(uname.nodename());
-        ServerId::parse(&name).unwrap_or_else(|| ServerId("lakechat".to_owned()))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TextSetting for ServerId {
-    const ALLOWED: &str = "1 to 64 letters, digits, '.', '_' and '-'";
-
-    fn parse(text: &str) -> Option<ServerId> {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        ((1..=64).contains(&text.len()) && text.bytes().all(allowed))
-            .then(|| ServerId(text.to_owned()))
-    }
-
-    fn shown(&self) -> String {
-        self.0.clone()
     }
 }
 
@@ -258,12 +225,6 @@ mod tests {
         ] {
             assert_eq!(PublicUrl::parse(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn the_host_has_a_name_that_is_a_server_id() {
-        let id = ServerId::of_host();
-        assert_eq!(ServerId::parse(id.as_str()), Some(id));
     }
 
     #[test]
