@@ -15,10 +15,11 @@ use std::time::Instant;
 use anyhow::Result;
 use futures_util::future::try_join_all;
 use hbase_thrift::hbase::{BatchMutation, Mutation, THbaseSyncClient};
+use integration_tests::contract::history::plain_message;
 use integration_tests::hbase::{Tables, client};
 use integration_tests::on_hbase::log_row;
 use lakechat::adapters::hbase::{HBase, schema};
-use lakechat::domain::{Cells, ChannelName, ClientMsgId, Id, Message, Partition, Row, UserName};
+use lakechat::domain::{Cells, ChannelName, Id, Partition, Row};
 use lakechat::ports::History;
 use lakechat::ports::broker::Offset;
 use lakechat::ports::history::Mark;
@@ -136,19 +137,11 @@ impl Bench {
         (0..self.rows).map(move |at| Row {
             channel: channel.clone(),
             private: false,
-            cells: Cells::Message(Message {
-                id: self.id(partition, round, batch, at),
-                sender: UserName::parse("ann").expect("a name"),
-                text: "x".repeat(TEXT_BYTES),
-                client_msg_id: Some(ClientMsgId::parse(&format!("c-{at}")).expect("an id")),
-                n: batch * self.rows + at + 1,
-                reply_to: None,
-                file: None,
-                edited_at_ms: None,
-                deleted_at_ms: None,
-                changed: None,
-                reactions: BTreeMap::new(),
-            }),
+            cells: Cells::Message(plain_message(
+                self.id(partition, round, batch, at),
+                batch * self.rows + at + 1,
+                "x".repeat(TEXT_BYTES),
+            )),
         })
     }
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use hbase_thrift::hbase::{THbaseSyncClient, TRowResult};
+use integration_tests::contract::history::plain_message;
 use integration_tests::contract::{self, Backend};
 use integration_tests::hbase::client;
 use integration_tests::on_hbase::{OnHBase, fresh, log_row};
 use integration_tests::stack;
 use lakechat::domain::{
-    Cells, Change, ChangeKind, ChannelName, ClientMsgId, File, FileId, Id, LoginSession, Message,
-    Partition, Place, Role, Row, UserName,
+    Cells, Change, ChangeKind, ChannelName, File, FileId, Id, LoginSession, Message, Partition,
+    Place, Role, Row, UserName,
 };
 use lakechat::ports::directory::Claim;
 use lakechat::ports::history::Mark;
@@ -34,19 +35,7 @@ fn user(name: &str) -> UserName {
 }
 
 fn message(n: u64) -> Message {
-    Message {
-        id: id(n, 7),
-        sender: user("ann"),
-        text: format!("grüß {n}"),
-        client_msg_id: ClientMsgId::parse(&format!("c-{n}")).ok(),
-        n,
-        reply_to: None,
-        file: None,
-        edited_at_ms: None,
-        deleted_at_ms: None,
-        changed: None,
-        reactions: BTreeMap::new(),
-    }
+    plain_message(id(n, 7), n, format!("grüß {n}"))
 }
 
 fn row(channel: &ChannelName, cells: Cells) -> Row {

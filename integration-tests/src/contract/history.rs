@@ -52,12 +52,17 @@ pub(super) const ALL: Span = Span::Oldest {
     before: Id::MAX,
 };
 
-/// A plain message, the `n`th of its channel.
+/// A plain message of ann's, the `n`th of its channel.
 pub(super) fn message(n: u64) -> Message {
+    plain_message(id(n), n, format!("text {n}"))
+}
+
+/// A message with nothing but what each has.
+pub fn plain_message(id: Id, n: u64, text: String) -> Message {
     Message {
-        id: id(n),
+        id,
         sender: user_named("ann"),
-        text: format!("text {n}"),
+        text,
         client_msg_id: ClientMsgId::parse(&format!("c-{n}")).ok(),
         n,
         reply_to: None,
