@@ -84,6 +84,8 @@ pub async fn start(
         }
         drop(state);
         log.learn_mark(*partition, *mark);
+        // Nothing is kept below: where nothing comes after it either, no record would ever say so.
+        log.advance(*partition, *start);
     }
     let thread = std::thread::Builder::new().name("lakechat-log".into());
     let runtime = Handle::current();
