@@ -31,7 +31,7 @@ use crate::chat::protocol::SessionLimits;
 use crate::chat::pulse::Pulse;
 use crate::chat::reader;
 use crate::chat::service::{self, Chat};
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::files::{self, Files};
 use crate::http::address_limits::AddressLimits;
 use crate::http::context::Context;
@@ -203,8 +203,10 @@ fn watch(
 }
 
 fn accounts(config: &Config, ports: &Ports) -> anyhow::Result<Accounts> {
+    // Each server of a cluster would make another one, and refuse the others' tokens.
+    let make_key = config.mode == Mode::Embedded;
     let settings = accounts::Settings {
-        signing_key: accounts::signing_key(&config.secret_file(), true)?,
+        signing_key: accounts::signing_key(&config.secret_file(), make_key)?,
         access_token: Duration::from_secs(config.auth.access_token_seconds),
         refresh_token: Duration::from_secs(config.auth.refresh_token_seconds),
         logins_per_address: config.limits.logins_per_address,

@@ -3,7 +3,8 @@
 use anyhow::{Context, Result};
 use integration_tests::cluster::Cluster;
 use integration_tests::on_kafka::delete_below;
-use integration_tests::{Person, Server, eventually, stack};
+use integration_tests::server::command;
+use integration_tests::{Person, Server, eventually, stack, within};
 use lakechat::domain::Partition;
 
 #[tokio::test]
@@ -40,4 +41,22 @@ fn end_of_the_written_partition(topic: &str) -> Result<(Partition, u64)> {
     let mut number = || fields.next().and_then(|field| field.parse::<u64>().ok());
     let (end, partition) = (number().context("an end")?, number().context("a number")?);
     Ok((Partition(u16::try_from(partition)?), end))
+}
+
+#[tokio::test]
+async fn server_of_a_cluster_makes_no_signing_key_of_its_own() -> Result<()> {
+    let cluster = Cluster::fresh().await?;
+    let folder = tempfile::tempdir()?;
+    let key = folder.path().join("key");
+    let serve = command(&["serve", "--listen", "127.0.0.1:0"])
+        .envs(cluster.env())
+        .env("LAKECHAT_AUTH__SECRET_FILE", &key)
+        .output();
+    let output = within(serve).await?;
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let told = format!("the signing key {} (auth.secret_file)", key.display());
+    assert!(said.contains(&told), "{said}");
+    assert!(!key.exists());
+    Ok(())
 }

@@ -17,7 +17,10 @@ const MOST_BYTES: u64 = 65_536;
 
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error("the signing key {path} does not exist; auth.secret_file says where it is")]
+    #[error(
+        "the signing key {path} (auth.secret_file) does not exist: make one for all servers of the \
+         cluster (head -c 32 /dev/urandom | base64) and put it there on each"
+    )]
     Missing { path: PathBuf },
     #[error("the signing key {path} has {bytes} bytes; at least {LEAST_BYTES} are needed")]
     TooShort { path: PathBuf, bytes: usize },

@@ -139,7 +139,8 @@ section! {
     /// Logins.
     Auth "auth." {
         /// The key that signs tokens: any bytes, at least 32, one newline at the end aside. The
-        /// file lakechat.key in data_dir unless given; made at the first start.
+        /// file lakechat.key in data_dir unless given; in the embedded mode made at the first
+        /// start. All servers of a cluster have the same one, and make none.
         secret_file: Option<PathBuf> = None;
         /// How long an access token is good, in seconds.
         access_token_seconds: u64 = 900, 1..=86_400;
