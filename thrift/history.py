@@ -65,6 +65,8 @@ def main() -> None:
 
     host, port = args.thrift.rsplit(":", 1)
     connection = happybase.Connection(host, int(port))
+    # Before the rows: what is stored below a mark that comes later may have come after they were read.
+    ends = marks(connection.table(args.tables + "meta"))
     prefix = row_prefix(args.channel)
     messages = connection.table(args.tables + "messages")
     if args.last:
@@ -75,7 +77,6 @@ def main() -> None:
     else:
         rows = messages.scan(row_prefix=prefix)
 
-    ends = marks(connection.table(args.tables + "meta"))
     numbers = []
     for row, cells in rows:
         said = message(row, cells)

@@ -8,6 +8,7 @@ pub mod bytes;
 pub mod cluster;
 pub mod contract;
 pub mod hbase;
+pub mod hbase_shell;
 pub mod http;
 pub mod on_disk;
 pub mod on_hbase;

@@ -12,7 +12,7 @@ pub fn thrift() -> String {
 }
 
 /// The script; `TEST_STACK` names another one.
-fn script() -> PathBuf {
+pub fn script() -> PathBuf {
     match std::env::var_os("TEST_STACK") {
         Some(path) => path.into(),
         None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("stack"),
