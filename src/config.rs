@@ -32,7 +32,7 @@ pub use self::reader::Row;
 use self::sections::Top;
 pub use self::sections::{Auth, Chat, Files, Hbase, Hdfs, Kafka, Limits, Redis, Server};
 use self::source::Givens;
-pub use self::source::{Flags, Source};
+pub use self::source::{ConfigFlag, Flags, Source};
 pub use self::values::{LogFilter, LogFormat, Mode, Origin, PublicUrl};
 
 /// What a frame holds beside the text of a message, at most.

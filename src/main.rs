@@ -18,7 +18,8 @@ const BLOCKING_THREADS: usize = 8;
 
 /// Chat and file transfer for people who run a Hadoop platform.
 ///
-/// Without a command it serves: on 127.0.0.1:8080, with all it keeps in ./lakechat-data.
+/// Without a command it serves: on 127.0.0.1:8080, with all it keeps in ./lakechat-data. With a
+/// configuration that says mode = "cluster" it is one of many servers on Kafka, HBase, HDFS and Redis.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -30,7 +31,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve until a signal; a second one ends at once (the default)
+    /// Serve until a signal (the default)
+    ///
+    /// SIGTERM or SIGINT drains: people are told to come back, transfers end, what was acked is kept. A
+    /// second one ends at once. Exit codes: 0 ended in order, 1 could not start or a part failed (the
+    /// log on standard error says which), 64 mistakes in the configuration.
+    ///
+    /// `lakechat config print` shows all that can be set, in a file or in the environment.
     Serve(Flags),
     /// Check or print the configuration
     Config(config_cli::ConfigArgs),
@@ -64,7 +71,7 @@ fn main() -> ExitCode {
             }
             Err(errors) => misconfigured(&errors),
         },
-        Command::Schema(args) => match config::load(args.flags()) {
+        Command::Schema(args) => match config::load(&args.flags()) {
             Ok(loaded) => finish(runtime().and_then(|runtime| {
                 print!(
                     "{}",
@@ -74,7 +81,7 @@ fn main() -> ExitCode {
             })),
             Err(errors) => misconfigured(&errors),
         },
-        Command::Log(args) => match config::load(args.flags()) {
+        Command::Log(args) => match config::load(&args.flags()) {
             Ok(loaded) => finish(
                 runtime().and_then(|runtime| runtime.block_on(log::run(&args, &loaded.config))),
             ),

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use crate::adapters::hbase::{HBase, LogRow};
 use crate::adapters::kafka::{KafkaBroker, Settings};
-use crate::config::{Config, Flags, Mode};
+use crate::config::{Config, ConfigFlag, Flags, Mode};
 use crate::domain::Partition;
 use crate::ports::Broker;
 use crate::ports::broker::Offset;
@@ -22,7 +22,7 @@ pub struct LogArgs {
 
 #[derive(Subcommand, Clone, Debug)]
 enum LogCommand {
-    /// Go on with the log that is in Kafka now, though it isn't the one that history was written from
+    /// Go on with another log than the one that history was written from
     ///
     /// A server stops a partition whose log is another one: the topic was made anew or restored, or
     /// retention took records before history had them. What the old log held and history doesn't is
@@ -37,7 +37,7 @@ enum LogCommand {
 #[derive(Args, Clone, Debug)]
 struct AdoptFlags {
     #[command(flatten)]
-    flags: Flags,
+    config: ConfigFlag,
     /// Do it
     #[arg(long)]
     yes: bool,
@@ -45,9 +45,9 @@ struct AdoptFlags {
 
 impl LogArgs {
     /// What says where the services are.
-    pub fn flags(&self) -> &Flags {
+    pub fn flags(&self) -> Flags {
         let LogCommand::Adopt(adopt) = &self.command;
-        &adopt.flags
+        adopt.config.flags()
     }
 }
 

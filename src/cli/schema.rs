@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, value_parser};
 
 use crate::adapters::hbase::schema::{DEFAULT_REGIONS, MOST_REGIONS, statements};
 use crate::adapters::hbase::{HBase, SchemaError};
-use crate::config::{Flags, Hbase};
+use crate::config::{ConfigFlag, Flags, Hbase};
 
 /// Make and check the tables in HBase
 ///
@@ -39,7 +39,7 @@ enum SchemaCommand {
 #[derive(Args, Clone, Debug)]
 struct SchemaFlags {
     #[command(flatten)]
-    flags: Flags,
+    config: ConfigFlag,
     /// Regions of each large table: into how many it is split from the first day, so that writes
     /// go to all region servers. They split further as they grow
     #[arg(long, default_value_t = DEFAULT_REGIONS, value_parser = value_parser!(u16).range(1..=MOST_REGIONS as i64))]
@@ -48,9 +48,9 @@ struct SchemaFlags {
 
 impl SchemaArgs {
     /// What says where HBase is.
-    pub fn flags(&self) -> &Flags {
+    pub fn flags(&self) -> Flags {
         match &self.command {
-            SchemaCommand::Print(schema) | SchemaCommand::Check(schema) => &schema.flags,
+            SchemaCommand::Print(schema) | SchemaCommand::Check(schema) => schema.config.flags(),
         }
     }
 }

@@ -27,9 +27,26 @@ pub struct Flags {
     /// Where people connect, such as 127.0.0.1:8080 [env: LAKECHAT_LISTEN]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
-    /// The folder that everything is kept in [env: LAKECHAT_DATA_DIR]
+    /// The folder that everything is kept in, in the embedded mode [env: LAKECHAT_DATA_DIR]
     #[arg(long, value_name = "FOLDER")]
     pub data_dir: Option<String>,
+}
+
+/// What leads a tool that serves nobody to the configuration.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ConfigFlag {
+    /// The configuration file (TOML) [env: LAKECHAT_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFlag {
+    pub fn flags(&self) -> Flags {
+        Flags {
+            config: self.config.clone(),
+            ..Flags::default()
+        }
+    }
 }
 
 /// Where a value came from.
