@@ -3,6 +3,7 @@
 
 mod alike;
 mod calls;
+mod configuration;
 mod scene;
 mod transcript;
 
