@@ -9,9 +9,10 @@ answers() { # process or service
     datanode1) jmx 9864 DataNode DataNodeInfo | grep RUNNING >/dev/null ;;
     datanode2) jmx 9865 DataNode DataNodeInfo | grep RUNNING >/dev/null ;;
     hdfs) hdfs_takes_a_file ;;
-    # Its port opens long before it works, so its own word counts.
-    master) log_of_this_start master | grep 'Master has completed initialization' >/dev/null ;;
-    regionserver) log_of_this_start regionserver | grep 'Serving as ' >/dev/null ;;
+    # Their ports open long before they work, so their own word counts. One that ZooKeeper has declared dead
+    # does not know it yet.
+    master) has_said master 'Master has completed initialization' && zookeeper_holds /hbase/master ;;
+    regionserver) has_said regionserver 'Serving as ' && zookeeper_holds /hbase/rs/ ;;
     thrift) listens 9090 ;;
     hbase) hbase_reads_a_table ;;
     copies) hdfs_has_both_copies ;;
@@ -45,6 +46,11 @@ http() { # port method path [body]
 jmx() { http "$1" GET "/jmx?qry=Hadoop:service=$2,name=$3"; } # port service bean
 
 zookeeper_answers() { [ "$(ask 2181 ruok)" = imok ]; }
+
+# A node that is gone with the session of who made it.
+zookeeper_holds() { ask 2181 dump | grep "^[[:space:]]*$1" >/dev/null; }
+
+has_said() { log_of_this_start "$1" | grep "$2" >/dev/null; } # process, words
 
 redis_answers() { [ "$(ask 6379 'PING\r\n' 5)" = +PONG ]; }
 

@@ -1,9 +1,8 @@
 # The processes of the stack: their ports, their order, how each is started.
 
 PROCESSES=(zookeeper namenode datanode1 datanode2 kafka redis regionserver master thrift)
-# What several of them do together, tried when they all run: a file is written, a table read, and every
-# byte is on both DataNodes, so that either may be killed.
-SERVICES=(hdfs hbase copies)
+# What several of them do together, tried when they all run: a file is written, a table read.
+SERVICES=(hdfs hbase)
 
 # The first is where clients go.
 ports_of() {
@@ -28,7 +27,6 @@ needs() {
     master) echo zookeeper hdfs ;;
     regionserver | thrift) echo zookeeper hdfs ;;
     hbase) echo master regionserver thrift ;;
-    copies) echo namenode datanode1 datanode2 ;;
   esac
 }
 
