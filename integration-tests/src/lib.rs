@@ -4,6 +4,7 @@
 //! Black-box tests speak to the server only as any client could; what they know of its insides is what its
 //! documents promise.
 
+pub mod alone;
 pub mod bytes;
 pub mod cluster;
 pub mod contract;

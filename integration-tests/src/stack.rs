@@ -34,6 +34,15 @@ pub fn try_run(words: &[&str]) -> Result<Output> {
     run.with_context(|| format!("{} can't be run", script.display()))
 }
 
+/// The same verbs for tests that go on meanwhile.
+pub async fn verb(words: &[&str]) -> Result<()> {
+    let mut script = tokio::process::Command::new(script());
+    let output = script.args(words).kill_on_drop(true).output().await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{words:?}: {said}");
+    Ok(())
+}
+
 /// Runs statements in the HBase shell, which takes some ten seconds; what it printed.
 pub fn hbase_shell(statements: &str) -> Result<String> {
     let mut shell = Command::new(script())

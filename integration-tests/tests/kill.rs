@@ -12,7 +12,7 @@ const SENDERS: usize = 4;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_kills_at_random_moments_lose_nothing_acked_and_double_nothing() {
     let mut server = Server::start().await;
-    let traffic = Traffic::begin(&server, SENDERS, Duration::from_millis(1)).await;
+    let traffic = Traffic::begin(&[&server], SENDERS, Duration::from_millis(1)).await;
     for _ in 0..KILLS {
         let moment = rand::rng().random_range(100..1_500);
         // The moment of a kill is what this test varies; nothing tells it.
@@ -20,5 +20,5 @@ async fn ten_kills_at_random_moments_lose_nothing_acked_and_double_nothing() {
         server.kill_9().await;
         server.restart().await;
     }
-    within(traffic.settle(&server)).await;
+    within(traffic.settle(&[&server])).await;
 }
