@@ -131,7 +131,7 @@ impl Upkeep {
         }
         self.chat.set_degraded(self.readiness.not_up());
         self.readiness
-            .figure(Part::Archiver, "lag_records", log.lag() as u64);
+            .figure(Part::Archiver, "lag_records", log.lag());
     }
 }
 

@@ -417,11 +417,13 @@ impl Log {
             .find_map(|p| self.lock(p).archive_stopped.clone())
     }
 
-    /// How many records are in the log and not in history, as far as the tails know.
-    pub fn lag(&self) -> usize {
+    /// How many records were folded and are not in history, those among them that the tails let go of.
+    pub fn lag(&self) -> u64 {
         let of = |p| {
             let archived = self.mark(p).offset;
-            self.lock(p).tail.count_from(archived)
+            let tail = &self.lock(p).tail;
+            let dropped = tail.begins_at().saturating_sub(archived);
+            dropped + tail.count_from(archived) as u64
         };
         self.partitions().map(of).sum()
     }
