@@ -97,6 +97,15 @@ impl Http {
         send(self.client.post(url).bearer_auth(token).body(bytes)).await
     }
 
+    /// A figure of `/metrics` by its name and labels; None as long as there is none.
+    pub async fn metric(&self, name: &str) -> Option<u64> {
+        let metrics = self.get("/metrics", "").await.body;
+        let metrics = String::from_utf8_lossy(&metrics);
+        let mut lines = metrics.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        value.parse().ok()
+    }
+
     /// Writes text to a fresh connection and reads what comes back until the server closes it.
     pub async fn raw(&self, text: &str) -> String {
         let mut tcp = TcpStream::connect(self.address).await.expect("it listens");

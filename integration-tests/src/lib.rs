@@ -5,6 +5,7 @@
 //! documents promise.
 
 pub mod alone;
+pub mod archive;
 pub mod bytes;
 pub mod cluster;
 pub mod contract;

@@ -43,7 +43,7 @@ impl Listener {
         let of = |seen: &Seen| seen.get(channel).cloned().unwrap_or_default();
         let mut seen = self.seen.clone();
         let enough = seen.wait_for(|seen| of(seen).len() >= messages);
-        of(&*within(enough).await.expect("the session lives"))
+        of(&within(enough).await.expect("the session lives"))
     }
 }
 
