@@ -1,13 +1,24 @@
 //! Several servers of one cluster: nobody notices which one they are on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use integration_tests::cluster::Cluster;
+use integration_tests::traffic::Traffic;
 use integration_tests::ws::send_frame;
-use integration_tests::{Person, Server, Ws, eventually};
+use integration_tests::{Person, Server, Ws, eventually, within};
+use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 const ROUNDS: usize = 1_000;
+
+/// Longer than a record may have been on its way, which is 60 s.
+const STANDSTILL: Duration = Duration::from_secs(90);
+
+/// Sends that a server is given before it stands still, and while it does.
+const UNDER_WAY: usize = 200;
+const UNREAD: usize = 50;
 
 async fn two() -> (Arc<Cluster>, Server, Server) {
     let cluster = Cluster::fresh().await.expect("a part of the stack");
@@ -144,4 +155,56 @@ async fn a_clean_stop_leaves_no_key_in_redis() {
         assert_eq!(server.stop().await.code(), Some(0));
     }
     assert_eq!(keys().await.trim(), "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn server_that_stood_still_in_mid_send_loses_doubles_and_reorders_nothing() {
+    let (_cluster, a, b) = two().await;
+    let ann = Person::register(&a, "ann").await;
+    ann.create_channel(&a, "ops").await;
+    let traffic = Traffic::begin(&[&a, &b], 4, Duration::from_millis(50)).await;
+    let mut at_a = ann.joined(&a, "ops").await;
+    say_without_waiting(&mut at_a, 0..UNDER_WAY).await;
+    at_a.of_type("ack").await;
+    a.signal(Signal::STOP);
+    say_without_waiting(&mut at_a, UNDER_WAY..UNDER_WAY + UNREAD).await;
+
+    let mut at_b = ann.joined(&b, "ops").await;
+    let mut acked = Vec::new();
+    let mut known = 0;
+    for n in 0..UNDER_WAY + UNREAD {
+        let ack = at_b.say("ops", &format!("a-{n}"), &n.to_string()).await;
+        known += usize::from(ack["duplicate"] == true);
+        acked.push(ack["id"].clone());
+    }
+    assert!(known > 0, "what was acked before is known");
+    // A standstill is what this test is about; nothing tells its end.
+    tokio::time::sleep(STANDSTILL).await;
+    let went_on = Instant::now();
+    a.signal(Signal::CONT);
+    assert_eq!(at_a.closed().await.code, Some(4002), "closed unread");
+    a.ready().await;
+    let mut again = ann.joined(&a, "ops").await;
+    let last = again.say("ops", "a-last", "last").await;
+    println!("acks again {:.1?} after it went on", went_on.elapsed());
+    acked.push(last["id"].clone());
+    for server in [&a, &b] {
+        let said = ann.history(server, "ops").await;
+        let ids: Vec<_> = said.iter().map(|m| m["id"].clone()).collect();
+        assert_eq!(ids, acked, "each once, in the order of the first tries");
+    }
+    let messages = within(traffic.settle(&[&a, &b])).await;
+    let late = r#"lakechat_records_total{verdict="late"}"#;
+    let late = b.http().metric(late).await.unwrap_or_default();
+    println!(
+        "{known} sends were known elsewhere, {late} records came late; {messages} messages of others, each once"
+    );
+}
+
+async fn say_without_waiting(ws: &mut Ws, texts: std::ops::Range<usize>) {
+    for n in texts {
+        let frame = send_frame("ops", &format!("a-{n}"), &n.to_string());
+        ws.feed(frame).await;
+    }
+    ws.flush().await;
 }
