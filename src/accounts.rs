@@ -316,6 +316,6 @@ fn unavailable(error: PortError) -> Problem {
                 .retry_after_ms(RETRY_AFTER_MS)
                 .cause(error)
         }
-        PortError::Broken { .. } => Problem::internal(error),
+        PortError::Broken { .. } | PortError::Stops { .. } => Problem::internal(error),
     }
 }

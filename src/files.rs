@@ -63,7 +63,7 @@ fn directory_problem(error: PortError) -> Problem {
     let text = "The directory of files is not available; try again.";
     match error {
         PortError::Unavailable { .. } => away(Code::DirectoryUnavailable, text, error),
-        PortError::Broken { .. } => Problem::internal(error),
+        PortError::Broken { .. } | PortError::Stops { .. } => Problem::internal(error),
     }
 }
 
@@ -79,7 +79,7 @@ fn read_problem(error: PortError) -> Problem {
     let text = "The file storage is not available; try again.";
     match error {
         PortError::Unavailable { .. } => away(Code::StorageUnavailable, text, error),
-        PortError::Broken { .. } => Problem::internal(error),
+        PortError::Broken { .. } | PortError::Stops { .. } => Problem::internal(error),
     }
 }
 

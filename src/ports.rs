@@ -15,6 +15,8 @@ pub use file_store::FileStore;
 pub use history::History;
 pub use presence::Presence;
 
+use crate::domain::Partition;
+
 /// Why a back end did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
@@ -24,6 +26,14 @@ pub enum PortError {
     /// It answered, and what it said can't be helped by trying again: an operator has to look.
     #[error("{part} failed: {reason}")]
     Broken { part: &'static str, reason: String },
+    /// Log and history don't belong together any more, in one partition or, without one, in all:
+    /// nothing of it may be read on, stored or told before an operator has looked.
+    #[error("{part} failed: {reason}")]
+    Stops {
+        part: &'static str,
+        partition: Option<Partition>,
+        reason: String,
+    },
 }
 
 impl PortError {
@@ -35,5 +45,18 @@ impl PortError {
     pub fn broken(part: &'static str, reason: impl Into<String>) -> PortError {
         let reason = reason.into();
         PortError::Broken { part, reason }
+    }
+
+    pub fn stops(
+        part: &'static str,
+        partition: Option<Partition>,
+        reason: impl Into<String>,
+    ) -> PortError {
+        let reason = reason.into();
+        PortError::Stops {
+            part,
+            partition,
+            reason,
+        }
     }
 }

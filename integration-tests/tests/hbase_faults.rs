@@ -13,7 +13,7 @@ use lakechat::ports::PortError;
 fn reason(error: PortError) -> (bool, String) {
     match error {
         PortError::Unavailable { reason, .. } => (true, reason),
-        PortError::Broken { reason, .. } => (false, reason),
+        PortError::Broken { reason, .. } | PortError::Stops { reason, .. } => (false, reason),
     }
 }
 

@@ -167,7 +167,7 @@ impl From<PortError> for Hindrance {
     fn from(error: PortError) -> Hindrance {
         match error {
             PortError::Unavailable { .. } => Hindrance::Away(error.into()),
-            PortError::Broken { .. } => Hindrance::Wrong(error.into()),
+            PortError::Broken { .. } | PortError::Stops { .. } => Hindrance::Wrong(error.into()),
         }
     }
 }

@@ -14,7 +14,6 @@ use crate::chat::pulse::boot_ms;
 use crate::chat::service::Chat;
 use crate::files::Files;
 use crate::http::health::{Part, Readiness};
-use crate::ports::{History, PortError};
 use crate::shutdown::{Shutdown, Stage, Tasks};
 
 const TICK: Duration = Duration::from_secs(1);
@@ -65,7 +64,8 @@ fn probes(log: &Arc<Log>, ports: &Ports) -> Vec<Probe> {
     let files = ports.files.clone();
     vec![
         Probe::new(Part::History, move || {
-            read_marks(log.clone(), history.clone())
+            let (log, history) = (log.clone(), history.clone());
+            async move { log.learn_marks(history.marks().await) }
         }),
         Probe::new(Part::Directory, move || {
             let directory = directory.clone();
@@ -76,21 +76,6 @@ fn probes(log: &Arc<Log>, ports: &Ports) -> Vec<Probe> {
             async move { files.check().await }
         }),
     ]
-}
-
-/// Tells the log how far history is: an old mark is safe, a new one lets the tail go.
-async fn read_marks(log: Arc<Log>, history: Arc<dyn History>) -> Result<(), PortError> {
-    let marks = history.marks().await;
-    if let Err(error @ PortError::Broken { .. }) = &marks {
-        // These are no longer the marks of this log: nothing may be stored or told by it.
-        for partition in log.partitions() {
-            log.lock(partition).stop(error.to_string());
-        }
-    }
-    log.partitions()
-        .zip(marks?)
-        .for_each(|(partition, mark)| log.learn_mark(partition, mark));
-    Ok(())
 }
 
 struct Upkeep {

@@ -6,6 +6,7 @@
 mod catch_up;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,10 @@ pub struct Batching {
 }
 
 /// The first and the longest pause between tries while history is away.
-const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
+
+/// The pause before what history refuses is tried again: an operator has to look, and may have.
+const REFUSED: Duration = Duration::from_secs(5);
 
 /// Channels whose last number a partition remembers between batches; a batch adds its own.
 const NUMBERS: usize = 10_000;
@@ -65,6 +69,7 @@ pub async fn run(
                     batching,
                     mark: Mark::default(),
                     numbers: HashMap::new(),
+                    is_refused: false,
                 };
                 tasks.spawn(watched(log.clone(), partition, archiver.run(token.clone())));
                 token
@@ -100,38 +105,66 @@ struct Archiver {
     mark: Mark,
     /// The last number of each channel, true while batches follow each other without a gap.
     numbers: HashMap<ChannelName, u64>,
+    is_refused: bool,
 }
 
 impl Archiver {
     async fn run(mut self, stop: CancellationToken) {
         // Cancelled between or in writes: rows of a batch without its mark are written again, the
         // same.
-        let stored = stop.run_until_cancelled(self.store_for_ever()).await;
-        if let Some(Err(error)) = stored {
-            let partition = self.partition.0;
-            metrics::counter!("lakechat_archive_stopped_total").increment(1);
-            self.log.lock(self.partition).archive_stopped =
-                Some(format!("partition {partition}: {error}"));
-            tracing::error!(partition, %error, "history refuses rows: this partition is not stored");
+        let _cancelled = stop.run_until_cancelled(self.store_while_allowed()).await;
+    }
+
+    /// Stores until the partition is stopped. What is refused meanwhile holds up all that is behind
+    /// it, and is tried again.
+    async fn store_while_allowed(&mut self) {
+        loop {
+            let Err(error) = self.store_for_ever().await;
+            self.alarm(&error);
+            if let PortError::Stops { .. } = error {
+                return;
+            }
+            sleep(REFUSED).await;
         }
     }
 
-    /// Returns only what trying again can't help.
-    async fn store_for_ever(&mut self) -> Result<(), PortError> {
+    fn alarm(&mut self, error: &PortError) {
+        let partition = self.partition.0;
+        metrics::counter!("lakechat_archive_stopped_total").increment(1);
+        self.log.lock(self.partition).archive_stopped =
+            Some(format!("partition {partition}: {error}"));
+        self.is_refused = true;
+        tracing::error!(partition, %error, "history refuses rows: this partition is not stored");
+    }
+
+    /// History has all that it was given.
+    fn is_stored(&mut self) {
+        if std::mem::take(&mut self.is_refused) {
+            self.log.lock(self.partition).archive_stopped = None;
+            tracing::info!(partition = self.partition.0, "history takes rows again");
+        }
+    }
+
+    /// Returns only what trying again at once can't help.
+    async fn store_for_ever(&mut self) -> Result<Infallible, PortError> {
         self.mark = self.mark_of_history().await?;
+        // History need not have the numbers of a batch that was refused.
+        self.numbers.clear();
         let mut filled = self.log.filled(self.partition);
         loop {
-            let Some(entries) = self.next_batch(&mut filled).await else {
-                self.catch_up().await?;
-                continue;
-            };
-            self.store(&entries).await?;
+            match self.next_batch(&mut filled).await {
+                Some(entries) => self.store(&entries).await?,
+                None => self.catch_up().await?,
+            }
         }
     }
 
     /// Records from the mark on, as soon as there are some and they fill a batch or have waited long
     /// enough; None if the tail no longer reaches back to the mark.
-    async fn next_batch(&self, filled: &mut watch::Receiver<Offset>) -> Option<Vec<Arc<Entry>>> {
+    async fn next_batch(
+        &mut self,
+        filled: &mut watch::Receiver<Offset>,
+    ) -> Option<Vec<Arc<Entry>>> {
         loop {
             filled.borrow_and_update();
             let entries = self.in_tail()?;
@@ -143,6 +176,7 @@ impl Archiver {
                 let _elapsed = timeout(self.batching.linger, self.full(filled)).await;
                 return self.in_tail();
             }
+            self.is_stored();
             if filled.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -187,6 +221,7 @@ impl Archiver {
         };
         retry("a mark", || history.advance(self.partition, mark)).await?;
         self.mark = mark;
+        self.is_stored();
         self.log.learn_mark(self.partition, mark);
         self.log.broker().stored(self.partition, mark.offset);
         metrics::histogram!("lakechat_archive_batch_rows").record(count as f64);

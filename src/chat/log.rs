@@ -206,6 +206,18 @@ impl Log {
         }
     }
 
+    /// Takes in what history says of all marks: an old one is safe, a new one lets the tail go.
+    pub fn learn_marks(&self, told: Result<Vec<Mark>, PortError>) -> Result<(), PortError> {
+        if let Err(error @ PortError::Stops { .. }) = &told {
+            for partition in self.partitions() {
+                self.lock(partition).stop(error.to_string());
+            }
+        }
+        let marks = self.partitions().zip(told?);
+        marks.for_each(|(partition, mark)| self.learn_mark(partition, mark));
+        Ok(())
+    }
+
     /// Takes in a mark that was read or written.
     pub fn learn_mark(&self, partition: Partition, mark: Mark) {
         let newer = self.partitions[partition.index()]

@@ -119,6 +119,10 @@ impl Reading {
     fn run(mut self) {
         let mut records = Vec::new();
         while !self.stop.load(Relaxed) {
+            if self.from.is_empty() {
+                std::thread::park_timeout(POLL);
+                continue;
+            }
             match self.log.broker().reader(&self.from) {
                 Ok(mut reader) => self.read(reader.as_mut(), &mut records),
                 Err(error) => self.failed(&error),
@@ -141,7 +145,7 @@ impl Reading {
             }
             if let Err(error) = polled {
                 self.failed(&error);
-                if matches!(error, PortError::Broken { .. }) {
+                if !matches!(error, PortError::Unavailable { .. }) {
                     return;
                 }
             }
@@ -202,19 +206,28 @@ impl Reading {
         }
     }
 
-    fn failed(&self, error: &PortError) {
+    fn failed(&mut self, error: &PortError) {
         metrics::counter!("lakechat_log_read_failures_total").increment(1);
         match error {
             PortError::Unavailable { .. } => {
                 tracing::warn!(%error, "the log can't be read; trying again");
             }
-            PortError::Broken { .. } => {
-                for (partition, _) in &self.from {
-                    self.log.lock(*partition).stop(error.to_string());
-                }
-            }
+            PortError::Broken { .. } => self.stop_reading(None, error),
+            PortError::Stops { partition, .. } => self.stop_reading(*partition, error),
         }
         // The embedded log is never away for long; a cluster's client reconnects by itself.
         std::thread::park_timeout(RETRY);
+    }
+
+    /// Stops a partition, or all; the next reader leaves them out.
+    fn stop_reading(&mut self, only: Option<Partition>, error: &PortError) {
+        let ends = |partition: Partition| only.is_none_or(|only| only == partition);
+        for (partition, position) in self.from.iter().filter(|(p, _)| ends(*p)) {
+            self.log.lock(*partition).stop(error.to_string());
+            // Wakes who waits for it.
+            self.log.advance(*partition, *position);
+        }
+        self.from.retain(|(partition, _)| !ends(*partition));
+        self.starts.retain(|(partition, _)| !ends(*partition));
     }
 }

@@ -83,7 +83,8 @@ pub trait Broker: Send + Sync {
 
     /// A reader of some partitions, each from an offset on. Blocks: for a thread of its own.
     ///
-    /// `Broken` if an offset is below what the log still keeps: a loud stop, never a silent jump.
+    /// `Stops` for a partition whose offset is below what the log still keeps: a loud stop, never a
+    /// silent jump.
     fn reader(&self, from: &[(Partition, Offset)]) -> Result<Box<dyn LogReader>, PortError>;
 
     /// For each partition the offset that its next record will have or be after, as of some moment
@@ -131,7 +132,9 @@ pub trait LogReader: Send {
     /// The next records, in offset order within each partition; waits up to `timeout` for the first.
     /// Appends to `into`, at most about a thousand.
     ///
-    /// `Unavailable`: nothing is lost, poll again. `Broken`: an offset is gone from the log.
+    /// `Unavailable`: nothing is lost, poll again. `Stops`: an offset of this partition is gone from
+    /// the log, or what is there can't be read by the rules. After it, and after `Broken`, only a reader
+    /// of other partitions is of use.
     fn poll(&mut self, timeout: Duration, into: &mut Vec<LogRecord>) -> Result<(), PortError>;
 
     /// The offset from which the next poll reads a partition: past every record that was returned,

@@ -47,6 +47,9 @@ pub trait History: Send + Sync {
     /// The marks of all partitions, by partition. One that has none is at offset 0, and its id is
     /// the one that the log's clock starts from: [`Id::ZERO`], or the last id of a log before this
     /// one.
+    ///
+    /// `Stops`: the rows were given to another log, or are gone, so these marks are no longer this
+    /// log's.
     async fn marks(&self) -> Result<Vec<Mark>, PortError>;
 
     /// Moves a mark, after everything below was stored. One at or behind the stored mark changes

@@ -36,8 +36,8 @@ macro_rules! broker_contract {
                 first_at_or_after_parts_earlier_from_later
                 first_at_or_after_every_time_is_the_end
                 kept_start_can_be_read_from
-                reader_below_the_kept_start_is_broken
-                reader_overtaken_by_the_kept_start_is_broken
+                reader_below_the_kept_start_is_stopped
+                reader_overtaken_by_the_kept_start_is_stopped
                 offsets_and_times_go_on_after_everything_was_forgotten;
             dead_letters:
                 buried_records_are_kept_as_they_were

@@ -48,7 +48,9 @@ fn broken(reader: &mut dyn LogReader) -> Result<String> {
     let started = Instant::now();
     while started.elapsed() < DEADLINE {
         match reader.poll(Duration::from_millis(100), &mut Vec::new()) {
-            Err(PortError::Broken { reason, .. }) => return Ok(reason),
+            Err(PortError::Broken { reason, .. } | PortError::Stops { reason, .. }) => {
+                return Ok(reason);
+            }
             Ok(()) | Err(PortError::Unavailable { .. }) => {}
         }
     }
@@ -154,7 +156,7 @@ async fn a_reader_beyond_the_end_is_told() -> Result<()> {
     let beyond = reader_at(&backend, 5_000).await.err();
     let told = format!("{:?}", beyond.and_then(|e| e.downcast::<PortError>().ok()));
     ensure!(
-        told.starts_with("Some(Broken") && told.contains("5000 was to be read"),
+        told.starts_with("Some(Stops") && told.contains("5000 was to be read"),
         "{told}"
     );
     Ok(())
@@ -190,7 +192,11 @@ async fn records_stamped_by_their_senders_are_told() -> Result<()> {
         loop {
             publish(&*broker, 2, 10)?;
             match reader.poll(Duration::from_millis(100), &mut Vec::new()) {
-                Err(PortError::Broken { reason, .. }) => return Ok(reason),
+                Err(PortError::Stops {
+                    partition: Some(PARTITION),
+                    reason,
+                    ..
+                }) => return Ok(reason),
                 _ => ensure!(started.elapsed() < DEADLINE, "the reader goes on"),
             }
         }

@@ -38,6 +38,7 @@ pub struct FickleBroker {
     told: OnceLock<OnFailed>,
     endless: AtomicBool,
     panics: AtomicBool,
+    stopped: Arc<OnceLock<Partition>>,
     stamps: Arc<Stamps>,
 }
 
@@ -58,6 +59,7 @@ impl FickleBroker {
             told: OnceLock::new(),
             endless: AtomicBool::new(false),
             panics: AtomicBool::new(false),
+            stopped: Arc::default(),
             stamps: Arc::default(),
         })
     }
@@ -92,6 +94,11 @@ impl FickleBroker {
     /// From here on opening it is what no reader survives.
     pub fn panic_at_readers(&self) {
         self.panics.store(true, Relaxed);
+    }
+
+    /// From here on no one can read this partition.
+    pub fn stop_reading(&self, partition: Partition) {
+        self.stopped.set(partition).expect("told once");
     }
 
     fn fail(&self, record: &Outgoing, refused: bool) {
@@ -137,6 +144,8 @@ impl Broker for FickleBroker {
         }
         Ok(Box::new(FickleReader {
             inner: self.inner.reader(from)?,
+            reads: from.iter().map(|(partition, _)| *partition).collect(),
+            stopped: self.stopped.clone(),
             stamps: self.stamps.clone(),
         }))
     }
@@ -170,11 +179,20 @@ impl Broker for FickleBroker {
 
 struct FickleReader {
     inner: Box<dyn LogReader>,
+    reads: Vec<Partition>,
+    stopped: Arc<OnceLock<Partition>>,
     stamps: Arc<Stamps>,
 }
 
 impl LogReader for FickleReader {
     fn poll(&mut self, timeout: Duration, into: &mut Vec<LogRecord>) -> Result<(), PortError> {
+        if let Some(stopped) = self.stopped.get().filter(|p| self.reads.contains(p)) {
+            return Err(PortError::stops(
+                "log",
+                Some(*stopped),
+                "its offset is gone",
+            ));
+        }
         let before = into.len();
         let polled = self.inner.poll(timeout, into);
         let skew_ms = self.stamps.skew_ms.load(Relaxed);

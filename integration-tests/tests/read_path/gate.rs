@@ -19,6 +19,7 @@ pub struct GatedHistory {
     open: watch::Sender<bool>,
     fail_one_in: AtomicU32,
     unreadable: AtomicBool,
+    refuses: AtomicBool,
     panics: AtomicBool,
 }
 
@@ -29,6 +30,7 @@ impl GatedHistory {
             open: watch::Sender::new(true),
             fail_one_in: AtomicU32::new(0),
             unreadable: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
             panics: AtomicBool::new(false),
         })
     }
@@ -44,6 +46,11 @@ impl GatedHistory {
 
     pub fn set_readable(&self, readable: bool) {
         self.unreadable.store(!readable, Relaxed);
+    }
+
+    /// Whether writes are what an operator has to look at.
+    pub fn set_refusing(&self, refusing: bool) {
+        self.refuses.store(refusing, Relaxed);
     }
 
     /// From here on a write is what no archiver survives.
@@ -69,6 +76,9 @@ impl GatedHistory {
         let opened = open.wait_for(|open| *open).await;
         drop(opened.expect("the gate lives as long as its history"));
         assert!(!self.panics.load(Relaxed), "as a bug would");
+        if self.refuses.load(Relaxed) {
+            return Err(PortError::broken("history", "a right is missing"));
+        }
         self.luck()?;
         let done = work.await?;
         self.luck()?;

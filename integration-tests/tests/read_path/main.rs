@@ -18,6 +18,7 @@ mod server;
 mod sessions;
 mod slow_link;
 mod stage;
+mod stops;
 mod told;
 
 use std::panic::AssertUnwindSafe;

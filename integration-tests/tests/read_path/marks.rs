@@ -8,7 +8,7 @@ use lakechat::ports::history::Mark;
 
 use crate::server::{Server, Shape};
 
-const SHAPE: Shape = Shape {
+pub const SHAPE: Shape = Shape {
     partitions: 2,
     tail_bytes: 1 << 20,
     batch_rows: 10,
@@ -21,7 +21,7 @@ fn user() -> UserName {
 }
 
 /// A channel in each partition.
-fn channels(server: &Server) -> [ChannelName; 2] {
+pub fn channels(server: &Server) -> [ChannelName; 2] {
     let named = (0..).map(|n| ChannelName::parse(&format!("c{n}")).expect("a plain name"));
     let of = |p| {
         let mut all = named.clone();
@@ -31,7 +31,7 @@ fn channels(server: &Server) -> [ChannelName; 2] {
     [of(0), of(1)]
 }
 
-fn publish_ten(server: &Server, channel: &ChannelName) {
+pub fn publish_ten(server: &Server, channel: &ChannelName) {
     for n in 0..10 {
         let body = Body::Message {
             text: n.to_string(),
@@ -42,7 +42,7 @@ fn publish_ten(server: &Server, channel: &ChannelName) {
     }
 }
 
-async fn refusals(server: &Server, channel: &ChannelName) -> (Option<Code>, Option<Code>) {
+pub async fn refusals(server: &Server, channel: &ChannelName) -> (Option<Code>, Option<Code>) {
     server.make_channel(channel).await;
     let read = server.chat.find_up_to_date(channel.as_str()).await;
     let read = read.err().map(|p| p.code);

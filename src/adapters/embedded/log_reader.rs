@@ -30,8 +30,8 @@ impl SqliteReader {
         let mut starts = vec![None; usize::from(core.partitions)];
         for &(partition, offset) in from {
             let start = starts.get_mut(partition.index());
-            *start.ok_or_else(|| broken(format!("there is no partition {partition}")))? =
-                Some(offset);
+            let missing = || PortError::broken(PART, format!("there is no partition {partition}"));
+            *start.ok_or_else(missing)? = Some(offset);
         }
         let db = core.readers.connect().map_err(Fault::from);
         let reader = SqliteReader {
@@ -66,9 +66,11 @@ impl SqliteReader {
             let Some(start) = start else { continue };
             let position = self.at.max(*start);
             if position < kept {
-                return Err(broken(format!(
+                let reason = format!(
                     "partition {partition} is kept from offset {kept} on; {position} is gone"
-                )));
+                );
+                let partition = u16::try_from(partition).ok().map(Partition);
+                return Err(PortError::stops(PART, partition, reason));
             }
         }
         Ok(())
@@ -148,8 +150,4 @@ fn record(row: &Row<'_>) -> rusqlite::Result<LogRecord> {
         key: bytes(3)?,
         value: bytes(4)?,
     })
-}
-
-fn broken(reason: String) -> PortError {
-    PortError::Broken { part: PART, reason }
 }

@@ -52,6 +52,9 @@ pub(super) enum Fault {
     /// HBase won't, or what it holds is not what lakechat wrote.
     #[error("{0}")]
     Broken(String),
+    /// The rows are no longer this log's.
+    #[error("{0}")]
+    Stops(String),
 }
 
 impl Fault {
@@ -119,7 +122,7 @@ impl Fault {
     pub fn is_open(&self) -> bool {
         match self {
             Fault::Lost(_) | Fault::Late(_) | Fault::Away(_) => true,
-            Fault::Broken(_) => false,
+            Fault::Broken(_) | Fault::Stops(_) => false,
         }
     }
 
@@ -134,6 +137,7 @@ impl Fault {
                 PortError::Unavailable { part, reason }
             }
             Fault::Broken(reason) => PortError::Broken { part, reason },
+            Fault::Stops(reason) => PortError::stops(part, None, reason),
         }
     }
 }

@@ -4,6 +4,7 @@ use rdkafka::error::KafkaError;
 
 use super::PART;
 use super::heard::Heard;
+use crate::domain::Partition;
 use crate::ports::PortError;
 
 pub(super) fn unavailable(reason: impl Into<String>) -> PortError {
@@ -12,6 +13,11 @@ pub(super) fn unavailable(reason: impl Into<String>) -> PortError {
 
 pub(super) fn broken(reason: impl Into<String>) -> PortError {
     PortError::broken(PART, reason)
+}
+
+/// One partition can't be read on.
+pub(super) fn stops(partition: Partition, reason: impl Into<String>) -> PortError {
+    PortError::stops(PART, Some(partition), reason)
 }
 
 /// A call that failed, with what its client heard meanwhile.

@@ -10,7 +10,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Timestamp, TopicPartitionList};
 
 use super::clients;
-use super::error::{away, broken, unavailable};
+use super::error::{away, broken, stops, unavailable};
 use super::heard::Heard;
 use super::offsets;
 use super::settings::Settings;
@@ -49,7 +49,7 @@ impl KafkaReader {
             begun: false,
         };
         match reader.gone()? {
-            Some(gone) => Err(broken(gone)),
+            Some(gone) => Err(gone),
             None => Ok(reader),
         }
     }
@@ -76,13 +76,12 @@ impl KafkaReader {
             // Nothing is skipped in silence, neither by brokers nor by librdkafka.
             RDKafkaErrorCode::AutoOffsetReset
             | RDKafkaErrorCode::OffsetOutOfRange
-            | RDKafkaErrorCode::LogTruncation => {
-                let where_ = self.gone()?;
-                Err(broken(where_.unwrap_or_else(|| {
-                    let topic = &self.topic;
-                    format!("an offset of topic {topic} is gone ({code}): {LOOK}")
-                })))
-            }
+            | RDKafkaErrorCode::LogTruncation => Err(self.gone()?.unwrap_or_else(|| {
+                let topic = &self.topic;
+                broken(format!(
+                    "an offset of topic {topic} is gone ({code}): {LOOK}"
+                ))
+            })),
             RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage => {
                 let heard = self.heard.last().unwrap_or_default();
                 let topic = &self.topic;
@@ -121,13 +120,13 @@ impl KafkaReader {
             return Ok(broken(changed));
         }
         Ok(match self.gone()? {
-            Some(gone) => broken(gone),
+            Some(gone) => gone,
             None => unavailable(format!("topic {topic} was not there for a moment")),
         })
     }
 
-    /// Which position is not within the log any more.
-    fn gone(&self) -> Result<Option<String>, PortError> {
+    /// The first position that is not within the log any more.
+    fn gone(&self) -> Result<Option<PortError>, PortError> {
         let at = |place| {
             let asked: Vec<_> = self
                 .positions
@@ -146,10 +145,11 @@ impl KafkaReader {
             .find(|(start, end, (_, offset))| offset < start || offset > end)
             .map(|(start, end, (partition, offset))| {
                 let topic = &self.topic;
-                format!(
+                let told = format!(
                     "partition {partition} of topic {topic} keeps offsets {start} to {end}, and \
                      {offset} was to be read: {LOOK}"
-                )
+                );
+                stops(*partition, told)
             }))
     }
 
@@ -230,7 +230,8 @@ impl Positions {
             return Err(broken("librdkafka gave a record that was not asked for"));
         };
         let Timestamp::LogAppendTime(append_ms) = message.timestamp() else {
-            return Err(broken(topics::not_append_time(settings, partition, offset)));
+            let told = topics::not_append_time(settings, partition, offset);
+            return Err(stops(partition, told));
         };
         self.next[place].1 = offset + 1;
         let (key, value) = key_and_value(message);

@@ -47,9 +47,9 @@ impl StartError {
 impl From<PortError> for StartError {
     fn from(error: PortError) -> StartError {
         match error {
-            PortError::Unavailable { reason, .. } | PortError::Broken { reason, .. } => {
-                StartError::Away(reason)
-            }
+            PortError::Unavailable { reason, .. }
+            | PortError::Broken { reason, .. }
+            | PortError::Stops { reason, .. } => StartError::Away(reason),
         }
     }
 }

@@ -44,10 +44,10 @@ impl Refold {
             .collect();
         let (entries, _nobody_waits_here) = self.state.fold(decoded, u64::MAX);
         match &self.state.stopped {
-            Some(reason) => Err(PortError::Broken {
-                part: "log",
-                reason: reason.clone(),
-            }),
+            Some(reason) => {
+                let partition = Some(self.partition);
+                Err(PortError::stops("log", partition, reason))
+            }
             None => Ok(entries),
         }
     }

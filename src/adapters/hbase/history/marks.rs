@@ -74,13 +74,15 @@ impl Marks {
     /// Row `log`, if it is of this generation.
     fn log(&self, rows: &[Row], meta: &str) -> Result<LogRow, Fault> {
         let Some(row) = rows.iter().find(|row| row.key == LOG.as_bytes()) else {
-            return Err(Fault::Broken(format!(
-                "row `{LOG}` of {meta} is gone: the marks can't be trusted"
+            return Err(Fault::Stops(format!(
+                "row `{LOG}` of {meta} is gone, and with it what history was written from: bring the \
+                 table back as it was, or stop all servers and start them again to write history anew \
+                 from what the log still keeps"
             )));
         };
         let log = log_row::decode(row.bytes("d:v").unwrap_or_default())?;
         if log.generation != self.generation {
-            return Err(Fault::Broken(format!(
+            return Err(Fault::Stops(format!(
                 "the log was adopted anew (generation {}, this server has {}): restart it",
                 log.generation, self.generation
             )));

@@ -70,9 +70,11 @@ impl Heartbeat {
             let before = state.failure.take();
             match beaten {
                 Ok(ms) => state.stamp = Some((ms, Instant::now())),
-                Err(PortError::Unavailable { reason, .. } | PortError::Broken { reason, .. }) => {
-                    state.failure = Some(reason);
-                }
+                Err(
+                    PortError::Unavailable { reason, .. }
+                    | PortError::Broken { reason, .. }
+                    | PortError::Stops { reason, .. },
+                ) => state.failure = Some(reason),
             }
             report(before.as_deref(), state.failure.as_deref());
         });

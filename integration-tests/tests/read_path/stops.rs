@@ -1,0 +1,91 @@
+//! What stops for good, and what goes on by itself once its cause is gone.
+
+use integration_tests::eventually;
+use lakechat::domain::{Code, Partition};
+use lakechat::ports::{History, PortError};
+use serde_json::json;
+
+use crate::marks::{SHAPE, channels, publish_ten, refusals};
+use crate::server::Server;
+use crate::stage::Stage;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn marks_that_are_refused_for_a_while_stop_nothing() {
+    let stage = Stage::set().await;
+    let log = &stage.server.log;
+    let refused = PortError::broken("history", "a right is missing");
+    log.learn_marks(Err(refused)).expect_err("it is told on");
+    stage.server.assert_nothing_stopped();
+    let marks = stage.server.history.marks().await;
+    log.learn_marks(marks).expect("they are readable again");
+    stage.server.assert_nothing_stopped();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn marks_of_another_log_stop_every_partition() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path(), &SHAPE).await;
+    let adopted = PortError::stops("history", None, "the log was adopted anew");
+    let told = server.log.learn_marks(Err(adopted));
+    told.expect_err("it is told on");
+    let reason = server.log.stopped().expect("stopped");
+    assert!(reason.contains("adopted anew"), "{reason}");
+    let refused = (
+        Some(Code::BrokerUnavailable),
+        Some(Code::HistoryUnavailable),
+    );
+    for channel in channels(&server) {
+        assert_eq!(refusals(&server, &channel).await, refused);
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partition_that_can_not_be_read_on_stops_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path(), &SHAPE).await;
+    let channels = channels(&server);
+    channels.iter().for_each(|c| publish_ten(&server, c));
+    server.settle().await;
+    server.fickle.stop_reading(Partition(0));
+    let reason = eventually("it is stopped", async || server.log.stopped()).await;
+    assert_eq!(reason, "partition 0: log failed: its offset is gone");
+    let refused = (
+        Some(Code::BrokerUnavailable),
+        Some(Code::HistoryUnavailable),
+    );
+    assert_eq!(refusals(&server, &channels[0]).await, refused);
+    assert_eq!(refusals(&server, &channels[1]).await, (None, None));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_history_refuses_for_a_while_are_stored_then() {
+    let mut stage = Stage::set().await;
+    let stored = async |stage: &Stage| {
+        let partition = Partition(0);
+        let end = stage.server.broker.ends().await.expect("told")[partition.index()];
+        let is_stored = async || (stage.server.log.mark(partition).offset == end).then_some(());
+        eventually("everything is stored", is_stored).await;
+    };
+    stage.send(1, "a", json!({})).await;
+    stage.answer().await;
+    stored(&stage).await;
+    stage.server.history.set_refusing(true);
+    stage.send(2, "b", json!({})).await;
+    let ack = stage.answer().await;
+    assert!(ack.starts_with(r#"{"type":"ack","ref":2"#), "{ack}");
+    let log = stage.server.log.clone();
+    let reason = eventually("it is told", async || log.archive_stopped()).await;
+    assert_eq!(reason, "partition 0: history failed: a right is missing");
+    stage.send(3, "c", json!({})).await;
+    stage.answer().await;
+    stage.server.history.set_refusing(false);
+    stored(&stage).await;
+    stage.server.assert_nothing_stopped();
+    let newest = log.mark(Partition(0)).id;
+    let above = lakechat::domain::Id::from_u64(newest.as_u64() + 1).expect("63 bits");
+    let history = &stage.server.history;
+    let last = history.last_number(&stage.channel, above).await;
+    assert_eq!(last.expect("readable").map(|(_, n)| n), Some(3));
+}
