@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
@@ -126,6 +127,28 @@ impl Server {
             asked.is_ok_and(|a| a.status().is_success()).then_some(())
         })
         .await;
+    }
+
+    /// Waits until a part has the state; tells what `/readyz` says of it, and whether the server is
+    /// ready.
+    pub async fn part_is(&self, part: &str, state: &str) -> (Value, bool) {
+        eventually(&format!("{part} is {state}"), async || {
+            let report = self.http.get("/readyz", "").await.json();
+            let condition = report["parts"][part].clone();
+            let ready = report["ready"] == true;
+            (condition["state"] == state).then_some((condition, ready))
+        })
+        .await
+    }
+
+    /// Waits until the reason that `/readyz` gives for a part has some words in it; the reason.
+    pub async fn part_says(&self, part: &str, words: &str) -> String {
+        eventually(&format!("{part} says {words}"), async || {
+            let report = self.http.get("/readyz", "").await.json();
+            let reason = report["parts"][part]["reason"].as_str().map(str::to_owned);
+            reason.filter(|reason| reason.contains(words))
+        })
+        .await
     }
 
     pub fn address(&self) -> SocketAddr {

@@ -142,6 +142,81 @@ async fn connection_that_was_closed_is_replaced_in_silence() -> Result<()> {
     Ok(())
 }
 
+/// A relay that carries nothing while it is frozen, as a stopped process does.
+async fn frozen_relay(
+    listener: tokio::net::TcpListener,
+    server: String,
+    flows: tokio::sync::watch::Receiver<bool>,
+) -> Result<()> {
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+    use tokio::sync::watch;
+    async fn pump(
+        mut from: impl AsyncRead + Unpin,
+        mut to: impl AsyncWrite + Unpin,
+        mut flows: watch::Receiver<bool>,
+    ) -> Result<()> {
+        let mut bytes = vec![0; 1 << 16];
+        loop {
+            let read = from.read(&mut bytes).await?;
+            flows.wait_for(|flows| *flows).await?;
+            to.write_all(&bytes[..read]).await?;
+            if read == 0 {
+                return Ok(to.shutdown().await?);
+            }
+        }
+    }
+    loop {
+        let near = listener.accept().await?.0.into_split();
+        let far = tokio::net::TcpStream::connect(&server).await?.into_split();
+        tokio::spawn(pump(near.0, far.1, flows.clone()));
+        tokio::spawn(pump(far.0, near.1, flows.clone()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_server_keeps_one_call_waiting_and_is_found_again_by_itself() -> Result<()> {
+    const CALLS: u32 = 100;
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    let tables = Tables::shared().await?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?.to_string();
+    let (flow, flows) = tokio::sync::watch::channel(true);
+    let relay = frozen_relay(listener, tables.config.thrift.joined(), flows);
+    let relay = tokio::spawn(relay);
+    let mut config = tables.config.clone();
+    let settings = settings_with([("THRIFT", address.as_str()), ("TIMEOUT_MS", "1000")]);
+    (config.thrift, config.timeout_ms) = (settings.thrift, settings.timeout_ms);
+    let hbase = HBase::start(&config)?;
+    hbase.create_log_row(&log_row(16)).await?;
+    for _ in 0..2 {
+        flow.send_replace(false);
+        let began = Instant::now();
+        let (away, late) = reason(hbase.log_row().await.expect_err("no answer"));
+        assert!(away && late.contains(&address), "{late}");
+        assert!(began.elapsed() >= TIMEOUT, "{:?}", began.elapsed());
+        let began = Instant::now();
+        for _ in 0..CALLS {
+            let (away, silent) = reason(hbase.log_row().await.expect_err("no answer"));
+            let told = format!("{late}, and is asked until it does");
+            assert!(away && silent == told, "{silent}");
+        }
+        assert!(
+            began.elapsed() < CALLS * TIMEOUT / 10,
+            "{:?}",
+            began.elapsed()
+        );
+        flow.send_replace(true);
+        contract::eventually("it is found again", async || {
+            Ok(hbase.log_row().await.is_ok())
+        })
+        .await?;
+        // Writes have connections of their own.
+        hbase.create_log_row(&log_row(16)).await?;
+    }
+    relay.abort();
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_tables_and_families_are_told_with_what_helps() -> Result<()> {
     let _namespace = Tables::shared().await?;

@@ -28,17 +28,6 @@ async fn health_and_readiness_have_their_shapes() {
     );
 }
 
-/// Waits until a part has the state; tells what it says, and whether the server is ready.
-async fn part_is(server: &Server, part: &str, state: &str) -> (Value, bool) {
-    eventually(&format!("{part} is {state}"), async || {
-        let report = server.http().get("/readyz", "").await.json();
-        let condition = report["parts"][part].clone();
-        let ready = report["ready"] == true;
-        (condition["state"] == state).then_some((condition, ready))
-    })
-    .await
-}
-
 #[tokio::test]
 async fn files_are_down_while_their_folder_is_gone() {
     let server = Server::start().await;
@@ -46,7 +35,7 @@ async fn files_are_down_while_their_folder_is_gone() {
     for name in ["files", "tmp"] {
         let (folder, away) = (server.data_dir().join(name), server.data_dir().join("away"));
         std::fs::rename(&folder, &away).expect("a folder of ours");
-        let (files, ready) = part_is(&server, "files", "down").await;
+        let (files, ready) = server.part_is("files", "down").await;
         let reason = files["reason"].as_str().expect("a reason");
         assert!(reason.contains("No such file"), "{files}");
         assert!(ready, "chat goes on");
@@ -56,7 +45,7 @@ async fn files_are_down_while_their_folder_is_gone() {
         })
         .await;
         std::fs::rename(&away, &folder).expect("a folder of ours");
-        let (files, _) = part_is(&server, "files", "up").await;
+        let (files, _) = server.part_is("files", "up").await;
         assert_eq!(files["reason"], Value::Null);
     }
 }
@@ -71,11 +60,11 @@ async fn directory_is_down_by_itself() {
         assert!(ran.expect("sqlite3 is installed").success(), "{sql}");
     };
     shell("ALTER TABLE users RENAME TO away").await;
-    let (_, ready) = part_is(&server, "directory", "down").await;
+    let (_, ready) = server.part_is("directory", "down").await;
     assert!(ready, "who is in goes on");
-    part_is(&server, "history", "up").await;
+    server.part_is("history", "up").await;
     shell("ALTER TABLE away RENAME TO users").await;
-    part_is(&server, "directory", "up").await;
+    server.part_is("directory", "up").await;
 }
 
 #[tokio::test]

@@ -14,12 +14,15 @@ mod fault;
 mod history;
 mod lines;
 mod log_row;
+mod prober;
 mod put;
 mod queue;
 mod row;
 mod row_key;
 mod scan;
 pub mod schema;
+mod server;
+mod shown;
 mod stamp;
 mod tables;
 mod worker;
@@ -51,7 +54,8 @@ impl HBase {
     /// Starts the threads; they connect when there is something to do. Fails only where no thread
     /// can be started.
     pub fn start(config: &Hbase) -> io::Result<HBase> {
-        let core = Core::new(Lines::start(config)?, Tables::new(config));
+        let tables = Arc::new(Tables::new(config));
+        let core = Core::new(Lines::start(config, &tables)?, tables);
         Ok(HBase {
             core: Arc::new(core),
         })

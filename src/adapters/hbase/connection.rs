@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hbase_thrift::hbase::HbaseSyncClient;
@@ -12,6 +13,7 @@ use thrift::protocol::{TBinaryInputProtocol, TBinaryOutputProtocol};
 use thrift::transport::{TBufferedReadTransport, TBufferedWriteTransport};
 
 use super::fault::Fault;
+use super::server::Server;
 
 /// Large enough for a page or a batch in few system calls.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -30,7 +32,7 @@ pub(super) fn plain() -> BTreeMap<Vec<u8>, Vec<u8>> {
 }
 
 pub(super) struct Connection {
-    server: String,
+    server: Arc<Server>,
     client: Client,
     stream: TcpStream,
     timeout: Duration,
@@ -41,9 +43,15 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects to `host:port`, trying each of its addresses.
-    pub fn open(server: &str, timeout: Duration) -> io::Result<Connection> {
-        let stream = connect(server, timeout)?;
+    /// Connects to a server, trying each of its addresses.
+    pub fn open(server: &Arc<Server>, timeout: Duration) -> io::Result<Connection> {
+        let began = Instant::now();
+        let stream = connect(&server.address, timeout).inspect_err(|error| {
+            if error.kind() == ErrorKind::TimedOut {
+                let reason = format!("{} took no connection in time", server.address);
+                server.late(began, &reason);
+            }
+        })?;
         stream.set_nodelay(true)?;
         let deadline = Rc::new(Cell::new(Instant::now()));
         let half = || -> io::Result<Half> {
@@ -58,7 +66,7 @@ impl Connection {
             TBinaryOutputProtocol::new(writing, true),
         );
         Ok(Connection {
-            server: server.to_owned(),
+            server: Arc::clone(server),
             client,
             stream,
             timeout,
@@ -81,13 +89,21 @@ impl Connection {
         let outcome = if answer.is_ok() { "ok" } else { "error" };
         let labels = [("call", name), ("outcome", outcome)];
         metrics::histogram!("lakechat_hbase_call_seconds", &labels).record(began.elapsed());
-        answer.map_err(|error| Fault::of_call(name, &self.server, error))
+        let answer = answer.map_err(|error| Fault::of_call(name, &self.server.address, error));
+        match &answer {
+            Err(Fault::Late(reason)) => self.server.late(began, reason),
+            Err(Fault::Lost(_)) => {}
+            Ok(_) | Err(Fault::Away(_) | Fault::Broken(_) | Fault::Stops(_)) => {
+                self.server.answered();
+            }
+        }
+        answer
     }
 
-    /// Whether the server closed it, or is about to. An answer that nobody waits for counts as
-    /// such: it would be taken for the next call's.
+    /// Whether it is of no use: the server is silent, or closed it, or is about to. An answer that
+    /// nobody waits for counts as such: it would be taken for the next call's.
     pub fn is_stale(&self) -> bool {
-        if self.last_used.elapsed() > MAX_IDLE {
+        if self.last_used.elapsed() > MAX_IDLE || self.server.silent().is_some() {
             return true;
         }
         let quiet = || -> io::Result<bool> {

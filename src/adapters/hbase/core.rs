@@ -23,10 +23,10 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub fn new(lines: Lines, tables: Tables) -> Core {
+    pub fn new(lines: Lines, tables: Arc<Tables>) -> Core {
         Core {
             lines,
-            tables: Arc::new(tables),
+            tables,
             private: Cache::new(KNOWN_CHANNELS),
         }
     }

@@ -5,7 +5,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::prober::Prober;
 use super::queue::Queue;
+use super::server::Server;
+use super::tables::Tables;
 use super::worker::Worker;
 use crate::config::Hbase;
 
@@ -15,19 +18,27 @@ pub(super) struct Lines {
     /// How many writes go side by side.
     pub width: usize,
     workers: Vec<Worker>,
+    /// One for each server, since any of them may keep its prober waiting.
+    probers: Vec<Prober>,
 }
 
 impl Lines {
     /// Starts the threads. They connect when there is something to do.
-    pub fn start(config: &Hbase) -> io::Result<Lines> {
+    pub fn start(config: &Hbase, tables: &Arc<Tables>) -> io::Result<Lines> {
         let mut lines = Lines {
             reads: Arc::default(),
             writes: Arc::default(),
             width: config.connections,
             workers: Vec::new(),
+            probers: Vec::new(),
         };
-        let servers: Arc<[String]> = config.thrift.each().map(str::to_owned).collect();
+        let servers = config.thrift.each().map(Server::new).map(Arc::new);
+        let servers: Arc<[Arc<Server>]> = servers.collect();
         let timeout = Duration::from_millis(config.timeout_ms);
+        for server in &*servers {
+            let prober = Prober::start(server, tables, timeout)?;
+            lines.probers.push(prober);
+        }
         for at in 0..config.connections {
             let kinds = [("read", &lines.reads), ("write", &lines.writes)];
             for (kind, queue) in kinds {
@@ -46,5 +57,6 @@ impl Drop for Lines {
         self.reads.close();
         self.writes.close();
         self.workers.clear();
+        self.probers.clear();
     }
 }

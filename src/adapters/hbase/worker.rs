@@ -1,26 +1,24 @@
 //! A thread with a connection of its own.
 
-use std::net::{Shutdown, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::fault::Fault;
 use super::queue::{Job, Queue};
+use super::server::Server;
+use super::shown::Shown;
 
 /// How long nobody is asked after none of the servers could be reached: doubles from the one to the
 /// other. What comes meanwhile is refused at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// The socket that a worker waits on, for the one who stops it.
-type Current = Arc<Mutex<Option<TcpStream>>>;
-
 /// A running worker. Dropping it cuts its call short and waits for its end; its queue has to be
 /// closed before.
 pub(super) struct Worker {
-    current: Current,
+    shown: Shown,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -29,19 +27,19 @@ impl Worker {
     pub fn start(
         name: String,
         queue: Arc<Queue>,
-        servers: Arc<[String]>,
+        servers: Arc<[Arc<Server>]>,
         first: usize,
         timeout: Duration,
     ) -> std::io::Result<Worker> {
-        let current = Current::default();
-        let shown = Arc::clone(&current);
+        let shown = Shown::default();
+        let kept = shown.clone();
         let line = move || Line {
             queue,
             next: first % servers.len(),
             servers,
             timeout,
             connection: None,
-            current: shown,
+            shown: kept,
             pause: FIRST_PAUSE,
             away: None,
         };
@@ -49,7 +47,7 @@ impl Worker {
             .name(name)
             .spawn(move || line().work())?;
         Ok(Worker {
-            current,
+            shown,
             thread: Some(thread),
         })
     }
@@ -57,10 +55,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        if let Some(stream) = &*self.current.lock().expect("nothing panics under it") {
-            // Fails when it is closed already, which is as good.
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        self.shown.cut();
         let thread = self.thread.take().expect("taken once");
         if thread.join().is_err() {
             tracing::error!("a thread of the HBase client has panicked");
@@ -70,12 +65,12 @@ impl Drop for Worker {
 
 struct Line {
     queue: Arc<Queue>,
-    servers: Arc<[String]>,
+    servers: Arc<[Arc<Server>]>,
     /// The server to be tried next.
     next: usize,
     timeout: Duration,
     connection: Option<Connection>,
-    current: Current,
+    shown: Shown,
     pause: Duration,
     /// Until when no server is tried, and why.
     away: Option<(Instant, String)>,
@@ -134,7 +129,7 @@ impl Line {
 
     fn hang_up(&mut self) {
         self.connection = None;
-        *self.current.lock().expect("nothing panics under it") = None;
+        self.shown.hide();
     }
 
     fn connected(&mut self) -> Result<&mut Connection, Fault> {
@@ -157,24 +152,34 @@ impl Line {
         }
     }
 
-    /// Tries each server once, beginning with the one that is next.
+    /// Tries each server once that is not silent, beginning with the one that is next.
     fn connect(&mut self) -> Result<Connection, Fault> {
-        let mut reasons = Vec::new();
+        let (mut reasons, mut any_silent) = (Vec::new(), false);
         for _ in 0..self.servers.len() {
-            let server = &self.servers[self.next];
-            match self.open(server) {
+            let server = Arc::clone(&self.servers[self.next]);
+            if let Some(reason) = server.silent() {
+                any_silent = true;
+                reasons.push(format!("{reason}, and is asked until it does"));
+                self.next = (self.next + 1) % self.servers.len();
+                continue;
+            }
+            match self.open(&server) {
                 Ok(connection) => {
                     metrics::counter!("lakechat_hbase_connects_total", "outcome" => "ok")
                         .increment(1);
                     (self.pause, self.away) = (FIRST_PAUSE, None);
                     return Ok(connection);
                 }
-                Err(error) => reasons.push(format!("{server}: {error}")),
+                Err(error) => reasons.push(format!("{}: {error}", server.address)),
             }
             self.next = (self.next + 1) % self.servers.len();
         }
-        metrics::counter!("lakechat_hbase_connects_total", "outcome" => "error").increment(1);
         let reason = reasons.join("; ");
+        if any_silent {
+            // Nobody is to wait longer than its silence lasts.
+            return Err(Fault::Away(reason));
+        }
+        metrics::counter!("lakechat_hbase_connects_total", "outcome" => "error").increment(1);
         if self.away.is_none() {
             tracing::warn!(%reason, "no Thrift server of HBase can be reached");
         }
@@ -183,10 +188,9 @@ impl Line {
         Err(Fault::Away(reason))
     }
 
-    fn open(&self, server: &str) -> std::io::Result<Connection> {
+    fn open(&self, server: &Arc<Server>) -> std::io::Result<Connection> {
         let connection = Connection::open(server, self.timeout)?;
-        let handle = connection.handle()?;
-        *self.current.lock().expect("nothing panics under it") = Some(handle);
+        self.shown.show(connection.handle()?);
         Ok(connection)
     }
 }
