@@ -2,6 +2,7 @@
 //! keys and a signing key. All of it goes with the last who holds it.
 
 use std::path::PathBuf;
+use std::process::Output;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
@@ -11,7 +12,7 @@ use crate::contract::random;
 use crate::hbase::Tables;
 use crate::on_hdfs::{self, Root};
 use crate::on_kafka::{BROKERS, Topics};
-use crate::stack;
+use crate::{server, stack, within};
 
 /// Whether the servers of this test run are to be a cluster's: `TEST_MODE=cluster`.
 pub fn is_wanted() -> bool {
@@ -63,6 +64,12 @@ impl Cluster {
         pairs
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into()
+    }
+
+    /// Runs one of lakechat's commands here; it must end by itself.
+    pub async fn command(&self, args: &[&str]) -> Result<Output> {
+        let mut command = server::command(args);
+        Ok(within(command.envs(self.env()).output()).await?)
     }
 
     /// What FsShell lists in a folder of the root, without the signs that servers live.

@@ -101,6 +101,11 @@ impl Server {
         server
     }
 
+    /// One of a cluster's servers that listens and may not be ready yet.
+    pub async fn starting_of(cluster: &Arc<Cluster>, env: &[(&str, &str)]) -> Server {
+        Server::launch(Some(cluster.clone()), env).await
+    }
+
     async fn launch(cluster: Option<Arc<Cluster>>, env: &[(&str, &str)]) -> Server {
         let data = tempfile::tempdir().expect("a temporary folder");
         let given = NO_LIMITS.iter().chain(env);
@@ -133,7 +138,7 @@ impl Server {
     /// ready.
     pub async fn part_is(&self, part: &str, state: &str) -> (Value, bool) {
         eventually(&format!("{part} is {state}"), async || {
-            let report = self.http.get("/readyz", "").await.json();
+            let report = self.report().await?;
             let condition = report["parts"][part].clone();
             let ready = report["ready"] == true;
             (condition["state"] == state).then_some((condition, ready))
@@ -141,10 +146,16 @@ impl Server {
         .await
     }
 
+    /// What `/readyz` says, if it can be asked.
+    async fn report(&self) -> Option<Value> {
+        let asked = self.http.request(Method::GET, "/readyz").send().await;
+        asked.ok()?.json().await.ok()
+    }
+
     /// Waits until the reason that `/readyz` gives for a part has some words in it; the reason.
     pub async fn part_says(&self, part: &str, words: &str) -> String {
         eventually(&format!("{part} says {words}"), async || {
-            let report = self.http.get("/readyz", "").await.json();
+            let report = self.report().await?;
             let reason = report["parts"][part]["reason"].as_str().map(str::to_owned);
             reason.filter(|reason| reason.contains(words))
         })
@@ -215,11 +226,16 @@ impl Server {
 
     /// Starts it again, on the same folder and port.
     pub async fn restart(&mut self) {
+        self.start_again().await;
+        self.ready().await;
+    }
+
+    /// The same without waiting until it is ready.
+    pub async fn start_again(&mut self) {
         let listen = self.address.to_string();
         let (child, address) = spawn(&listen, self.data.path(), &self.env, &self.log).await;
         assert_eq!(address, self.address);
         self.child = child;
-        self.ready().await;
     }
 
     /// Runs a second server on the same folder; it must end by itself.
@@ -257,7 +273,9 @@ impl Drop for Server {
         if !std::thread::panicking() {
             return;
         }
-        let log = self.log();
+        let mut log = self.log();
+        // Asked fifty times a second by those who wait.
+        log.retain(|line| !line.contains("GET /readyz"));
         let from = log.len().saturating_sub(SHOWN_LINES);
         eprintln!(
             "--- the server's log, {} of {} lines:",

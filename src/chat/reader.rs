@@ -40,10 +40,10 @@ pub async fn starts(
         .collect();
     let warm = broker.first_at_or_after(&times).await?;
     let from = marks.iter().zip(warm).map(|((p, mark), warm)| {
-        let start = if mark.time_ms == 0 {
-            0
-        } else {
-            warm.min(mark.offset)
+        // Without any record below that was on time no window is to be warmed up.
+        let start = match mark.time_ms {
+            0 => mark.offset,
+            _ => warm.min(mark.offset),
         };
         (*p, start.max(kept[p.index()]))
     });

@@ -82,10 +82,11 @@ fn deleted(topic: &str) -> String {
 pub(super) fn not_append_time(settings: &Settings, partition: Partition, offset: Offset) -> String {
     let topic = settings.messages_topic();
     let command = rules::alter(settings, &topic, "message.timestamp.type", "LogAppendTime");
+    let next = offset + 1;
     format!(
         "offset {offset} in partition {partition} of topic {topic} was not stamped by the log: \
          message.timestamp.type was changed. Set it back ({command}); what was written meanwhile can't \
-         be read, and `lakechat log adopt` goes on behind it"
+         be read, and `lakechat log adopt --skip {partition}:{next}` goes on behind it"
     )
 }
 

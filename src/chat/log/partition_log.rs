@@ -116,6 +116,11 @@ impl PartitionLog {
         self.awaited = Some(mark);
     }
 
+    /// The last id of what history or this log has: the mark's as long as nothing was read behind it.
+    pub fn last_id(&self) -> Id {
+        self.fold.last_id().max(self.tail.above())
+    }
+
     pub fn fold(
         &mut self,
         records: Vec<Decoded>,
@@ -377,6 +382,20 @@ mod tests {
         let entries = log.fold((from..60).map(record).collect(), 0).0;
         assert_eq!(log.stopped, None);
         assert_eq!(said(entries), whole[57..]);
+    }
+
+    #[test]
+    fn last_id_is_the_marks_where_nothing_is_kept_below_it() {
+        let mark = Mark {
+            offset: 57,
+            id: Id::mint(START_MS, PARTITION, 3),
+            time_ms: START_MS,
+        };
+        let mut log = begun_at(mark);
+        assert_eq!(log.last_id(), mark.id);
+        let entries = log.fold(vec![record(57)], 0).0;
+        assert_eq!(log.last_id(), entries[0].id);
+        assert!(entries[0].id > mark.id);
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn join(&mut self, reference: Ref, join: &Join<'_>) -> Result<(), Problem> {
         if let Some(joined) = self.joined(&join.channel) {
             let channel = &joined.channel;
-            let at = self.chat.log.lock(channel.partition).fold.last_id();
+            let at = self.chat.log.lock(channel.partition).last_id();
             let members = channel.read(|r| r.count());
             let frame = protocol::joined(reference, &channel.name, at, members, false);
             self.listener.outbox.push(frame);
@@ -235,7 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 if !channel.read(|r| r.is_member(&self.listener.user)) {
                     return None;
                 }
-                let at = self.chat.log.lock(channel.partition).fold.last_id();
+                let at = self.chat.log.lock(channel.partition).last_id();
                 outbox.push(protocol::joined(
                     reference,
                     &channel.name,
@@ -251,7 +251,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             return;
         };
-        let at = self.chat.log.lock(channel.partition).fold.last_id();
+        let at = self.chat.log.lock(channel.partition).last_id();
         outbox.push(protocol::joined(
             reference,
             &channel.name,
@@ -297,7 +297,7 @@ async fn admit(
     after: Option<Id>,
 ) -> Result<Arc<HubChannel>, Problem> {
     let channel = chat.find_for(user, name).await?;
-    let last = chat.log.lock(channel.partition).fold.last_id();
+    let last = chat.log.lock(channel.partition).last_id();
     if after.is_some_and(|after| after > last) {
         let text = "after lies above the last id of the log.";
         return Err(Problem::new(Code::CursorInvalid, text).field("after"));

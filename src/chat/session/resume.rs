@@ -46,7 +46,7 @@ async fn catch_up(
             metrics::histogram!("lakechat_resume_seconds").record(began.elapsed().as_secs_f64());
             return Ok(());
         }
-        let folded = chat.log.lock(channel.partition).fold.last_id();
+        let folded = chat.log.lock(channel.partition).last_id();
         let page = chat.missed(channel, cursor, PAGE).await?;
         count += page.len() as u64;
         for found in &page {
@@ -109,7 +109,7 @@ fn go_live(
         if !listener.outbox.has_room(frames.len(), bytes) {
             return None;
         }
-        let last = state.fold.last_id().max(cursor);
+        let last = state.last_id().max(cursor);
         let open = listener.outbox.push_all(frames.into_iter());
         open.then_some(last)
     });

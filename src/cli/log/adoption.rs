@@ -1,0 +1,125 @@
+//! What adopting a log changes: its row's generation, and a mark for each partition.
+
+use std::fmt::Write;
+
+use anyhow::{Result, ensure};
+
+use super::place::{Found, Place, Skip};
+use crate::adapters::hbase::{HBase, LogRow};
+use crate::adapters::kafka::{KafkaBroker, Settings};
+use crate::domain::Partition;
+use crate::ports::Broker;
+use crate::ports::broker::Offset;
+use crate::ports::history::Mark;
+
+pub(super) struct Adoption {
+    old: LogRow,
+    new: LogRow,
+    places: Vec<Place>,
+}
+
+impl Adoption {
+    pub async fn plan(
+        hbase: &HBase,
+        old: LogRow,
+        settings: Settings,
+        skips: &[Skip],
+    ) -> Result<Adoption> {
+        let topic = settings.messages_topic();
+        let broker = KafkaBroker::connect(settings).await?;
+        let marks = hbase
+            .history(old.partitions, old.generation)
+            .marks()
+            .await?;
+        let found = find(&broker, &marks).await?;
+        for Skip { partition, to } in skips {
+            let end = found.get(partition.index()).map(|found| found.end);
+            ensure!(
+                end.is_some_and(|end| *to <= end),
+                "--skip {partition}:{to}: there is no such offset"
+            );
+        }
+        let skip_of = |partition: usize| {
+            let skip = skips.iter().find(|s| s.partition.index() == partition);
+            skip.map(|skip| skip.to)
+        };
+        let places = marks.iter().zip(found).enumerate();
+        let new = LogRow {
+            topic,
+            generation: old.generation + 1,
+            floors: marks.iter().map(|mark| mark.id).collect(),
+            ..old.clone()
+        };
+        Ok(Adoption {
+            places: places
+                .map(|(at, (mark, found))| Place::judge(*mark, found, skip_of(at)))
+                .collect(),
+            old,
+            new,
+        })
+    }
+
+    pub fn told(&self) -> String {
+        let mut text = format!(
+            "history: topic {}, generation {}\nadopts:  topic {}, generation {}\n",
+            self.old.topic, self.old.generation, self.new.topic, self.new.generation
+        );
+        for (partition, place) in self.places.iter().enumerate() {
+            writeln!(text, "partition {partition}: {place}").expect("a String takes everything");
+        }
+        text
+    }
+
+    pub fn changes_anything(&self) -> bool {
+        self.old.topic != self.new.topic || !self.places.iter().all(Place::is_same)
+    }
+
+    pub fn generation(&self) -> u32 {
+        self.new.generation
+    }
+
+    /// The marks come first: servers look at them only once row `log` names their generation.
+    pub async fn carry_out(&self, hbase: &HBase) -> Result<()> {
+        let history = hbase.history(self.new.partitions, self.new.generation);
+        for (partition, place) in (0..).map(Partition).zip(&self.places) {
+            let begin = place.begin();
+            if begin.offset > 0 {
+                history.advance(partition, begin).await?;
+            }
+        }
+        let replaced = hbase.replace_log_row(&self.old, &self.new).await?;
+        ensure!(
+            replaced,
+            "somebody else has adopted a log meanwhile: look again"
+        );
+        Ok(())
+    }
+}
+
+async fn find(broker: &KafkaBroker, marks: &[Mark]) -> Result<Vec<Found>> {
+    let kept = broker.kept_starts().await?;
+    let ends = broker.ends().await?;
+    let at_time = first_at_or_after(broker, marks, 0).await?;
+    let behind_time = first_at_or_after(broker, marks, 1).await?;
+    let found = kept.into_iter().zip(ends).zip(at_time).zip(behind_time);
+    let found = found.map(|(((kept, end), at_time), behind_time)| Found {
+        kept,
+        end,
+        at_time,
+        behind_time,
+    });
+    Ok(found.collect())
+}
+
+/// For each partition the first offset so many ms behind its mark's time.
+async fn first_at_or_after(
+    broker: &KafkaBroker,
+    marks: &[Mark],
+    behind_ms: u64,
+) -> Result<Vec<Offset>> {
+    let times = (0..).map(Partition).zip(marks);
+    let times: Vec<_> = times
+        .map(|(p, mark)| (p, mark.time_ms + behind_ms))
+        .collect();
+    Ok(broker.first_at_or_after(&times).await?)
+}
