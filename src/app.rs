@@ -5,6 +5,7 @@ mod cluster;
 mod listen;
 mod probes;
 mod upkeep;
+mod waiting;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::backends::{Backends, Ports};
+use self::waiting::once_there;
 use crate::accounts::{self, Accounts};
 use crate::chat::archiver::{self, Batching};
 use crate::chat::barrier::Barrier;
@@ -71,6 +73,11 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
         Part::Archiver,
     ];
     let readiness = Readiness::new(shutdown.clone(), &parts);
+    for part in parts {
+        if let Some(at) = backends::whereabouts(&config, part) {
+            readiness.is_at(part, at);
+        }
+    }
     let site = listen::spawn(&config, &recorder, &readiness, &shutdown, &mut tasks)?;
     let starting = async {
         let ports = backends.ports(&readiness).await?;
@@ -123,13 +130,14 @@ async fn start(
     let barrier = Barrier::new(log.clone());
 
     let stop = Arc::new(AtomicBool::new(false));
-    let marks = ports
-        .history
-        .marks()
-        .await
-        .context("the marks of history can't be read")?;
-    let (alive, reader_ended) = oneshot::channel();
-    let reading = reader::start(log.clone(), hub.clone(), &marks, stop.clone(), alive).await?;
+    let marks = || async { Ok(ports.history.marks().await?) };
+    let marks = once_there(readiness, Part::History, marks).await?;
+    let read = || async {
+        let (alive, ended) = oneshot::channel();
+        let reading = reader::start(log.clone(), hub.clone(), &marks, stop.clone(), alive);
+        Ok((reading.await?, ended))
+    };
+    let (reading, reader_ended) = once_there(readiness, Part::Broker, read).await?;
     let (alive, pulse_ended) = oneshot::channel();
     let running = vec![reading, pulse.start(stop.clone(), alive)?];
     let threads = Threads { stop, running };
@@ -165,9 +173,8 @@ async fn start(
     ));
     archive(config, &log, &ports, shutdown, tasks);
     speak(ports.presence.clone(), shutdown, tasks);
-    chat.ensure_general()
-        .await
-        .map_err(|p| anyhow::anyhow!(p))?;
+    let general = || async { Ok(chat.ensure_general().await?) };
+    once_there(readiness, Part::Directory, general).await?;
     barrier.pass_running().await;
     upkeep::spawn(&chat, &files, &ports, readiness, shutdown, tasks).await;
 

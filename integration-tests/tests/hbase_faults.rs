@@ -198,7 +198,7 @@ async fn silent_server_keeps_one_call_waiting_and_is_found_again_by_itself() -> 
         for _ in 0..CALLS {
             let (away, silent) = reason(hbase.log_row().await.expect_err("no answer"));
             let told = format!("{late}, and is asked until it does");
-            assert!(away && silent == told, "{silent}");
+            assert!(away && silent.starts_with(&told), "{silent}");
         }
         assert!(
             began.elapsed() < CALLS * TIMEOUT / 10,

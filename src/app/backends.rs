@@ -6,7 +6,7 @@ use super::cluster::Cluster;
 use crate::adapters::embedded::{self, Embedded};
 use crate::adapters::memory::MemoryPresence;
 use crate::config::{Config, Mode};
-use crate::http::health::Readiness;
+use crate::http::health::{Part, Readiness};
 use crate::ports::{Broker, Directory, FileStore, History, Presence};
 
 /// The ports of one mode.
@@ -17,6 +17,22 @@ pub struct Ports {
     pub directory: Arc<dyn Directory>,
     pub files: Arc<dyn FileStore>,
     pub presence: Arc<dyn Presence>,
+}
+
+/// Which key of the configuration says where a part is, and what it says. A data folder's parts are in
+/// one place, which they name themselves.
+pub fn whereabouts(config: &Config, part: Part) -> Option<String> {
+    if config.mode == Mode::Embedded {
+        return None;
+    }
+    Some(match part {
+        Part::Broker => format!("kafka.brokers = {}", config.kafka.brokers.joined()),
+        Part::History | Part::Directory | Part::Archiver => {
+            format!("hbase.thrift = {}", config.hbase.thrift.joined())
+        }
+        Part::Files => format!("hdfs.url = {}", config.hdfs.url.as_str()),
+        Part::Presence => format!("redis.url = {}", config.redis.url.address()),
+    })
 }
 
 /// The back ends of one mode.

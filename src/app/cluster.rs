@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::backends::Ports;
+use super::waiting::{Hindrance, once_there};
 use crate::adapters::hbase::{CONTRACT, HBase, LogRow, SchemaError};
 use crate::adapters::hdfs::{self, HdfsStore};
 use crate::adapters::kafka::{self, KafkaBroker, StartError};
@@ -14,11 +15,7 @@ use crate::adapters::redis::{self, RedisPresence};
 use crate::chat::fold::WINDOW_MS;
 use crate::config::Config;
 use crate::http::health::{Part, Readiness};
-use crate::ports::PortError;
 use crate::ports::directory::Claim;
-
-/// How long to wait before something that is away is tried again.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// The back ends of a cluster, connected when they are needed.
 pub struct Cluster {
@@ -26,14 +23,6 @@ pub struct Cluster {
     files: Arc<HdfsStore>,
     presence: Arc<RedisPresence>,
     kafka: kafka::Settings,
-}
-
-/// Why something did not work at the start.
-enum Hindrance {
-    /// Trying again may help.
-    Away(anyhow::Error),
-    /// An operator has to look.
-    Wrong(anyhow::Error),
 }
 
 impl Cluster {
@@ -141,34 +130,6 @@ impl Cluster {
         // Their threads end with their last jobs.
         tokio::task::spawn_blocking(move || drop(self)).await?;
         Ok(())
-    }
-}
-
-/// Tries until a part answers, and says meanwhile who is waited for.
-async fn once_there<T, F: Future<Output = Result<T, Hindrance>>>(
-    readiness: &Readiness,
-    part: Part,
-    mut attempt: impl FnMut() -> F,
-) -> anyhow::Result<T> {
-    loop {
-        match attempt().await {
-            Ok(done) => return Ok(done),
-            Err(Hindrance::Wrong(error)) => return Err(error),
-            Err(Hindrance::Away(error)) => {
-                readiness.down(part, format!("{error:#}"));
-                tracing::warn!(part = part.as_str(), "waiting to start: {error:#}");
-            }
-        }
-        tokio::time::sleep(RETRY).await;
-    }
-}
-
-impl From<PortError> for Hindrance {
-    fn from(error: PortError) -> Hindrance {
-        match error {
-            PortError::Unavailable { .. } => Hindrance::Away(error.into()),
-            PortError::Broken { .. } | PortError::Stops { .. } => Hindrance::Wrong(error.into()),
-        }
     }
 }
 

@@ -84,7 +84,7 @@ impl Barrier {
     async fn ends(&self, deadline: Instant) -> Result<Arc<Vec<Offset>>, Problem> {
         let asked_ms = boot_ms();
         if let Some(ends) = self.log.broker().ends_at_hand() {
-            self.learn(asked_ms, &ends);
+            self.log.end_was_asked(asked_ms, Ok(&ends));
             return Ok(Arc::new(ends));
         }
         let (tell, told) = oneshot::channel();
@@ -130,20 +130,15 @@ impl Barrier {
                 .await
                 .map(Arc::new)
                 .map_err(Arc::new);
-            match &answer {
-                Ok(ends) => self.learn(asked_ms, ends),
-                Err(error) => tracing::warn!(%error, "the log does not tell its end"),
+            if let Err(error) = &answer {
+                tracing::warn!(%error, "the log does not tell its end");
             }
+            let told = answer.as_deref().map(Vec::as_slice).map_err(|e| &**e);
+            self.log.end_was_asked(asked_ms, told);
             for tell in waiting {
                 // Dropped by a reader that no longer waits.
                 drop(tell.send(answer.clone()));
             }
-        }
-    }
-
-    fn learn(&self, asked_ms: u64, ends: &[Offset]) {
-        for (partition, end) in self.log.partitions().zip(ends) {
-            self.log.lock(partition).freshness.answered(asked_ms, *end);
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct Log {
     window_limit_bytes: usize,
     window_bytes: AtomicUsize,
     next_ticket: AtomicU64,
+    /// Why the log's end could not be told when it was asked for last.
+    endless: Mutex<Option<String>>,
 }
 
 struct Place {
@@ -83,6 +85,7 @@ impl Log {
             window_limit_bytes: bounds.window_bytes,
             window_bytes: AtomicUsize::new(0),
             next_ticket: AtomicU64::new(1),
+            endless: Mutex::default(),
             broker: broker.clone(),
             hasher,
             budget,
@@ -420,7 +423,20 @@ impl Log {
         let stale = self
             .partitions()
             .find(|p| !self.lock(*p).freshness.is_fresh())?;
-        Some(format!("partition {stale} is not read up to the log's end"))
+        let behind = format!("partition {stale} is not read up to the log's end");
+        Some(match &*self.endless.lock().expect("no panic while held") {
+            Some(error) => format!("{behind}: {error}"),
+            None => behind,
+        })
+    }
+
+    /// Takes in what came of a question for the log's end that was asked at a time.
+    pub fn end_was_asked(&self, asked_ms: u64, answer: Result<&[Offset], &PortError>) {
+        for (partition, end) in self.partitions().zip(answer.unwrap_or_default()) {
+            self.lock(partition).freshness.answered(asked_ms, *end);
+        }
+        let error = answer.err().map(PortError::to_string);
+        *self.endless.lock().expect("no panic while held") = error;
     }
 
     /// Why a partition is not archived any more, if one is not.

@@ -64,6 +64,9 @@ pub struct Condition {
     pub state: State,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Where it is by the configuration: goes into its reasons.
+    #[serde(skip)]
+    at: Option<String>,
     /// What is worth a figure, such as `lag_records`.
     #[serde(flatten)]
     pub figures: BTreeMap<&'static str, u64>,
@@ -92,6 +95,7 @@ impl Readiness {
         let starting = || Condition {
             state: State::Down,
             reason: Some("starting".to_owned()),
+            at: None,
             figures: BTreeMap::new(),
         };
         Readiness(Arc::new(Register {
@@ -99,6 +103,13 @@ impl Readiness {
             has_started: AtomicBool::new(false),
             parts: Mutex::new(parts.iter().map(|p| (*p, starting())).collect()),
         }))
+    }
+
+    /// Says where a part is, such as `kafka.brokers = 127.0.0.1:9092`.
+    pub fn is_at(&self, part: Part, at: String) {
+        if let Some(condition) = self.parts().get_mut(&part) {
+            condition.at = Some(at);
+        }
     }
 
     /// The start is over: from here on the parts decide.
@@ -129,6 +140,11 @@ impl Readiness {
         self.parts().get(&part).map(|c| c.state)
     }
 
+    /// Why a part is not up.
+    pub fn reason(&self, part: Part) -> Option<String> {
+        self.parts().get(&part).and_then(|c| c.reason.clone())
+    }
+
     /// The parts that are not up, as `welcome` names them.
     pub fn not_up(&self) -> Vec<&'static str> {
         let parts = self.parts();
@@ -146,13 +162,17 @@ impl Readiness {
     }
 
     fn set(&self, part: Part, state: State, reason: Option<String>) {
-        let before = {
+        let (before, reason) = {
             let mut parts = self.parts();
             let Some(condition) = parts.get_mut(&part) else {
                 return;
             };
-            condition.reason = reason.clone();
-            std::mem::replace(&mut condition.state, state)
+            condition.reason = match (reason, &condition.at) {
+                (Some(reason), Some(at)) => Some(format!("{reason} ({at})")),
+                (reason, _) => reason,
+            };
+            let before = std::mem::replace(&mut condition.state, state);
+            (before, condition.reason.clone())
         };
         let name = part.as_str();
         let is_up = f64::from(u8::from(state == State::Up));
@@ -218,6 +238,17 @@ mod tests {
         assert_eq!(readiness.not_up(), ["broker", "archiver"]);
         shutdown.begin();
         assert!(!readiness.report().ready, "draining");
+    }
+
+    #[test]
+    fn a_reason_says_where_its_part_is() {
+        let readiness = Readiness::new(Shutdown::new(), &[Part::Broker]);
+        readiness.is_at(Part::Broker, "kafka.brokers = h:1".to_owned());
+        readiness.down(Part::Broker, "refused");
+        let reason = readiness.reason(Part::Broker);
+        assert_eq!(reason.as_deref(), Some("refused (kafka.brokers = h:1)"));
+        readiness.up(Part::Broker);
+        assert_eq!(readiness.reason(Part::Broker), None);
     }
 
     #[test]

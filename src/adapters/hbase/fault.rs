@@ -64,9 +64,10 @@ impl Fault {
             thrift::Error::Transport(error) if error.kind == TransportErrorKind::TimedOut => {
                 Fault::Late(format!("{server} did not answer {call} in time"))
             }
-            thrift::Error::Transport(error) => {
-                Fault::Lost(format!("{server}: {call}: {}", error.message))
-            }
+            thrift::Error::Transport(error) => Fault::Lost(format!(
+                "{server} broke off {call}; is it HBase's Thrift1 server? ({})",
+                error.message
+            )),
             thrift::Error::Protocol(error) => Fault::Lost(format!(
                 "{server} does not speak Thrift1 (buffered, binary): {call}: {}",
                 error.message

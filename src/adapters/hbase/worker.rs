@@ -159,7 +159,7 @@ impl Line {
             let server = Arc::clone(&self.servers[self.next]);
             if let Some(reason) = server.silent() {
                 any_silent = true;
-                reasons.push(format!("{reason}, and is asked until it does"));
+                reasons.push(format!("{reason}, and is asked until it does; is it HBase's Thrift1 server, and does HBase answer it?"));
                 self.next = (self.next + 1) % self.servers.len();
                 continue;
             }

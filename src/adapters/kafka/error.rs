@@ -1,6 +1,6 @@
 //! What librdkafka's errors are to the port.
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::PART;
 use super::heard::Heard;
@@ -27,6 +27,9 @@ pub(super) fn away(error: &KafkaError, heard: &Heard) -> PortError {
 
 pub(super) fn told(error: &KafkaError, heard: &Heard) -> String {
     let what = match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => {
+            "no broker of Kafka answers".to_owned()
+        }
         Some(code) => code.to_string(),
         None => error.to_string(),
     };

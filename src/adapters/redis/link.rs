@@ -142,7 +142,11 @@ impl Link {
         if error.is_timeout() {
             return self.silent();
         }
-        Away(format!("Redis at {}: {error}", self.address))
+        let address = &self.address;
+        if error.is_io_error() || error.is_connection_dropped() {
+            return Away(format!("is Redis at {address}? {error}"));
+        }
+        Away(format!("Redis at {address}: {error}"))
     }
 
     fn silent(&self) -> Away {

@@ -200,7 +200,9 @@ pub(super) fn port_error(error: HdfsError, whom: &str) -> PortError {
         HdfsError::RPCError(class, text) | HdfsError::FatalRPCError(class, text) => {
             refused(&class, &text)
         }
-        HdfsError::IOError(error) => unavailable(format!("{whom} can't be reached: {error}")),
+        HdfsError::IOError(error) => unavailable(format!(
+            "{whom} can't be reached; is a NameNode of HDFS there? ({error})"
+        )),
         HdfsError::DataTransferError(reason) => {
             // What follows is a dump of everything that is known of each node.
             let reason = reason.split(": [").next().unwrap_or_default();
