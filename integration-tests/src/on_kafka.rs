@@ -10,7 +10,7 @@ use lakechat::adapters::kafka::{KafkaBroker, Settings, StartError};
 use lakechat::domain::Partition;
 use lakechat::ports::broker::{DeadLetter, LogRecord, Offset};
 use lakechat::ports::{Broker, Directory, FileStore, History};
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers};
@@ -118,6 +118,31 @@ pub fn options() -> AdminOptions {
     AdminOptions::new().operation_timeout(Some(DEADLINE))
 }
 
+/// What the log's topic is made with, unless a test wants it otherwise.
+pub const GOOD: [(&str, &str); 4] = [
+    ("cleanup.policy", "delete"),
+    ("message.timestamp.type", "LogAppendTime"),
+    ("retention.ms", "604800000"),
+    ("retention.bytes", "-1"),
+];
+
+pub async fn make(topic: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<()> {
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let new = settings
+        .iter()
+        .fold(new, |new, (key, value)| new.set(key, value));
+    let made = admin()?.create_topics([&new], &options()).await?;
+    let made = made.into_iter().next().context("one answer")?;
+    made.map(drop)
+        .map_err(|(topic, code)| anyhow::anyhow!("{topic}: {code}"))
+}
+
+/// `GOOD` with one setting changed.
+pub fn with<'a>(setting: &'a str, value: &'a str) -> Vec<(&'a str, &'a str)> {
+    let others = GOOD.into_iter().filter(|(s, _)| *s != setting);
+    others.chain([(setting, value)]).collect()
+}
+
 /// Makes the log forget records below an offset, as retention would.
 pub async fn delete_below(topic: &str, partition: Partition, offset: Offset) -> Result<()> {
     let mut list = TopicPartitionList::new();
@@ -129,7 +154,7 @@ pub async fn delete_below(topic: &str, partition: Partition, offset: Offset) -> 
 }
 
 /// Reads a topic of one partition from its beginning until so many records were read.
-fn read_all(topic: &str, count: usize) -> Result<Vec<DeadLetter>> {
+pub fn read_all(topic: &str, count: usize) -> Result<Vec<DeadLetter>> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", BROKERS)
         .set("group.id", "test")

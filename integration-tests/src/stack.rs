@@ -45,19 +45,24 @@ pub async fn verb(words: &[&str]) -> Result<()> {
 
 /// Runs statements in the HBase shell, which takes some ten seconds; what it printed.
 pub fn hbase_shell(statements: &str) -> Result<String> {
-    let mut shell = Command::new(script())
-        .arg("shell")
+    feed(&["shell"], statements)
+}
+
+/// Runs one of the stack's verbs with some standard input; what it printed.
+pub fn feed(words: &[&str], input: &str) -> Result<String> {
+    let mut running = Command::new(script())
+        .args(words)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("{} shell", script().display()))?;
-    let mut input = shell.stdin.take().context("piped")?;
-    input.write_all(statements.as_bytes())?;
-    drop(input);
-    let output = shell.wait_with_output()?;
+        .with_context(|| format!("{} {words:?}", script().display()))?;
+    let mut fed = running.stdin.take().context("piped")?;
+    fed.write_all(input.as_bytes())?;
+    drop(fed);
+    let output = running.wait_with_output()?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "HBase shell: {printed}\n{said}");
+    ensure!(output.status.success(), "{words:?}: {printed}\n{said}");
     Ok(printed)
 }

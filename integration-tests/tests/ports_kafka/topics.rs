@@ -2,37 +2,12 @@
 
 use anyhow::{Context, Result, ensure};
 use integration_tests::contract::eventually;
-use integration_tests::on_kafka::{Topics, admin, connect, fresh, options};
+use integration_tests::on_kafka::{GOOD, Topics, admin, connect, fresh, make, options, with};
 use lakechat::adapters::kafka::{KafkaBroker, StartError, TopicFault};
 use lakechat::domain::Partition;
 use lakechat::ports::broker::Outgoing;
 use lakechat::ports::{Broker, PortError};
-use rdkafka::admin::{AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
-
-/// What the log's topic is made with, unless a test wants it otherwise.
-const GOOD: [(&str, &str); 4] = [
-    ("cleanup.policy", "delete"),
-    ("message.timestamp.type", "LogAppendTime"),
-    ("retention.ms", "604800000"),
-    ("retention.bytes", "-1"),
-];
-
-async fn make(topic: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<()> {
-    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
-    let new = settings
-        .iter()
-        .fold(new, |new, (key, value)| new.set(key, value));
-    let made = admin()?.create_topics([&new], &options()).await?;
-    let made = made.into_iter().next().context("one answer")?;
-    made.map(drop)
-        .map_err(|(topic, code)| anyhow::anyhow!("{topic}: {code}"))
-}
-
-/// `GOOD` with one setting changed.
-fn with<'a>(setting: &'a str, value: &'a str) -> Vec<(&'a str, &'a str)> {
-    let others = GOOD.into_iter().filter(|(s, _)| *s != setting);
-    others.chain([(setting, value)]).collect()
-}
+use rdkafka::admin::{AlterConfig, NewPartitions, ResourceSpecifier};
 
 async fn faults(topics: &Topics) -> Result<Vec<TopicFault>> {
     match KafkaBroker::connect(topics.settings()).await.err() {
