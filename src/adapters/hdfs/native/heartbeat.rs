@@ -45,7 +45,7 @@ impl Heartbeat {
     /// Tells whether HDFS takes changes: what the latest beat came to, or, where that failed, one
     /// that is made now.
     async fn check(&self) -> Result<(), PortError> {
-        let latest = self.state.borrow().clone();
+        let latest = self.wait_for(|state| state.tries > 0).await;
         if latest.failure.is_none() && !latest.is_over {
             return Ok(());
         }
