@@ -19,7 +19,7 @@ mod start_error;
 mod topics;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
@@ -32,6 +32,7 @@ use self::offsets::Asker;
 use self::producer::Publisher;
 use self::questions::Questions;
 use self::reader::KafkaReader;
+use self::topics::Prepared;
 use crate::domain::Partition;
 use crate::ports::broker::{DeadLetter, LogReader, Offset, OnFailed, Outgoing};
 use crate::ports::{Broker, PortError};
@@ -51,6 +52,7 @@ pub struct KafkaBroker {
     dead_letters: DeadLetters,
     fault: Arc<Fault>,
     warnings: Vec<String>,
+    kept: Option<Duration>,
 }
 
 impl KafkaBroker {
@@ -71,7 +73,7 @@ impl KafkaBroker {
         let settings = Arc::new(settings);
         let fault = Arc::new(Fault::default());
         let asker = Asker::new(&settings)?;
-        let warnings = runtime.block_on(topics::prepare(&settings, &asker))?;
+        let Prepared { warnings, kept } = runtime.block_on(topics::prepare(&settings, &asker))?;
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
@@ -83,6 +85,7 @@ impl KafkaBroker {
             settings,
             fault,
             warnings,
+            kept,
         })
     }
 
@@ -125,6 +128,10 @@ impl Broker for KafkaBroker {
 
     async fn kept_starts(&self) -> Result<Vec<Offset>, PortError> {
         self.questions.ask(Asker::kept_starts).await
+    }
+
+    fn kept_for(&self) -> Option<Duration> {
+        self.kept
     }
 
     async fn first_at_or_after(

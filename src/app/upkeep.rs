@@ -102,7 +102,8 @@ impl Upkeep {
 
     fn tell_health(&self) {
         let log = &self.chat.log;
-        match log.stopped().or_else(|| log.stale()) {
+        let at_risk = || log.stale().or_else(|| log.archive_late());
+        match log.stopped().or_else(at_risk) {
             Some(reason) => self.readiness.down(Part::Broker, reason),
             None => self.readiness.up(Part::Broker),
         }

@@ -4,6 +4,7 @@
 //! tails. A partition's state is one short lock; nobody holds it over an await.
 
 mod freshness;
+mod lag;
 mod partition_log;
 mod refold;
 
@@ -46,6 +47,8 @@ pub struct Log {
     window_limit_bytes: usize,
     window_bytes: AtomicUsize,
     next_ticket: AtomicU64,
+    /// When the reader asked the log last, ms since boot.
+    read_ms: AtomicU64,
     /// Why the log's end could not be told when it was asked for last.
     endless: Mutex<Option<String>>,
 }
@@ -61,6 +64,9 @@ struct Place {
 
 /// Acks that wait for history in a partition; more are told at once that it takes too long.
 const MAX_PERSISTING: usize = 10_000;
+
+/// A reader that asked nothing for so long hangs: all of its calls have deadlines below.
+const HUNG_MS: u64 = 30_000;
 
 /// The low bits of a ticket are its partition.
 const TICKET_PARTITION_BITS: u32 = 10;
@@ -85,6 +91,7 @@ impl Log {
             window_limit_bytes: bounds.window_bytes,
             window_bytes: AtomicUsize::new(0),
             next_ticket: AtomicU64::new(1),
+            read_ms: AtomicU64::new(boot_ms()),
             endless: Mutex::default(),
             broker: broker.clone(),
             hasher,
@@ -381,12 +388,14 @@ impl Log {
     /// `keep_ms`: how long archived records stay.
     pub fn tick(&self, now_ms: u64, keep_ms: u64) {
         let keep_from_ms = self.broker.now_ms().saturating_sub(keep_ms);
+        let kept = self.broker.kept_for();
         for (place, partition) in self.partitions.iter().zip(self.partitions()) {
-            let archived = place.mark.borrow().offset;
+            let mark = *place.mark.borrow();
             let mut state = self.lock(partition);
+            state.look_at_lag(mark, self.broker.now_ms(), kept);
             let overdue = state.pending.overdue(now_ms.saturating_sub(DEADLINE_MS));
             let unpersisted = state.unpersisted(now_ms.saturating_sub(PERSIST_DEADLINE_MS));
-            state.tail.trim(archived, keep_from_ms);
+            state.tail.trim(mark.offset, keep_from_ms);
             drop(state);
             for waiter in overdue {
                 metrics::counter!("lakechat_sends_total", "result" => "unknown").increment(1);
@@ -420,6 +429,18 @@ impl Log {
 
     /// Why sends are refused, if the own fold is not up to date.
     pub fn stale(&self) -> Option<String> {
+        self.stale_at(boot_ms())
+    }
+
+    /// The same at some time since boot.
+    pub fn stale_at(&self, now_ms: u64) -> Option<String> {
+        let unread_ms = now_ms.saturating_sub(self.read_ms.load(Relaxed));
+        if unread_ms > HUNG_MS {
+            let seconds = unread_ms / 1000;
+            return Some(format!(
+                "the log's reader hangs: it has asked for nothing for {seconds} s; restart this server"
+            ));
+        }
         let stale = self
             .partitions()
             .find(|p| !self.lock(*p).freshness.is_fresh())?;
@@ -437,6 +458,19 @@ impl Log {
         }
         let error = answer.err().map(PortError::to_string);
         *self.endless.lock().expect("no panic while held") = error;
+    }
+
+    /// Why the log may lose what history does not have, if the archive lags so far.
+    pub fn archive_late(&self) -> Option<String> {
+        self.partitions().find_map(|p| {
+            let alarm = self.lock(p).lag.alarm()?;
+            Some(format!("partition {p}: {alarm}"))
+        })
+    }
+
+    /// The reader asks the log on, whatever comes of it.
+    pub fn is_read(&self) {
+        self.read_ms.store(boot_ms(), Relaxed);
     }
 
     /// Why a partition is not archived any more, if one is not.

@@ -119,6 +119,7 @@ impl Reading {
     fn run(mut self) {
         let mut records = Vec::new();
         while !self.stop.load(Relaxed) {
+            self.log.is_read();
             if self.from.is_empty() {
                 std::thread::park_timeout(POLL);
                 continue;
@@ -134,6 +135,7 @@ impl Reading {
     /// the same reader goes on.
     fn read(&mut self, reader: &mut dyn LogReader, records: &mut Vec<LogRecord>) {
         while !self.stop.load(Relaxed) {
+            self.log.is_read();
             let polled = reader.poll(POLL, records);
             self.hand_out(records);
             for (partition, position) in &mut self.from {

@@ -99,6 +99,11 @@ pub trait Broker: Send + Sync {
     /// For each partition the first offset still kept. Dropping is safe.
     async fn kept_starts(&self) -> Result<Vec<Offset>, PortError>;
 
+    /// How long the log keeps a record at least, if it may lose one that is not in history.
+    fn kept_for(&self) -> Option<Duration> {
+        None
+    }
+
     /// For each given partition the first offset whose append time is at or after a time (ms since
     /// 1970); the end if there is none. Every record before it has an earlier append time. Dropping
     /// is safe.

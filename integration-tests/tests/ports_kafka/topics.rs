@@ -1,5 +1,7 @@
 //! The topics: made when they are missing, refused when they are wrong, watched while the server runs.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use integration_tests::contract::eventually;
 use integration_tests::on_kafka::{GOOD, Topics, admin, connect, fresh, make, options, with};
@@ -149,6 +151,17 @@ async fn missing_topics_are_made_by_whoever_comes_first() -> Result<()> {
         .map(|topic| topic.get("retention.ms").and_then(|e| e.value.clone()))
         .collect();
     assert_eq!(kept, [Some("604800000".into()), Some("2592000000".into())]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_is_told_as_the_topic_has_it() -> Result<()> {
+    for (kept, told) in [("604800001", Some(604_800_001)), ("-1", None)] {
+        let topics = Topics::new();
+        make(&topics.messages(), 8, &with("retention.ms", kept)).await?;
+        let broker = connect(topics.settings()).await?;
+        assert_eq!(broker.kept_for(), told.map(Duration::from_millis));
+    }
     Ok(())
 }
 

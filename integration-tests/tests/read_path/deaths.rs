@@ -7,7 +7,7 @@ use integration_tests::{eventually, within};
 use lakechat::adapters::memory::MemoryPresence;
 use lakechat::chat::hub::Hub;
 use lakechat::chat::log::{Bounds, Log};
-use lakechat::chat::pulse::Pulse;
+use lakechat::chat::pulse::{Pulse, boot_ms};
 use lakechat::chat::reader;
 use lakechat::ports::Broker;
 use lakechat::ports::history::Mark;
@@ -36,6 +36,24 @@ async fn reader_that_panics_is_known_to_have_ended() {
     within(ended).await.expect_err("it tells nothing, it ends");
     let joined = tokio::task::spawn_blocking(|| thread.expect("it began").join());
     within(joined).await.expect("joined").expect_err("a panic");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reader_that_hangs_is_told() {
+    let stage = Stage::set().await;
+    let log = &stage.server.log;
+    let hangs = || {
+        // It asks five times a second, and may be silent for thirty.
+        let reason = log.stale_at(boot_ms() + 25_000);
+        reason.filter(|reason| reason.contains("hangs"))
+    };
+    assert_eq!(hangs(), None);
+    stage.server.fickle.set_hanging(true);
+    let reason = eventually("it is told", async || hangs()).await;
+    assert!(reason.contains("restart this server"), "{reason}");
+    stage.server.fickle.set_hanging(false);
+    let asks = async || hangs().is_none().then_some(());
+    eventually("it asks again", asks).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,6 +39,8 @@ pub struct FickleBroker {
     endless: AtomicBool,
     panics: AtomicBool,
     stopped: Arc<OnceLock<Partition>>,
+    hangs: Arc<AtomicBool>,
+    kept: OnceLock<Duration>,
     stamps: Arc<Stamps>,
 }
 
@@ -60,6 +62,8 @@ impl FickleBroker {
             endless: AtomicBool::new(false),
             panics: AtomicBool::new(false),
             stopped: Arc::default(),
+            hangs: Arc::default(),
+            kept: OnceLock::new(),
             stamps: Arc::default(),
         })
     }
@@ -94,6 +98,16 @@ impl FickleBroker {
     /// From here on opening it is what no reader survives.
     pub fn panic_at_readers(&self) {
         self.panics.store(true, Relaxed);
+    }
+
+    /// Whether its readers return from no poll.
+    pub fn set_hanging(&self, hangs: bool) {
+        self.hangs.store(hangs, Relaxed);
+    }
+
+    /// From here on records may be lost after some time.
+    pub fn keep_for(&self, kept: Duration) {
+        self.kept.set(kept).expect("told once");
     }
 
     /// From here on no one can read this partition.
@@ -146,6 +160,7 @@ impl Broker for FickleBroker {
             inner: self.inner.reader(from)?,
             reads: from.iter().map(|(partition, _)| *partition).collect(),
             stopped: self.stopped.clone(),
+            hangs: self.hangs.clone(),
             stamps: self.stamps.clone(),
         }))
     }
@@ -168,6 +183,10 @@ impl Broker for FickleBroker {
         self.inner.first_at_or_after(times).await
     }
 
+    fn kept_for(&self) -> Option<Duration> {
+        self.kept.get().copied()
+    }
+
     fn claims(&self) -> watch::Receiver<Vec<Partition>> {
         self.inner.claims()
     }
@@ -181,11 +200,15 @@ struct FickleReader {
     inner: Box<dyn LogReader>,
     reads: Vec<Partition>,
     stopped: Arc<OnceLock<Partition>>,
+    hangs: Arc<AtomicBool>,
     stamps: Arc<Stamps>,
 }
 
 impl LogReader for FickleReader {
     fn poll(&mut self, timeout: Duration, into: &mut Vec<LogRecord>) -> Result<(), PortError> {
+        while self.hangs.load(Relaxed) {
+            std::thread::park_timeout(timeout);
+        }
         if let Some(stopped) = self.stopped.get().filter(|p| self.reads.contains(p)) {
             return Err(PortError::stops(
                 "log",

@@ -1,5 +1,7 @@
 //! What stops for good, and what goes on by itself once its cause is gone.
 
+use std::time::Duration;
+
 use integration_tests::eventually;
 use lakechat::domain::{Code, Partition};
 use lakechat::ports::{History, PortError};
@@ -88,4 +90,52 @@ async fn rows_that_history_refuses_for_a_while_are_stored_then() {
     let history = &stage.server.history;
     let last = history.last_number(&stage.channel, above).await;
     assert_eq!(last.expect("readable").map(|(_, n)| n), Some(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_that_may_lose_what_history_lacks_alarms_and_then_takes_no_more() {
+    const MINUTE: u64 = 60_000;
+    let mut stage = Stage::with(1 << 20, 100 * MINUTE).await;
+    let log = stage.server.log.clone();
+    let tick = || log.tick(lakechat::chat::pulse::boot_ms(), 300_000);
+    stage.server.fickle.keep_for(Duration::from_secs(100 * 60));
+    let history = stage.server.history.clone();
+    history.set_open(false);
+    for (age, alarms, answer) in [
+        (40, false, r#"{"type":"ack","ref":1,"#),
+        (55, true, r#"{"type":"ack","ref":1,"#),
+        (
+            95,
+            true,
+            r#"{"type":"error","ref":1,"error":{"code":"broker_unavailable""#,
+        ),
+    ] {
+        history.set_open(true);
+        eventually("all is stored", async || (log.lag() == 0).then_some(())).await;
+        history.set_open(false);
+        let name = format!("waits-{age}");
+        stage.comes_from_elsewhere(&name, age * MINUTE).await;
+        tick();
+        let told = log.archive_late();
+        assert_eq!(told.is_some(), alarms, "{told:?}");
+        if let Some(told) = told {
+            let text = format!("partition 0: what was said {age} min ago is not in history");
+            assert!(told.starts_with(&text), "{told}");
+            assert!(told.contains("keeps it for 100 min"), "{told}");
+        }
+        stage.send(1, &format!("sent-{age}"), json!({})).await;
+        let told = stage.answer().await;
+        assert!(told.starts_with(answer), "{told}");
+    }
+    history.set_open(true);
+    eventually("all is stored", async || (log.lag() == 0).then_some(())).await;
+    tick();
+    assert_eq!(log.archive_late(), None);
+    stage.send(2, "at last", json!({})).await;
+    assert!(
+        stage
+            .answer()
+            .await
+            .starts_with(r#"{"type":"ack","ref":2,"#)
+    );
 }

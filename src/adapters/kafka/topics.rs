@@ -30,9 +30,16 @@ struct Found {
     settings: HashMap<String, String>,
 }
 
-/// Sees to it that both topics are there and as they have to be; answers what they lack for all promises
-/// to hold.
-pub(super) async fn prepare(settings: &Settings, asker: &Asker) -> Result<Vec<String>, StartError> {
+/// Topics that are there and as they have to be.
+pub(super) struct Prepared {
+    /// What they lack for all promises to hold.
+    pub warnings: Vec<String>,
+    /// How long the log keeps a record; none: for ever.
+    pub kept: Option<Duration>,
+}
+
+/// Sees to it that both topics are there and as they have to be.
+pub(super) async fn prepare(settings: &Settings, asker: &Asker) -> Result<Prepared, StartError> {
     let heard = Heard::by("admin");
     let admin: AdminClient<Heard> = clients::admin(settings).create_with_context(heard.clone())?;
     let making = Making {
@@ -49,7 +56,10 @@ pub(super) async fn prepare(settings: &Settings, asker: &Asker) -> Result<Vec<St
     let wanted = rules::dead_letters(settings, largest);
     faults.extend(rules::check(&dead_letters, &wanted, settings));
     if faults.is_empty() {
-        Ok(rules::warnings(&messages))
+        Ok(Prepared {
+            warnings: rules::warnings(&messages),
+            kept: rules::kept_for(&messages),
+        })
     } else {
         Err(StartError::Topics(faults))
     }

@@ -1,8 +1,10 @@
 //! One partition: what was folded, what is kept of it, and who waits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::freshness::Freshness;
+use super::lag::Lag;
 use crate::chat::entry::Entry;
 use crate::chat::fold::{Fold, KeyHasher, Verdict};
 use crate::chat::partition;
@@ -66,6 +68,7 @@ pub struct PartitionLog {
     pub pending: Pending,
     pub persisting: Vec<Persisting>,
     pub freshness: Freshness,
+    pub lag: Lag,
     hasher: KeyHasher,
     /// Whether the fold is told from which id to begin; otherwise from the beginning of time.
     stepped_back: bool,
@@ -102,6 +105,7 @@ impl PartitionLog {
             pending: Pending::default(),
             persisting: Vec::new(),
             freshness: Freshness::default(),
+            lag: Lag::default(),
             stopped: None,
             archive_stopped: None,
             awaited: None,
@@ -271,6 +275,16 @@ impl PartitionLog {
         }
     }
 
+    /// Looks how long what history does not have has waited. `kept`: how long the log keeps it.
+    pub fn look_at_lag(&mut self, mark: Mark, now_ms: u64, kept: Option<Duration>) {
+        if mark.offset >= self.folded_to {
+            return self.lag.end();
+        }
+        let oldest = self.tail.from(mark.offset, 1);
+        let oldest_ms = oldest.and_then(|oldest| Some(oldest.first()?.append_ms));
+        self.lag.look(oldest_ms, mark.time_ms, now_ms, kept);
+    }
+
     pub fn stop(&mut self, reason: String) {
         if self.stopped.is_some() {
             return;
@@ -286,6 +300,9 @@ impl PartitionLog {
         };
         if self.stopped.is_some() {
             return refuse("This part of the log is stopped; its operator has to look.");
+        }
+        if self.lag.refuses() {
+            return refuse("History is too far behind the log; its operator has to look.");
         }
         if window_full && !self.fold.window().lets_go_at(now_ms) {
             return refuse("Too many messages in the last ten minutes; later there is room again.");

@@ -1,5 +1,7 @@
 //! How the topics have to be, and what to tell an operator where they are not.
 
+use std::time::Duration;
+
 use super::super::settings::Settings;
 use super::super::start_error::TopicFault;
 use super::Found;
@@ -64,6 +66,12 @@ pub(super) fn dead_letters(settings: &Settings, largest: usize) -> Wanted {
         exactly: false,
         rules: kept(DEAD_LETTERS_KEPT_MS, largest + LETTER_BYTES),
     }
+}
+
+/// How long the log keeps a record; none: for ever.
+pub(super) fn kept_for(messages: &Found) -> Option<Duration> {
+    let kept = messages.settings.get("retention.ms")?;
+    kept.parse().ok().map(Duration::from_millis)
 }
 
 /// The largest batch that somebody may write into the log, bytes, also after it was altered as told.

@@ -1,0 +1,97 @@
+//! How long records have waited for history, held against how long the log keeps them.
+
+use std::time::Duration;
+
+/// Parts of the time that the log keeps records: one that waited longer alarms, and then no more are
+/// taken, so that none is gone before history has it.
+const ALARMS: (u64, u64) = (1, 2);
+const REFUSES: (u64, u64) = (9, 10);
+
+#[derive(Debug, Default)]
+pub struct Lag {
+    /// When the log took the oldest record that history does not have, ms since 1970; if that is no
+    /// longer in memory, a time before it.
+    since_ms: Option<u64>,
+    waits: Duration,
+    kept: Option<Duration>,
+}
+
+impl Lag {
+    /// Nothing waits.
+    pub fn end(&mut self) {
+        self.since_ms = None;
+        self.waits = Duration::ZERO;
+    }
+
+    /// `oldest_ms`: of the oldest record that waits, if it is in memory; `at_least_ms`: a time before
+    /// it. `kept`: how long the log keeps it.
+    pub fn look(
+        &mut self,
+        oldest_ms: Option<u64>,
+        at_least_ms: u64,
+        now_ms: u64,
+        kept: Option<Duration>,
+    ) {
+        let before = || self.since_ms.unwrap_or(now_ms).max(at_least_ms);
+        let since_ms = oldest_ms.unwrap_or_else(before);
+        self.since_ms = Some(since_ms);
+        self.waits = Duration::from_millis(now_ms.saturating_sub(since_ms));
+        self.kept = kept;
+    }
+
+    /// Why an operator has to look, if the log may lose what history does not have.
+    pub fn alarm(&self) -> Option<String> {
+        let kept = self.over(ALARMS)?;
+        Some(format!(
+            "what was said {} min ago is not in history, and the log keeps it for {} min: see to what \
+             holds up the archiver before it is lost",
+            self.waits.as_secs() / 60,
+            kept.as_secs() / 60
+        ))
+    }
+
+    pub fn refuses(&self) -> bool {
+        self.over(REFUSES).is_some()
+    }
+
+    fn over(&self, (part, of): (u64, u64)) -> Option<Duration> {
+        let kept = self.kept?;
+        let longest = kept.as_millis() * u128::from(part) / u128::from(of);
+        (self.waits.as_millis() > longest).then_some(kept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEPT: Option<Duration> = Some(Duration::from_secs(6_000));
+
+    fn waiting(ms: u64, kept: Option<Duration>) -> (bool, bool) {
+        let mut lag = Lag::default();
+        lag.look(Some(10_000_000), 0, 10_000_000 + ms, kept);
+        (lag.alarm().is_some(), lag.refuses())
+    }
+
+    #[test]
+    fn alarm_comes_at_half_of_the_time_and_refusal_before_its_end() {
+        assert_eq!(waiting(3_000_000, KEPT), (false, false));
+        assert_eq!(waiting(3_000_001, KEPT), (true, false));
+        assert_eq!(waiting(5_400_000, KEPT), (true, false));
+        assert_eq!(waiting(5_400_001, KEPT), (true, true));
+        assert_eq!(waiting(u64::MAX / 2, None), (false, false));
+    }
+
+    #[test]
+    fn what_is_no_longer_in_memory_waits_on() {
+        let mut lag = Lag::default();
+        lag.look(Some(1_000), 500, 2_000, KEPT);
+        lag.look(None, 500, 4_000_000, KEPT);
+        assert!(lag.alarm().is_some());
+        // The mark has moved to a later record.
+        lag.look(None, 3_999_000, 4_000_000, KEPT);
+        assert_eq!(lag.alarm(), None);
+        lag.end();
+        assert!(!lag.refuses());
+    }
+}
