@@ -16,12 +16,20 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// soon as it was needed once, and a disk does not get faster by more of them.
 const BLOCKING_THREADS: usize = 8;
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0         ended in order
+  1         could not start, or a part failed: the last lines say what, and what to do
+  2         mistakes in the command line
+  64        mistakes in the configuration
+  130, 143  a second SIGINT or SIGTERM";
+
 /// Chat and file transfer for people who run a Hadoop platform.
 ///
 /// Without a command it serves: on 127.0.0.1:8080, with all it keeps in ./lakechat-data. With a
 /// configuration that says mode = "cluster" it is one of many servers on Kafka, HBase, HDFS and Redis.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
