@@ -14,6 +14,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message, TopicPartitionList};
 
 use crate::contract::{Backend, DEADLINE, random};
@@ -141,6 +142,18 @@ pub async fn make(topic: &str, partitions: i32, settings: &[(&str, &str)]) -> Re
 pub fn with<'a>(setting: &'a str, value: &'a str) -> Vec<(&'a str, &'a str)> {
     let others = GOOD.into_iter().filter(|(s, _)| *s != setting);
     others.chain([(setting, value)]).collect()
+}
+
+/// Writes a record as anybody could, into the partition that Java's clients would choose for its key.
+pub async fn write(topic: &str, key: &str, value: &str) -> Result<()> {
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", BROKERS)
+        .set("partitioner", "murmur2")
+        .create()?;
+    let record = FutureRecord::to(topic).key(key).payload(value);
+    let written = producer.send(record, DEADLINE).await;
+    written.map_err(|(error, _)| error)?;
+    Ok(())
 }
 
 /// Makes the log forget records below an offset, as retention would.
