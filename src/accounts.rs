@@ -85,7 +85,7 @@ impl Accounts {
             hasher: Hasher::start()?,
             throttle: Throttle::new(settings.logins_per_address),
             tokens: AccessTokens::new(&settings.signing_key, settings.access_token),
-            sessions: Sessions::new(Arc::clone(&directory)),
+            sessions: Sessions::new(Arc::clone(&directory), settings.access_token),
             refresh_lifetime: settings.refresh_token,
             directory,
         })
@@ -200,7 +200,8 @@ impl Accounts {
         Ok(identity)
     }
 
-    /// Whom a token names, after asking the directory whether its login session goes on.
+    /// Whom a token names, after asking the directory whether its login session goes on. While it is
+    /// away, who was let in before is let in again.
     pub async fn authenticate_fresh(&self, token: &str) -> Result<Identity, Problem> {
         let identity = self.tokens.read(token, now_ms())?;
         self.sessions.check_fresh(&identity).await?;

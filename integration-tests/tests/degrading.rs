@@ -112,13 +112,6 @@ impl Scene {
     }
 
     /// One that has not read anything yet.
-    async fn second_connection(&self) -> Ws {
-        let bearer = format!("Bearer {}", self.ann.token());
-        let headers = [("authorization", bearer.as_str())];
-        let opened = Ws::try_open(self.server.address(), &headers).await;
-        opened.expect("an upgrade").0
-    }
-
     async fn back(&self, part: &str, since: Instant) {
         assert!(self.away(&[]).await);
         self.welcomed(&[]).await;
@@ -254,6 +247,7 @@ async fn without_hbase(take_away: &str, bring_back: &str) -> Result<()> {
     let mut scene = Scene::set().await?;
     let bob = Person::register(&scene.server, "bob").await;
     let mut stranger = bob.connect(&scene.server).await;
+    let carol = Person::register(&scene.server, "carol").await;
     let newest = fill_more_than_the_tail(&mut scene).await;
     scene.ws.ask(page(json!({"after": "0"}))).await;
     let gone = Instant::now();
@@ -273,8 +267,13 @@ async fn without_hbase(take_away: &str, bring_back: &str) -> Result<()> {
     let join = json!({"type": "join", "channel": "elsewhere"});
     let (code, _) = timed(stranger.refused(join)).await;
     assert_eq!(code, "directory_unavailable", "a first join");
-    // Whether the login goes on can't be asked; the client comes back by itself.
-    let closed = scene.second_connection().await.closed().await;
+    let mut again = scene.welcomed(&["history", "directory"]).await;
+    assert_eq!(again.welcome["channels"], Value::Null, "they can't be read");
+    assert_eq!(again.join("general", Some(&newest)).await["resumed"], true);
+    // Whether this login goes on was not asked before; the client comes back by itself.
+    let bearer = format!("Bearer {}", carol.token());
+    let opened = Ws::try_open(scene.server.address(), &[("authorization", &bearer)]).await;
+    let closed = opened.expect("an upgrade").0.closed().await;
     assert_eq!(closed.code, Some(4000));
     scene.says().await;
 

@@ -1,7 +1,7 @@
 //! Whether login sessions go on, remembered for a while.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use crate::domain::{Code, LoginSession, Problem, UserName};
 use crate::ports::{Directory, PortError};
 
 /// For so long a token may still be good over HTTP after its session ended on another server.
-const REMEMBERED_FOR: Duration = Duration::from_secs(30);
+const TRUSTED_FOR: Duration = Duration::from_secs(30);
 
 /// Sessions remembered; beyond it those go first that are of least use.
 const MOST_REMEMBERED: u64 = 100_000;
@@ -26,16 +26,24 @@ enum State {
     Ended,
 }
 
+/// What the directory said last.
+#[derive(Clone, Copy)]
+struct Known {
+    state: State,
+    at: Instant,
+}
+
 pub struct Sessions {
     directory: Arc<dyn Directory>,
-    remembered: Cache<Uuid, State>,
+    remembered: Cache<Uuid, Known>,
 }
 
 impl Sessions {
-    pub fn new(directory: Arc<dyn Directory>) -> Sessions {
+    /// Sessions are remembered for as long as a token is good.
+    pub fn new(directory: Arc<dyn Directory>, token_lifetime: Duration) -> Sessions {
         let remembered = Cache::builder()
             .max_capacity(MOST_REMEMBERED)
-            .time_to_live(REMEMBERED_FOR)
+            .time_to_live(token_lifetime.max(TRUSTED_FOR))
             .build();
         Sessions {
             directory,
@@ -43,21 +51,26 @@ impl Sessions {
         }
     }
 
-    /// `token_revoked` if the session is known to have ended; asks the directory if nothing is known.
+    /// `token_revoked` if the session has ended; asks the directory unless it said so just before.
     pub async fn check(&self, identity: &Identity) -> Result<(), Problem> {
         match self.remembered.get(&identity.session) {
-            Some(state) => require(state),
-            None => self.check_fresh(identity).await,
+            Some(known) if known.at.elapsed() < TRUSTED_FOR => require(known.state),
+            _ => self.check_fresh(identity).await,
         }
     }
 
-    /// `token_revoked` if the directory says that the session has ended, or knows of none.
+    /// `token_revoked` if the directory says that the session has ended, or knows of none. While it
+    /// is away, what it said last counts: who was here goes on.
     pub async fn check_fresh(&self, identity: &Identity) -> Result<(), Problem> {
-        let session = self
-            .directory
-            .session(&identity.user, identity.session)
-            .await
-            .map_err(unavailable)?;
+        let asked = self.directory.session(&identity.user, identity.session);
+        let session = match asked.await {
+            Ok(session) => session,
+            Err(error @ PortError::Unavailable { .. }) => {
+                let known = self.remembered.get(&identity.session);
+                return require(known.ok_or_else(|| unavailable(error))?.state);
+            }
+            Err(error) => return Err(unavailable(error)),
+        };
         let state = match session {
             Some(session) if !session.revoked => State::GoesOn,
             _ => State::Ended,
@@ -96,10 +109,13 @@ impl Sessions {
     /// What is known then: a read that began before the session ended doesn't bring it back.
     fn remember(&self, id: Uuid, state: State) -> State {
         let entry = self.remembered.entry(id).and_upsert_with(|known| {
-            let ended = known.is_some_and(|entry| *entry.value() == State::Ended);
-            if ended { State::Ended } else { state }
+            let ended = known.is_some_and(|entry| entry.value().state == State::Ended);
+            Known {
+                state: if ended { State::Ended } else { state },
+                at: Instant::now(),
+            }
         });
-        entry.into_value()
+        entry.into_value().state
     }
 }
 

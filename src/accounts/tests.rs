@@ -282,14 +282,22 @@ async fn while_the_directory_is_away_what_is_remembered_goes_on() {
         .authenticate(known.token.expose())
         .await
         .expect("good");
+    let ended = registered(&accounts, "eve").await;
+    let identity = accounts.authenticate(ended.token.expose()).await;
+    let ended_is = accounts.logout(&identity.expect("good")).await;
+    ended_is.expect("logged out");
     directory.set_away(true);
 
-    assert!(accounts.authenticate(known.token.expose()).await.is_ok());
+    let token = known.token.expose();
+    assert!(accounts.authenticate(token).await.is_ok());
+    assert!(accounts.authenticate_fresh(token).await.is_ok());
+    let revoked = accounts.authenticate_fresh(ended.token.expose()).await;
+    assert_eq!(code(revoked), Code::TokenRevoked);
     let refused = [
         code(accounts.authenticate(unknown.token.expose()).await),
-        code(accounts.authenticate_fresh(known.token.expose()).await),
+        code(accounts.authenticate_fresh(unknown.token.expose()).await),
         code(accounts.login(HOME, "ann", PASSWORD).await),
-        code(accounts.register(HOME, "eve", PASSWORD).await),
+        code(accounts.register(HOME, "mia", PASSWORD).await),
         code(accounts.refresh(HOME, known.refresh_token.expose()).await),
     ];
     assert_eq!(refused, [Code::DirectoryUnavailable; 5]);
