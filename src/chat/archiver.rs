@@ -112,7 +112,14 @@ impl Archiver {
     async fn run(mut self, stop: CancellationToken) {
         // Cancelled between or in writes: rows of a batch without its mark are written again, the
         // same.
-        let _cancelled = stop.run_until_cancelled(self.store_while_allowed()).await;
+        let cancelled = stop
+            .run_until_cancelled(self.store_while_allowed())
+            .await
+            .is_none();
+        if cancelled && self.is_refused {
+            // Whoever stores the partition from here on says for itself how that goes.
+            self.log.lock(self.partition).archive_stopped = None;
+        }
     }
 
     /// Stores until the partition is stopped. What is refused meanwhile holds up all that is behind
@@ -120,10 +127,12 @@ impl Archiver {
     async fn store_while_allowed(&mut self) {
         loop {
             let Err(error) = self.store_for_ever().await;
-            self.alarm(&error);
             if let PortError::Stops { .. } = error {
+                tracing::error!(partition = self.partition.0, %error, "this partition is stopped");
+                self.log.stop(self.partition, error.to_string());
                 return;
             }
+            self.alarm(&error);
             sleep(REFUSED).await;
         }
     }

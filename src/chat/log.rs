@@ -202,6 +202,13 @@ impl Log {
             });
     }
 
+    /// Nothing of the partition is read on, told or stored until an operator has looked. Who waits for
+    /// it wakes up.
+    pub fn stop(&self, partition: Partition, reason: String) {
+        self.lock(partition).stop(reason);
+        self.advance(partition, 0);
+    }
+
     /// Sends the outcomes of own records to who waits for them.
     pub fn tell(&self, partition: Partition, told: Vec<Told>) {
         for Told {

@@ -50,6 +50,17 @@ pub async fn starts(
     Ok(from.collect())
 }
 
+/// What is to be said where reading has to begin above a mark.
+pub fn lost(start: Offset, mark: Mark) -> Option<String> {
+    (start > mark.offset).then(|| {
+        format!(
+            "the log begins at offset {start}, but history has it only up to {}: what was between \
+             them is lost (`lakechat log adopt --help`)",
+            mark.offset
+        )
+    })
+}
+
 /// Starts to read all partitions from their marks on (warmed up from below).
 ///
 /// A partition whose log begins above its mark, or ends below it, is another log or has lost
@@ -67,12 +78,8 @@ pub async fn start(
     for ((partition, mark), (_, start)) in marks.iter().zip(&from) {
         let mut state = log.lock(*partition);
         state.begin(*mark, log.budget().clone());
-        if *start > mark.offset {
-            state.stop(format!(
-                "the log begins at offset {start}, but history has it only up to {}: what was \
-                 between them is lost (`lakechat log adopt --help`)",
-                mark.offset
-            ));
+        if let Some(lost) = lost(*start, *mark) {
+            state.stop(lost);
         }
         if ends[partition.index()] < mark.offset {
             state.stop(format!(
@@ -224,10 +231,8 @@ impl Reading {
     /// Stops a partition, or all; the next reader leaves them out.
     fn stop_reading(&mut self, only: Option<Partition>, error: &PortError) {
         let ends = |partition: Partition| only.is_none_or(|only| only == partition);
-        for (partition, position) in self.from.iter().filter(|(p, _)| ends(*p)) {
-            self.log.lock(*partition).stop(error.to_string());
-            // Wakes who waits for it.
-            self.log.advance(*partition, *position);
+        for (partition, _) in self.from.iter().filter(|(p, _)| ends(*p)) {
+            self.log.stop(*partition, error.to_string());
         }
         self.from.retain(|(partition, _)| !ends(*partition));
         self.starts.retain(|(partition, _)| !ends(*partition));

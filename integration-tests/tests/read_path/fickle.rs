@@ -41,6 +41,7 @@ pub struct FickleBroker {
     stopped: Arc<OnceLock<Partition>>,
     hangs: Arc<AtomicBool>,
     kept: OnceLock<Duration>,
+    kept_from: OnceLock<Offset>,
     stamps: Arc<Stamps>,
 }
 
@@ -64,6 +65,7 @@ impl FickleBroker {
             stopped: Arc::default(),
             hangs: Arc::default(),
             kept: OnceLock::new(),
+            kept_from: OnceLock::new(),
             stamps: Arc::default(),
         })
     }
@@ -108,6 +110,11 @@ impl FickleBroker {
     /// From here on records may be lost after some time.
     pub fn keep_for(&self, kept: Duration) {
         self.kept.set(kept).expect("told once");
+    }
+
+    /// From here on nothing below an offset is there any more.
+    pub fn keep_from(&self, offset: Offset) {
+        self.kept_from.set(offset).expect("told once");
     }
 
     /// From here on no one can read this partition.
@@ -173,7 +180,11 @@ impl Broker for FickleBroker {
     }
 
     async fn kept_starts(&self) -> Result<Vec<Offset>, PortError> {
-        self.inner.kept_starts().await
+        let mut kept = self.inner.kept_starts().await?;
+        if let Some(from) = self.kept_from.get() {
+            kept.iter_mut().for_each(|kept| *kept = (*kept).max(*from));
+        }
+        Ok(kept)
     }
 
     async fn first_at_or_after(

@@ -8,7 +8,7 @@ use lakechat::ports::{History, PortError};
 use serde_json::json;
 
 use crate::marks::{SHAPE, channels, publish_ten, refusals};
-use crate::server::Server;
+use crate::server::{Server, Shape};
 use crate::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,6 +57,32 @@ async fn partition_that_can_not_be_read_on_stops_alone() {
         Some(Code::HistoryUnavailable),
     );
     assert_eq!(refusals(&server, &channels[0]).await, refused);
+    assert_eq!(refusals(&server, &channels[1]).await, (None, None));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_log_lost_before_history_had_it_stops_its_partition() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let forgetful = Shape {
+        tail_bytes: 1,
+        ..SHAPE
+    };
+    let server = Server::start(folder.path(), &forgetful).await;
+    let channels = channels(&server);
+    server.history.set_open(false);
+    (0..3).for_each(|_| publish_ten(&server, &channels[0]));
+    server.settle().await;
+    let ends = server.broker.ends().await.expect("told");
+    server.fickle.keep_from(ends[0]);
+    server.history.set_open(true);
+    let reason = eventually("it is stopped", async || server.log.stopped()).await;
+    let begin = format!(
+        "partition 0: log failed: the log begins at offset {}",
+        ends[0]
+    );
+    assert!(reason.starts_with(&begin), "{reason}");
+    assert!(server.log.mark(Partition(0)).offset < ends[0]);
     assert_eq!(refusals(&server, &channels[1]).await, (None, None));
     server.stop().await;
 }

@@ -34,6 +34,12 @@ impl Archiver {
         let broker = self.log.broker().clone();
         let marks = [(partition, mark)];
         let from = retry("the log", || reader::starts(broker.as_ref(), &marks)).await?;
+        if let Some(lost) = from
+            .first()
+            .and_then(|(_, start)| reader::lost(*start, mark))
+        {
+            return Err(PortError::stops("log", Some(partition), lost));
+        }
         let (tell, mut batches) = mpsc::channel(AHEAD);
         let log = self.log.clone();
         let rows = self.batching.rows;
