@@ -32,7 +32,8 @@ impl Lag {
         now_ms: u64,
         kept: Option<Duration>,
     ) {
-        let before = || self.since_ms.unwrap_or(now_ms).max(at_least_ms);
+        let unseen = if at_least_ms > 0 { at_least_ms } else { now_ms };
+        let before = || self.since_ms.unwrap_or(unseen).max(at_least_ms);
         let since_ms = oldest_ms.unwrap_or_else(before);
         self.since_ms = Some(since_ms);
         self.waits = Duration::from_millis(now_ms.saturating_sub(since_ms));
@@ -93,5 +94,15 @@ mod tests {
         assert_eq!(lag.alarm(), None);
         lag.end();
         assert!(!lag.refuses());
+    }
+
+    #[test]
+    fn backlog_that_was_never_in_memory_waits_since_the_mark() {
+        let mut lag = Lag::default();
+        lag.look(None, 500, 4_000_000, KEPT);
+        assert!(lag.alarm().is_some());
+        let mut unmarked = Lag::default();
+        unmarked.look(None, 0, 4_000_000, KEPT);
+        assert_eq!(unmarked.alarm(), None);
     }
 }
