@@ -27,9 +27,11 @@ pub fn whereabouts(config: &Config, part: Part) -> Option<String> {
     }
     Some(match part {
         Part::Broker => format!("kafka.brokers = {}", config.kafka.brokers.joined()),
-        Part::History | Part::Directory | Part::Archiver => {
+        Part::History | Part::Directory => {
             format!("hbase.thrift = {}", config.hbase.thrift.joined())
         }
+        // It stands between the log and history; its errors name the one they mean.
+        Part::Archiver => return None,
         Part::Files => format!("hdfs.url = {}", config.hdfs.url.as_str()),
         Part::Presence => format!("redis.url = {}", config.redis.url.address()),
     })

@@ -51,10 +51,12 @@ impl Place {
         let Found { kept, end, .. } = found;
         // A record with the very append time of the last one that was stored stands below the mark.
         let knows_the_last = found.at_time < found.behind_time && found.at_time < mark.offset;
+        // Retention took all that was stored and nothing else.
+        let is_quiet = kept == mark.offset;
         let begins = match skip {
             Some(to) => Begins::At(to),
             None if kept > mark.offset => Begins::BehindWhatIsLost,
-            None if mark.offset == 0 || mark.offset <= end && knows_the_last => Begins::AtTheMark,
+            None if mark.offset <= end && (is_quiet || knows_the_last) => Begins::AtTheMark,
             None => Begins::Anew,
         };
         Place {
@@ -140,6 +142,9 @@ mod tests {
             // The last record below the mark came late.
             judged(57, 0, 80, (40, 41)),
             judged(0, 0, 80, (12, 13)),
+            // Nothing is kept below the mark.
+            judged(57, 57, 57, (57, 57)),
+            judged(57, 57, 80, (57, 57)),
         ] {
             assert!(same.is_same(), "{same:?}");
             assert_eq!(same.begin(), same.mark);
