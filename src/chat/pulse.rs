@@ -25,43 +25,60 @@ pub fn boot_ms() -> u64 {
 /// Counts the times that the process stood still. Whoever has work from before compares epochs.
 #[derive(Debug)]
 pub struct Pulse {
-    last_tick_ms: AtomicU64,
-    epoch: AtomicU64,
+    /// Both in one, so that nobody sees the new tick with the old epoch: the epoch above, and below it
+    /// the ms since boot of the last tick.
+    state: AtomicU64,
+}
+
+/// Room for the ms of nine thousand years.
+const MS_BITS: u32 = 48;
+
+fn packed(epoch: u64, tick_ms: u64) -> u64 {
+    epoch << MS_BITS | tick_ms
+}
+
+fn unpacked(state: u64) -> (u64, u64) {
+    (state >> MS_BITS, state & ((1 << MS_BITS) - 1))
 }
 
 impl Pulse {
     pub fn new() -> Pulse {
         Pulse {
-            last_tick_ms: AtomicU64::new(boot_ms()),
-            epoch: AtomicU64::new(0),
+            state: AtomicU64::new(packed(0, boot_ms())),
         }
     }
 
     /// How often the process has stood still so far, this moment included: after a pause the first
     /// who asks notices, be it the tick or the reader of the next frame.
     pub fn epoch(&self) -> u64 {
-        self.notice(boot_ms());
-        self.epoch.load(Relaxed)
+        self.look(boot_ms(), false)
     }
 
-    fn notice(&self, now_ms: u64) {
-        let last = self.last_tick_ms.load(Relaxed);
-        let paused_ms = now_ms.saturating_sub(last);
-        if u128::from(paused_ms) <= STOOD_STILL.as_millis() {
-            return;
-        }
-        // Only one of those who notice counts it.
-        if self
-            .last_tick_ms
-            .compare_exchange(last, now_ms, Relaxed, Relaxed)
-            .is_ok()
-        {
-            self.epoch.fetch_add(1, Relaxed);
-            metrics::counter!("lakechat_stood_still_total").increment(1);
-            tracing::warn!(
-                paused_ms,
-                "the process stood still; sessions from before are closed"
-            );
+    /// The epoch at a time; `ticks` makes it the last tick.
+    fn look(&self, now_ms: u64, ticks: bool) -> u64 {
+        let mut state = self.state.load(Relaxed);
+        loop {
+            let (epoch, last_ms) = unpacked(state);
+            let paused_ms = now_ms.saturating_sub(last_ms);
+            let stood_still = u128::from(paused_ms) > STOOD_STILL.as_millis();
+            if !stood_still && !ticks {
+                return epoch;
+            }
+            let epoch = epoch + u64::from(stood_still);
+            let new = packed(epoch, last_ms.max(now_ms));
+            // Only one of those who notice counts it.
+            match self.state.compare_exchange(state, new, Relaxed, Relaxed) {
+                Ok(_) if stood_still => {
+                    metrics::counter!("lakechat_stood_still_total").increment(1);
+                    tracing::warn!(
+                        paused_ms,
+                        "the process stood still; sessions from before are closed"
+                    );
+                    return epoch;
+                }
+                Ok(_) => return epoch,
+                Err(other) => state = other,
+            }
         }
     }
 
@@ -77,9 +94,7 @@ impl Pulse {
             .spawn(move || {
                 while !stop.load(Relaxed) {
                     std::thread::park_timeout(TICK);
-                    let now = boot_ms();
-                    pulse.notice(now);
-                    pulse.last_tick_ms.store(now, Relaxed);
+                    pulse.look(boot_ms(), true);
                 }
                 drop(alive);
             })
@@ -99,11 +114,12 @@ mod tests {
     #[test]
     fn a_pause_over_the_limit_is_counted_once() {
         let pulse = Pulse::new();
-        let last = pulse.last_tick_ms.load(Relaxed);
-        pulse.notice(last + 30_000);
-        assert_eq!(pulse.epoch.load(Relaxed), 0);
-        pulse.notice(last + 30_001);
-        pulse.notice(last + 30_002);
-        assert_eq!(pulse.epoch.load(Relaxed), 1);
+        let (_, last) = unpacked(pulse.state.load(Relaxed));
+        assert_eq!(pulse.look(last + 30_000, false), 0);
+        assert_eq!(pulse.look(last + 30_001, false), 1);
+        assert_eq!(pulse.look(last + 30_002, true), 1);
+        // Who looked at the clock before the pause and comes after it.
+        assert_eq!(pulse.look(last, true), 1);
+        assert_eq!(pulse.look(last + 30_002 + 30_000, false), 1);
     }
 }
