@@ -252,6 +252,28 @@ impl Server {
         kill_process(pid, signal).expect("a child of ours can be signalled");
     }
 
+    /// Makes it stand still. A signal is on its way for a moment, in which the server still reads.
+    pub async fn pause(&self) {
+        self.signal(Signal::STOP);
+        eventually("all its threads stand still", async || {
+            self.threads_are_stopped().then_some(())
+        })
+        .await;
+    }
+
+    fn threads_are_stopped(&self) -> bool {
+        let id = self.child.id().expect("the server runs");
+        let threads = std::fs::read_dir(format!("/proc/{id}/task")).expect("it lives");
+        // Threads that ended meanwhile have no state.
+        threads
+            .flatten()
+            .filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok())
+            .all(|stat| {
+                let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+                state.is_some_and(|state| state.starts_with('T'))
+            })
+    }
+
     /// Resident memory in KiB.
     pub fn rss_kib(&self) -> u64 {
         let id = self.child.id().expect("the server runs");

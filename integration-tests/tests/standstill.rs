@@ -29,7 +29,7 @@ async fn sessions_from_before_a_standstill_are_closed_unread_and_retries_give_on
         .expect("it lives");
     next(&mut events, |e| matches!(e, Event::Joined { .. })).await;
 
-    server.signal(Signal::STOP);
+    server.pause().await;
     for n in 0..WAITING {
         raw.feed(send_frame("general", &format!("b-{n}"), "from before"))
             .await;
