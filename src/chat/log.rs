@@ -4,6 +4,7 @@
 //! tails. A partition's state is one short lock; nobody holds it over an await.
 
 mod freshness;
+mod health;
 mod lag;
 mod partition_log;
 mod refold;
@@ -64,9 +65,6 @@ struct Place {
 
 /// Acks that wait for history in a partition; more are told at once that it takes too long.
 const MAX_PERSISTING: usize = 10_000;
-
-/// A reader that asked nothing for so long hangs: all of its calls have deadlines below.
-const HUNG_MS: u64 = 30_000;
 
 /// The low bits of a ticket are its partition.
 const TICKET_PARTITION_BITS: u32 = 10;
@@ -226,9 +224,8 @@ impl Log {
     /// Takes in what history says of all marks: an old one is safe, a new one lets the tail go.
     pub fn learn_marks(&self, told: Result<Vec<Mark>, PortError>) -> Result<(), PortError> {
         if let Err(error @ PortError::Stops { .. }) = &told {
-            for partition in self.partitions() {
-                self.lock(partition).stop(error.to_string());
-            }
+            self.partitions()
+                .for_each(|partition| self.stop(partition, error.to_string()));
         }
         let marks = self.partitions().zip(told?);
         marks.for_each(|(partition, mark)| self.learn_mark(partition, mark));
@@ -411,90 +408,6 @@ impl Log {
             unpersisted.into_iter().for_each(|p| p.give_up());
         }
         self.gauge();
-    }
-
-    fn gauge(&self) {
-        let (mut tail, mut lag) = (0, 0);
-        for (place, partition) in self.partitions.iter().zip(self.partitions()) {
-            let position = *place.position.borrow();
-            let archived = place.mark.borrow().offset;
-            let state = self.lock(partition);
-            tail += state.tail.bytes();
-            lag += state.tail.count_from(archived.min(position));
-        }
-        metrics::gauge!("lakechat_tail_bytes").set(tail as f64);
-        let window = self.window_bytes.load(Relaxed);
-        metrics::gauge!("lakechat_window_bytes").set(window as f64);
-        metrics::gauge!("lakechat_archive_lag_records").set(lag as f64);
-    }
-
-    /// Why the log or a partition of it is stopped, if any is: an operator has to look.
-    pub fn stopped(&self) -> Option<String> {
-        let fault = self.broker.fault();
-        fault.or_else(|| self.partitions().find_map(|p| self.lock(p).stopped.clone()))
-    }
-
-    /// Why sends are refused, if the own fold is not up to date.
-    pub fn stale(&self) -> Option<String> {
-        self.stale_at(boot_ms())
-    }
-
-    /// The same at some time since boot.
-    pub fn stale_at(&self, now_ms: u64) -> Option<String> {
-        let unread_ms = now_ms.saturating_sub(self.read_ms.load(Relaxed));
-        if unread_ms > HUNG_MS {
-            let seconds = unread_ms / 1000;
-            return Some(format!(
-                "the log's reader hangs: it has asked for nothing for {seconds} s; restart this server"
-            ));
-        }
-        let stale = self
-            .partitions()
-            .find(|p| !self.lock(*p).freshness.is_fresh())?;
-        let behind = format!("partition {stale} is not read up to the log's end");
-        Some(match &*self.endless.lock().expect("no panic while held") {
-            Some(error) => format!("{behind}: {error}"),
-            None => behind,
-        })
-    }
-
-    /// Takes in what came of a question for the log's end that was asked at a time.
-    pub fn end_was_asked(&self, asked_ms: u64, answer: Result<&[Offset], &PortError>) {
-        for (partition, end) in self.partitions().zip(answer.unwrap_or_default()) {
-            self.lock(partition).freshness.answered(asked_ms, *end);
-        }
-        let error = answer.err().map(PortError::to_string);
-        *self.endless.lock().expect("no panic while held") = error;
-    }
-
-    /// Why the log may lose what history does not have, if the archive lags so far.
-    pub fn archive_late(&self) -> Option<String> {
-        self.partitions().find_map(|p| {
-            let alarm = self.lock(p).lag.alarm()?;
-            Some(format!("partition {p}: {alarm}"))
-        })
-    }
-
-    /// The reader asks the log on, whatever comes of it.
-    pub fn is_read(&self) {
-        self.read_ms.store(boot_ms(), Relaxed);
-    }
-
-    /// Why a partition is not archived any more, if one is not.
-    pub fn archive_stopped(&self) -> Option<String> {
-        self.partitions()
-            .find_map(|p| self.lock(p).archive_stopped.clone())
-    }
-
-    /// How many records were folded and are not in history, those among them that the tails let go of.
-    pub fn lag(&self) -> u64 {
-        let of = |p| {
-            let archived = self.mark(p).offset;
-            let tail = &self.lock(p).tail;
-            let dropped = tail.begins_at().saturating_sub(archived);
-            dropped + tail.count_from(archived) as u64
-        };
-        self.partitions().map(of).sum()
     }
 }
 
