@@ -4,6 +4,7 @@ mod backends;
 mod cluster;
 mod listen;
 mod probes;
+pub mod settings;
 mod upkeep;
 mod waiting;
 
@@ -37,9 +38,9 @@ use crate::config::{Config, Mode};
 use crate::files::{self, Files};
 use crate::http::address_limits::AddressLimits;
 use crate::http::context::Context;
-use crate::http::health::{Part, Readiness};
 use crate::http::routes;
 use crate::ports::Presence;
+use crate::readiness::{Part, Readiness};
 use crate::shutdown::{Deadlines, Outcome, Shutdown, Stage, Tasks, signals};
 
 /// Bytes of frames that wait for one session.

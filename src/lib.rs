@@ -13,5 +13,6 @@ pub mod http;
 pub mod limits;
 pub mod open_files;
 pub mod ports;
+pub mod readiness;
 pub mod shutdown;
 pub mod telemetry;

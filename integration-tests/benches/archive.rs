@@ -51,13 +51,13 @@ async fn main() -> Result<()> {
     let mut number = |otherwise| given.next().map_or(Ok(otherwise), |text| text.parse());
     let (total, rows, rounds): (u64, u64, u64) = (number(160_000)?, number(1000)?, number(3)?);
     let tables = Tables::fresh().await?;
-    let hbase = HBase::start(&tables.config)?;
+    let hbase = HBase::start(&tables.settings)?;
     hbase.create_log_row(&log_row(PARTITIONS)).await?;
-    let (table, _) = schema::tables(&tables.config).swap_remove(0);
+    let (table, _) = schema::tables(&tables.settings).swap_remove(0);
     let bench = Bench {
         history: hbase.history(PARTITIONS, 1),
         table: table.into_bytes(),
-        connections: tables.config.connections,
+        connections: tables.settings.connections,
         batches: (total / u64::from(PARTITIONS) / rows).max(1),
         rows,
     };

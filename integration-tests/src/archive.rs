@@ -25,7 +25,7 @@ pub async fn is_complete(server: &Server) {
 pub fn rows_are_the_log(cluster: &Cluster) -> Result<usize> {
     let log = log_of(cluster)?;
     let said = first_tries(&log);
-    let tables = tables_of(cluster);
+    let tables = cluster.tables.name_prefix();
     let count = format!("count '{tables}messages', INTERVAL => 1000000\n");
     let counted = stack::hbase_shell(&count)?;
     let wanted = format!("{} row(s)", said.len());
@@ -114,13 +114,6 @@ fn first_tries(log: &[Logged]) -> Vec<(u64, &Logged)> {
     tries
         .filter(|(_, logged)| logged.record["kind"] == "message" && is_first(logged))
         .collect()
-}
-
-/// What the names of a cluster's tables begin with.
-fn tables_of(cluster: &Cluster) -> String {
-    let config = &cluster.tables.config;
-    let (namespace, prefix) = (&config.namespace, &config.table_prefix);
-    format!("{}:{}", namespace.as_str(), prefix.as_str())
 }
 
 /// The rows of all channels in which something was said, by their ids.

@@ -42,7 +42,7 @@ impl Cluster {
 
     /// The settings that lead a server here.
     pub fn env(&self) -> Vec<(String, String)> {
-        let hbase = &self.tables.config;
+        let hbase = &self.tables.settings;
         let hdfs = self.root.settings();
         let key = self.secrets.path().join("key").display().to_string();
         let pairs = [
@@ -52,9 +52,9 @@ impl Cluster {
                 "LAKECHAT_KAFKA__TOPIC_PREFIX",
                 &self.topics.settings().topic_prefix,
             ),
-            ("LAKECHAT_HBASE__THRIFT", &hbase.thrift.joined()),
-            ("LAKECHAT_HBASE__NAMESPACE", hbase.namespace.as_str()),
-            ("LAKECHAT_HBASE__TABLE_PREFIX", hbase.table_prefix.as_str()),
+            ("LAKECHAT_HBASE__THRIFT", &hbase.servers.join(",")),
+            ("LAKECHAT_HBASE__NAMESPACE", &hbase.namespace),
+            ("LAKECHAT_HBASE__TABLE_PREFIX", &hbase.table_prefix),
             ("LAKECHAT_HDFS__URL", &on_hdfs::url()),
             ("LAKECHAT_HDFS__ROOT", &self.root.0),
             ("LAKECHAT_HDFS__USER", &hdfs.user),

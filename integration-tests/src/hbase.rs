@@ -13,8 +13,7 @@ use anyhow::{Context, Result};
 use hbase_thrift::hbase::{
     ColumnDescriptor, HbaseSyncClient, IOError, IllegalArgument, THbaseSyncClient,
 };
-use lakechat::adapters::hbase::schema;
-use lakechat::config::{self, Flags, Hbase};
+use lakechat::adapters::hbase::{Settings, schema};
 use thrift::protocol::{TBinaryInputProtocol, TBinaryOutputProtocol};
 use thrift::transport::{TBufferedReadTransport, TBufferedWriteTransport};
 use tokio::sync::Mutex;
@@ -46,26 +45,19 @@ pub fn client() -> Result<Client> {
     ))
 }
 
-/// The section of a configuration that leads to HBase.
-pub fn settings(namespace: &str, table_prefix: &str) -> Hbase {
-    settings_with([
-        ("THRIFT", stack::thrift().as_str()),
-        ("NAMESPACE", namespace),
-        ("TABLE_PREFIX", table_prefix),
-    ])
+/// How tables in the HBase under test are reached.
+pub fn settings(namespace: &str, table_prefix: &str) -> Settings {
+    Settings::at(&[&stack::thrift()], namespace, table_prefix)
 }
 
-/// The section with some keys set.
-pub fn settings_with<'a>(keys: impl IntoIterator<Item = (&'a str, &'a str)>) -> Hbase {
-    let variable =
-        |(key, value): (&str, &str)| (format!("LAKECHAT_HBASE__{key}").into(), value.into());
-    let loaded = config::load_from(&Flags::default(), keys.into_iter().map(variable));
-    loaded.expect("a good configuration").config.hbase
+/// How tables with the default names are reached by way of another address.
+pub fn settings_by_way_of(address: &str) -> Settings {
+    Settings::at(&[address], "lakechat", "")
 }
 
 /// A set of tables. Whoever uses them holds it.
 pub struct Tables {
-    pub config: Hbase,
+    pub settings: Settings,
 }
 
 impl Tables {
@@ -81,6 +73,12 @@ impl Tables {
         Ok(tables)
     }
 
+    /// What their full names begin with: namespace, colon, prefix.
+    pub fn name_prefix(&self) -> String {
+        let settings = &self.settings;
+        format!("{}:{}", settings.namespace, settings.table_prefix)
+    }
+
     /// A set that nobody has used.
     pub async fn fresh() -> Result<Tables> {
         tokio::task::spawn_blocking(Tables::make).await?
@@ -89,9 +87,9 @@ impl Tables {
     fn make() -> Result<Tables> {
         let prefix = format!("t{}_", contract::random());
         let tables = Tables {
-            config: settings(NAMESPACE, &prefix),
+            settings: settings(NAMESPACE, &prefix),
         };
-        let mut all = schema::tables(&tables.config).into_iter();
+        let mut all = schema::tables(&tables.settings).into_iter();
         let (first, families) = all.next().context("there are tables")?;
         if let Err(error) = create(&first, families) {
             let said = said(&error);
@@ -113,7 +111,9 @@ impl Tables {
 
 impl Drop for Tables {
     fn drop(&mut self) {
-        let dropped = side_by_side(schema::tables(&self.config), |(name, _)| drop_table(&name));
+        let dropped = side_by_side(schema::tables(&self.settings), |(name, _)| {
+            drop_table(&name)
+        });
         if let Err(error) = dropped {
             eprintln!("tables of the test stay behind: {}", said(&error));
         }

@@ -38,7 +38,7 @@ pub async fn fresh() -> Result<OnHBase> {
 }
 
 async fn connect(tables: Arc<Tables>, disk: OnDisk) -> Result<OnHBase> {
-    let hbase = HBase::start(&tables.config)?;
+    let hbase = HBase::start(&tables.settings)?;
     let partitions = disk.broker().partitions();
     hbase.create_log_row(&log_row(partitions)).await?;
     Ok(OnHBase {

@@ -55,7 +55,7 @@ async fn has_all(
     assert_eq!(texts(&all), (0..count).collect::<Vec<_>>(), "{channel}");
     let ids = ids(&all);
     assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
-    let hbase = HBase::start(&cluster.tables.config)?;
+    let hbase = HBase::start(&cluster.tables.settings)?;
     let generation = hbase.log_row().await?.context("a row")?.generation;
     let history = hbase.history(PARTITIONS, generation);
     let name = ChannelName::parse(channel).expect("a name");
@@ -165,7 +165,7 @@ async fn topic_that_was_made_anew_is_adopted_and_nothing_of_the_old_one_is_lost(
 
 /// Up to which offset history has each partition.
 async fn stored(cluster: &Cluster) -> Result<Vec<u64>> {
-    let hbase = HBase::start(&cluster.tables.config)?;
+    let hbase = HBase::start(&cluster.tables.settings)?;
     let marks = hbase.history(PARTITIONS, 1).marks().await?;
     Ok(marks.iter().map(|mark| mark.offset).collect())
 }

@@ -4,10 +4,10 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use integration_tests::contract;
-use integration_tests::hbase::{Tables, create, drop_table, settings, settings_with};
+use integration_tests::hbase::{Tables, create, drop_table, settings, settings_by_way_of};
 use integration_tests::on_hbase::log_row;
-use lakechat::adapters::hbase::{HBase, SchemaError};
+use integration_tests::{contract, stack};
+use lakechat::adapters::hbase::{HBase, SchemaError, Settings};
 use lakechat::ports::PortError;
 
 fn reason(error: PortError) -> (bool, String) {
@@ -22,8 +22,10 @@ async fn server_that_never_answers_is_given_up_in_time() -> Result<()> {
     // The kernel takes the connection; nobody ever reads from it.
     let silent = TcpListener::bind("127.0.0.1:0")?;
     let address = silent.local_addr()?.to_string();
-    let config = settings_with([("THRIFT", address.as_str()), ("TIMEOUT_MS", "300")]);
-    let hbase = HBase::start(&config)?;
+    let hbase = HBase::start(&Settings {
+        timeout: Duration::from_millis(300),
+        ..settings_by_way_of(&address)
+    })?;
     let began = Instant::now();
     let (away, reason) = reason(hbase.log_row().await.expect_err("no answer"));
     assert!(away, "{reason}");
@@ -40,8 +42,10 @@ async fn server_that_never_answers_is_given_up_in_time() -> Result<()> {
 async fn stopping_does_not_wait_for_an_answer() -> Result<()> {
     let silent = TcpListener::bind("127.0.0.1:0")?;
     let address = silent.local_addr()?.to_string();
-    let config = settings_with([("THRIFT", address.as_str()), ("TIMEOUT_MS", "600000")]);
-    let hbase = HBase::start(&config)?;
+    let hbase = HBase::start(&Settings {
+        timeout: Duration::from_secs(600),
+        ..settings_by_way_of(&address)
+    })?;
     let directory = hbase.directory();
     let name = contract::user();
     let mut asking = tokio::spawn(async move { directory.user(&name).await.map(|_| ()) });
@@ -61,7 +65,7 @@ async fn wrong_port_is_told_with_its_address() -> Result<()> {
         let gone = TcpListener::bind("127.0.0.1:0")?;
         gone.local_addr()?.to_string()
     };
-    let hbase = HBase::start(&settings_with([("THRIFT", address.as_str())]))?;
+    let hbase = HBase::start(&settings_by_way_of(&address))?;
     for _ in 0..2 {
         let (away, reason) = reason(hbase.log_row().await.expect_err("nobody is there"));
         assert!(away && reason.contains(&address), "{reason}");
@@ -81,7 +85,7 @@ async fn server_that_speaks_something_else_is_told_so() -> Result<()> {
         stream.read_exact(&mut [0; 16])?;
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     });
-    let hbase = HBase::start(&settings_with([("THRIFT", address.as_str())]))?;
+    let hbase = HBase::start(&settings_by_way_of(&address))?;
     let (away, reason) = reason(hbase.log_row().await.expect_err("no Thrift"));
     assert!(
         away && reason.contains("does not speak Thrift1"),
@@ -98,10 +102,9 @@ async fn second_server_is_asked_when_the_first_is_away() -> Result<()> {
         let gone = TcpListener::bind("127.0.0.1:0")?;
         gone.local_addr()?.to_string()
     };
-    let servers = format!("{gone},{}", tables.config.thrift.joined());
-    let mut config = tables.config.clone();
-    config.thrift = settings_with([("THRIFT", servers.as_str())]).thrift;
-    HBase::start(&config)?.log_row().await?;
+    let mut settings = tables.settings.clone();
+    settings.servers.insert(0, gone.to_string());
+    HBase::start(&settings)?.log_row().await?;
     Ok(())
 }
 
@@ -113,7 +116,7 @@ async fn connection_that_was_closed_is_replaced_in_silence() -> Result<()> {
     let tables = Tables::shared().await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?.to_string();
-    let server = tables.config.thrift.joined();
+    let server = stack::thrift();
     let (cut, cuts) = watch::channel(0);
     let relay = tokio::spawn(async move {
         while let Ok((mut near, _)) = listener.accept().await {
@@ -129,9 +132,10 @@ async fn connection_that_was_closed_is_replaced_in_silence() -> Result<()> {
             });
         }
     });
-    let mut config = tables.config.clone();
-    config.thrift = settings_with([("THRIFT", address.as_str())]).thrift;
-    let hbase = HBase::start(&config)?;
+    let hbase = HBase::start(&Settings {
+        servers: vec![address],
+        ..tables.settings.clone()
+    })?;
     hbase.create_log_row(&log_row(16)).await?;
     for round in 1..=10 {
         cut.send(round)?;
@@ -181,12 +185,13 @@ async fn silent_server_keeps_one_call_waiting_and_is_found_again_by_itself() -> 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?.to_string();
     let (flow, flows) = tokio::sync::watch::channel(true);
-    let relay = frozen_relay(listener, tables.config.thrift.joined(), flows);
+    let relay = frozen_relay(listener, stack::thrift(), flows);
     let relay = tokio::spawn(relay);
-    let mut config = tables.config.clone();
-    let settings = settings_with([("THRIFT", address.as_str()), ("TIMEOUT_MS", "1000")]);
-    (config.thrift, config.timeout_ms) = (settings.thrift, settings.timeout_ms);
-    let hbase = HBase::start(&config)?;
+    let hbase = HBase::start(&Settings {
+        servers: vec![address.clone()],
+        timeout: TIMEOUT,
+        ..tables.settings.clone()
+    })?;
     hbase.create_log_row(&log_row(16)).await?;
     for _ in 0..2 {
         flow.send_replace(false);
@@ -221,8 +226,7 @@ async fn silent_server_keeps_one_call_waiting_and_is_found_again_by_itself() -> 
 async fn missing_tables_and_families_are_told_with_what_helps() -> Result<()> {
     let _namespace = Tables::shared().await?;
     let prefix = format!("f{}_", contract::random());
-    let config = settings("lakechat_test", &prefix);
-    let hbase = HBase::start(&config)?;
+    let hbase = HBase::start(&settings("lakechat_test", &prefix))?;
     let (away, missing) = reason(hbase.log_row().await.expect_err("no table"));
     assert!(
         !away && missing.contains("lakechat schema print"),

@@ -61,7 +61,7 @@ fn change(channel: &ChannelName, by: Id, target: Id, kind: ChangeKind) -> Row {
 
 /// The cells of a row, `column value @timestamp`, as a plain client sees them.
 fn cells(on: &OnHBase, table: &str, key: &str) -> Result<Vec<String>> {
-    let prefix = on.tables.config.table_prefix.as_str();
+    let prefix = on.tables.settings.table_prefix.as_str();
     let table = format!("lakechat_test:{prefix}{table}").into_bytes();
     let found = client()?.get_row(table, key.as_bytes().to_vec(), BTreeMap::new())?;
     Ok(found.into_iter().flat_map(shown).collect())
@@ -246,10 +246,10 @@ impl OnItsOwn {
     async fn make() -> Result<OnItsOwn> {
         let _namespace = integration_tests::hbase::Tables::shared().await?;
         let prefix = format!("m{}_", contract::random());
-        let config = integration_tests::hbase::settings("lakechat_test", &prefix);
+        let settings = integration_tests::hbase::settings("lakechat_test", &prefix);
         let meta = format!("lakechat_test:{prefix}meta");
         integration_tests::hbase::create(&meta, &["d"])?;
-        let hbase = lakechat::adapters::hbase::HBase::start(&config)?;
+        let hbase = lakechat::adapters::hbase::HBase::start(&settings)?;
         Ok(OnItsOwn { hbase, meta })
     }
 }
@@ -323,7 +323,7 @@ async fn hbase_shell_shows_readable_rows() -> Result<()> {
     on.history()
         .append(vec![row(&channel, Cells::Message(plain))])
         .await?;
-    let prefix = on.tables.config.table_prefix.as_str();
+    let prefix = on.tables.settings.table_prefix.as_str();
     let scan = format!(
         "scan 'lakechat_test:{prefix}messages', {{ROWPREFIXFILTER => '{}{channel}'}}\n",
         hh(channel.as_str())

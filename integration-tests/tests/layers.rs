@@ -49,13 +49,20 @@ const LAYERS: &[Layer] = &[
     layer("accounts", &["domain", "limits", "ports"], OUTSIDE),
     layer("chat", &["accounts", "domain", "limits", "ports"], OUTSIDE),
     layer("files", &["domain", "limits", "ports"], OUTSIDE),
-    layer("adapters", &["config", "domain", "ports"], Any),
+    layer("adapters", &["domain", "ports"], Any),
     // What it calls has the ports behind it. Of the process it knows the settings that are URLs and
     // origins, and the drain.
     layer(
         "http",
         &[
-            "accounts", "chat", "config", "domain", "files", "limits", "shutdown",
+            "accounts",
+            "chat",
+            "config",
+            "domain",
+            "files",
+            "limits",
+            "readiness",
+            "shutdown",
         ],
         Never(&[
             "rdkafka",
@@ -82,6 +89,7 @@ const LAYERS: &[Layer] = &[
         ]),
     ),
     layer("shutdown", &[], OUTSIDE),
+    layer("readiness", &["shutdown"], OUTSIDE),
     layer("telemetry", &["shutdown"], OUTSIDE),
     layer("client", &["domain"], Any),
     layer(
@@ -97,6 +105,7 @@ const LAYERS: &[Layer] = &[
             "limits",
             "open_files",
             "ports",
+            "readiness",
             "shutdown",
             "telemetry",
         ],

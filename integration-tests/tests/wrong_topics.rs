@@ -98,7 +98,7 @@ async fn topic_with_more_partitions_and_short_retention_is_told_of_both() -> Res
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_tables_and_families_are_told_with_what_helps() -> Result<()> {
     let cluster = Cluster::fresh().await?;
-    let mut tables = schema::tables(&cluster.tables.config).into_iter();
+    let mut tables = schema::tables(&cluster.tables.settings).into_iter();
     let (messages, _) = tables
         .find(|(name, _)| name.ends_with("_messages"))
         .context("there is one")?;

@@ -22,6 +22,7 @@ mod row_key;
 mod scan;
 pub mod schema;
 mod server;
+mod settings;
 mod shown;
 mod stamp;
 mod tables;
@@ -37,8 +38,8 @@ use self::history::HBaseHistory;
 use self::lines::Lines;
 pub use self::log_row::{CONTRACT, LogRow};
 pub use self::schema::SchemaError;
+pub use self::settings::Settings;
 use self::tables::Tables;
-use crate::config::Hbase;
 use crate::ports::directory::Claim;
 use crate::ports::{Directory, History, PortError};
 
@@ -53,9 +54,9 @@ pub struct HBase {
 impl HBase {
     /// Starts the threads; they connect when there is something to do. Fails only where no thread
     /// can be started.
-    pub fn start(config: &Hbase) -> io::Result<HBase> {
-        let tables = Arc::new(Tables::new(config));
-        let core = Core::new(Lines::start(config, &tables)?, tables);
+    pub fn start(settings: &Settings) -> io::Result<HBase> {
+        let tables = Arc::new(Tables::new(settings));
+        let core = Core::new(Lines::start(settings, &tables)?, tables);
         Ok(HBase {
             core: Arc::new(core),
         })

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::cluster::Cluster;
-use crate::adapters::embedded::{self, Embedded};
+use super::settings;
+use crate::adapters::embedded::Embedded;
 use crate::adapters::memory::MemoryPresence;
 use crate::config::{Config, Mode};
-use crate::http::health::{Part, Readiness};
 use crate::ports::{Broker, Directory, FileStore, History, Presence};
+use crate::readiness::{Part, Readiness};
 
 /// The ports of one mode.
 #[derive(Clone)]
@@ -49,11 +50,7 @@ impl Backends {
         let (data_dir, version) = (config.data_dir.display(), env!("CARGO_PKG_VERSION"));
         match config.mode {
             Mode::Embedded => {
-                let settings = embedded::Settings {
-                    partitions: config.chat.partitions,
-                    ..Default::default()
-                };
-                let embedded = Embedded::open(&config.data_dir, settings)?;
+                let embedded = Embedded::open(&config.data_dir, settings::embedded(config))?;
                 tracing::info!(mode = "embedded", %data_dir, version, "lakechat starts");
                 let server = config.server_id().as_str().to_owned();
                 Ok(Backends::Embedded { embedded, server })

@@ -2,20 +2,20 @@
 //! Redis.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::backends::Ports;
+use super::settings;
 use super::waiting::{Hindrance, once_there};
 use crate::adapters::hbase::{CONTRACT, HBase, LogRow, SchemaError};
-use crate::adapters::hdfs::{self, HdfsStore};
+use crate::adapters::hdfs::HdfsStore;
 use crate::adapters::kafka::{self, KafkaBroker, StartError};
-use crate::adapters::redis::{self, RedisPresence};
+use crate::adapters::redis::RedisPresence;
 use crate::chat::fold::WINDOW_MS;
 use crate::config::Config;
-use crate::http::health::{Part, Readiness};
 use crate::ports::directory::Claim;
+use crate::readiness::{Part, Readiness};
 
 /// The back ends of a cluster, connected when they are needed.
 pub struct Cluster {
@@ -28,18 +28,12 @@ pub struct Cluster {
 impl Cluster {
     /// Starts the clients; whoever is away is no error yet.
     pub fn open(config: &Config) -> anyhow::Result<Cluster> {
-        let server = config.server_id();
-        let chat = &config.chat;
+        let hbase = HBase::start(&settings::hbase(&config.hbase));
         Ok(Cluster {
-            hbase: HBase::start(&config.hbase).context("no thread for HBase can be started")?,
-            files: Arc::new(HdfsStore::open(hdfs::Settings::new(&config.hdfs, &server))?),
-            presence: Arc::new(RedisPresence::new(&redis::Settings {
-                url: config.redis.url.as_str().to_owned(),
-                prefix: config.redis.prefix.as_str().to_owned(),
-                server_id: server.as_str().to_owned(),
-                deadline: Duration::from_millis(config.redis.presence_deadline_ms),
-            })?),
-            kafka: kafka::Settings::new(&config.kafka, chat.partitions, chat.frame_bytes),
+            hbase: hbase.context("no thread for HBase can be started")?,
+            files: Arc::new(HdfsStore::open(settings::hdfs(config))?),
+            presence: Arc::new(RedisPresence::new(&settings::redis(config))?),
+            kafka: settings::kafka(config, config.chat.partitions),
         })
     }
 

@@ -9,12 +9,13 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use warp::Filter;
 
 use crate::config::Config;
-use crate::http::health::{self, Readiness};
+use crate::http::health;
 use crate::http::route_table::{Route, RouteTable};
 use crate::http::server::{Server, Settings};
 use crate::http::site::Site;
 use crate::http::{listener, metrics, routes};
 use crate::open_files;
+use crate::readiness::Readiness;
 use crate::shutdown::{Shutdown, Stage, Tasks};
 use crate::telemetry;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join_all};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::http::health::{Part, Readiness};
 use crate::ports::PortError;
+use crate::readiness::{Part, Readiness};
 
 /// Between two questions to a part.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -105,7 +105,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::http::health::State;
+    use crate::readiness::State;
     use crate::shutdown::Shutdown;
 
     fn readiness() -> Readiness {

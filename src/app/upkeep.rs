@@ -13,7 +13,7 @@ use crate::chat::log::Log;
 use crate::chat::pulse::boot_ms;
 use crate::chat::service::Chat;
 use crate::files::Files;
-use crate::http::health::{Part, Readiness};
+use crate::readiness::{Part, Readiness};
 use crate::shutdown::{Shutdown, Stage, Tasks};
 
 const TICK: Duration = Duration::from_secs(1);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::{Code, Problem};
-use crate::http::health::{Part, Readiness};
 use crate::ports::PortError;
+use crate::readiness::{Part, Readiness};
 
 /// How long to wait before something that is away is tried again.
 const RETRY: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use self::adoption::Adoption;
 use self::place::Skip;
 use crate::adapters::hbase::HBase;
-use crate::adapters::kafka::Settings;
+use crate::app::settings;
 use crate::config::{Config, ConfigFlag, Flags, Mode};
 
 /// Decide about the log of a cluster
@@ -62,10 +62,11 @@ pub async fn run(args: &LogArgs, config: &Config) -> Result<()> {
         config.mode == Mode::Cluster,
         "mode = \"embedded\": the log of a data folder is never another one"
     );
-    let hbase = HBase::start(&config.hbase).context("no thread can be started")?;
+    let hbase =
+        HBase::start(&settings::hbase(&config.hbase)).context("no thread can be started")?;
     let row = hbase.log_row().await?;
     let row = row.context("there is no log yet: the first server that starts makes it")?;
-    let settings = Settings::new(&config.kafka, row.partitions, config.chat.frame_bytes);
+    let settings = settings::kafka(config, row.partitions);
     let adoption = Adoption::plan(&hbase, row, settings, &adopt.skip).await?;
     print!("{}", adoption.told());
     ensure!(

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand, value_parser};
 
 use crate::adapters::hbase::schema::{DEFAULT_REGIONS, MOST_REGIONS, statements};
 use crate::adapters::hbase::{HBase, SchemaError};
+use crate::app::settings;
 use crate::config::{ConfigFlag, Flags, Hbase};
 
 /// Make and check the tables in HBase
@@ -58,13 +59,13 @@ impl SchemaArgs {
 /// What to print on standard output; an error if the tables differ or can't be looked at.
 pub async fn run(args: &SchemaArgs, config: &Hbase) -> Result<String> {
     match &args.command {
-        SchemaCommand::Print(schema) => Ok(statements(config, schema.regions)),
+        SchemaCommand::Print(schema) => Ok(statements(&settings::hbase(config), schema.regions)),
         SchemaCommand::Check(schema) => check(config, schema.regions).await,
     }
 }
 
 async fn check(config: &Hbase, regions: u16) -> Result<String> {
-    let hbase = HBase::start(config).context("no thread can be started")?;
+    let hbase = HBase::start(&settings::hbase(config)).context("no thread can be started")?;
     match hbase.check_schema(Some(regions)).await {
         Ok(()) => Ok("ok: all tables are as lakechat needs them\n".to_owned()),
         Err(differs @ SchemaError::Differs(_)) => Err(differs.into()),

@@ -80,12 +80,7 @@ impl Run {
             Word::Other(word) => word.to_owned(),
             Word::Same => before.to_owned(),
         });
-        let config = &cluster.tables.config;
-        let tables = format!(
-            "{}:{}",
-            config.namespace.as_str(),
-            config.table_prefix.as_str()
-        );
+        let tables = cluster.tables.name_prefix();
         self.carry_times(&carried.replace("lakechat:", &tables), to)
     }
 

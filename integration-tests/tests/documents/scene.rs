@@ -115,9 +115,7 @@ async fn change(cluster: &Cluster, messages: &[String]) -> Result<()> {
 
 /// The ids of the channel's rows in a table, once there are so many.
 async fn ids(cluster: &Cluster, table: &str, count: usize) -> Result<Vec<String>> {
-    let config = &cluster.tables.config;
-    let (namespace, prefix) = (config.namespace.as_str(), config.table_prefix.as_str());
-    let table = format!("{namespace}:{prefix}{table}");
+    let table = format!("{}{table}", cluster.tables.name_prefix());
     let look = async || {
         let found = tokio::task::block_in_place(|| keys(&table)).ok()?;
         (found.len() == count).then_some(found)

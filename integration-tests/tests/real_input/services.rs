@@ -61,9 +61,8 @@ struct Rows {
 
 impl Rows {
     fn scan(cluster: &Cluster) -> Result<Rows> {
-        let config = &cluster.tables.config;
-        let (namespace, prefix) = (config.namespace.as_str(), config.table_prefix.as_str());
-        let scan = |table: &str| format!("scan '{namespace}:{prefix}{table}'\n");
+        let tables = cluster.tables.name_prefix();
+        let scan = |table: &str| format!("scan '{tables}{table}'\n");
         let printed = stack::hbase_shell(&[scan("messages"), scan("files")].concat())?;
         let mut cells = hbase_shell::steps(&printed)
             .into_iter()

@@ -3,14 +3,13 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::prober::Prober;
 use super::queue::Queue;
 use super::server::Server;
+use super::settings::Settings;
 use super::tables::Tables;
 use super::worker::Worker;
-use crate::config::Hbase;
 
 pub(super) struct Lines {
     pub reads: Arc<Queue>,
@@ -24,22 +23,26 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Starts the threads. They connect when there is something to do.
-    pub fn start(config: &Hbase, tables: &Arc<Tables>) -> io::Result<Lines> {
+    pub fn start(settings: &Settings, tables: &Arc<Tables>) -> io::Result<Lines> {
         let mut lines = Lines {
             reads: Arc::default(),
             writes: Arc::default(),
-            width: config.connections,
+            width: settings.connections,
             workers: Vec::new(),
             probers: Vec::new(),
         };
-        let servers = config.thrift.each().map(Server::new).map(Arc::new);
+        let servers = settings
+            .servers
+            .iter()
+            .map(|address| Server::new(address))
+            .map(Arc::new);
         let servers: Arc<[Arc<Server>]> = servers.collect();
-        let timeout = Duration::from_millis(config.timeout_ms);
+        let timeout = settings.timeout;
         for server in &*servers {
             let prober = Prober::start(server, tables, timeout)?;
             lines.probers.push(prober);
         }
-        for at in 0..config.connections {
+        for at in 0..settings.connections {
             let kinds = [("read", &lines.reads), ("write", &lines.writes)];
             for (kind, queue) in kinds {
                 let (name, queue) = (format!("hbase-{kind}-{at}"), Arc::clone(queue));

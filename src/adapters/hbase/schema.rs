@@ -5,8 +5,8 @@
 mod check;
 mod statements;
 
+use super::settings::Settings;
 use super::tables::{Table, Tables};
-use crate::config::Hbase;
 use crate::ports::PortError;
 
 pub(super) use self::check::check;
@@ -30,8 +30,8 @@ pub enum SchemaError {
 }
 
 /// The full names of the tables with their families.
-pub fn tables(config: &Hbase) -> Vec<(String, &'static [&'static str])> {
-    let tables = Tables::new(config);
+pub fn tables(settings: &Settings) -> Vec<(String, &'static [&'static str])> {
+    let tables = Tables::new(settings);
     Table::ALL
         .map(|table| (tables.name(table), table.families()))
         .into()

@@ -1,6 +1,6 @@
 //! The tables and what they are called here.
 
-use crate::config::Hbase;
+use super::settings::Settings;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Table {
@@ -92,10 +92,10 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    pub fn new(config: &Hbase) -> Tables {
+    pub fn new(settings: &Settings) -> Tables {
         Tables {
-            namespace: config.namespace.as_str().to_owned(),
-            prefix: config.table_prefix.as_str().to_owned(),
+            namespace: settings.namespace.clone(),
+            prefix: settings.table_prefix.clone(),
         }
     }
 

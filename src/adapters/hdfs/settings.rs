@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config;
-
 /// Where files lie, as whom they are written, and how long is waited for whom.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -34,15 +32,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub fn new(config: &config::Hdfs, server: &config::ServerId) -> Settings {
-        Settings {
-            user: config.user.as_str().to_owned(),
-            conf_dir: config.conf_dir.clone(),
-            replication: config.replication,
-            ..Settings::at(config.url.as_str(), config.root.as_str(), server.as_str())
-        }
-    }
-
     /// The defaults for everything but the place and the server's name.
     pub fn at(url: &str, root: &str, server: &str) -> Settings {
         Settings {

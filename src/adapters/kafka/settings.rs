@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::config;
-
 /// What a record holds beside the frame that it comes from, at most: names, digest, times.
 const RECORD_OVERHEAD_BYTES: usize = 4_096;
 
@@ -34,17 +32,17 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// `frame_bytes`: the largest frame that a client may send, which a record comes from.
-    pub fn new(kafka: &config::Kafka, partitions: u16, frame_bytes: usize) -> Settings {
-        let options = kafka.options.iter();
+    /// What fits most clusters. `frame_bytes`: the largest frame that a client may send, which a
+    /// record is made from.
+    pub fn at(brokers: &str, topic_prefix: &str, partitions: u16, frame_bytes: usize) -> Settings {
         Settings {
-            brokers: kafka.brokers.joined(),
-            topic_prefix: kafka.topic_prefix.as_str().to_owned(),
+            brokers: brokers.to_owned(),
+            topic_prefix: topic_prefix.to_owned(),
             partitions,
             record_bytes: frame_bytes + RECORD_OVERHEAD_BYTES,
             queue_bytes: 16 << 20,
             fetch_bytes: 16 << 20,
-            options: options.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+            options: BTreeMap::new(),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
+use super::super::settings::Settings;
 use super::super::tables::{Table, Tables};
 use super::VERSIONS;
-use crate::config::Hbase;
 
 /// Regions of each large table, unless told otherwise.
 pub const DEFAULT_REGIONS: u16 = 16;
@@ -14,8 +14,8 @@ pub const MOST_REGIONS: u16 = 256;
 
 /// The statements for `regions` regions, from 1 to [`MOST_REGIONS`]. Running them again changes
 /// nothing: what is there stays as it is.
-pub fn statements(config: &Hbase, regions: u16) -> String {
-    let tables = Tables::new(config);
+pub fn statements(settings: &Settings, regions: u16) -> String {
+    let tables = Tables::new(settings);
     let mut script = header(&tables);
     for table in Table::ALL {
         let name = tables.name(table);

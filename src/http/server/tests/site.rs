@@ -21,11 +21,12 @@ use warp::{Filter, Rejection, Reply};
 use super::wire::Client;
 use crate::domain::{Code, Problem, UserName};
 use crate::http::body::{self, Incoming};
-use crate::http::health::{self, Readiness};
+use crate::http::health;
 use crate::http::route_table::{Route, RouteTable};
 use crate::http::server::{Server, Settings};
 use crate::http::site::Site;
 use crate::http::{answer, connection, listener, refusal, request};
+use crate::readiness::Readiness;
 use crate::shutdown::Shutdown;
 
 const fn route(pattern: &'static str, methods: &'static [Method]) -> Route {

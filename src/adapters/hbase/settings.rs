@@ -1,0 +1,31 @@
+//! What may be chosen about HBase.
+
+use std::time::Duration;
+
+/// Where the tables are, and how they are reached.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Thrift servers (service Thrift1, buffered, binary), each `host:port`.
+    pub servers: Vec<String>,
+    /// The namespace of the tables.
+    pub namespace: String,
+    /// The prefix of the tables' names within the namespace.
+    pub table_prefix: String,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// Connections for reads, and as many again for writes.
+    pub connections: usize,
+}
+
+impl Settings {
+    /// The defaults for everything but the place.
+    pub fn at(servers: &[&str], namespace: &str, table_prefix: &str) -> Settings {
+        Settings {
+            servers: servers.iter().map(|&server| server.to_owned()).collect(),
+            namespace: namespace.to_owned(),
+            table_prefix: table_prefix.to_owned(),
+            timeout: Duration::from_secs(10),
+            connections: 4,
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The adapters' settings, filled from the configuration.
+
+use std::time::Duration;
+
+use crate::adapters::{embedded, hbase, hdfs, kafka, redis};
+use crate::chat::fold::WINDOW_MS;
+use crate::config::{self, Config};
+
+pub fn embedded(config: &Config) -> embedded::Settings {
+    embedded::Settings {
+        partitions: config.chat.partitions,
+        window: Duration::from_millis(WINDOW_MS),
+        ..Default::default()
+    }
+}
+
+/// With the number of partitions that the log is to have, or already has.
+pub fn kafka(config: &Config, partitions: u16) -> kafka::Settings {
+    let kafka = &config.kafka;
+    let options = kafka.options.iter();
+    kafka::Settings {
+        options: options.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+        ..kafka::Settings::at(
+            &kafka.brokers.joined(),
+            kafka.topic_prefix.as_str(),
+            partitions,
+            config.chat.frame_bytes,
+        )
+    }
+}
+
+pub fn hbase(hbase: &config::Hbase) -> hbase::Settings {
+    hbase::Settings {
+        servers: hbase.thrift.each().map(str::to_owned).collect(),
+        namespace: hbase.namespace.as_str().to_owned(),
+        table_prefix: hbase.table_prefix.as_str().to_owned(),
+        timeout: Duration::from_millis(hbase.timeout_ms),
+        connections: hbase.connections,
+    }
+}
+
+pub fn hdfs(config: &Config) -> hdfs::Settings {
+    let hdfs = &config.hdfs;
+    hdfs::Settings {
+        user: hdfs.user.as_str().to_owned(),
+        conf_dir: hdfs.conf_dir.clone(),
+        replication: hdfs.replication,
+        ..hdfs::Settings::at(
+            hdfs.url.as_str(),
+            hdfs.root.as_str(),
+            config.server_id().as_str(),
+        )
+    }
+}
+
+pub fn redis(config: &Config) -> redis::Settings {
+    let redis = &config.redis;
+    redis::Settings {
+        url: redis.url.as_str().to_owned(),
+        prefix: redis.prefix.as_str().to_owned(),
+        server_id: config.server_id().as_str().to_owned(),
+        deadline: Duration::from_millis(redis.presence_deadline_ms),
+    }
+}
