@@ -1,6 +1,7 @@
 //! The composition root: the only place that picks adapters and joins the parts.
 
 mod backends;
+#[cfg(feature = "cluster")]
 mod cluster;
 mod listen;
 mod probes;
@@ -23,25 +24,25 @@ use tokio_util::task::TaskTracker;
 
 use self::backends::{Backends, Ports};
 use self::waiting::once_there;
-use crate::accounts::{self, Accounts};
-use crate::chat::archiver::{self, Batching};
-use crate::chat::barrier::Barrier;
-use crate::chat::close::Close;
-use crate::chat::hub::Hub;
-use crate::chat::log::{self, Log};
-use crate::chat::outbox;
-use crate::chat::protocol::SessionLimits;
-use crate::chat::pulse::Pulse;
-use crate::chat::reader;
-use crate::chat::service::{self, Chat};
 use crate::config::{Config, Mode};
-use crate::files::{self, Files};
 use crate::http::address_limits::AddressLimits;
 use crate::http::context::Context;
 use crate::http::routes;
-use crate::ports::Presence;
 use crate::readiness::{Part, Readiness};
 use crate::shutdown::{Deadlines, Outcome, Shutdown, Stage, Tasks, signals};
+use lakechat_core::accounts::{self, Accounts};
+use lakechat_core::chat::archiver::{self, Batching};
+use lakechat_core::chat::barrier::Barrier;
+use lakechat_core::chat::close::Close;
+use lakechat_core::chat::hub::Hub;
+use lakechat_core::chat::log::{self, Log};
+use lakechat_core::chat::outbox;
+use lakechat_core::chat::protocol::SessionLimits;
+use lakechat_core::chat::pulse::Pulse;
+use lakechat_core::chat::reader;
+use lakechat_core::chat::service::{self, Chat};
+use lakechat_core::files::{self, Files};
+use lakechat_core::ports::Presence;
 
 /// Bytes of frames that wait for one session.
 const OUTBOX_BYTES: usize = 4 * 1024 * 1024;

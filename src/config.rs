@@ -22,10 +22,8 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub use self::addresses::{HdfsPath, HdfsUrl, HostPorts, RedisUrl};
-pub use self::mistake::{ConfigErrors, Mistake};
-pub use self::names::{Name, Namespace, RedisPrefix, ServerId, TablePrefix};
-pub use self::options::Options;
+pub use self::mistake::ConfigErrors;
+pub use self::names::ServerId;
 pub use self::print::{Shown, to_toml};
 use self::reader::Reader;
 pub use self::reader::Row;
@@ -129,6 +127,11 @@ impl Config {
 
     /// What each value has to be beside the others.
     fn compare(&self, reader: &mut Reader) {
+        if self.mode == Mode::Cluster && !cfg!(feature = "cluster") {
+            let what =
+                "has to be \"embedded\": this lakechat was built without the feature cluster";
+            reader.refuse("mode", what);
+        }
         let Chat {
             text_bytes,
             frame_bytes,

@@ -1,11 +1,22 @@
 //! The command: reads what is asked for, and does it.
 
+mod app;
+mod cli;
+mod config;
+mod http;
+mod open_files;
+mod readiness;
+mod shutdown;
+mod telemetry;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use lakechat::cli::{backup, chat, config as config_cli, log, schema};
-use lakechat::config::{self, ConfigErrors, Flags};
-use lakechat::{app, telemetry};
+
+use self::cli::{backup, chat, config as config_cli};
+#[cfg(feature = "cluster")]
+use self::cli::{log, schema};
+use self::config::{ConfigErrors, Flags};
 
 /// Returns memory to the system sooner and holds less per thread than the C library's.
 #[global_allocator]
@@ -49,7 +60,9 @@ enum Command {
     Serve(Flags),
     /// Check or print the configuration
     Config(config_cli::ConfigArgs),
+    #[cfg(feature = "cluster")]
     Schema(schema::SchemaArgs),
+    #[cfg(feature = "cluster")]
     Log(log::LogArgs),
     /// Copy a data folder, while its server runs too
     Backup(BackupArgs),
@@ -79,6 +92,7 @@ fn main() -> ExitCode {
             }
             Err(errors) => misconfigured(&errors),
         },
+        #[cfg(feature = "cluster")]
         Command::Schema(args) => match config::load(&args.flags()) {
             Ok(loaded) => finish(runtime().and_then(|runtime| {
                 print!(
@@ -89,6 +103,7 @@ fn main() -> ExitCode {
             })),
             Err(errors) => misconfigured(&errors),
         },
+        #[cfg(feature = "cluster")]
         Command::Log(args) => match config::load(&args.flags()) {
             Ok(loaded) => finish(
                 runtime().and_then(|runtime| runtime.block_on(log::run(&args, &loaded.config))),

@@ -18,11 +18,11 @@ use hbase_thrift::hbase::{BatchMutation, Mutation, THbaseSyncClient};
 use integration_tests::contract::history::plain_message;
 use integration_tests::hbase::{Tables, client};
 use integration_tests::on_hbase::log_row;
-use lakechat::adapters::hbase::{HBase, schema};
-use lakechat::domain::{Cells, ChannelName, Id, Partition, Row};
-use lakechat::ports::History;
-use lakechat::ports::broker::Offset;
-use lakechat::ports::history::Mark;
+use lakechat_cluster::hbase::{HBase, schema};
+use lakechat_core::domain::{Cells, ChannelName, Id, Partition, Row};
+use lakechat_core::ports::History;
+use lakechat_core::ports::broker::Offset;
+use lakechat_core::ports::history::Mark;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

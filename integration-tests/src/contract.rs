@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use lakechat::domain::{ChannelName, Id, Partition, UserName};
-use lakechat::ports::broker::{DeadLetter, Offset};
-use lakechat::ports::{Broker, Directory, FileStore, History};
+use lakechat_core::domain::{ChannelName, Id, Partition, UserName};
+use lakechat_core::ports::broker::{DeadLetter, Offset};
+use lakechat_core::ports::{Broker, Directory, FileStore, History};
 
 /// A store under test, and what only its owner can do to it.
 pub trait Backend: Send + Sync + Sized + 'static {

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use hbase_thrift::hbase::{
     ColumnDescriptor, HbaseSyncClient, IOError, IllegalArgument, THbaseSyncClient,
 };
-use lakechat::adapters::hbase::{Settings, schema};
+use lakechat_cluster::hbase::{Settings, schema};
 use thrift::protocol::{TBinaryInputProtocol, TBinaryOutputProtocol};
 use thrift::transport::{TBufferedReadTransport, TBufferedWriteTransport};
 use tokio::sync::Mutex;

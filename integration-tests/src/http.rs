@@ -53,7 +53,7 @@ impl Http {
     pub fn new(address: SocketAddr) -> Http {
         // reqwest wants a TLS provider even where nothing is encrypted; the product's call has one.
         let url: Url = format!("http://{address}").parse().expect("a URL");
-        lakechat::client::Api::new(url).expect("a client");
+        lakechat_client::Api::new(url).expect("a client");
         let client = reqwest::Client::builder().pool_max_idle_per_host(0).build();
         Http {
             client: client.expect("a client"),

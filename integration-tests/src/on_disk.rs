@@ -5,11 +5,11 @@ use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
-use lakechat::adapters::embedded::{DATABASE, Embedded, Settings};
-use lakechat::domain::Partition;
-use lakechat::ports::broker::{DeadLetter, LogRecord, Offset};
-use lakechat::ports::history::Mark;
-use lakechat::ports::{Broker, Directory, FileStore, History};
+use lakechat_core::domain::Partition;
+use lakechat_core::ports::broker::{DeadLetter, LogRecord, Offset};
+use lakechat_core::ports::history::Mark;
+use lakechat_core::ports::{Broker, Directory, FileStore, History};
+use lakechat_embedded::{DATABASE, Embedded, Settings};
 use tempfile::TempDir;
 
 use crate::contract::Backend;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use lakechat::adapters::hbase::{CONTRACT, HBase, LogRow};
-use lakechat::domain::Partition;
-use lakechat::ports::broker::{DeadLetter, Offset};
-use lakechat::ports::{Broker, Directory, FileStore, History};
+use lakechat_cluster::hbase::{CONTRACT, HBase, LogRow};
+use lakechat_core::domain::Partition;
+use lakechat_core::ports::broker::{DeadLetter, Offset};
+use lakechat_core::ports::{Broker, Directory, FileStore, History};
 
 use crate::contract::Backend;
 use crate::hbase::Tables;

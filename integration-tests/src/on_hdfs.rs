@@ -4,10 +4,10 @@ use std::env;
 use std::sync::Arc;
 
 use anyhow::Result;
-use lakechat::adapters::hdfs::{HdfsStore, Settings};
-use lakechat::domain::Partition;
-use lakechat::ports::broker::{DeadLetter, Offset};
-use lakechat::ports::{Broker, Directory, FileStore, History};
+use lakechat_cluster::hdfs::{HdfsStore, Settings};
+use lakechat_core::domain::Partition;
+use lakechat_core::ports::broker::{DeadLetter, Offset};
+use lakechat_core::ports::{Broker, Directory, FileStore, History};
 
 use crate::contract::{Backend, random};
 use crate::on_disk::{self, OnDisk};

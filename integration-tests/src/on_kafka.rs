@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use lakechat::adapters::kafka::{KafkaBroker, Settings, StartError};
-use lakechat::domain::Partition;
-use lakechat::ports::broker::{DeadLetter, LogRecord, Offset};
-use lakechat::ports::{Broker, Directory, FileStore, History};
+use lakechat_cluster::kafka::{KafkaBroker, Settings, StartError};
+use lakechat_core::domain::Partition;
+use lakechat_core::ports::broker::{DeadLetter, LogRecord, Offset};
+use lakechat_core::ports::{Broker, Directory, FileStore, History};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lakechat::client::{Api, Credentials, Events, Login, Options, Session};
-use lakechat::domain::ChannelName;
+use lakechat_client::{Api, Credentials, Events, Login, Options, Session};
+use lakechat_core::domain::ChannelName;
 use serde_json::json;
 
 use crate::{Server, Ws};

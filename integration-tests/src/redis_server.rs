@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use lakechat::adapters::redis::{RedisPresence, Settings};
-use lakechat::ports::Presence;
+use lakechat_cluster::redis::{RedisPresence, Settings};
+use lakechat_core::ports::Presence;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};

@@ -5,7 +5,7 @@ use integration_tests::cluster::Cluster;
 use integration_tests::on_kafka::delete_below;
 use integration_tests::server::command;
 use integration_tests::{Person, Server, eventually, stack, within};
-use lakechat::domain::Partition;
+use lakechat_core::domain::Partition;
 
 #[tokio::test]
 async fn server_starts_where_retention_has_taken_all_records_of_a_partition() -> Result<()> {

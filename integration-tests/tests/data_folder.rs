@@ -11,12 +11,12 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use integration_tests::contract::Backend;
 use integration_tests::on_disk::{OnDisk, fresh, open};
-use lakechat::adapters::embedded::{
+use lakechat_core::domain::{File, FileId, Partition, Place, UserName};
+use lakechat_core::ports::broker::Outgoing;
+use lakechat_core::ports::{Broker, FileStore, PortError};
+use lakechat_embedded::{
     BackupError, DATABASE, Embedded, FILES, KEY, LAYOUT, OpenError, Progress, Settings, backup,
 };
-use lakechat::domain::{File, FileId, Partition, Place, UserName};
-use lakechat::ports::broker::Outgoing;
-use lakechat::ports::{Broker, FileStore, PortError};
 
 fn refused(folder: &Path) -> Result<OpenError> {
     let opened = Embedded::open(folder, Settings::default());

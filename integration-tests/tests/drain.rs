@@ -3,7 +3,7 @@
 use futures_util::stream;
 use integration_tests::people::channel;
 use integration_tests::{Person, Server, Ws, eventually, within};
-use lakechat::client::Event;
+use lakechat_client::Event;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::sync::mpsc;

@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use integration_tests::hbase::{Tables, create, drop_table, settings, settings_by_way_of};
 use integration_tests::on_hbase::log_row;
 use integration_tests::{contract, stack};
-use lakechat::adapters::hbase::{HBase, SchemaError, Settings};
-use lakechat::ports::PortError;
+use lakechat_cluster::hbase::{HBase, SchemaError, Settings};
+use lakechat_core::ports::PortError;
 
 fn reason(error: PortError) -> (bool, String) {
     match error {

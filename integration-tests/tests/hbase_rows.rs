@@ -9,12 +9,12 @@ use integration_tests::contract::{self, Backend};
 use integration_tests::hbase::client;
 use integration_tests::on_hbase::{OnHBase, fresh, log_row};
 use integration_tests::stack;
-use lakechat::domain::{
+use lakechat_core::domain::{
     Cells, Change, ChangeKind, ChannelName, File, FileId, Id, LoginSession, Message, Partition,
     Place, Role, Row, UserName,
 };
-use lakechat::ports::directory::Claim;
-use lakechat::ports::history::Mark;
+use lakechat_core::ports::directory::Claim;
+use lakechat_core::ports::history::Mark;
 use uuid::Uuid;
 
 /// 2026-11-24T10:42:03.456Z.
@@ -222,7 +222,7 @@ async fn row_of_the_log_is_made_once_and_replaced_only_from_what_it_is() -> Resu
 
     let history = on.hbase.history(16, 1);
     assert_eq!(history.marks().await?.len(), 16);
-    let adopted = lakechat::adapters::hbase::LogRow {
+    let adopted = lakechat_cluster::hbase::LogRow {
         generation: 2,
         floors: vec![id(1, 1); 16],
         ..first.clone()
@@ -238,7 +238,7 @@ async fn row_of_the_log_is_made_once_and_replaced_only_from_what_it_is() -> Resu
 
 /// A table `meta` that no other test uses.
 struct OnItsOwn {
-    hbase: lakechat::adapters::hbase::HBase,
+    hbase: lakechat_cluster::hbase::HBase,
     meta: String,
 }
 
@@ -249,7 +249,7 @@ impl OnItsOwn {
         let settings = integration_tests::hbase::settings("lakechat_test", &prefix);
         let meta = format!("lakechat_test:{prefix}meta");
         integration_tests::hbase::create(&meta, &["d"])?;
-        let hbase = lakechat::adapters::hbase::HBase::start(&settings)?;
+        let hbase = lakechat_cluster::hbase::HBase::start(&settings)?;
         Ok(OnItsOwn { hbase, meta })
     }
 }

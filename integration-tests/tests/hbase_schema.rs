@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use hbase_thrift::hbase::{ColumnDescriptor, THbaseSyncClient};
 use integration_tests::hbase::{Tables, client, drop_table, settings};
 use integration_tests::{contract, server, stack, within};
-use lakechat::adapters::hbase::{HBase, SchemaError, schema};
+use lakechat_cluster::hbase::{HBase, SchemaError, schema};
 
 /// Runs `lakechat schema …` for the tables of a namespace.
 async fn run(args: &[&str], namespace: &str) -> Result<Output> {

@@ -6,8 +6,8 @@ use std::fs;
 use anyhow::Result;
 use integration_tests::contract::eventually;
 use integration_tests::on_hdfs::fresh;
-use lakechat::domain::FileId;
-use lakechat::ports::FileStore;
+use lakechat_core::domain::FileId;
+use lakechat_core::ports::FileStore;
 
 fn sockets() -> Result<usize> {
     let mut sockets = 0;

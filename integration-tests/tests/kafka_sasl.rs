@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use integration_tests::on_kafka::Topics;
 use integration_tests::{eventually, stack};
-use lakechat::adapters::kafka::{KafkaBroker, Settings};
-use lakechat::ports::Broker;
+use lakechat_cluster::kafka::{KafkaBroker, Settings};
+use lakechat_core::ports::Broker;
 use tempfile::TempDir;
 
 const CLUSTER_ID: &str = "AAAAAAAAAAAAAAAAAAAAAQ";

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use integration_tests::bytes::{made, sha256_of};
 use integration_tests::{Person, Server, eventually, within};
-use lakechat::client::CallError;
+use lakechat_client::CallError;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use integration_tests::contract::presence::PresenceStore;
 use integration_tests::on_disk::fresh;
-use lakechat::adapters::memory::MemoryPresence;
-use lakechat::ports::Presence;
+use lakechat_core::ports::Presence;
+use lakechat_embedded::MemoryPresence;
 
 integration_tests::broker_contract!(crate::fresh);
 integration_tests::history_contract!(crate::fresh);

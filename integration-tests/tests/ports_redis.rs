@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use integration_tests::contract::presence::{ADDRESS, PRESENCE_DEADLINE, Server};
 use integration_tests::contract::{channel, eventually, user};
 use integration_tests::redis_server::{PREFIX, RedisServer, fresh};
-use lakechat::adapters::redis::{RedisPresence, Settings};
-use lakechat::domain::{ChannelName, UserName};
+use lakechat_cluster::redis::{RedisPresence, Settings};
+use lakechat_core::domain::{ChannelName, UserName};
 use rustix::process::Signal;
 
 mod one_server {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use integration_tests::people::channel;
 use integration_tests::{Person, Server, within, ws::send_frame};
-use lakechat::client::Event;
+use lakechat_client::Event;
 use rustix::process::Signal;
 
 /// Longer than the 30 s after which a server reads nothing from before.
@@ -78,6 +78,6 @@ async fn sessions_from_before_a_standstill_are_closed_unread_and_retries_give_on
     );
 }
 
-async fn next(events: &mut lakechat::client::Events, wanted: impl Fn(&Event) -> bool) {
+async fn next(events: &mut lakechat_client::Events, wanted: impl Fn(&Event) -> bool) {
     while !wanted(&within(events.next()).await.expect("it lives")) {}
 }

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use integration_tests::people::channel;
 use integration_tests::{Person, Server, eventually, within};
-use lakechat::client::Event;
+use lakechat_client::Event;
 use reqwest::Method;
 use serde_json::{Value, json};
 

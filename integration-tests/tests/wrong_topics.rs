@@ -8,7 +8,7 @@ use integration_tests::cluster::Cluster;
 use integration_tests::hbase::{create, drop_table};
 use integration_tests::on_kafka::{GOOD, admin, make, options, read_all, with};
 use integration_tests::{Person, Server, Ws, stack};
-use lakechat::adapters::hbase::schema;
+use lakechat_cluster::hbase::schema;
 use rdkafka::admin::NewPartitions;
 use serde_json::{Value, json};
 

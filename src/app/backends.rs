@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "cluster")]
 use super::cluster::Cluster;
 use super::settings;
-use crate::adapters::embedded::Embedded;
-use crate::adapters::memory::MemoryPresence;
 use crate::config::{Config, Mode};
-use crate::ports::{Broker, Directory, FileStore, History, Presence};
 use crate::readiness::{Part, Readiness};
+use lakechat_core::ports::{Broker, Directory, FileStore, History, Presence};
+use lakechat_embedded::Embedded;
+use lakechat_embedded::MemoryPresence;
 
 /// The ports of one mode.
 #[derive(Clone)]
@@ -40,7 +41,11 @@ pub fn whereabouts(config: &Config, part: Part) -> Option<String> {
 
 /// The back ends of one mode.
 pub enum Backends {
-    Embedded { embedded: Embedded, server: String },
+    Embedded {
+        embedded: Embedded,
+        server: String,
+    },
+    #[cfg(feature = "cluster")]
     Cluster(Box<Cluster>),
 }
 
@@ -55,6 +60,7 @@ impl Backends {
                 let server = config.server_id().as_str().to_owned();
                 Ok(Backends::Embedded { embedded, server })
             }
+            #[cfg(feature = "cluster")]
             Mode::Cluster => {
                 let cluster = Cluster::open(config)?;
                 tracing::info!(
@@ -68,6 +74,8 @@ impl Backends {
                 );
                 Ok(Backends::Cluster(Box::new(cluster)))
             }
+            #[cfg(not(feature = "cluster"))]
+            Mode::Cluster => unreachable!("the configuration refuses it"),
         }
     }
 
@@ -81,6 +89,7 @@ impl Backends {
                 files: embedded.file_store(),
                 presence: Arc::new(MemoryPresence::new(server)),
             }),
+            #[cfg(feature = "cluster")]
             Backends::Cluster(cluster) => cluster.ports(readiness).await,
         }
     }
@@ -92,6 +101,7 @@ impl Backends {
                 let reason = embedded.failed().await;
                 format!("the data folder can't be trusted: {reason}")
             }
+            #[cfg(feature = "cluster")]
             // Whatever fails there is away, and comes back.
             Backends::Cluster(_) => std::future::pending().await,
         }
@@ -105,6 +115,7 @@ impl Backends {
                 tokio::task::spawn_blocking(move || drop(embedded)).await?;
                 Ok(())
             }
+            #[cfg(feature = "cluster")]
             Backends::Cluster(cluster) => cluster.close().await,
         }
     }

@@ -8,14 +8,14 @@ use anyhow::Context as _;
 use super::backends::Ports;
 use super::settings;
 use super::waiting::{Hindrance, once_there};
-use crate::adapters::hbase::{CONTRACT, HBase, LogRow, SchemaError};
-use crate::adapters::hdfs::HdfsStore;
-use crate::adapters::kafka::{self, KafkaBroker, StartError};
-use crate::adapters::redis::RedisPresence;
-use crate::chat::fold::WINDOW_MS;
 use crate::config::Config;
-use crate::ports::directory::Claim;
 use crate::readiness::{Part, Readiness};
+use lakechat_cluster::hbase::{CONTRACT, HBase, LogRow, SchemaError};
+use lakechat_cluster::hdfs::HdfsStore;
+use lakechat_cluster::kafka::{self, KafkaBroker, StartError};
+use lakechat_cluster::redis::RedisPresence;
+use lakechat_core::chat::fold::WINDOW_MS;
+use lakechat_core::ports::directory::Claim;
 
 /// The back ends of a cluster, connected when they are needed.
 pub struct Cluster {

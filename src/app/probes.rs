@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join_all};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::ports::PortError;
 use crate::readiness::{Part, Readiness};
+use lakechat_core::ports::PortError;
 
 /// Between two questions to a part.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use crate::adapters::{embedded, hbase, hdfs, kafka, redis};
-use crate::chat::fold::WINDOW_MS;
-use crate::config::{self, Config};
+#[cfg(feature = "cluster")]
+use crate::config;
+use crate::config::Config;
+#[cfg(feature = "cluster")]
+use lakechat_cluster::{hbase, hdfs, kafka, redis};
+use lakechat_core::chat::fold::WINDOW_MS;
+use lakechat_embedded as embedded;
 
 pub fn embedded(config: &Config) -> embedded::Settings {
     embedded::Settings {
@@ -14,6 +18,7 @@ pub fn embedded(config: &Config) -> embedded::Settings {
     }
 }
 
+#[cfg(feature = "cluster")]
 /// With the number of partitions that the log is to have, or already has.
 pub fn kafka(config: &Config, partitions: u16) -> kafka::Settings {
     let kafka = &config.kafka;
@@ -29,6 +34,7 @@ pub fn kafka(config: &Config, partitions: u16) -> kafka::Settings {
     }
 }
 
+#[cfg(feature = "cluster")]
 pub fn hbase(hbase: &config::Hbase) -> hbase::Settings {
     hbase::Settings {
         servers: hbase.thrift.each().map(str::to_owned).collect(),
@@ -39,6 +45,7 @@ pub fn hbase(hbase: &config::Hbase) -> hbase::Settings {
     }
 }
 
+#[cfg(feature = "cluster")]
 pub fn hdfs(config: &Config) -> hdfs::Settings {
     let hdfs = &config.hdfs;
     hdfs::Settings {
@@ -53,6 +60,7 @@ pub fn hdfs(config: &Config) -> hdfs::Settings {
     }
 }
 
+#[cfg(feature = "cluster")]
 pub fn redis(config: &Config) -> redis::Settings {
     let redis = &config.redis;
     redis::Settings {

@@ -9,12 +9,12 @@ use futures_util::future::BoxFuture;
 
 use super::backends::Ports;
 use super::probes::{Probe, Probes};
-use crate::chat::log::Log;
-use crate::chat::pulse::boot_ms;
-use crate::chat::service::Chat;
-use crate::files::Files;
 use crate::readiness::{Part, Readiness};
 use crate::shutdown::{Shutdown, Stage, Tasks};
+use lakechat_core::chat::log::Log;
+use lakechat_core::chat::pulse::boot_ms;
+use lakechat_core::chat::service::Chat;
+use lakechat_core::files::Files;
 
 const TICK: Duration = Duration::from_secs(1);
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::domain::{Code, Problem};
-use crate::ports::PortError;
 use crate::readiness::{Part, Readiness};
+use lakechat_core::domain::{Code, Problem};
+use lakechat_core::ports::PortError;
 
 /// How long to wait before something that is away is tried again.
 const RETRY: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
-use crate::adapters::embedded::{Progress, backup};
+use lakechat_embedded::{Progress, backup};
 
 /// Copies the data folder of a running or stopped server.
 #[derive(Clone, Debug, clap::Args)]

@@ -17,8 +17,8 @@ use anyhow::{Context, Result};
 use reqwest::Url;
 use tokio::sync::mpsc;
 
-use crate::client::{Api, Credentials, Options, Session};
-use crate::domain::{ChannelName, UserName};
+use lakechat_client::{Api, Credentials, Options, Session};
+use lakechat_core::domain::{ChannelName, UserName};
 use screen::Screen;
 use talk::Talk;
 use tokens::Tokens;

@@ -8,9 +8,9 @@ use clap::{Args, Subcommand};
 
 use self::adoption::Adoption;
 use self::place::Skip;
-use crate::adapters::hbase::HBase;
 use crate::app::settings;
 use crate::config::{Config, ConfigFlag, Flags, Mode};
+use lakechat_cluster::hbase::HBase;
 
 /// Decide about the log of a cluster
 #[derive(Args, Clone, Debug)]

@@ -3,10 +3,10 @@
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, value_parser};
 
-use crate::adapters::hbase::schema::{DEFAULT_REGIONS, MOST_REGIONS, statements};
-use crate::adapters::hbase::{HBase, SchemaError};
 use crate::app::settings;
 use crate::config::{ConfigFlag, Flags, Hbase};
+use lakechat_cluster::hbase::schema::{DEFAULT_REGIONS, MOST_REGIONS, statements};
+use lakechat_cluster::hbase::{HBase, SchemaError};
 
 /// Make and check the tables in HBase
 ///

@@ -169,7 +169,7 @@ fn nearest<'a>(key: &str, rows: &'a [Row]) -> Option<&'a Row> {
 mod tests {
     use super::*;
     use crate::config::setting::UNBOUNDED;
-    use crate::domain::Secret;
+    use lakechat_core::domain::Secret;
 
     #[test]
     fn a_secret_is_shown_neither_in_rows_nor_in_mistakes() {

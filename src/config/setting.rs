@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use toml::Value;
 
 use super::source::{Given, Givens, Raw};
-use crate::domain::Secret;
+use lakechat_core::domain::Secret;
 
 /// What a number has to lie in; other types don't look at it.
 pub type Bounds = RangeInclusive<u64>;

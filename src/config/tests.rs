@@ -1,5 +1,6 @@
 //! The configuration as operators meet it.
 
+use super::mistake::Mistake;
 use super::*;
 
 const NO_FLAGS: Flags = Flags {

@@ -9,8 +9,8 @@ use warp::reply::Response;
 
 use super::answer;
 use super::fields::Fields;
-use crate::accounts::{Accounts, Identity, Login};
-use crate::domain::{Code, Problem, UserName};
+use lakechat_core::accounts::{Accounts, Identity, Login};
+use lakechat_core::domain::{Code, Problem, UserName};
 
 /// `POST /register`
 pub async fn register(
@@ -125,9 +125,9 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::accounts::Settings;
-    use crate::accounts::test_directory::TestDirectory;
-    use crate::domain::Secret;
+    use lakechat_core::accounts::Settings;
+    use lakechat_core::accounts::test_directory::TestDirectory;
+    use lakechat_core::domain::Secret;
 
     const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-use crate::domain::{Code, Problem};
 use crate::http::address_places::{AddressPlace, AddressPlaces};
-use crate::limits::network;
+use lakechat_core::domain::{Code, Problem};
+use lakechat_core::limits::network;
 
 /// A bucket holds this many seconds' worth.
 const BURST_SECONDS: u32 = 5;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::limits::network;
+use lakechat_core::limits::network;
 
 /// Counts for each address; all of an IPv6 /64 are one. Cheap to clone; clones count together.
 ///

@@ -8,7 +8,7 @@ use http::{Response as HttpResponse, StatusCode};
 use serde::Serialize;
 use warp::reply::Response;
 
-use crate::domain::{Code, Problem};
+use lakechat_core::domain::{Code, Problem};
 
 /// The body of an answer: warp's, which warp gives no name of its own.
 pub type AnswerBody = <Response as HasBody>::Body;

@@ -14,8 +14,8 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use tokio::time::timeout;
 use warp::{Filter, Rejection};
 
-use crate::domain::{Code, Problem};
 use crate::http::pace::TooSlow;
+use lakechat_core::domain::{Code, Problem};
 
 pub use watched::Watched;
 

@@ -13,10 +13,10 @@ use super::body::Incoming;
 use super::context::Call;
 use super::fields::Fields;
 use super::query::Query;
-use crate::chat::hub::HubChannel;
-use crate::chat::protocol::ChannelObject;
-use crate::chat::service::{PageQuery, limit_invalid};
-use crate::domain::{ChannelName, Code, Id, Member, Problem, UserName};
+use lakechat_core::chat::hub::HubChannel;
+use lakechat_core::chat::protocol::ChannelObject;
+use lakechat_core::chat::service::{PageQuery, limit_invalid};
+use lakechat_core::domain::{ChannelName, Code, Id, Member, Problem, UserName};
 
 /// Rows in a page of a list unless asked otherwise, and at most.
 const DEFAULT_LIMIT: usize = 50;

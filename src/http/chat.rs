@@ -15,9 +15,9 @@ use super::accounts::bearer;
 use super::answer::empty;
 use super::connection::reclaim;
 use super::context::{Call, Context};
-use crate::chat::session::{self, Arrival, websocket};
 use crate::config::Origin;
-use crate::domain::{Code, Problem};
+use lakechat_core::chat::session::{self, Arrival, websocket};
+use lakechat_core::domain::{Code, Problem};
 
 const PROTOCOL: &str = "lakechat.v1";
 

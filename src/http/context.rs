@@ -12,11 +12,11 @@ use super::address_limits::AddressLimits;
 use super::body::{Incoming, read_limited};
 use super::query::Query;
 use super::request::{Caller, ClientAddr, caller, client_addr};
-use crate::accounts::{Accounts, Identity};
-use crate::chat::service::Chat;
 use crate::config::{Origin, PublicUrl};
-use crate::domain::Problem;
-use crate::files::Files;
+use lakechat_core::accounts::{Accounts, Identity};
+use lakechat_core::chat::service::Chat;
+use lakechat_core::domain::Problem;
+use lakechat_core::files::Files;
 
 /// The largest JSON body, bytes.
 const MAX_JSON_BYTES: usize = 64 * 1024;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::domain::{Code, Problem};
+use lakechat_core::domain::{Code, Problem};
 
 /// The fields of one JSON object, borrowed from its text where that has no escapes.
 ///

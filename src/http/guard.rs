@@ -17,10 +17,8 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tracing::Instrument;
-use warp::Reply;
 use warp::reply::Response;
 
-use crate::domain::{Code, Problem};
 use crate::http::access_log::{Entry, LoggedBody};
 use crate::http::answer;
 use crate::http::body::Watched;
@@ -33,6 +31,7 @@ use crate::http::request::{ClientAddr, RequestId};
 use crate::http::route_table::Route;
 use crate::http::site::{Page, Site};
 use crate::shutdown::Shutdown;
+use lakechat_core::domain::{Code, Problem};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -91,16 +90,16 @@ impl Guard {
     async fn handle(&self, page: Option<Page>, request: Request<Watched>) -> Response {
         let (mut parts, body) = request.into_parts();
         if let Err(problem) = host::settle(&mut parts) {
-            let mut answer = problem.into_response();
+            let mut answer = refusal::refused(problem);
             answer.headers_mut().insert(CONNECTION, close());
             return answer;
         }
         // The table was asked with the target as it came; an absolute one has the same path.
         let Some(page) = page else {
-            return refusal::not_found().into_response();
+            return refusal::refused(refusal::not_found());
         };
         if let Err(problem) = page.route.check_method(&parts.method) {
-            return problem.into_response();
+            return refusal::refused(problem);
         }
         if !body.is_end_stream() {
             // Where the body ends and the other protocol begins would be for each side to guess.
@@ -110,11 +109,11 @@ impl Guard {
         let is_draining = self.shutdown.is_draining();
         let answer = match self.site.answer(page, request, is_draining) {
             Ok(answer) => answer,
-            Err(problem) => return problem.into_response(),
+            Err(problem) => return refusal::refused(problem),
         };
         // The panic hook has logged it; the connection's task and its other requests live on.
         let answer = AssertUnwindSafe(answer).catch_unwind().await;
-        answer.unwrap_or_else(|_| Problem::internal("the handler panicked").into_response())
+        answer.unwrap_or_else(|_| refusal::refused(Problem::internal("the handler panicked")))
     }
 }
 

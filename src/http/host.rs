@@ -5,7 +5,7 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Uri, Version};
 
-use crate::domain::{Code, Problem};
+use lakechat_core::domain::{Code, Problem};
 
 /// Checks the target and the Host header, and brings an absolute target into the usual form, so
 /// that handlers see a path and the one Host that counts.

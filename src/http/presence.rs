@@ -6,8 +6,8 @@ use warp::reply::Response;
 
 use super::answer::json;
 use super::context::Call;
-use crate::chat::service::{InChannel, Present, SeenSession};
-use crate::domain::{Problem, UserName};
+use lakechat_core::chat::service::{InChannel, Present, SeenSession};
+use lakechat_core::domain::{Problem, UserName};
 
 #[derive(Serialize)]
 struct Body {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use percent_encoding::percent_decode;
 
-use crate::domain::{Code, Problem};
+use lakechat_core::domain::{Code, Problem};
 
 /// The parameters of one request that no one has taken yet.
 #[derive(Debug, Default)]

@@ -11,8 +11,8 @@ use warp::reject::{
 use warp::reply::Response;
 use warp::{Rejection, Reply};
 
-use crate::domain::{Code, Problem};
 use crate::http::answer;
+use lakechat_core::domain::{Code, Problem};
 
 /// A problem on its way: as an extension of an answer that has no body yet, or as a rejection.
 #[derive(Clone, Debug)]
@@ -28,24 +28,20 @@ impl Reply for Refusal {
     }
 }
 
-/// A handler answers `Result<Response, Problem>`; the guard writes the body.
-impl Reply for Problem {
-    fn into_response(self) -> Response {
-        Refusal(Arc::new(self)).into_response()
-    }
+/// What a handler answers; the guard writes the body of a problem.
+pub(super) fn answered(answer: Result<Response, Problem>) -> Response {
+    answer.unwrap_or_else(refused)
 }
 
-/// For filters, which refuse before there is a handler. warp then still tries the routes behind
-/// the one that refused; none of them may match the same path and method.
-pub fn reject(problem: Problem) -> Rejection {
-    warp::reject::custom(Refusal(Arc::new(problem)))
+pub(super) fn refused(problem: Problem) -> Response {
+    Refusal(Arc::new(problem)).into_response()
 }
 
 /// Every rejection as a refusal in our shape.
 pub(super) async fn recover(rejection: Rejection) -> Result<Response, Infallible> {
     Ok(match rejection.find::<Refusal>() {
         Some(refusal) => refusal.clone().into_response(),
-        None => own(&rejection).into_response(),
+        None => refused(own(&rejection)),
     })
 }
 

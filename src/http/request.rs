@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 use warp::{Filter, Rejection};
 
-use crate::domain::UserName;
+use lakechat_core::domain::UserName;
 
 /// Names one request in its answer (`x-request-id`) and in the log. Minted here, never taken from
 /// a client: what stands in the log under an id can't be forged.
@@ -43,10 +43,6 @@ impl Caller {
     pub fn user(&self) -> Option<&UserName> {
         self.0.get()
     }
-}
-
-pub fn id() -> impl Filter<Extract = (RequestId,), Error = Rejection> + Copy {
-    warp::ext::get()
 }
 
 pub fn client_addr() -> impl Filter<Extract = (ClientAddr,), Error = Rejection> + Copy {

@@ -5,7 +5,7 @@
 
 use http::{HeaderValue, Method};
 
-use crate::domain::{Code, Problem};
+use lakechat_core::domain::{Code, Problem};
 
 /// One path: segments in `<…>` stand for anything that isn't empty.
 #[derive(Clone, Copy, Debug)]

@@ -13,8 +13,8 @@ use super::body::{Incoming, incoming};
 use super::context::{Call, Context, call};
 use super::fields::Fields;
 use super::route_table::{Route, RouteTable};
-use super::{accounts, channels, chat, files, presence};
-use crate::domain::Problem;
+use super::{accounts, channels, chat, files, presence, refusal};
+use lakechat_core::domain::Problem;
 
 const fn route(pattern: &'static str, methods: &'static [Method]) -> Route {
     Route { pattern, methods }
@@ -147,8 +147,7 @@ pub fn routes(context: Arc<Context>) -> BoxedFilter<(Response,)> {
         .unify()
         .or(account)
         .unify();
-    all.map(|answer: Result<Response, Problem>| warp::Reply::into_response(answer))
-        .boxed()
+    all.map(refusal::answered).boxed()
 }
 
 async fn register(call: Call, body: Incoming) -> Result<Response, Problem> {

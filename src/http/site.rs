@@ -9,10 +9,10 @@ use hyper_util::service::TowerToHyperService;
 use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
-use crate::domain::{Code, Problem};
 use crate::http::body::Watched;
 use crate::http::refusal;
 use crate::http::route_table::{Route, RouteTable};
+use lakechat_core::domain::{Code, Problem};
 
 type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 type Handle = Arc<dyn Fn(Request<Watched>) -> Answering + Send + Sync>;

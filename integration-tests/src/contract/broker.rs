@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
-use lakechat::domain::Partition;
-use lakechat::ports::Broker;
-use lakechat::ports::broker::{LogReader, LogRecord, Offset, Outgoing};
+use lakechat_core::domain::Partition;
+use lakechat_core::ports::Broker;
+use lakechat_core::ports::broker::{LogReader, LogRecord, Offset, Outgoing};
 
 use super::{Backend, DEADLINE, random};
 

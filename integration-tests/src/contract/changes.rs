@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use lakechat::domain::{Cells, Change, ChangeKind, ChannelName, Id, Message, Role, Row};
-use lakechat::ports::History;
+use lakechat_core::domain::{Cells, Change, ChangeKind, ChannelName, Id, Message, Role, Row};
+use lakechat_core::ports::History;
 use rand::seq::SliceRandom;
 
 use super::history::{ALL, message, message_row, row};

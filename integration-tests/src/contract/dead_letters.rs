@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use lakechat::adapters::memory::MemoryPresence;
-use lakechat::chat::archiver::{self, Batching};
-use lakechat::chat::hub::Hub;
-use lakechat::chat::log::{Bounds, Log};
-use lakechat::chat::reader;
-use lakechat::domain::Partition;
-use lakechat::ports::broker::{DeadLetter, LogRecord, Outgoing};
+use lakechat_core::chat::archiver::{self, Batching};
+use lakechat_core::chat::hub::Hub;
+use lakechat_core::chat::log::{Bounds, Log};
+use lakechat_core::chat::reader;
+use lakechat_core::domain::Partition;
+use lakechat_core::ports::broker::{DeadLetter, LogRecord, Outgoing};
+use lakechat_embedded::MemoryPresence;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
-use lakechat::domain::{
+use lakechat_core::domain::{
     Channel, ChannelKind, ChannelName, File, FileId, LoginSession, Place, User, UserName,
 };
-use lakechat::ports::directory::Claim;
+use lakechat_core::ports::directory::Claim;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -209,7 +209,7 @@ pub async fn public_channels_are_listed_by_name<B: Backend>(backend: B) -> Resul
     let hidden = made(&named("d"), ChannelKind::Private, &user());
     directory.create_channel(&hidden).await?;
     // What the log says of a channel that nobody made does not make it one.
-    let topic = lakechat::domain::Cells::Topic {
+    let topic = lakechat_core::domain::Cells::Topic {
         id: super::id(1),
         topic: "ghost".into(),
     };

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use lakechat::domain::FileId;
-use lakechat::ports::{FileStore, PortError};
+use lakechat_core::domain::FileId;
+use lakechat_core::ports::{FileStore, PortError};
 use tokio::task::JoinSet;
 
 use super::{Backend, eventually};

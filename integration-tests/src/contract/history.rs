@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use lakechat::domain::{
+use lakechat_core::domain::{
     Attachment, Cells, ChannelName, ClientMsgId, FileId, Id, Message, Partition, Row,
 };
-use lakechat::ports::History;
-use lakechat::ports::history::{Mark, Span};
+use lakechat_core::ports::History;
+use lakechat_core::ports::history::{Mark, Span};
 
 use super::{Backend, channel, channel_named, id, random, user_named};
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use lakechat::domain::Partition;
-use lakechat::ports::broker::{LogRecord, Offset};
-use lakechat::ports::{Broker, PortError};
+use lakechat_core::domain::Partition;
+use lakechat_core::ports::broker::{LogRecord, Offset};
+use lakechat_core::ports::{Broker, PortError};
 
 use super::Backend;
 use super::broker::{Publisher, any_partition, read, reader_at_end};

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use lakechat::domain::{Cells, Channel, ChannelKind, ChannelName, Member, Role, Row, UserName};
-use lakechat::ports::History;
+use lakechat_core::domain::{
+    Cells, Channel, ChannelKind, ChannelName, Member, Role, Row, UserName,
+};
+use lakechat_core::ports::History;
 
 use super::history::row;
 use super::{Backend, channel, id, user, user_named};

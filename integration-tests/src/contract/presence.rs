@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use lakechat::domain::{ChannelName, UserName};
-use lakechat::ports::Presence;
-use lakechat::ports::presence::{Change, InChannel, LiveSession, LiveSessions};
+use lakechat_core::domain::{ChannelName, UserName};
+use lakechat_core::ports::Presence;
+use lakechat_core::ports::presence::{Change, InChannel, LiveSession, LiveSessions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

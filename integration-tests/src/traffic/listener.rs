@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use lakechat::client::{Event, Events, Session};
+use lakechat_client::{Event, Events, Session};
 use tokio::sync::watch;
 
 use super::CHANNELS;

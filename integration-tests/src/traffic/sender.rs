@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use lakechat::client::{Event, Events, Session};
+use lakechat_client::{Event, Events, Session};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::interval;

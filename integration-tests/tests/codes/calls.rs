@@ -2,7 +2,7 @@
 
 use integration_tests::http::send;
 use integration_tests::people::PASSWORD;
-use lakechat::domain::Code;
+use lakechat_core::domain::Code;
 use reqwest::Method;
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! Codes of channels and their history.
 
-use lakechat::domain::Code;
+use lakechat_core::domain::Code;
 use reqwest::Method;
 use serde_json::json;
 

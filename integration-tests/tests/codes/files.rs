@@ -1,7 +1,7 @@
 //! Codes of uploads and downloads.
 
 use integration_tests::http::send;
-use lakechat::domain::Code;
+use lakechat_core::domain::Code;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder};
 

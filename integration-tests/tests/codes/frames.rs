@@ -1,7 +1,7 @@
 //! Codes that come in frames.
 
 use integration_tests::ws::send_frame;
-use lakechat::domain::Code;
+use lakechat_core::domain::Code;
 use serde_json::json;
 
 use super::Case;

@@ -12,7 +12,7 @@ use std::pin::Pin;
 
 use integration_tests::people::PASSWORD;
 use integration_tests::{Answer, Http, Person, Server, Ws};
-use lakechat::domain::Code;
+use lakechat_core::domain::Code;
 use reqwest::Method;
 use serde_json::{Value, json};
 

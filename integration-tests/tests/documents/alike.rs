@@ -2,7 +2,7 @@
 //! document to a run, and answers of both are made comparable.
 
 use integration_tests::cluster::Cluster;
-use lakechat::domain::Id;
+use lakechat_core::domain::Id;
 use uuid::Uuid;
 
 /// The ids of one run in their order, and its one file.

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use integration_tests::on_hdfs::{dfs_admin, fresh};
-use lakechat::adapters::hdfs::{HdfsStore, Settings};
-use lakechat::domain::FileId;
-use lakechat::ports::{FileStore, PortError};
+use lakechat_cluster::hdfs::{HdfsStore, Settings};
+use lakechat_core::domain::FileId;
+use lakechat_core::ports::{FileStore, PortError};
 use tokio::net::TcpListener;
 
 /// Beyond what any answer may take by these settings.

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use integration_tests::contract::eventually;
 use integration_tests::on_hdfs::{OnHdfs, Root, fresh};
-use lakechat::adapters::hdfs::{HdfsStore, Settings};
-use lakechat::domain::FileId;
-use lakechat::ports::{FileStore, PortError};
+use lakechat_cluster::hdfs::{HdfsStore, Settings};
+use lakechat_core::domain::FileId;
+use lakechat_core::ports::{FileStore, PortError};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 

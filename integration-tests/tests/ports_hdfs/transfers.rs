@@ -8,9 +8,9 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use integration_tests::contract::Backend;
 use integration_tests::on_hdfs::{fresh, fs_shell};
-use lakechat::domain::FileId;
-use lakechat::ports::file_store::ByteStream;
-use lakechat::ports::{FileStore, PortError};
+use lakechat_core::domain::FileId;
+use lakechat_core::ports::file_store::ByteStream;
+use lakechat_core::ports::{FileStore, PortError};
 use sha2::{Digest, Sha256};
 
 const MIB: usize = 1 << 20;

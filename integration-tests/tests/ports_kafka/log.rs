@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use integration_tests::contract::{Backend, DEADLINE, eventually};
 use integration_tests::on_kafka::{OnKafka, admin, connect, delete_below, fresh, options};
-use lakechat::adapters::kafka::Settings;
-use lakechat::domain::Partition;
-use lakechat::ports::broker::{LogReader, LogRecord, Outgoing};
-use lakechat::ports::{Broker, PortError};
+use lakechat_cluster::kafka::Settings;
+use lakechat_core::domain::Partition;
+use lakechat_core::ports::broker::{LogReader, LogRecord, Outgoing};
+use lakechat_core::ports::{Broker, PortError};
 use rdkafka::admin::{AlterConfig, ResourceSpecifier};
 
 const PARTITION: Partition = Partition(2);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use integration_tests::on_kafka::{Topics, connect};
-use lakechat::adapters::kafka::{KafkaBroker, Settings, StartError};
+use lakechat_cluster::kafka::{KafkaBroker, Settings, StartError};
 
 async fn refused(settings: Settings) -> Result<StartError> {
     let connected = KafkaBroker::connect(settings).await;

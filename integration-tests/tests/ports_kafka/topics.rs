@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use integration_tests::contract::eventually;
 use integration_tests::on_kafka::{GOOD, Topics, admin, connect, fresh, make, options, with};
-use lakechat::adapters::kafka::{KafkaBroker, StartError, TopicFault};
-use lakechat::domain::Partition;
-use lakechat::ports::broker::Outgoing;
-use lakechat::ports::{Broker, PortError};
+use lakechat_cluster::kafka::{KafkaBroker, StartError, TopicFault};
+use lakechat_core::domain::Partition;
+use lakechat_core::ports::broker::Outgoing;
+use lakechat_core::ports::{Broker, PortError};
 use rdkafka::admin::{AlterConfig, NewPartitions, ResourceSpecifier};
 
 async fn faults(topics: &Topics) -> Result<Vec<TopicFault>> {

@@ -1,7 +1,7 @@
 //! What is left to chance, by the seed.
 
-use lakechat::chat::record::Body;
-use lakechat::domain::{ChannelName, ClientMsgId, Id, Role, UserName};
+use lakechat_core::chat::record::Body;
+use lakechat_core::domain::{ChannelName, ClientMsgId, Id, Role, UserName};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use integration_tests::{eventually, within};
-use lakechat::chat::hub::HubChannel;
-use lakechat::chat::service::{Page, PageQuery};
-use lakechat::domain::{ChannelName, Code, Id, Problem, UserName};
-use lakechat::ports::History;
-use lakechat::ports::history::Span;
+use lakechat_core::chat::hub::HubChannel;
+use lakechat_core::chat::service::{Page, PageQuery};
+use lakechat_core::domain::{ChannelName, Code, Id, Problem, UserName};
+use lakechat_core::ports::History;
+use lakechat_core::ports::history::Span;
 use serde_json::Value;
 
 use crate::chance::{Cast, Chance};
@@ -284,7 +284,7 @@ pub fn said_in(object: &Value) -> Said {
             .expect("a sender"),
         text: text("text").expect("a text"),
         client_msg_id: text("client_msg_id")
-            .map(|c| lakechat::domain::ClientMsgId::parse(&c).expect("what was sent")),
+            .map(|c| lakechat_core::domain::ClientMsgId::parse(&c).expect("what was sent")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use integration_tests::within;
-use lakechat::chat::session::{self, Arrival};
+use lakechat_core::chat::session::{self, Arrival};
 use serde_json::{Value, json};
 use tokio::io::DuplexStream;
 use tokio_tungstenite::WebSocketStream;

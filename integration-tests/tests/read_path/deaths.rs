@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use integration_tests::{eventually, within};
-use lakechat::adapters::memory::MemoryPresence;
-use lakechat::chat::hub::Hub;
-use lakechat::chat::log::{Bounds, Log};
-use lakechat::chat::pulse::{Pulse, boot_ms};
-use lakechat::chat::reader;
-use lakechat::ports::Broker;
-use lakechat::ports::history::Mark;
+use lakechat_core::chat::hub::Hub;
+use lakechat_core::chat::log::{Bounds, Log};
+use lakechat_core::chat::pulse::{Pulse, boot_ms};
+use lakechat_core::chat::reader;
+use lakechat_core::ports::Broker;
+use lakechat_core::ports::history::Mark;
+use lakechat_embedded::MemoryPresence;
 use serde_json::json;
 use tokio::sync::oneshot;
 

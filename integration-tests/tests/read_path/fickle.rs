@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lakechat::domain::Partition;
-use lakechat::ports::broker::{
+use lakechat_core::domain::Partition;
+use lakechat_core::ports::broker::{
     DeadLetter, Failed, LogReader, LogRecord, Offset, OnFailed, Outgoing,
 };
-use lakechat::ports::{Broker, PortError};
+use lakechat_core::ports::{Broker, PortError};
 use tokio::sync::watch;
 
 use crate::gate::away;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use async_trait::async_trait;
-use lakechat::domain::{
+use lakechat_core::domain::{
     Change, Channel, ChannelName, Id, Member, Message, Partition, Row, UserName,
 };
-use lakechat::ports::history::{Mark, Span};
-use lakechat::ports::{History, PortError};
+use lakechat_core::ports::history::{Mark, Span};
+use lakechat_core::ports::{History, PortError};
 use rand::RngExt;
 use tokio::sync::watch;
 

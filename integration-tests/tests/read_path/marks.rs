@@ -1,10 +1,10 @@
 //! The mark as an assertion: what history was written from is this log.
 
 use integration_tests::eventually;
-use lakechat::chat::record::Body;
-use lakechat::domain::{ChannelName, Code, Id, Partition, UserName};
-use lakechat::ports::broker::LogRecord;
-use lakechat::ports::history::Mark;
+use lakechat_core::chat::record::Body;
+use lakechat_core::domain::{ChannelName, Code, Id, Partition, UserName};
+use lakechat_core::ports::broker::LogRecord;
+use lakechat_core::ports::history::Mark;
 
 use crate::server::{Server, Shape};
 
@@ -121,7 +121,7 @@ async fn a_wrong_mark_that_is_learned_later_stops_its_partition() {
 async fn a_mark_within_a_batch_that_is_being_delivered_stops_nothing() {
     let (folder, _) = folder_with_a_log().await;
     let embedded = integration_tests::on_disk::open(folder.path()).expect("ours");
-    let bounds = lakechat::chat::log::Bounds {
+    let bounds = lakechat_core::chat::log::Bounds {
         tail_bytes: 1 << 20,
         window_bytes: 1 << 20,
     };
@@ -131,7 +131,7 @@ async fn a_mark_within_a_batch_that_is_being_delivered_stops_nothing() {
     reader
         .poll(integration_tests::DEADLINE, &mut records)
         .expect("readable");
-    let log = lakechat::chat::log::Log::new(broker, bounds);
+    let log = lakechat_core::chat::log::Log::new(broker, bounds);
     let end = records.last().expect("ten records").offset + 1;
     let (entries, _) = log.fold(Partition(0), records);
     let third = &entries[2];

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use lakechat::chat::fold::LATE_MS;
-use lakechat::chat::partition;
-use lakechat::chat::record::{Body, Digest, Record};
-use lakechat::domain::id::{EPOCH_MS, MAX_STEP};
-use lakechat::domain::{ChannelName, ClientMsgId, Id, Member, Partition, Role, UserName};
-use lakechat::ports::Broker;
-use lakechat::ports::broker::{LogRecord, Offset};
+use lakechat_core::chat::fold::LATE_MS;
+use lakechat_core::chat::partition;
+use lakechat_core::chat::record::{Body, Digest, Record};
+use lakechat_core::domain::id::{EPOCH_MS, MAX_STEP};
+use lakechat_core::domain::{ChannelName, ClientMsgId, Id, Member, Partition, Role, UserName};
+use lakechat_core::ports::Broker;
+use lakechat_core::ports::broker::{LogRecord, Offset};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {

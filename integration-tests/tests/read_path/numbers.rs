@@ -1,10 +1,10 @@
 //! Messages are numbered 1, 2, 3, … in their channel, whatever else is in a batch.
 
 use integration_tests::eventually;
-use lakechat::chat::record::Body;
-use lakechat::domain::{ChannelName, Id, Partition, UserName};
-use lakechat::ports::History;
-use lakechat::ports::history::Span;
+use lakechat_core::chat::record::Body;
+use lakechat_core::domain::{ChannelName, Id, Partition, UserName};
+use lakechat_core::ports::History;
+use lakechat_core::ports::history::Span;
 
 use crate::server::{Server, Shape};
 

@@ -7,25 +7,25 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use integration_tests::within;
-use lakechat::accounts::{self, Accounts};
-use lakechat::adapters::embedded::{Embedded, Settings};
-use lakechat::adapters::memory::MemoryPresence;
-use lakechat::chat::archiver::{self, Batching};
-use lakechat::chat::barrier::Barrier;
-use lakechat::chat::hub::Hub;
-use lakechat::chat::log::{Bounds, Log};
-use lakechat::chat::outbox;
-use lakechat::chat::protocol::SessionLimits;
-use lakechat::chat::pulse::Pulse;
-use lakechat::chat::reader;
-use lakechat::chat::record::{Body, Record};
-use lakechat::chat::service::{self, Chat};
-use lakechat::domain::{
+use lakechat_core::accounts::{self, Accounts};
+use lakechat_core::chat::archiver::{self, Batching};
+use lakechat_core::chat::barrier::Barrier;
+use lakechat_core::chat::hub::Hub;
+use lakechat_core::chat::log::{Bounds, Log};
+use lakechat_core::chat::outbox;
+use lakechat_core::chat::protocol::SessionLimits;
+use lakechat_core::chat::pulse::Pulse;
+use lakechat_core::chat::reader;
+use lakechat_core::chat::record::{Body, Record};
+use lakechat_core::chat::service::{self, Chat};
+use lakechat_core::domain::{
     Channel, ChannelKind, ChannelName, ClientMsgId, Partition, Secret, UserName,
 };
-use lakechat::ports::broker::Outgoing;
-use lakechat::ports::history::Mark;
-use lakechat::ports::{Broker, Directory, History};
+use lakechat_core::ports::broker::Outgoing;
+use lakechat_core::ports::history::Mark;
+use lakechat_core::ports::{Broker, Directory, History};
+use lakechat_embedded::MemoryPresence;
+use lakechat_embedded::{Embedded, Settings};
 use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use integration_tests::within;
-use lakechat::chat::pulse::boot_ms;
-use lakechat::domain::{ChannelName, ClientMsgId, Id};
-use lakechat::ports::History;
+use lakechat_core::chat::pulse::boot_ms;
+use lakechat_core::domain::{ChannelName, ClientMsgId, Id};
+use lakechat_core::ports::History;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::sleep;

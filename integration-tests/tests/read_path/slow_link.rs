@@ -1,8 +1,8 @@
 //! Resumes that wait for a client's link hold up nothing else of its session.
 
 use integration_tests::within;
-use lakechat::chat::record::Body;
-use lakechat::domain::{ChannelName, UserName};
+use lakechat_core::chat::record::Body;
+use lakechat_core::domain::{ChannelName, UserName};
 use serde_json::{Value, json};
 
 use crate::client::Client;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use integration_tests::eventually;
-use lakechat::domain::{Code, Partition};
-use lakechat::ports::{History, PortError};
+use lakechat_core::domain::{Code, Partition};
+use lakechat_core::ports::{History, PortError};
 use serde_json::json;
 
 use crate::marks::{SHAPE, channels, publish_ten, refusals};
@@ -112,7 +112,7 @@ async fn rows_that_history_refuses_for_a_while_are_stored_then() {
     stored(&stage).await;
     stage.server.assert_nothing_stopped();
     let newest = log.mark(Partition(0)).id;
-    let above = lakechat::domain::Id::from_u64(newest.as_u64() + 1).expect("63 bits");
+    let above = lakechat_core::domain::Id::from_u64(newest.as_u64() + 1).expect("63 bits");
     let history = &stage.server.history;
     let last = history.last_number(&stage.channel, above).await;
     assert_eq!(last.expect("readable").map(|(_, n)| n), Some(3));
@@ -123,7 +123,7 @@ async fn log_that_may_lose_what_history_lacks_alarms_and_then_takes_no_more() {
     const MINUTE: u64 = 60_000;
     let mut stage = Stage::with(1 << 20, 100 * MINUTE).await;
     let log = stage.server.log.clone();
-    let tick = || log.tick(lakechat::chat::pulse::boot_ms(), 300_000);
+    let tick = || log.tick(lakechat_core::chat::pulse::boot_ms(), 300_000);
     stage.server.fickle.keep_for(Duration::from_secs(100 * 60));
     let history = stage.server.history.clone();
     history.set_open(false);

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use integration_tests::{eventually, within};
-use lakechat::chat::log::Log;
-use lakechat::chat::outbox::{Bounds, Outbox};
-use lakechat::chat::pending::{DEADLINE_MS, PERSIST_DEADLINE_MS, Waiter};
-use lakechat::chat::protocol::AckLevel;
-use lakechat::chat::pulse::boot_ms;
-use lakechat::chat::record::{Body, Record};
-use lakechat::domain::{Id, Partition};
-use lakechat::ports::Broker;
+use lakechat_core::chat::log::Log;
+use lakechat_core::chat::outbox::{Bounds, Outbox};
+use lakechat_core::chat::pending::{DEADLINE_MS, PERSIST_DEADLINE_MS, Waiter};
+use lakechat_core::chat::protocol::AckLevel;
+use lakechat_core::chat::pulse::boot_ms;
+use lakechat_core::chat::record::{Body, Record};
+use lakechat_core::domain::{Id, Partition};
+use lakechat_core::ports::Broker;
 use serde_json::{Value, json};
 
 use crate::client::Client;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::domain::{ChannelName, FileId};
+use lakechat_core::domain::{ChannelName, FileId};
 
 /// What `/help` prints.
 pub(super) const HELP: &str = "\

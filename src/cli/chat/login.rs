@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use super::Args;
 use super::tokens::Tokens;
-use crate::client::{Api, CallError, Login};
+use lakechat_client::{Api, CallError, Login};
 
 pub(super) async fn log_in(api: &Api, args: &Args, tokens: &Tokens) -> Result<Login> {
     let login = match resumed(api, args, tokens).await? {

@@ -4,8 +4,8 @@ use std::io::{Write, stdout};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::client::ChatMessage;
-use crate::domain::ChannelName;
+use lakechat_client::ChatMessage;
+use lakechat_core::domain::ChannelName;
 
 /// The terminal, shared by the talk and by transfers that go on beside it.
 #[derive(Clone, Debug)]

@@ -13,8 +13,8 @@ use tokio::time::sleep;
 use super::command::{HELP, Line};
 use super::screen::{Screen, plain};
 use super::transfer;
-use crate::client::{Credentials, Event, Events, Post, Session, Stop};
-use crate::domain::{ChannelName, ClientMsgId, FileId, Id};
+use lakechat_client::{Credentials, Event, Events, Post, Session, Stop};
+use lakechat_core::domain::{ChannelName, ClientMsgId, FileId, Id};
 
 /// How many messages of a channel are shown when it is joined.
 const TAIL: usize = 20;

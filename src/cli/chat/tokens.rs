@@ -11,8 +11,8 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::client::Login;
-use crate::domain::UserName;
+use lakechat_client::Login;
+use lakechat_core::domain::UserName;
 
 /// The kept tokens of one user on one server.
 ///

@@ -10,8 +10,8 @@ use tokio::io::AsyncWriteExt;
 use tokio_util::io::ReaderStream;
 
 use super::screen::Screen;
-use crate::client::{Credentials, Uploaded};
-use crate::domain::FileId;
+use lakechat_client::{Credentials, Uploaded};
+use lakechat_core::domain::FileId;
 
 /// How much of a file is in memory at once.
 const CHUNK_BYTES: usize = 64 << 10;

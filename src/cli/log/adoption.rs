@@ -5,12 +5,12 @@ use std::fmt::Write;
 use anyhow::{Result, ensure};
 
 use super::place::{Found, Place, Skip};
-use crate::adapters::hbase::{HBase, LogRow};
-use crate::adapters::kafka::{KafkaBroker, Settings};
-use crate::domain::Partition;
-use crate::ports::Broker;
-use crate::ports::broker::Offset;
-use crate::ports::history::Mark;
+use lakechat_cluster::hbase::{HBase, LogRow};
+use lakechat_cluster::kafka::{KafkaBroker, Settings};
+use lakechat_core::domain::Partition;
+use lakechat_core::ports::Broker;
+use lakechat_core::ports::broker::Offset;
+use lakechat_core::ports::history::Mark;
 
 pub(super) struct Adoption {
     old: LogRow,

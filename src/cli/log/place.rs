@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use anyhow::{Context, Error, Result};
 
-use crate::domain::Partition;
-use crate::ports::broker::Offset;
-use crate::ports::history::Mark;
+use lakechat_core::domain::Partition;
+use lakechat_core::ports::broker::Offset;
+use lakechat_core::ports::history::Mark;
 
 /// Where to go on in a partition, as an operator says: `3:57`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl FromStr for Skip {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Id;
+    use lakechat_core::domain::Id;
 
     fn judged(offset: Offset, kept: Offset, end: Offset, at: (Offset, Offset)) -> Place {
         let mark = Mark {

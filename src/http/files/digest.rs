@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
 
-use crate::domain::{Code, Problem};
+use lakechat_core::domain::{Code, Problem};
 
 /// The SHA-256 that the headers name. Other algorithms are passed over, as both documents say; what
 /// is malformed, or contradicts itself, is refused: an upload that was to be checked must be.

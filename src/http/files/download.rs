@@ -8,8 +8,8 @@ use warp::Reply;
 use warp::reply::Response;
 
 use super::disposition;
-use crate::domain::{Code, File, FileId, Problem, UserName};
-use crate::files::Files;
+use lakechat_core::domain::{Code, File, FileId, Problem, UserName};
+use lakechat_core::files::Files;
 
 /// Types that a browser may show: pictures and text that can't run anything. Not SVG, which holds
 /// scripts, and not PDF, whose viewers do.

@@ -15,8 +15,8 @@ use multer::{Field, Multipart};
 use sha2::{Digest, Sha256};
 
 use super::disposition::{self, Style};
-use crate::domain::{Code, Problem};
-use crate::files::{FileName, MediaType};
+use lakechat_core::domain::{Code, Problem};
+use lakechat_core::files::{FileName, MediaType};
 
 /// The most bytes, beside one chunk, in which a boundary and a part's headers must end.
 const MAX_BETWEEN_BYTES: usize = 16 * 1024;

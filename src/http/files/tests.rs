@@ -19,9 +19,9 @@ use sha2::{Digest, Sha256};
 use warp::reply::Response;
 
 use super::{download, find, upload};
-use crate::domain::{Code, FileId, Problem};
-use crate::files::testing::{Bench, INLINE_BYTES, MAX_BYTES, Step, user};
 use crate::http::query::Query;
+use lakechat_core::domain::{Code, FileId, Problem};
+use lakechat_core::files::testing::{Bench, INLINE_BYTES, MAX_BYTES, Step, user};
 
 type Header = (&'static str, String);
 

@@ -15,10 +15,10 @@ use warp::reply::Response;
 use super::disposition::{self, Style};
 use super::multipart::Form;
 use super::{digest, multipart};
-use crate::domain::{Code, File, FileId, Problem, UserName};
-use crate::files::{FileName, Files, MediaType, NewFile};
 use crate::http::answer;
 use crate::http::query::Query;
+use lakechat_core::domain::{Code, File, FileId, Problem, UserName};
+use lakechat_core::files::{FileName, Files, MediaType, NewFile};
 
 /// Takes one file in. `base` stands before the path in the file's URL, where it is configured; a
 /// slash at its end does no harm. The body's errors are handed back as they are.

@@ -19,7 +19,6 @@ use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
 use super::wire::Client;
-use crate::domain::{Code, Problem, UserName};
 use crate::http::body::{self, Incoming};
 use crate::http::health;
 use crate::http::route_table::{Route, RouteTable};
@@ -28,6 +27,7 @@ use crate::http::site::Site;
 use crate::http::{answer, connection, listener, refusal, request};
 use crate::readiness::Readiness;
 use crate::shutdown::Shutdown;
+use lakechat_core::domain::{Code, Problem, UserName};
 
 const fn route(pattern: &'static str, methods: &'static [Method]) -> Route {
     Route { pattern, methods }
@@ -197,17 +197,28 @@ fn routes(
             anyhow::Error::from(full).context("can't store"),
         ))
     });
+    let fails = fails.map(refusal::answered);
     let large = warp::path!("large").map(|| {
         let chunks = stream::iter(0..1024).map(|_| Ok::<_, Infallible>(vec![b'x'; 64 << 10]));
         warp::reply::stream(chunks)
     });
     let panic = warp::path!("panic").then(|| async { panic!("a secret") as Response });
     let json = warp::path!("json").and(warp::header::headers_cloned());
-    let json = json.and(body::incoming()).then(take_json);
-    let upload = warp::path!("upload").and(body::incoming()).then(take);
+    let json = json
+        .and(body::incoming())
+        .then(take_json)
+        .map(refusal::answered);
+    let upload = warp::path!("upload")
+        .and(body::incoming())
+        .then(take)
+        .map(refusal::answered);
     let refuse = warp::path!("refuse")
-        .then(|| async { Err::<Response, _>(Problem::new(Code::Forbidden, "Not you.")) });
-    let upgrade = warp::path!("upgrade").and(warp::ext::optional()).map(echo);
+        .then(|| async { Err::<Response, _>(Problem::new(Code::Forbidden, "Not you.")) })
+        .map(refusal::answered);
+    let upgrade = warp::path!("upgrade")
+        .and(warp::ext::optional())
+        .map(echo)
+        .map(refusal::answered);
     ping.or(wait)
         .or(who)
         .or(large)
@@ -223,7 +234,8 @@ fn routes(
 
 fn rejecting() -> impl Filter<Extract = impl Reply, Error = Rejection> + Clone {
     let filter = warp::path!("rejects" / "filter").and_then(|| async {
-        Err::<Response, _>(refusal::reject(Problem::new(Code::Forbidden, "Not you.")))
+        let problem = Problem::new(Code::Forbidden, "Not you.");
+        Err::<Response, _>(warp::reject::custom(refusal::Refusal(Arc::new(problem))))
     });
     let header = warp::path!("rejects" / "header").and(warp::header("x-number"));
     let query = warp::path!("rejects" / "query").and(warp::query());

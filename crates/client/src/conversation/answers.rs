@@ -1,0 +1,168 @@
+//! What the server says, frame by frame.
+
+use std::time::Duration;
+
+use super::{Conversation, Phase};
+use crate::api::{Page, Refusal};
+use crate::frame::{Ack, ChatMessage, Incoming, Joined, Refused};
+use crate::session::{Event, Unanswered};
+use lakechat_core::domain::{ChannelName, Id};
+
+/// How long to wait before a request is tried again that was refused for now without a time.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl Conversation {
+    /// Takes a frame of this connection. `Welcome`, `TokenExpiring` and `Closing` are the session's.
+    pub fn receive(&mut self, frame: Incoming, now: Duration) {
+        match frame {
+            Incoming::Message(channel, message) => self.message(channel, *message),
+            Incoming::Event(channel, id) => self.moved(&channel, id),
+            Incoming::Ack(ack) => self.acked(&ack),
+            Incoming::Joined(joined) => self.joined(joined, now),
+            Incoming::Left(channel) => self.left(channel, None),
+            Incoming::History(reference, page) => self.page(reference, page, now),
+            Incoming::Refused(refused) => self.failed(refused, now),
+            Incoming::Welcome(_)
+            | Incoming::TokenExpiring
+            | Incoming::Closing(_)
+            | Incoming::Ignored => {}
+        }
+        self.advance(now);
+    }
+
+    fn message(&mut self, channel: ChannelName, message: ChatMessage) {
+        self.moved(&channel, message.id);
+        let own = self
+            .connection
+            .as_ref()
+            .is_some_and(|c| c.user == message.sender);
+        let id = message.client_msg_id.as_ref().filter(|_| own);
+        let post = id.and_then(|id| self.outbox.seen(&channel, id));
+        let id = message.id;
+        self.events.push_back(Event::Message {
+            channel: channel.clone(),
+            message,
+        });
+        if let Some(post) = post {
+            self.events.push_back(Event::Acked {
+                channel,
+                client_msg_id: post.client_msg_id,
+                id,
+                duplicate: true,
+            });
+        }
+    }
+
+    fn moved(&mut self, channel: &ChannelName, id: Id) {
+        if let Some(subscription) = self.subscriptions.get_mut(channel) {
+            subscription.cursor = subscription.cursor.max(Some(id));
+        }
+    }
+
+    fn acked(&mut self, ack: &Ack) {
+        let post = ack.reference.and_then(|r| self.outbox.answered(r));
+        if let Some(post) = post {
+            self.events.push_back(Event::Acked {
+                channel: post.channel,
+                client_msg_id: post.client_msg_id,
+                id: ack.id,
+                duplicate: ack.duplicate,
+            });
+        }
+    }
+
+    fn joined(&mut self, joined: Joined, now: Duration) {
+        let stale = now
+            .checked_sub(self.stale_after)
+            .is_some_and(|by| self.outbox.tried_by(&joined.channel, by));
+        let question = stale.then(|| self.ask(&joined.channel, None, 1));
+        let Some(subscription) = self.subscriptions.get_mut(&joined.channel) else {
+            return;
+        };
+        if joined.reference != Some(subscription.join_ref) {
+            return;
+        }
+        subscription.cursor.get_or_insert(joined.at);
+        subscription.phase = question.map_or(Phase::Live, Phase::Asking);
+        self.events.push_back(Event::Joined {
+            channel: joined.channel,
+            at: joined.at,
+            members: joined.members,
+            resumed: joined.resumed,
+        });
+    }
+
+    /// A history page: an answer to somebody, or to the question which message is the newest.
+    fn page(&mut self, reference: Option<u64>, page: Page, now: Duration) {
+        let Some(reference) = reference else { return };
+        if let Some(answer) = self.histories.remove(&reference) {
+            // Whoever asked may have stopped waiting.
+            let _ = answer.send(Ok(page));
+            return;
+        }
+        let newest = page.messages.last().map_or(Id::ZERO, |m| m.id);
+        let asking = Phase::Asking(reference);
+        for subscription in self.subscriptions.values_mut() {
+            if subscription.phase == asking {
+                subscription.phase = Phase::CatchingUp(newest);
+            }
+        }
+        self.resume_due(now);
+    }
+
+    fn failed(&mut self, refused: Refused, now: Duration) {
+        let Some(reference) = refused.reference else {
+            return;
+        };
+        let refusal = refused.error;
+        if let Some(answer) = self.histories.remove(&reference) {
+            // Whoever asked may have stopped waiting.
+            let _ = answer.send(Err(Unanswered::Refused(refusal)));
+            return;
+        }
+        let channel = self.subscriptions.iter().find_map(|(channel, s)| {
+            let asked = s.phase == Phase::Asking(reference);
+            (asked || s.join_ref == reference).then(|| channel.clone())
+        });
+        match channel {
+            Some(channel) => self.join_failed(channel, refusal, now),
+            None => self.send_failed(reference, refusal, now),
+        }
+    }
+
+    /// The server says that the channel is as after `leave`, or can't say what is the newest there.
+    fn join_failed(&mut self, channel: ChannelName, refusal: Refusal, now: Duration) {
+        if refusal.is_passing() {
+            if let Some(subscription) = self.subscriptions.get_mut(&channel) {
+                subscription.phase = Phase::Away(now + wait_of(&refusal));
+            }
+            return;
+        }
+        self.subscriptions.remove(&channel);
+        self.abandon(&channel);
+        self.left(channel, Some(refusal));
+    }
+
+    /// A send that may pass later holds back those behind it, so that they keep their order.
+    fn send_failed(&mut self, reference: u64, refusal: Refusal, now: Duration) {
+        if !refusal.is_passing() {
+            if let Some(post) = self.outbox.answered(reference) {
+                self.refused(post, refusal);
+            }
+            return;
+        }
+        let Some(post) = self.outbox.postpone(reference) else {
+            return;
+        };
+        let subscription = self.subscriptions.get_mut(&post.channel);
+        if let Some(phase @ (Phase::Live | Phase::Paused(_))) = subscription.map(|s| &mut s.phase) {
+            *phase = Phase::Paused(now + wait_of(&refusal));
+        }
+    }
+}
+
+fn wait_of(refusal: &Refusal) -> Duration {
+    refusal
+        .retry_after_ms
+        .map_or(RETRY_AFTER, Duration::from_millis)
+}

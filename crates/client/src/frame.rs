@@ -1,0 +1,259 @@
+//! Frames as a client reads and writes them.
+//!
+//! A tolerant reader: fields it doesn't know are ignored, and so are frames of types it doesn't know,
+//! but for the event id by which they move the cursor.
+
+use serde::{Deserialize, Serialize};
+
+use super::api::{Page, Refusal};
+use lakechat_core::domain::{Attachment, ChannelName, ClientMsgId, FileId, Id, UserName};
+
+/// A message as the wire has it, in frames and in history.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ChatMessage {
+    pub id: Id,
+    pub sender: UserName,
+    /// Milliseconds since 1970.
+    pub sent_at: u64,
+    pub text: String,
+    pub client_msg_id: Option<ClientMsgId>,
+    pub reply_to: Option<Id>,
+    pub file: Option<Attachment>,
+}
+
+/// A channel as the wire has it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ChannelInfo {
+    pub name: ChannelName,
+    pub kind: String,
+    pub topic: Option<String>,
+    pub state: Option<String>,
+    /// For members only.
+    pub role: Option<String>,
+}
+
+/// The first frame of a session.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Welcome {
+    pub session: String,
+    pub server: String,
+    pub user: UserName,
+    pub ping_ms: u64,
+    #[serde(default)]
+    pub degraded: Vec<String>,
+    pub limits: Limits,
+    /// None while the server can't tell.
+    pub channels: Option<Vec<ChannelInfo>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Limits {
+    pub frame_bytes: usize,
+    pub text_bytes: usize,
+    /// Joined at once in one session.
+    pub channels: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Joined {
+    #[serde(rename = "ref")]
+    pub reference: Option<u64>,
+    pub channel: ChannelName,
+    pub at: Id,
+    #[serde(default)]
+    pub members: u64,
+    #[serde(default)]
+    pub resumed: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Ack {
+    #[serde(rename = "ref")]
+    pub reference: Option<u64>,
+    pub id: Id,
+    #[serde(default)]
+    pub duplicate: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Refused {
+    #[serde(rename = "ref")]
+    pub reference: Option<u64>,
+    pub error: Refusal,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Closing {
+    pub code: u16,
+    #[serde(default)]
+    pub reason: String,
+    pub reconnect_after_ms: Option<u64>,
+    pub retry_after_ms: Option<u64>,
+}
+
+/// A frame from the server.
+#[derive(Clone, Debug)]
+pub(super) enum Incoming {
+    Welcome(Box<Welcome>),
+    Joined(Joined),
+    Left(ChannelName),
+    Message(ChannelName, Box<ChatMessage>),
+    Ack(Ack),
+    History(Option<u64>, Page),
+    Refused(Refused),
+    TokenExpiring,
+    Closing(Closing),
+    /// Something that happened in a channel and that this client makes nothing of.
+    Event(ChannelName, Id),
+    /// Anything else.
+    Ignored,
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: std::borrow::Cow<'a, str>,
+    #[serde(rename = "ref")]
+    reference: Option<u64>,
+    channel: Option<ChannelName>,
+    event: Option<Id>,
+}
+
+impl Incoming {
+    /// What a text frame says. One that can't be read is ignored like one of an unknown type: a
+    /// client has nobody to complain to.
+    pub fn parse(text: &str) -> Incoming {
+        Incoming::try_parse(text).unwrap_or(Incoming::Ignored)
+    }
+
+    fn try_parse(text: &str) -> Result<Incoming, serde_json::Error> {
+        let head: Head = serde_json::from_str(text)?;
+        Ok(match (&*head.kind, head.channel, head.event) {
+            ("message", Some(channel), _) => {
+                Incoming::Message(channel, serde_json::from_str(text)?)
+            }
+            ("ack", ..) => Incoming::Ack(serde_json::from_str(text)?),
+            ("joined", ..) => Incoming::Joined(serde_json::from_str(text)?),
+            ("left", Some(channel), _) => Incoming::Left(channel),
+            ("history", ..) => Incoming::History(head.reference, serde_json::from_str(text)?),
+            ("error", ..) => Incoming::Refused(serde_json::from_str(text)?),
+            ("welcome", ..) => Incoming::Welcome(serde_json::from_str(text)?),
+            ("token_expiring", ..) => Incoming::TokenExpiring,
+            ("closing", ..) => Incoming::Closing(serde_json::from_str(text)?),
+            (_, Some(channel), Some(event)) => Incoming::Event(channel, event),
+            _ => Incoming::Ignored,
+        })
+    }
+}
+
+/// A frame to the server.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Outgoing<'a> {
+    Join {
+        #[serde(rename = "ref")]
+        reference: u64,
+        channel: &'a ChannelName,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        after: Option<Id>,
+    },
+    Leave {
+        #[serde(rename = "ref")]
+        reference: u64,
+        channel: &'a ChannelName,
+    },
+    Send {
+        #[serde(rename = "ref")]
+        reference: u64,
+        channel: &'a ChannelName,
+        text: &'a str,
+        client_msg_id: &'a ClientMsgId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reply_to: Option<Id>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file_id: Option<FileId>,
+    },
+    History {
+        #[serde(rename = "ref")]
+        reference: u64,
+        channel: &'a ChannelName,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        before: Option<Id>,
+        limit: usize,
+    },
+    Refresh {
+        token: &'a str,
+    },
+}
+
+impl Outgoing<'_> {
+    pub fn encode(&self) -> String {
+        serde_json::to_string(self).expect("frames have string keys and no floats")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_is_read_with_what_it_carries() {
+        let text = r#"{"type":"message","channel":"ops","id":"42","sender":"bob","sent_at":7,
+            "text":"hi \"you\"","client_msg_id":"c-7","file":{"id":"3b241101-e2bb-4255-8caf-4136c566a962",
+            "name":"a","size":3,"type":"text/plain"},"novel":[1]}"#;
+        let Incoming::Message(channel, message) = Incoming::parse(text) else {
+            panic!("a message");
+        };
+        assert_eq!(channel.as_str(), "ops");
+        assert_eq!(
+            (message.id.as_u64(), message.text.as_str()),
+            (42, "hi \"you\"")
+        );
+        assert_eq!(message.file.expect("a file").size, 3);
+    }
+
+    #[test]
+    fn what_is_unknown_is_ignored_but_for_its_event_id() {
+        let event = r#"{"type":"sparkled","channel":"ops","event":"43","by":{"x":1}}"#;
+        assert!(matches!(
+            Incoming::parse(event),
+            Incoming::Event(c, id) if c.as_str() == "ops" && id.as_u64() == 43
+        ));
+        for odd in [
+            "",
+            "[]",
+            "nonsense",
+            r#"{"type":"sparkled"}"#,
+            r#"{"type":"message"}"#,
+            r#"{"type":"message","channel":"ops","id":"x"}"#,
+            r#"{"type":7}"#,
+            r#"{"type":"ack","id":-1}"#,
+        ] {
+            assert!(matches!(Incoming::parse(odd), Incoming::Ignored), "{odd}");
+        }
+    }
+
+    #[test]
+    fn frames_are_compact_and_leave_out_what_is_absent() {
+        let channel = ChannelName::general();
+        let join = Outgoing::Join {
+            reference: 1,
+            channel: &channel,
+            after: Some(Id::ZERO),
+        };
+        assert_eq!(
+            join.encode(),
+            r#"{"type":"join","ref":1,"channel":"general","after":"00000000000000000000"}"#
+        );
+        let history = Outgoing::History {
+            reference: 2,
+            channel: &channel,
+            before: None,
+            limit: 1,
+        };
+        assert_eq!(
+            history.encode(),
+            r#"{"type":"history","ref":2,"channel":"general","limit":1}"#
+        );
+    }
+}

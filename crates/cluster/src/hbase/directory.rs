@@ -1,0 +1,109 @@
+//! Names, logins and files in HBase.
+
+mod channels;
+mod files;
+mod sessions;
+mod users;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::core::Core;
+use super::fault::Fault;
+use lakechat_core::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
+use lakechat_core::ports::directory::Claim;
+use lakechat_core::ports::{Directory, PortError};
+
+const PART: &str = "directory";
+
+pub(super) struct HBaseDirectory {
+    core: Arc<Core>,
+}
+
+impl HBaseDirectory {
+    pub fn new(core: Arc<Core>) -> HBaseDirectory {
+        HBaseDirectory { core }
+    }
+}
+
+fn port_error(fault: Fault) -> PortError {
+    fault.into_port_error(PART)
+}
+
+#[async_trait]
+impl Directory for HBaseDirectory {
+    async fn create_user(&self, user: &User) -> Result<Claim<User>, PortError> {
+        users::create(&self.core, user).await.map_err(port_error)
+    }
+
+    async fn user(&self, name: &UserName) -> Result<Option<User>, PortError> {
+        users::find(&self.core, name).await.map_err(port_error)
+    }
+
+    async fn create_channel(&self, channel: &Channel) -> Result<Claim<Channel>, PortError> {
+        channels::create(&self.core, channel)
+            .await
+            .map_err(port_error)
+    }
+
+    async fn channel(&self, name: &ChannelName) -> Result<Option<Channel>, PortError> {
+        channels::find(&self.core, name).await.map_err(port_error)
+    }
+
+    async fn public_channels(
+        &self,
+        after: Option<&ChannelName>,
+        limit: usize,
+    ) -> Result<Vec<Channel>, PortError> {
+        let found = channels::public(&self.core, after, limit);
+        found.await.map_err(port_error)
+    }
+
+    async fn create_session(&self, session: &LoginSession) -> Result<(), PortError> {
+        sessions::create(&self.core, session)
+            .await
+            .map_err(port_error)
+    }
+
+    async fn session(&self, user: &UserName, id: Uuid) -> Result<Option<LoginSession>, PortError> {
+        sessions::find(&self.core, user, id)
+            .await
+            .map_err(port_error)
+    }
+
+    async fn replace_session(
+        &self,
+        old: &LoginSession,
+        new: &LoginSession,
+    ) -> Result<bool, PortError> {
+        sessions::replace(&self.core, old, new)
+            .await
+            .map_err(port_error)
+    }
+
+    async fn put_file(&self, file: &File) -> Result<(), PortError> {
+        files::put(&self.core, file).await.map_err(port_error)
+    }
+
+    async fn file(&self, id: FileId) -> Result<Option<File>, PortError> {
+        files::find(&self.core, id).await.map_err(port_error)
+    }
+
+    async fn post_file(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
+        files::post(&self.core, id, channel)
+            .await
+            .map_err(port_error)
+    }
+
+    async fn posted_in(&self, id: FileId) -> Result<Vec<ChannelName>, PortError> {
+        files::posted_in(&self.core, id).await.map_err(port_error)
+    }
+
+    /// The row of a channel that there always is, or that a fresh installation lacks.
+    async fn check(&self) -> Result<(), PortError> {
+        let general = channels::find(&self.core, &ChannelName::general()).await;
+        general.map(drop).map_err(port_error)
+    }
+}

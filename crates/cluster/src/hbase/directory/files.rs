@@ -1,0 +1,104 @@
+//! Rows of files, with the bytes of the small ones.
+
+use bytes::Bytes;
+
+use super::super::core::Core;
+use super::super::fault::Fault;
+use super::super::put::{self, Put};
+use super::super::row::{self, Row};
+use super::super::tables::Table;
+use lakechat_core::domain::{ChannelName, File, FileId, Place, UserName};
+
+/// A file never changes: its row is stamped with the time at which it was made, so that a second
+/// try writes the same cells.
+pub(super) async fn put(core: &Core, file: &File) -> Result<(), Fault> {
+    let put = Put::new(key(file.id))
+        .cell("d:name", &*file.name)
+        .cell("d:size", file.size.to_string())
+        .cell("d:sha256", hex::encode(file.sha256))
+        .cell("d:type", &*file.media_type)
+        .cell("d:uploader", file.uploader.as_str())
+        .cell("d:created_at", file.created_at_ms.to_string())
+        .cell("d:state", "whole");
+    let put = match &file.place {
+        Place::Stored(path) => put.cell("d:path", &**path),
+        Place::Cell(bytes) => put.cell("b:data", &bytes[..]),
+    };
+    write(core, put, file.created_at_ms).await
+}
+
+pub(super) async fn post(core: &Core, id: FileId, channel: &ChannelName) -> Result<(), Fault> {
+    let put = Put::new(key(id)).cell(&format!("p:{channel}"), "+");
+    write(core, put, 1).await
+}
+
+async fn write(core: &Core, put: Put, stamp: u64) -> Result<(), Fault> {
+    let stamp = i64::try_from(stamp).expect("times use 63 bits");
+    let puts = [put];
+    let write = move |connection: &mut _, tables: &_| {
+        put::rows(connection, tables, Table::Files, stamp, &puts)
+    };
+    core.write(write).await
+}
+
+pub(super) async fn find(core: &Core, id: FileId) -> Result<Option<File>, Fault> {
+    let found = get(core, id, &["d", "b"]).await?;
+    found.map_or(Ok(None), |row| file(id, row))
+}
+
+pub(super) async fn posted_in(core: &Core, id: FileId) -> Result<Vec<ChannelName>, Fault> {
+    let Some(row) = get(core, id, &["p"]).await? else {
+        return Ok(Vec::new());
+    };
+    let channel = |(name, _): (&[u8], _)| {
+        let name = std::str::from_utf8(name).ok();
+        let name = name.and_then(|name| ChannelName::parse(name).ok());
+        name.ok_or_else(|| row.damaged("a column of p:"))
+    };
+    row.under("p:").map(channel).collect()
+}
+
+async fn get(
+    core: &Core,
+    id: FileId,
+    columns: &'static [&'static str],
+) -> Result<Option<Row>, Fault> {
+    let read = move |connection: &mut _, tables: &_| {
+        row::get(connection, tables, Table::Files, &key(id), columns)
+    };
+    core.read(read).await
+}
+
+/// None for a row without a name: only posts of the file stand in it.
+fn file(id: FileId, mut row: Row) -> Result<Option<File>, Fault> {
+    let text = |text: &str| Some(text.to_owned());
+    let Some(name) = row.maybe("d:name", text)? else {
+        return Ok(None);
+    };
+    let place = match row.maybe("d:path", text)? {
+        Some(path) => Place::Stored(path),
+        None => Place::Cell(Bytes::from(
+            row.take("b:data").ok_or_else(|| row.damaged("b:data"))?,
+        )),
+    };
+    Ok(Some(File {
+        id,
+        name,
+        size: row.need("d:size", |size| size.parse().ok())?,
+        sha256: row.need("d:sha256", sha256)?,
+        media_type: row.need("d:type", text)?,
+        uploader: row.need("d:uploader", |name| UserName::parse(name).ok())?,
+        created_at_ms: row.need("d:created_at", |ms| ms.parse().ok())?,
+        place,
+    }))
+}
+
+fn sha256(text: &str) -> Option<[u8; 32]> {
+    let mut sum = [0; 32];
+    hex::decode_to_slice(text, &mut sum).ok()?;
+    Some(sum)
+}
+
+fn key(id: FileId) -> Vec<u8> {
+    id.to_string().into_bytes()
+}

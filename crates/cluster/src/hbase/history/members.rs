@@ -1,0 +1,75 @@
+//! Who is in a channel, and in which channels somebody is.
+
+use super::super::core::Core;
+use super::super::fault::Fault;
+use super::super::row::Row;
+use super::super::row_key;
+use super::super::scan::Scan;
+use super::super::tables::Table;
+use lakechat_core::domain::{ChannelName, Member, Role, UserName};
+
+const COLUMNS: &[&str] = &["d:role", "d:joined_at", "d:changed"];
+
+pub(super) async fn of_channel(
+    core: &Core,
+    channel: &ChannelName,
+    after: Option<&UserName>,
+    limit: usize,
+) -> Result<Vec<Member>, Fault> {
+    let prefix = row_key::members_prefix(channel);
+    let from = match after {
+        None => prefix.clone(),
+        Some(name) => row_key::next(row_key::under(prefix.clone(), name.as_str())),
+    };
+    let scan = under(prefix.clone(), from);
+    let read = move |connection: &mut _, tables: &_| {
+        scan.collect(connection, tables, limit, |row| {
+            let user = row_key::rest(&row.key, &prefix);
+            let user = user.and_then(|name| UserName::parse(name).ok());
+            member(&row, user)
+        })
+    };
+    core.read(read).await
+}
+
+pub(super) async fn of_user(
+    core: &Core,
+    user: &UserName,
+) -> Result<Vec<(ChannelName, Member)>, Fault> {
+    let (user, prefix) = (user.clone(), row_key::memberships_prefix(user));
+    let scan = under(prefix.clone(), prefix.clone());
+    let read = move |connection: &mut _, tables: &_| {
+        scan.collect(connection, tables, usize::MAX, |row| {
+            let channel = row_key::rest(&row.key, &prefix);
+            let channel = channel.and_then(|name| ChannelName::parse(name).ok());
+            let channel = channel.ok_or_else(|| row.damaged("its key"))?;
+            let member = member(&row, Some(user.clone()))?;
+            Ok(member.map(|member| (channel, member)))
+        })
+    };
+    core.read(read).await
+}
+
+fn under(prefix: Vec<u8>, from: Vec<u8>) -> Scan {
+    Scan {
+        table: Table::Members,
+        from,
+        to: row_key::end_of(prefix),
+        reversed: false,
+        columns: COLUMNS,
+    }
+}
+
+fn member(row: &Row, user: Option<UserName>) -> Result<Option<Member>, Fault> {
+    let Some(role) = row.maybe("d:role", Role::parse)? else {
+        return Ok(None);
+    };
+    Ok(Some(Member {
+        user: user.ok_or_else(|| row.damaged("its key"))?,
+        role,
+        joined_at_ms: row
+            .maybe("d:joined_at", |ms| ms.parse().ok())?
+            .unwrap_or_default(),
+        changed: row.need("d:changed", |id| id.parse().ok())?,
+    }))
+}

@@ -1,0 +1,101 @@
+//! Where things lie in HDFS, below one root:
+//!
+//! - `files/<first two hex digits of the id>/<id>`: files that are whole. 256 folders, as a folder
+//!   in HDFS is one list that every change of it locks.
+//! - `tmp/<run>/<id>`: drafts of one run of one server.
+//! - `tmp/<run>/alive`: that run's beat.
+
+use super::liveness::Run;
+use lakechat_core::domain::FileId;
+
+/// The name of a run's beat; no file id looks like it.
+pub(super) const BEAT: &str = "alive";
+
+/// The places below a root.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    root: String,
+}
+
+impl Layout {
+    pub fn new(root: &str) -> Layout {
+        Layout {
+            root: root.trim_end_matches('/').to_owned(),
+        }
+    }
+
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// The folder of the folders of files.
+    pub fn files(&self) -> String {
+        format!("{}/files", self.root)
+    }
+
+    /// The folder of the runs.
+    pub fn runs(&self) -> String {
+        format!("{}/tmp", self.root)
+    }
+
+    pub fn run(&self, run: &Run) -> String {
+        format!("{}/{}", self.runs(), run.as_str())
+    }
+
+    pub fn draft(&self, run: &Run, id: FileId) -> String {
+        format!("{}/{id}", self.run(run))
+    }
+
+    /// Where a path of this store lies; none where it isn't one.
+    pub fn place(&self, path: &str) -> Option<String> {
+        let id = path.split_once('/').and_then(|(_, id)| FileId::parse(id));
+        let is_ours = id.is_some_and(|id| path_of(id) == path);
+        is_ours.then(|| format!("{}/{path}", self.files()))
+    }
+}
+
+/// The path of a file within the store.
+pub(super) fn path_of(id: FileId) -> String {
+    let id = id.to_string();
+    format!("{}/{id}", &id[..2])
+}
+
+/// The last part of a path.
+pub(super) fn name_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_of_the_store_have_a_place() {
+        let layout = Layout::new("/lake/chat");
+        let id = FileId::random();
+        let path = path_of(id);
+        let place = format!("/lake/chat/files/{path}");
+        assert_eq!(layout.place(&path).as_deref(), Some(&*place));
+        assert_eq!(name_of(&place), id.to_string());
+        let elsewhere = format!("zz/{id}");
+        for bad in [
+            "",
+            "/",
+            "ab",
+            "../../etc/passwd",
+            &*elsewhere,
+            &id.to_string(),
+        ] {
+            assert_eq!(layout.place(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_draft_lies_beside_the_beat_of_its_run() {
+        let (layout, run, id) = (Layout::new("/a"), Run::begin("s1"), FileId::random());
+        let folder = layout.run(&run);
+        assert!(folder.starts_with("/a/tmp/s1."), "{folder}");
+        assert_eq!(layout.draft(&run, id), format!("{folder}/{id}"));
+        assert_eq!(FileId::parse(BEAT), None);
+    }
+}

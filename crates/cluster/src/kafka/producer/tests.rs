@@ -1,0 +1,143 @@
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, channel};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use rdkafka::{Message, TopicPartitionList};
+
+use super::*;
+use lakechat_core::domain::Partition;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// librdkafka's own imitation of a cluster, for what a real one does not do when it is asked.
+struct Cluster {
+    mock: MockCluster<'static, DefaultProducerContext>,
+    settings: Settings,
+    publisher: Publisher,
+    failed: Receiver<Failed>,
+}
+
+fn cluster() -> Cluster {
+    cluster_with(MockCluster::new(1).unwrap())
+}
+
+fn cluster_with(mock: MockCluster<'static, DefaultProducerContext>) -> Cluster {
+    let settings = Settings {
+        brokers: mock.bootstrap_servers(),
+        topic_prefix: "test".into(),
+        partitions: 1,
+        record_bytes: 100_000,
+        queue_bytes: 1 << 20,
+        fetch_bytes: 1 << 20,
+        options: BTreeMap::new(),
+    };
+    mock.create_topic(&settings.messages_topic(), 1, 1).unwrap();
+    let publisher = Publisher::new(&settings).unwrap();
+    let (tell, failed) = channel();
+    publisher.on_failed(Arc::new(move |failure| drop(tell.send(failure))));
+    Cluster {
+        mock,
+        settings,
+        publisher,
+        failed,
+    }
+}
+
+impl Cluster {
+    fn publish(&self, ticket: u64) -> Result<(), PortError> {
+        self.publisher.publish(&Outgoing {
+            partition: Partition(0),
+            key: "ops".into(),
+            value: ticket.to_string().into(),
+            ticket,
+        })
+    }
+
+    /// The values in the log, when there are so many.
+    fn read(&self, count: usize) -> Vec<String> {
+        let consumer: BaseConsumer = clients::reader(&self.settings).create().unwrap();
+        let mut list = TopicPartitionList::new();
+        let begin = rdkafka::Offset::Offset(0);
+        list.add_partition_offset(&self.settings.messages_topic(), 0, begin)
+            .unwrap();
+        consumer.assign(&list).unwrap();
+        let (mut values, started) = (Vec::new(), Instant::now());
+        while values.len() < count {
+            assert!(started.elapsed() < PATIENCE, "read {values:?}");
+            if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+                let value = message.payload().unwrap().to_vec();
+                values.push(String::from_utf8(value).unwrap());
+            }
+        }
+        values
+    }
+}
+
+#[test]
+fn after_a_fatal_error_another_producer_goes_on() {
+    let mock = MockCluster::new(1).unwrap();
+    let no_rights = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+    mock.request_errors(RDKafkaApiKey::InitProducerId, &[no_rights]);
+    let cluster = cluster_with(mock);
+    let first = cluster.publisher.current();
+    cluster.publish(1).unwrap();
+    let failed = cluster.failed.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((failed.ticket, failed.refused), (1, false));
+    let started = Instant::now();
+    while cluster.publish(2).is_err() {
+        assert!(started.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+    assert!(!Arc::ptr_eq(&first, &cluster.publisher.current()));
+    assert_eq!(cluster.read(1), ["2"]);
+}
+
+#[test]
+fn what_a_broker_refuses_is_told_as_refused_and_what_it_does_not_answer_as_unknown() {
+    let cluster = cluster();
+    let too_large = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    cluster
+        .mock
+        .request_errors(RDKafkaApiKey::Produce, &[too_large]);
+    cluster.publish(7).unwrap();
+    let failed = cluster.failed.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((failed.ticket, failed.refused), (7, true));
+
+    cluster.mock.broker_down(1).unwrap();
+    cluster.publish(8).unwrap();
+    let failed = cluster.failed.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((failed.ticket, failed.refused), (8, false));
+}
+
+#[test]
+fn what_waits_for_a_broker_is_written_in_order_when_it_is_back() {
+    let cluster = cluster();
+    cluster.publish(0).unwrap();
+    cluster.read(1);
+    cluster.mock.broker_down(1).unwrap();
+    for ticket in 1..100 {
+        cluster.publish(ticket).unwrap();
+    }
+    cluster.mock.broker_up(1).unwrap();
+    let values = cluster.read(100);
+    assert!(values.into_iter().eq((0..100).map(|n| n.to_string())));
+    assert!(cluster.failed.try_recv().is_err());
+}
+
+#[test]
+fn what_is_on_its_way_at_the_end_is_told_as_unknown() {
+    let cluster = cluster();
+    cluster.publish(0).unwrap();
+    cluster.read(1);
+    cluster.mock.broker_down(1).unwrap();
+    cluster.publish(1).unwrap();
+    let Cluster {
+        publisher, failed, ..
+    } = cluster;
+    drop(publisher);
+    let failed = failed.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((failed.ticket, failed.refused), (1, false));
+}

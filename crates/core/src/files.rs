@@ -1,0 +1,88 @@
+//! Files: taken in, found again, handed out. Knows neither HTTP nor any back end.
+//!
+//! A file's bytes go to the store first and its row to the directory last, so what has a row is
+//! whole. What a crash leaves between the two is the sweeper's.
+
+mod download;
+mod draft;
+mod media_type;
+mod name;
+mod sweep;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+mod transfer;
+mod upload;
+
+use std::sync::Arc;
+
+pub use media_type::MediaType;
+pub use name::FileName;
+pub use upload::NewFile;
+
+use crate::domain::{Code, File, FileId, Problem};
+use crate::ports::{Directory, FileStore, PortError};
+
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The largest file that is taken.
+    pub max_bytes: u64,
+    /// The largest file that is kept as a cell of its row and not in the file store.
+    pub inline_bytes: usize,
+}
+
+/// The files of this installation.
+pub struct Files {
+    directory: Arc<dyn Directory>,
+    store: Arc<dyn FileStore>,
+    settings: Settings,
+}
+
+impl Files {
+    pub fn new(
+        directory: Arc<dyn Directory>,
+        store: Arc<dyn FileStore>,
+        settings: Settings,
+    ) -> Files {
+        Files {
+            directory,
+            store,
+            settings,
+        }
+    }
+
+    /// The file of this id; `file_not_found` if there is none.
+    pub async fn find(&self, id: FileId) -> Result<File, Problem> {
+        let found = self.directory.file(id).await.map_err(directory_problem)?;
+        found.ok_or_else(|| Problem::new(Code::FileNotFound, "There is no file with this id."))
+    }
+}
+
+fn directory_problem(error: PortError) -> Problem {
+    let text = "The directory of files is not available; try again.";
+    match error {
+        PortError::Unavailable { .. } => away(Code::DirectoryUnavailable, text, error),
+        PortError::Broken { .. } | PortError::Stops { .. } => Problem::internal(error),
+    }
+}
+
+/// Why a file can't be written. A store that is full or broken takes files again once an operator
+/// has been there, so the client may come back either way.
+fn write_problem(error: PortError) -> Problem {
+    let text = "The file storage takes no files at the moment; try again.";
+    away(Code::StorageUnavailable, text, error)
+}
+
+/// Why a file can't be read. One that the store has lost doesn't come back by trying again.
+fn read_problem(error: PortError) -> Problem {
+    let text = "The file storage is not available; try again.";
+    match error {
+        PortError::Unavailable { .. } => away(Code::StorageUnavailable, text, error),
+        PortError::Broken { .. } | PortError::Stops { .. } => Problem::internal(error),
+    }
+}
+
+fn away(code: Code, text: &'static str, error: PortError) -> Problem {
+    Problem::new(code, text).retry_after_ms(1000).cause(error)
+}

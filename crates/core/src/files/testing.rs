@@ -1,0 +1,318 @@
+//! A directory and a file store in memory, that fail when told to.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::{Files, Settings};
+use crate::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
+use crate::ports::directory::Claim;
+use crate::ports::file_store::{ByteStream, FileWriter, Listing, StoredFile};
+use crate::ports::{Directory, FileStore, PortError};
+
+pub const INLINE_BYTES: usize = 64 * 1024;
+pub const MAX_BYTES: u64 = 1024 * 1024;
+
+/// Files over a directory and a store in memory.
+pub struct Bench {
+    pub files: Files,
+    pub directory: Arc<MemoryDirectory>,
+    pub store: Arc<MemoryStore>,
+}
+
+impl Bench {
+    pub fn new() -> Bench {
+        Bench::with(MAX_BYTES, INLINE_BYTES)
+    }
+
+    pub fn with(max_bytes: u64, inline_bytes: usize) -> Bench {
+        let directory = Arc::new(MemoryDirectory::default());
+        let store = Arc::new(MemoryStore::default());
+        let settings = Settings {
+            max_bytes,
+            inline_bytes,
+        };
+        Bench {
+            files: Files::new(directory.clone(), store.clone(), settings),
+            directory,
+            store,
+        }
+    }
+
+    /// Neither a row, nor a file, nor a writer is left.
+    pub fn assert_nothing_is_left(&self) {
+        assert!(self.directory.files.lock().unwrap().is_empty(), "a row");
+        assert!(self.store.shared.files.lock().unwrap().is_empty(), "a file");
+        assert_eq!(self.store.open_writers(), 0, "open writers");
+    }
+}
+
+pub fn user(name: &str) -> UserName {
+    UserName::parse(name).expect("a user's name")
+}
+
+pub fn away(part: &'static str) -> PortError {
+    PortError::unavailable(part, "told so by a test")
+}
+
+fn gone() -> PortError {
+    PortError::broken("file store", "the file is gone")
+}
+
+#[derive(Default)]
+pub struct MemoryDirectory {
+    pub files: Mutex<HashMap<FileId, File>>,
+    pub posts: Mutex<Vec<(FileId, ChannelName)>>,
+    pub away: AtomicBool,
+}
+
+impl MemoryDirectory {
+    fn here(&self) -> Result<(), PortError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(away("directory"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Directory for MemoryDirectory {
+    async fn create_user(&self, _: &User) -> Result<Claim<User>, PortError> {
+        unimplemented!("files don't ask for it")
+    }
+
+    async fn user(&self, _: &UserName) -> Result<Option<User>, PortError> {
+        unimplemented!("files don't ask for it")
+    }
+
+    async fn create_channel(&self, _: &Channel) -> Result<Claim<Channel>, PortError> {
+        unimplemented!("files don't ask for it")
+    }
+
+    async fn channel(&self, _: &ChannelName) -> Result<Option<Channel>, PortError> {
+        unimplemented!("files don't ask for it")
+    }
+
+    async fn public_channels(
+        &self,
+        _: Option<&ChannelName>,
+        _: usize,
+    ) -> Result<Vec<Channel>, PortError> {
+        unimplemented!("files don't ask for it")
+    }
+
+    async fn create_session(&self, _: &LoginSession) -> Result<(), PortError> {
+        unimplemented!("files don't ask for it")
+    }
+
+    async fn session(&self, _: &UserName, _: Uuid) -> Result<Option<LoginSession>, PortError> {
+        unimplemented!("files don't ask for it")
+    }
+
+    async fn replace_session(&self, _: &LoginSession, _: &LoginSession) -> Result<bool, PortError> {
+        unimplemented!("files don't ask for it")
+    }
+
+    async fn put_file(&self, file: &File) -> Result<(), PortError> {
+        self.here()?;
+        self.files.lock().unwrap().insert(file.id, file.clone());
+        Ok(())
+    }
+
+    async fn file(&self, id: FileId) -> Result<Option<File>, PortError> {
+        self.here()?;
+        Ok(self.files.lock().unwrap().get(&id).cloned())
+    }
+
+    async fn post_file(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
+        self.here()?;
+        self.posts.lock().unwrap().push((id, channel.clone()));
+        Ok(())
+    }
+
+    async fn posted_in(&self, id: FileId) -> Result<Vec<ChannelName>, PortError> {
+        self.here()?;
+        let posts = self.posts.lock().unwrap();
+        let of_this = posts.iter().filter(|(file, _)| *file == id);
+        Ok(of_this.map(|(_, channel)| channel.clone()).collect())
+    }
+
+    async fn check(&self) -> Result<(), PortError> {
+        self.here()
+    }
+}
+
+/// Where a store fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Create,
+    Write,
+    Commit,
+    Read,
+    /// Reading ends half-way, without an error.
+    ShortRead,
+    List,
+}
+
+#[derive(Default)]
+pub struct MemoryStore {
+    pub shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+pub struct Shared {
+    pub files: Mutex<HashMap<String, Stored>>,
+    pub fails_at: Mutex<Option<Step>>,
+    pub reads: AtomicUsize,
+    /// Told of every chunk that a writer has taken.
+    pub written: Notify,
+    /// Bytes that writers took, of all files.
+    pub taken: AtomicUsize,
+    open_writers: AtomicUsize,
+}
+
+pub struct Stored {
+    pub id: FileId,
+    pub bytes: Vec<u8>,
+    pub age: Duration,
+}
+
+impl MemoryStore {
+    pub fn open_writers(&self) -> usize {
+        self.shared.open_writers.load(Ordering::SeqCst)
+    }
+
+    pub fn fail_at(&self, step: Step) {
+        *self.shared.fails_at.lock().unwrap() = Some(step);
+    }
+
+    /// A file without a row.
+    pub fn put(&self, age: Duration) -> String {
+        let id = FileId::random();
+        let path = format!("files/{id}");
+        let bytes = b"orphan".to_vec();
+        let stored = Stored { id, bytes, age };
+        self.shared
+            .files
+            .lock()
+            .unwrap()
+            .insert(path.clone(), stored);
+        path
+    }
+}
+
+impl Shared {
+    fn check(&self, step: Step) -> Result<(), PortError> {
+        if *self.fails_at.lock().unwrap() == Some(step) {
+            return Err(away("file store"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl FileStore for MemoryStore {
+    async fn create(&self, id: FileId) -> Result<Box<dyn FileWriter>, PortError> {
+        self.shared.check(Step::Create)?;
+        self.shared.open_writers.fetch_add(1, Ordering::SeqCst);
+        Ok(Box::new(MemoryWriter {
+            id,
+            bytes: Vec::new(),
+            shared: self.shared.clone(),
+        }))
+    }
+
+    async fn read(&self, path: &str, offset: u64, length: u64) -> Result<ByteStream, PortError> {
+        self.shared.check(Step::Read)?;
+        self.shared.reads.fetch_add(1, Ordering::SeqCst);
+        let files = self.shared.files.lock().unwrap();
+        let bytes = &files.get(path).ok_or_else(gone)?.bytes;
+        let short = self.shared.check(Step::ShortRead).is_err();
+        let end = offset + if short { length / 2 } else { length };
+        let part = Bytes::copy_from_slice(&bytes[offset as usize..end as usize]);
+        let chunks: Vec<_> = part
+            .chunks(50_000)
+            .map(Bytes::copy_from_slice)
+            .map(Ok)
+            .collect();
+        Ok(Box::pin(stream::iter(chunks)))
+    }
+
+    async fn remove(&self, path: &str) -> Result<(), PortError> {
+        self.shared.files.lock().unwrap().remove(path);
+        Ok(())
+    }
+
+    async fn sweep(&self, _: Duration) -> Result<usize, PortError> {
+        Ok(0)
+    }
+
+    async fn list(&self, age: Range<Duration>) -> Result<Listing, PortError> {
+        self.shared.check(Step::List)?;
+        let files = self.shared.files.lock().unwrap();
+        let of_age = files.iter().filter(|(_, stored)| age.contains(&stored.age));
+        let listed = of_age.map(|(path, stored)| {
+            Ok(StoredFile {
+                id: stored.id,
+                path: path.clone(),
+            })
+        });
+        Ok(Box::pin(stream::iter(listed.collect::<Vec<_>>())))
+    }
+
+    async fn check(&self) -> Result<(), PortError> {
+        self.shared.check(Step::Create)
+    }
+}
+
+struct MemoryWriter {
+    id: FileId,
+    bytes: Vec<u8>,
+    shared: Arc<Shared>,
+}
+
+#[async_trait]
+impl FileWriter for MemoryWriter {
+    async fn write(&mut self, chunk: Bytes) -> Result<(), PortError> {
+        tokio::task::yield_now().await;
+        self.shared.check(Step::Write)?;
+        self.bytes.extend_from_slice(&chunk);
+        self.shared.taken.fetch_add(chunk.len(), Ordering::SeqCst);
+        self.shared.written.notify_one();
+        Ok(())
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<String, PortError> {
+        self.shared.check(Step::Commit)?;
+        let path = format!("files/{}", self.id);
+        let stored = Stored {
+            id: self.id,
+            bytes: std::mem::take(&mut self.bytes),
+            age: Duration::ZERO,
+        };
+        self.shared
+            .files
+            .lock()
+            .unwrap()
+            .insert(path.clone(), stored);
+        Ok(path)
+    }
+
+    async fn abort(self: Box<Self>) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+impl Drop for MemoryWriter {
+    fn drop(&mut self) {
+        self.shared.open_writers.fetch_sub(1, Ordering::SeqCst);
+    }
+}

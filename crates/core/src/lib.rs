@@ -1,0 +1,10 @@
+//! The chat and file service of lakechat, on ports that back ends implement.
+//!
+//! What is here knows no way in (HTTP) and no back end: [`ports`] are the contracts with the latter.
+
+pub mod accounts;
+pub mod chat;
+pub mod domain;
+pub mod files;
+pub mod limits;
+pub mod ports;

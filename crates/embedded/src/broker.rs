@@ -1,0 +1,133 @@
+//! The log in SQLite.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, params};
+use tokio::sync::watch;
+
+use super::core::Core;
+use super::log_reader::SqliteReader;
+use super::offsets::{first_at_or_after, kept_starts};
+use super::value::{Text, int};
+use lakechat_core::domain::Partition;
+use lakechat_core::ports::broker::{DeadLetter, LogReader, Offset, OnFailed, Outgoing};
+use lakechat_core::ports::{Broker, PortError};
+
+pub(super) const PART: &str = "broker";
+
+pub(super) struct SqliteBroker {
+    core: Arc<Core>,
+    /// One server has it all.
+    claims: watch::Sender<Vec<Partition>>,
+}
+
+impl SqliteBroker {
+    pub fn new(core: Arc<Core>) -> SqliteBroker {
+        let all = (0..core.partitions).map(Partition).collect();
+        SqliteBroker {
+            core,
+            claims: watch::Sender::new(all),
+        }
+    }
+}
+
+#[async_trait]
+impl Broker for SqliteBroker {
+    fn partitions(&self) -> u16 {
+        self.core.partitions
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.core.clock.now_ms()
+    }
+
+    fn on_failed(&self, told: OnFailed) {
+        if self.core.on_failed.set(told).is_err() {
+            tracing::error!("on_failed was set twice; the first stays");
+        }
+    }
+
+    fn publish(&self, record: Outgoing) -> Result<(), PortError> {
+        self.check()?;
+        self.core.queue.append(record)
+    }
+
+    fn reader(&self, from: &[(Partition, Offset)]) -> Result<Box<dyn LogReader>, PortError> {
+        let reader = SqliteReader::open(Arc::clone(&self.core), from)?;
+        Ok(Box::new(reader))
+    }
+
+    async fn ends(&self) -> Result<Vec<Offset>, PortError> {
+        self.check()?;
+        Ok(self.all_ends())
+    }
+
+    fn ends_at_hand(&self) -> Option<Vec<Offset>> {
+        self.check().ok().map(|()| self.all_ends())
+    }
+
+    async fn kept_starts(&self) -> Result<Vec<Offset>, PortError> {
+        let partitions = self.core.partitions;
+        self.core
+            .read(PART, move |db| kept_starts(db, partitions))
+            .await
+    }
+
+    async fn first_at_or_after(
+        &self,
+        times: &[(Partition, u64)],
+    ) -> Result<Vec<Offset>, PortError> {
+        // Taken first: what is committed from here on may be later than the time asked for.
+        let end = self.core.recent.end();
+        let partitions = self.core.partitions;
+        let times = times.to_vec();
+        let found = self.core.read(PART, move |db| {
+            let kept = kept_starts(db, partitions)?;
+            let find = |&(partition, time_ms): &(Partition, u64)| {
+                let first = first_at_or_after(db, time_ms)?.unwrap_or(end);
+                // Other partitions may keep more than this one.
+                Ok(first.max(kept.get(partition.index()).copied().unwrap_or(0)))
+            };
+            times.iter().map(find).collect()
+        });
+        found.await
+    }
+
+    fn claims(&self) -> watch::Receiver<Vec<Partition>> {
+        self.claims.subscribe()
+    }
+
+    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
+        let letters = letters.to_vec();
+        let write = move |db: &_| letters.iter().try_for_each(|letter| bury(db, letter));
+        self.core.write(PART, write).await
+    }
+}
+
+fn bury(db: &Connection, DeadLetter { record, reason }: &DeadLetter) -> rusqlite::Result<()> {
+    let mut insert = db.prepare_cached(
+        "INSERT OR IGNORE INTO dead_letters (partition, offset, append_ms, channel, record, reason)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    insert.execute(params![
+        record.partition.0,
+        int(record.offset),
+        int(record.append_ms),
+        Text(&record.key),
+        Text(&record.value),
+        &**reason,
+    ])?;
+    Ok(())
+}
+
+impl SqliteBroker {
+    fn all_ends(&self) -> Vec<Offset> {
+        vec![self.core.recent.end(); usize::from(self.core.partitions)]
+    }
+
+    fn check(&self) -> Result<(), PortError> {
+        let healthy = self.core.health.check();
+        healthy.map_err(|fault| fault.into_port_error(PART))
+    }
+}

@@ -1,0 +1,74 @@
+//! Rows of files, with the bytes of the small ones.
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+
+use crate::value::{Column, int, not_a};
+use lakechat_core::domain::{ChannelName, File, FileId, Place};
+
+/// A file never changes, so a row that is there is the same.
+pub(super) fn put(db: &Connection, file: &File) -> Result<()> {
+    let (path, data) = match &file.place {
+        Place::Stored(path) => (Some(path.as_str()), None),
+        Place::Cell(bytes) => (None, Some(&bytes[..])),
+    };
+    let mut insert = db.prepare_cached(
+        "INSERT INTO files (id, name, size, sha256, type, uploader, created_at, path, data)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING",
+    )?;
+    insert.execute(params![
+        file.id.to_string(),
+        file.name,
+        int(file.size),
+        hex::encode(file.sha256),
+        file.media_type,
+        file.uploader.as_str(),
+        int(file.created_at_ms),
+        path,
+        data,
+    ])?;
+    Ok(())
+}
+
+pub(super) fn find(db: &Connection, id: FileId) -> Result<Option<File>> {
+    let mut select = db.prepare_cached(
+        "SELECT name, size, sha256, type, uploader, created_at, path, data FROM files
+         WHERE id = ?1",
+    )?;
+    select
+        .query_row([id.to_string()], |row| file(id, row))
+        .optional()
+}
+
+fn file(id: FileId, row: &Row<'_>) -> Result<File> {
+    let mut sha256 = [0; 32];
+    hex::decode_to_slice(row.text(2)?, &mut sha256).map_err(|_| not_a(2, "sha256"))?;
+    Ok(File {
+        id,
+        name: row.get(0)?,
+        size: row.number(1)?,
+        sha256,
+        media_type: row.get(3)?,
+        uploader: row.user(4)?,
+        created_at_ms: row.number(5)?,
+        place: match row.get(6)? {
+            Some(path) => Place::Stored(path),
+            None => Place::Cell(Bytes::from(row.get::<_, Vec<u8>>(7)?)),
+        },
+    })
+}
+
+pub(super) fn post(db: &Connection, id: FileId, channel: &ChannelName) -> Result<()> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO file_posts (file_id, channel) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+    )?;
+    insert.execute(params![id.to_string(), channel.as_str()])?;
+    Ok(())
+}
+
+pub(super) fn posted_in(db: &Connection, id: FileId) -> Result<Vec<ChannelName>> {
+    let mut select =
+        db.prepare_cached("SELECT channel FROM file_posts WHERE file_id = ?1 ORDER BY channel")?;
+    let posted = select.query_map([id.to_string()], |row| row.channel(0))?;
+    posted.collect()
+}

@@ -1,0 +1,109 @@
+//! Accounts and their login sessions.
+
+use rusqlite::{Connection, OptionalExtension, Result, params};
+use uuid::Uuid;
+
+use crate::value::{Column, int};
+use lakechat_core::domain::{LoginSession, User, UserName};
+use lakechat_core::ports::directory::Claim;
+
+pub(super) fn create(db: &Connection, user: &User) -> Result<Claim<User>> {
+    match find(db, &user.name)? {
+        Some(taken) if taken == *user => return Ok(Claim::Made),
+        Some(taken) => return Ok(Claim::Taken(taken)),
+        None => {}
+    }
+    let mut insert = db.prepare_cached(
+        "INSERT INTO users (name, password_hash, created_at) VALUES (?1, ?2, ?3)",
+    )?;
+    insert.execute(params![
+        user.name.as_str(),
+        user.password_hash,
+        int(user.created_at_ms),
+    ])?;
+    Ok(Claim::Made)
+}
+
+/// Reads the first row, if there is one.
+pub(super) fn look(db: &Connection) -> Result<()> {
+    db.prepare_cached("SELECT name FROM users LIMIT 1")?
+        .exists([])
+        .map(drop)
+}
+
+pub(super) fn find(db: &Connection, name: &UserName) -> Result<Option<User>> {
+    let mut select =
+        db.prepare_cached("SELECT password_hash, created_at FROM users WHERE name = ?1")?;
+    let user = select.query_row([name.as_str()], |row| {
+        Ok(User {
+            name: name.clone(),
+            password_hash: row.get(0)?,
+            created_at_ms: row.number(1)?,
+        })
+    });
+    user.optional()
+}
+
+/// A session that is there already is its own first try, perhaps replaced since.
+pub(super) fn create_session(db: &Connection, session: &LoginSession) -> Result<()> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO sessions (user, id, refresh_hash, created_at, expires_at, revoked)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (user, id) DO NOTHING",
+    )?;
+    insert.execute(params![
+        session.user.as_str(),
+        session.id.to_string(),
+        session.refresh_hash,
+        int(session.created_at_ms),
+        int(session.expires_at_ms),
+        session.revoked,
+    ])?;
+    Ok(())
+}
+
+pub(super) fn session(db: &Connection, user: &UserName, id: Uuid) -> Result<Option<LoginSession>> {
+    let mut select = db.prepare_cached(
+        "SELECT refresh_hash, created_at, expires_at, revoked FROM sessions
+         WHERE user = ?1 AND id = ?2",
+    )?;
+    let session = select.query_row(params![user.as_str(), id.to_string()], |row| {
+        Ok(LoginSession {
+            id,
+            user: user.clone(),
+            refresh_hash: row.get(0)?,
+            created_at_ms: row.number(1)?,
+            expires_at_ms: row.number(2)?,
+            revoked: row.get(3)?,
+        })
+    });
+    session.optional()
+}
+
+/// A session that is `new` already was replaced by the first try of this call.
+pub(super) fn replace_session(
+    db: &Connection,
+    old: &LoginSession,
+    new: &LoginSession,
+) -> Result<bool> {
+    let stands = session(db, &old.user, old.id)?;
+    if stands.as_ref() == Some(new) {
+        return Ok(true);
+    }
+    if stands.as_ref() != Some(old) {
+        return Ok(false);
+    }
+    let mut update = db.prepare_cached(
+        "UPDATE sessions
+         SET refresh_hash = ?3, created_at = ?4, expires_at = ?5, revoked = ?6
+         WHERE user = ?1 AND id = ?2",
+    )?;
+    update.execute(params![
+        old.user.as_str(),
+        old.id.to_string(),
+        new.refresh_hash,
+        int(new.created_at_ms),
+        int(new.expires_at_ms),
+        new.revoked,
+    ])?;
+    Ok(true)
+}

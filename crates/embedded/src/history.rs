@@ -1,0 +1,137 @@
+//! History in SQLite: tables that analysts read with the `sqlite3` shell.
+
+pub(super) mod marks;
+mod read;
+mod write;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::core::Core;
+use lakechat_core::domain::{
+    Cells, Change, Channel, ChannelName, Id, Member, Message, Partition, Row, UserName,
+};
+use lakechat_core::ports::history::{Mark, Span};
+use lakechat_core::ports::{History, PortError};
+
+const PART: &str = "history";
+
+/// Rows written in one go. Records of the log that come meanwhile wait no longer than that takes.
+const CHUNK: usize = 64;
+
+pub(super) struct SqliteHistory {
+    core: Arc<Core>,
+}
+
+impl SqliteHistory {
+    pub fn new(core: Arc<Core>) -> SqliteHistory {
+        SqliteHistory { core }
+    }
+}
+
+#[async_trait]
+impl History for SqliteHistory {
+    async fn append(&self, rows: Vec<Row>) -> Result<(), PortError> {
+        let mut rows = rows.into_iter();
+        let mut answers = Vec::new();
+        while rows.len() > 0 {
+            let chunk: Vec<Row> = rows.by_ref().take(CHUNK).collect();
+            let writing = self.core.memberships.write(members(&chunk));
+            let write = move |db: &_| write::rows(db, &chunk).map(|()| writing);
+            answers.push(self.core.queue.send(write).await);
+        }
+        for answer in answers {
+            let written = answer.wait().await;
+            written.map_err(|fault| fault.into_port_error(PART))?;
+        }
+        Ok(())
+    }
+
+    async fn marks(&self) -> Result<Vec<Mark>, PortError> {
+        let partitions = self.core.partitions;
+        let read = self.core.read(PART, move |db| marks::read(db, partitions));
+        read.await
+    }
+
+    async fn advance(&self, partition: Partition, mark: Mark) -> Result<(), PortError> {
+        let write = move |db: &_| marks::advance(db, partition, mark);
+        self.core.write(PART, write).await
+    }
+
+    async fn messages(
+        &self,
+        channel: &ChannelName,
+        span: Span,
+        limit: usize,
+    ) -> Result<Vec<Message>, PortError> {
+        let channel = channel.clone();
+        let read = move |db: &_| read::messages(db, &channel, span, limit);
+        self.core.read(PART, read).await
+    }
+
+    async fn changes(
+        &self,
+        channel: &ChannelName,
+        after: Id,
+        before: Id,
+        limit: usize,
+    ) -> Result<Vec<Change>, PortError> {
+        let channel = channel.clone();
+        let read = move |db: &_| read::changes(db, &channel, after, before, limit);
+        self.core.read(PART, read).await
+    }
+
+    async fn last_number(
+        &self,
+        channel: &ChannelName,
+        before: Id,
+    ) -> Result<Option<(Id, u64)>, PortError> {
+        let channel = channel.clone();
+        let read = move |db: &_| read::last_number(db, &channel, before);
+        self.core.read(PART, read).await
+    }
+
+    async fn members(
+        &self,
+        channel: &ChannelName,
+        after: Option<&UserName>,
+        limit: usize,
+    ) -> Result<Vec<Member>, PortError> {
+        let (channel, after) = (channel.clone(), after.cloned());
+        let read = move |db: &_| read::members(db, &channel, after.as_ref(), limit);
+        self.core.read(PART, read).await
+    }
+
+    async fn memberships(&self, user: &UserName) -> Result<Vec<(ChannelName, Member)>, PortError> {
+        let key = user.clone();
+        let user = user.clone();
+        let read = move |db: &_| read::memberships(db, &user);
+        let known = &self.core.memberships;
+        known.get(key, self.core.read(PART, read)).await
+    }
+
+    async fn describe(&self, channels: &mut [Channel]) -> Result<(), PortError> {
+        let names: Vec<_> = channels.iter().map(|c| c.name.clone()).collect();
+        let read = move |db: &_| read::descriptions(db, &names);
+        let said = self.core.read(PART, read).await?;
+        for (channel, said) in channels.iter_mut().zip(said) {
+            if said.topic.is_some() {
+                channel.topic = said.topic;
+            }
+            if said.archived.is_some() {
+                channel.archived = said.archived;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whose memberships some rows change.
+fn members(rows: &[Row]) -> Vec<UserName> {
+    let member = |row: &Row| match &row.cells {
+        Cells::Member { user, .. } => Some(user.clone()),
+        _ => None,
+    };
+    rows.iter().filter_map(member).collect()
+}

@@ -1,0 +1,339 @@
+//! Failures that can only be caused from within: a full disk, somebody's lock, a broken disk.
+
+mod files;
+mod sessions;
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, ffi, params};
+use tempfile::TempDir;
+
+use super::{Embedded, Settings};
+use lakechat_core::domain::Partition;
+use lakechat_core::ports::PortError;
+use lakechat_core::ports::broker::{Failed, LogReader, LogRecord, Offset, Outgoing};
+use lakechat_core::ports::history::Mark;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Opened {
+    embedded: Embedded,
+    folder: TempDir,
+    failed: mpsc::Receiver<Failed>,
+}
+
+fn open(settings: Settings) -> Opened {
+    let folder = tempfile::tempdir().unwrap();
+    let embedded = Embedded::open(folder.path(), settings).unwrap();
+    let (tell, failed) = mpsc::channel();
+    embedded
+        .broker()
+        .on_failed(std::sync::Arc::new(move |f| tell.send(f).unwrap()));
+    Opened {
+        embedded,
+        folder,
+        failed,
+    }
+}
+
+impl Opened {
+    fn publish(&self, partition: u16, ticket: u64, bytes: usize) -> Result<(), PortError> {
+        self.embedded.broker().publish(Outgoing {
+            partition: Partition(partition),
+            key: "ops".into(),
+            value: vec![b'x'; bytes].into(),
+            ticket,
+        })
+    }
+
+    fn reader(&self) -> Box<dyn LogReader> {
+        let all: Vec<_> = (0..16).map(|p| (Partition(p), 0)).collect();
+        self.embedded.broker().reader(&all).unwrap()
+    }
+
+    /// Another program's connection, such as the `sqlite3` shell has.
+    fn shell(&self) -> Connection {
+        Connection::open(self.folder.path().join(super::DATABASE)).unwrap()
+    }
+
+    /// Runs SQL as the writer.
+    async fn write(&self, sql: &'static str) {
+        let run = self
+            .embedded
+            .core
+            .write("test", move |db| db.execute_batch(sql));
+        run.await.unwrap();
+    }
+}
+
+fn read(reader: &mut dyn LogReader, count: usize) -> Vec<LogRecord> {
+    let (mut records, until) = (Vec::new(), Instant::now() + DEADLINE);
+    while records.len() < count {
+        assert!(Instant::now() < until, "{} of {count}", records.len());
+        let step = Duration::from_millis(50);
+        reader.poll(step, &mut records).unwrap();
+    }
+    records
+}
+
+fn offsets(records: &[LogRecord]) -> Vec<Offset> {
+    records.iter().map(|r| r.offset).collect()
+}
+
+fn is_unavailable<T: std::fmt::Debug>(result: Result<T, PortError>) {
+    assert!(
+        matches!(result, Err(PortError::Unavailable { .. })),
+        "{result:?}"
+    );
+}
+
+#[tokio::test]
+async fn full_disk_refuses_sends_and_reads_go_on() {
+    let o = open(Settings::default());
+    o.publish(0, 1, 100).unwrap();
+    let mut reader = o.reader();
+    read(&mut *reader, 1);
+    o.write("PRAGMA max_page_count = 1").await; // As many as there are.
+    o.publish(0, 2, 1 << 20).unwrap();
+    let failed = o.failed.recv_timeout(DEADLINE).unwrap();
+    assert_eq!((failed.ticket, failed.refused), (2, true));
+    let rows = vec![lakechat_core::domain::Row {
+        channel: lakechat_core::domain::ChannelName::general(),
+        private: false,
+        cells: lakechat_core::domain::Cells::Topic {
+            id: lakechat_core::domain::Id::MAX,
+            topic: "t".repeat(1 << 20),
+        },
+    }];
+    is_unavailable(o.embedded.history().append(rows).await);
+    assert_eq!(read(&mut *o.reader(), 1).len(), 1, "reads go on");
+    assert_eq!(o.embedded.broker().ends().await.unwrap()[0], 1);
+
+    o.write("PRAGMA max_page_count = 100000").await;
+    o.publish(0, 3, 100).unwrap();
+    assert_eq!(offsets(&read(&mut *reader, 1)), [1]);
+    assert!(o.failed.try_recv().is_err(), "each failure is told once");
+}
+
+#[tokio::test]
+async fn lock_of_another_program_is_waited_for() {
+    let o = open(Settings::default());
+    let shell = o.shell();
+    shell.execute_batch("BEGIN IMMEDIATE").unwrap();
+    o.publish(0, 1, 10).unwrap();
+    let mut reader = o.reader();
+    let mut none = Vec::new();
+    reader.poll(Duration::from_millis(100), &mut none).unwrap();
+    assert!(none.is_empty());
+    shell.execute_batch("COMMIT").unwrap();
+    assert_eq!(read(&mut *reader, 1).len(), 1);
+    assert!(o.failed.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn lock_held_too_long_refuses_what_waits_and_later_work_goes_on() {
+    let o = open(Settings {
+        busy: Duration::from_millis(100),
+        ..Settings::default()
+    });
+    let shell = o.shell();
+    shell.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for ticket in 0..10 {
+        o.publish(0, ticket, 10).unwrap();
+    }
+    for ticket in 0..10 {
+        let failed = o.failed.recv_timeout(DEADLINE).unwrap();
+        assert_eq!((failed.ticket, failed.refused), (ticket, true));
+    }
+    let mark = Mark::default();
+    is_unavailable(o.embedded.history().advance(Partition(0), mark).await);
+    assert!(o.embedded.history().marks().await.is_ok(), "reads go on");
+    shell.execute_batch("COMMIT").unwrap();
+    o.publish(0, 10, 10).unwrap();
+    assert_eq!(offsets(&read(&mut *o.reader(), 1)), [0]);
+}
+
+#[tokio::test]
+async fn full_queue_refuses_at_once() {
+    let o = open(Settings {
+        queue_bytes: 10_000,
+        ..Settings::default()
+    });
+    let shell = o.shell();
+    shell.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // The writer takes some and waits for the lock; what comes after that piles up.
+    let mut taken = 0;
+    let refused = loop {
+        match o.publish(0, taken as u64, 1_000) {
+            Ok(()) => taken += 1,
+            refused => break refused,
+        }
+        assert!(taken < 100, "nothing is refused");
+    };
+    is_unavailable(refused);
+    assert!(taken >= 9, "{taken}");
+    shell.execute_batch("COMMIT").unwrap();
+    assert_eq!(read(&mut *o.reader(), taken).len(), taken);
+}
+
+#[tokio::test]
+async fn failing_job_undoes_nothing_but_itself() {
+    let o = open(Settings::default());
+    let shell = o.shell();
+    // All of it in one transaction: the writer waits for the lock meanwhile.
+    shell.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let core = &o.embedded.core;
+    o.publish(0, 1, 10).unwrap();
+    let twice = "INSERT INTO marks VALUES (3, 1, 1, 1); INSERT INTO marks VALUES (3, 1, 1, 1)";
+    let fails = core.queue.send(move |db| db.execute_batch(twice)).await;
+    let goes = core
+        .queue
+        .send(|db| db.execute_batch("INSERT INTO marks VALUES (4, 1, 1, 1)"));
+    let goes = goes.await;
+    shell.execute_batch("COMMIT").unwrap();
+    assert!(fails.wait().await.is_err());
+    goes.wait().await.unwrap();
+    assert_eq!(read(&mut *o.reader(), 1).len(), 1);
+    let marks = o.embedded.history().marks().await.unwrap();
+    assert_eq!((marks[3].offset, marks[4].offset), (0, 1));
+}
+
+#[tokio::test]
+async fn broken_disk_is_told_and_ends_everything() {
+    let o = open(Settings::default());
+    o.publish(0, 1, 10).unwrap();
+    let mut reader = o.reader();
+    read(&mut *reader, 1);
+    let shell = o.shell();
+    shell.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let fails = o.embedded.core.queue.send(|_| -> rusqlite::Result<()> {
+        let error = ffi::Error::new(ffi::SQLITE_IOERR_FSYNC);
+        assert_eq!(error.code, ErrorCode::SystemIoFailure);
+        Err(rusqlite::Error::SqliteFailure(error, None))
+    });
+    let fails = fails.await;
+    o.publish(0, 2, 10).unwrap();
+    shell.execute_batch("COMMIT").unwrap();
+    assert!(fails.wait().await.is_err());
+    tokio::time::timeout(DEADLINE, o.embedded.failed())
+        .await
+        .unwrap();
+    let broken = |result| assert!(matches!(result, Err(PortError::Broken { .. })));
+    broken(o.publish(0, 3, 10));
+    broken(reader.poll(DEADLINE, &mut Vec::new()));
+    broken(o.embedded.broker().ends().await.map(drop));
+    broken(o.embedded.history().marks().await.map(drop));
+    if let Ok(failed) = o.failed.recv_timeout(DEADLINE) {
+        assert_eq!((failed.ticket, failed.refused), (2, false), "nobody knows");
+    }
+}
+
+#[tokio::test]
+async fn closed_folder_is_unavailable() {
+    let Opened {
+        embedded, folder, ..
+    } = open(Settings::default());
+    let (broker, history) = (embedded.broker(), embedded.history());
+    let mut reader = broker.reader(&[(Partition(0), 0)]).unwrap();
+    drop(embedded);
+    let record = Outgoing {
+        partition: Partition(0),
+        key: "ops".into(),
+        value: "{}".into(),
+        ticket: 0,
+    };
+    is_unavailable(broker.publish(record));
+    is_unavailable(history.advance(Partition(0), Mark::default()).await);
+    is_unavailable(reader.poll(DEADLINE, &mut Vec::new()));
+    Embedded::open(folder.path(), Settings::default()).unwrap();
+}
+
+/// Records of an hour ago, of ten minutes ago and of this moment, one in each of three partitions.
+async fn three_ages(o: &Opened) -> Vec<LogRecord> {
+    for round in 0..3 {
+        for partition in 0..3 {
+            o.publish(partition, round, 10).unwrap();
+        }
+    }
+    let records = read(&mut *o.reader(), 9);
+    o.write("UPDATE log SET append_ms = append_ms - 3600000 WHERE offset < 3")
+        .await;
+    o.write("UPDATE log SET append_ms = append_ms - 600000 WHERE offset BETWEEN 3 AND 5")
+        .await;
+    records
+}
+
+async fn mark(o: &Opened, partition: u16, offset: Offset, time_ms: u64) {
+    let mark = Mark {
+        offset,
+        time_ms,
+        ..Mark::default()
+    };
+    let history = o.embedded.history();
+    history.advance(Partition(partition), mark).await.unwrap();
+}
+
+fn kept(o: &Opened) -> Vec<Offset> {
+    let shell = o.shell();
+    let mut select = shell
+        .prepare("SELECT offset FROM log ORDER BY offset")
+        .unwrap();
+    let rows = select
+        .query_map(params![], |row| row.get::<_, i64>(0))
+        .unwrap();
+    rows.map(|n| n.unwrap() as u64).collect()
+}
+
+#[tokio::test]
+async fn log_is_trimmed_below_where_a_warm_up_would_begin() {
+    let o = open(Settings::default());
+    let now = three_ages(&o).await[8].append_ms;
+    assert_eq!(o.embedded.trim().await.unwrap(), 0, "no mark, no trimming");
+    // Partition 0 is stored up to this moment, 1 up to an hour ago, 2 not at all.
+    mark(&o, 0, 7, now).await;
+    mark(&o, 1, 2, now - 3_600_000).await;
+    assert_eq!(o.embedded.trim().await.unwrap(), 1);
+    assert_eq!(kept(&o), [1, 2, 3, 4, 5, 6, 7, 8]);
+    let starts = o.embedded.broker().kept_starts().await.unwrap();
+    assert!((1..=3).contains(&starts[0]), "{starts:?}");
+    assert_eq!((starts[1], starts[2]), (0, 0));
+    assert_eq!(o.embedded.trim().await.unwrap(), 0, "once is enough");
+}
+
+#[tokio::test]
+async fn nothing_at_or_above_a_mark_is_trimmed() {
+    let o = open(Settings::default());
+    let now = three_ages(&o).await[8].append_ms;
+    for partition in 0..3 {
+        mark(&o, partition, 4, now + 86_400_000).await;
+    }
+    assert_eq!(o.embedded.trim().await.unwrap(), 4);
+    assert_eq!(kept(&o), [4, 5, 6, 7, 8]);
+}
+
+#[tokio::test]
+async fn much_is_trimmed_in_small_steps() {
+    let o = open(Settings::default());
+    for n in 0..5_500 {
+        o.publish((n % 16) as u16, n, 10).unwrap();
+    }
+    read(&mut *o.reader(), 5_500);
+    let later = o.embedded.broker().now_ms() + 86_400_000;
+    for partition in 0..16 {
+        mark(&o, partition, 5_000, later).await;
+    }
+    // Stopped after two steps, the log is whole from where it says on.
+    let core = std::sync::Arc::clone(&o.embedded.core);
+    let first = tokio::task::spawn_blocking(move || {
+        let steps = std::cell::Cell::new(0);
+        let two = || steps.replace(steps.get() + 1) < 2;
+        super::retention::trim(&core, two)
+    });
+    assert_eq!(first.await.unwrap().unwrap(), 2_000);
+    assert_eq!(kept(&o).len(), 3_500);
+    let starts = o.embedded.broker().kept_starts().await.unwrap();
+    assert_eq!(starts, [2_000; 16]);
+    assert_eq!(o.embedded.trim().await.unwrap(), 3_000);
+    assert_eq!(kept(&o)[0], 5_000);
+}

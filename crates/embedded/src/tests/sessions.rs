@@ -1,0 +1,79 @@
+//! Login sessions that have ended.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::super::expired_sessions::Walk;
+use super::{DEADLINE, Opened, open};
+use crate::Settings;
+
+const HOUR_MS: u64 = 3_600_000;
+
+/// Sessions of a thousand users; `ago` tells of each how long ago it ended, in hours.
+fn fill(o: &Opened, sessions: u64, ago: impl Fn(u64) -> u64) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = now.as_millis() as u64;
+    let mut shell = o.shell();
+    shell.busy_timeout(DEADLINE).unwrap();
+    let tx = shell.transaction().unwrap();
+    for n in 0..sessions {
+        let (user, id) = (format!("u{}", n % 1_000), format!("{n:08}"));
+        let expires_at = (now - ago(n) * HOUR_MS) as i64;
+        let insert = "INSERT INTO sessions VALUES (?1, ?2, 'hash', 0, ?3, 0)";
+        tx.execute(insert, rusqlite::params![user, id, expires_at])
+            .unwrap();
+    }
+    tx.commit().unwrap();
+}
+
+fn count(o: &Opened) -> u64 {
+    let count = o
+        .shell()
+        .query_row("SELECT count(*) FROM sessions", [], |row| {
+            row.get::<_, i64>(0)
+        });
+    count.unwrap() as u64
+}
+
+fn turn(o: &Opened, walk: &mut Walk) -> usize {
+    walk.turn(&o.embedded.core, || true).unwrap()
+}
+
+#[test]
+fn sessions_go_a_day_after_their_end() {
+    let o = open(Settings::default());
+    let mut walk = Walk::default();
+    assert_eq!(turn(&o, &mut walk), 0, "there are none");
+    fill(&o, 3_500, |n| if n % 7 == 0 { 25 } else { 23 });
+    assert_eq!(turn(&o, &mut walk), 500);
+    assert_eq!(count(&o), 3_000);
+    assert_eq!(turn(&o, &mut walk), 0);
+}
+
+#[test]
+fn walk_goes_on_where_it_was_and_round() {
+    let o = open(Settings::default());
+    fill(&o, 25_000, |_| 25);
+    let mut walk = Walk::default();
+    assert_eq!(walk.turn(&o.embedded.core, || false).unwrap(), 0);
+    let gone: Vec<_> = (0..4).map(|_| turn(&o, &mut walk)).collect();
+    assert_eq!(gone, [10_000, 10_000, 5_000, 0]);
+    fill(&o, 10, |_| 25);
+    assert_eq!(turn(&o, &mut walk), 10, "it begins again");
+    assert_eq!(count(&o), 0);
+}
+
+#[test]
+fn keeper_removes_what_has_ended() {
+    let o = open(Settings {
+        trim_every: Duration::from_millis(20),
+        ..Settings::default()
+    });
+    fill(&o, 10, |n| if n == 3 { 1 } else { 30 });
+    let until = Instant::now() + DEADLINE;
+    while count(&o) > 1 {
+        assert!(Instant::now() < until, "{} are left", count(&o));
+    }
+    let kept = "SELECT id FROM sessions";
+    let kept = o.shell().query_row(kept, [], |row| row.get::<_, String>(0));
+    assert_eq!(kept.unwrap(), "00000003");
+}
