@@ -120,6 +120,7 @@ impl Readiness {
         }
     }
 
+    #[cfg(test)]
     pub fn state(&self, part: Part) -> Option<State> {
         self.parts().get(&part).map(|c| c.state)
     }

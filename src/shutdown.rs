@@ -11,7 +11,9 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 pub use signals::{Signal, signals};
-pub use tasks::{Deadlines, Outcome, Reason, Stage, Tasks};
+#[cfg(test)]
+pub use tasks::Reason;
+pub use tasks::{Deadlines, Outcome, Stage, Tasks};
 
 /// Tells how far the end has come. Cheap to clone; clones are one.
 #[derive(Clone, Debug, Default)]

@@ -40,10 +40,6 @@ impl TextSetting for Mode {
 pub struct Origin(String);
 
 impl Origin {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// None for anything with a path, and for `null`.
     pub fn parse(text: &str) -> Option<Origin> {
         let (origin, rest) = split(text)?;
@@ -207,7 +203,7 @@ mod tests {
     #[test]
     fn a_public_url_may_have_a_path_and_nothing_behind_it() {
         let url = PublicUrl::parse("https://Example.org:8443/chat/").expect("a URL");
-        assert_eq!(url.origin().as_str(), "https://example.org:8443");
+        assert_eq!(url.origin().0, "https://example.org:8443");
         assert_eq!(
             url.join("/download/1"),
             "https://example.org:8443/chat/download/1"

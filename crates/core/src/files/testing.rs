@@ -29,6 +29,7 @@ pub struct Bench {
 }
 
 impl Bench {
+    #[expect(clippy::new_without_default, reason = "a bench is made, not defaulted")]
     pub fn new() -> Bench {
         Bench::with(MAX_BYTES, INLINE_BYTES)
     }
@@ -49,8 +50,23 @@ impl Bench {
 
     /// Neither a row, nor a file, nor a writer is left.
     pub fn assert_nothing_is_left(&self) {
-        assert!(self.directory.files.lock().unwrap().is_empty(), "a row");
-        assert!(self.store.shared.files.lock().unwrap().is_empty(), "a file");
+        assert!(
+            self.directory
+                .files
+                .lock()
+                .expect("no test panics with it")
+                .is_empty(),
+            "a row"
+        );
+        assert!(
+            self.store
+                .shared
+                .files
+                .lock()
+                .expect("no test panics with it")
+                .is_empty(),
+            "a file"
+        );
         assert_eq!(self.store.open_writers(), 0, "open writers");
     }
 }
@@ -123,24 +139,35 @@ impl Directory for MemoryDirectory {
 
     async fn put_file(&self, file: &File) -> Result<(), PortError> {
         self.here()?;
-        self.files.lock().unwrap().insert(file.id, file.clone());
+        self.files
+            .lock()
+            .expect("no test panics with it")
+            .insert(file.id, file.clone());
         Ok(())
     }
 
     async fn file(&self, id: FileId) -> Result<Option<File>, PortError> {
         self.here()?;
-        Ok(self.files.lock().unwrap().get(&id).cloned())
+        Ok(self
+            .files
+            .lock()
+            .expect("no test panics with it")
+            .get(&id)
+            .cloned())
     }
 
     async fn post_file(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
         self.here()?;
-        self.posts.lock().unwrap().push((id, channel.clone()));
+        self.posts
+            .lock()
+            .expect("no test panics with it")
+            .push((id, channel.clone()));
         Ok(())
     }
 
     async fn posted_in(&self, id: FileId) -> Result<Vec<ChannelName>, PortError> {
         self.here()?;
-        let posts = self.posts.lock().unwrap();
+        let posts = self.posts.lock().expect("no test panics with it");
         let of_this = posts.iter().filter(|(file, _)| *file == id);
         Ok(of_this.map(|(_, channel)| channel.clone()).collect())
     }
@@ -191,7 +218,7 @@ impl MemoryStore {
     }
 
     pub fn fail_at(&self, step: Step) {
-        *self.shared.fails_at.lock().unwrap() = Some(step);
+        *self.shared.fails_at.lock().expect("no test panics with it") = Some(step);
     }
 
     /// A file without a row.
@@ -203,7 +230,7 @@ impl MemoryStore {
         self.shared
             .files
             .lock()
-            .unwrap()
+            .expect("no test panics with it")
             .insert(path.clone(), stored);
         path
     }
@@ -211,7 +238,7 @@ impl MemoryStore {
 
 impl Shared {
     fn check(&self, step: Step) -> Result<(), PortError> {
-        if *self.fails_at.lock().unwrap() == Some(step) {
+        if *self.fails_at.lock().expect("no test panics with it") == Some(step) {
             return Err(away("file store"));
         }
         Ok(())
@@ -233,7 +260,7 @@ impl FileStore for MemoryStore {
     async fn read(&self, path: &str, offset: u64, length: u64) -> Result<ByteStream, PortError> {
         self.shared.check(Step::Read)?;
         self.shared.reads.fetch_add(1, Ordering::SeqCst);
-        let files = self.shared.files.lock().unwrap();
+        let files = self.shared.files.lock().expect("no test panics with it");
         let bytes = &files.get(path).ok_or_else(gone)?.bytes;
         let short = self.shared.check(Step::ShortRead).is_err();
         let end = offset + if short { length / 2 } else { length };
@@ -247,7 +274,11 @@ impl FileStore for MemoryStore {
     }
 
     async fn remove(&self, path: &str) -> Result<(), PortError> {
-        self.shared.files.lock().unwrap().remove(path);
+        self.shared
+            .files
+            .lock()
+            .expect("no test panics with it")
+            .remove(path);
         Ok(())
     }
 
@@ -257,7 +288,7 @@ impl FileStore for MemoryStore {
 
     async fn list(&self, age: Range<Duration>) -> Result<Listing, PortError> {
         self.shared.check(Step::List)?;
-        let files = self.shared.files.lock().unwrap();
+        let files = self.shared.files.lock().expect("no test panics with it");
         let of_age = files.iter().filter(|(_, stored)| age.contains(&stored.age));
         let listed = of_age.map(|(path, stored)| {
             Ok(StoredFile {
@@ -301,7 +332,7 @@ impl FileWriter for MemoryWriter {
         self.shared
             .files
             .lock()
-            .unwrap()
+            .expect("no test panics with it")
             .insert(path.clone(), stored);
         Ok(path)
     }
