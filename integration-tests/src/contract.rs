@@ -40,7 +40,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
     ) -> impl Future<Output = Result<bool>> + Send;
 
     /// What the log has buried, in any order; at least so many letters, if they come.
-    fn buried(&self, count: usize) -> impl Future<Output = Result<Vec<DeadLetter>>> + Send;
+    fn dead_letters(&self, count: usize) -> impl Future<Output = Result<Vec<DeadLetter>>> + Send;
 
     /// How many files being written (or given up) the file store holds.
     fn drafts(&self) -> impl Future<Output = Result<usize>> + Send;

@@ -90,7 +90,7 @@ impl Backend for OnDisk {
     }
 
     /// Read by SQLite's own shell.
-    async fn buried(&self, _: usize) -> Result<Vec<DeadLetter>> {
+    async fn dead_letters(&self, _: usize) -> Result<Vec<DeadLetter>> {
         let query = "SELECT partition, offset, append_ms, hex(channel), hex(record), hex(reason) \
                      FROM dead_letters";
         let shell = Command::new("sqlite3")

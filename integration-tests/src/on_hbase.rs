@@ -81,8 +81,8 @@ impl Backend for OnHBase {
         self.disk.forget_below(partition, offset).await
     }
 
-    async fn buried(&self, count: usize) -> Result<Vec<DeadLetter>> {
-        self.disk.buried(count).await
+    async fn dead_letters(&self, count: usize) -> Result<Vec<DeadLetter>> {
+        self.disk.dead_letters(count).await
     }
 
     async fn drafts(&self) -> Result<usize> {

@@ -137,8 +137,8 @@ impl Backend for OnHdfs {
         self.rest.forget_below(partition, offset).await
     }
 
-    async fn buried(&self, count: usize) -> Result<Vec<DeadLetter>> {
-        self.rest.buried(count).await
+    async fn dead_letters(&self, count: usize) -> Result<Vec<DeadLetter>> {
+        self.rest.dead_letters(count).await
     }
 
     async fn drafts(&self) -> Result<usize> {

@@ -245,7 +245,7 @@ impl Backend for OnKafka {
         Ok(true)
     }
 
-    async fn buried(&self, count: usize) -> Result<Vec<DeadLetter>> {
+    async fn dead_letters(&self, count: usize) -> Result<Vec<DeadLetter>> {
         let topic = self.topics.dead_letters();
         tokio::task::spawn_blocking(move || read_all(&topic, count)).await?
     }

@@ -12,7 +12,7 @@ use futures_util::TryStreamExt;
 use integration_tests::contract::Backend;
 use integration_tests::on_disk::{OnDisk, fresh, open};
 use lakechat_core::domain::{File, FileId, Partition, Place, UserName};
-use lakechat_core::ports::broker::Outgoing;
+use lakechat_core::ports::broker::OutgoingRecord;
 use lakechat_core::ports::{Broker, FileStore, PortError};
 use lakechat_embedded::{
     BackupError, DATABASE, Embedded, FILES, KEY, LAYOUT, OpenError, Progress, Settings, backup,
@@ -24,7 +24,7 @@ fn refused(folder: &Path) -> Result<OpenError> {
 }
 
 fn publish(broker: &Arc<dyn Broker>, n: u64, bytes: usize) -> Result<()> {
-    Ok(broker.publish(Outgoing {
+    Ok(broker.publish(OutgoingRecord {
         partition: Partition((n % 16) as u16),
         key: "ops".into(),
         value: format!("{n:0bytes$}").into(),
@@ -34,7 +34,7 @@ fn publish(broker: &Arc<dyn Broker>, n: u64, bytes: usize) -> Result<()> {
 
 /// Reads everything up to the end that the log has.
 async fn numbers(broker: &Arc<dyn Broker>) -> Result<Vec<u64>> {
-    let end = broker.ends().await?[0];
+    let end = broker.end_offsets().await?[0];
     let all: Vec<_> = (0..broker.partitions())
         .map(|p| (Partition(p), 0))
         .collect();
@@ -237,7 +237,7 @@ async fn backup_taken_while_writing_is_a_whole_data_folder() -> Result<()> {
         }
         n
     });
-    while on_disk.broker().ends().await?[0] < 1_000 {
+    while on_disk.broker().end_offsets().await?[0] < 1_000 {
         tokio::task::yield_now().await;
     }
     let copied = backup(on_disk.folder.path(), &key, &target, &mut |_| {})?;

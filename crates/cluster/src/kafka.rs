@@ -34,7 +34,9 @@ use self::questions::Questions;
 use self::reader::KafkaReader;
 use self::topics::Prepared;
 use lakechat_core::domain::Partition;
-use lakechat_core::ports::broker::{DeadLetter, LogReader, Offset, OnFailed, Outgoing};
+use lakechat_core::ports::broker::{
+    DeadLetter, LogReader, Offset, OutgoingRecord, PublishFailureHandler,
+};
 use lakechat_core::ports::{Broker, PortError};
 
 pub use self::settings::Settings;
@@ -106,11 +108,11 @@ impl Broker for KafkaBroker {
         since_1970.map_or(0, |passed| passed.as_millis() as u64)
     }
 
-    fn on_failed(&self, told: OnFailed) {
-        self.publisher.on_failed(told);
+    fn on_publish_failure(&self, handler: PublishFailureHandler) {
+        self.publisher.on_publish_failure(handler);
     }
 
-    fn publish(&self, record: Outgoing) -> Result<(), PortError> {
+    fn publish(&self, record: OutgoingRecord) -> Result<(), PortError> {
         self.fault.check()?;
         self.publisher.publish(&record)
     }
@@ -120,39 +122,39 @@ impl Broker for KafkaBroker {
         Ok(Box::new(KafkaReader::open(&self.settings, from)?))
     }
 
-    async fn ends(&self) -> Result<Vec<Offset>, PortError> {
+    async fn end_offsets(&self) -> Result<Vec<Offset>, PortError> {
         self.publisher.gauge();
         self.fault.check()?;
-        self.questions.ask(Asker::ends).await
+        self.questions.ask(Asker::end_offsets).await
     }
 
-    async fn kept_starts(&self) -> Result<Vec<Offset>, PortError> {
-        self.questions.ask(Asker::kept_starts).await
+    async fn start_offsets(&self) -> Result<Vec<Offset>, PortError> {
+        self.questions.ask(Asker::start_offsets).await
     }
 
-    fn kept_for(&self) -> Option<Duration> {
+    fn retention(&self) -> Option<Duration> {
         self.kept
     }
 
-    async fn first_at_or_after(
+    async fn offsets_for_times(
         &self,
         times: &[(Partition, u64)],
     ) -> Result<Vec<Offset>, PortError> {
         let times = times.to_vec();
-        let find = move |asker: &mut Asker| asker.first_at_or_after(&times);
+        let find = move |asker: &mut Asker| asker.offsets_for_times(&times);
         self.questions.ask(find).await
     }
 
-    fn claims(&self) -> watch::Receiver<Vec<Partition>> {
+    fn assigned_partitions(&self) -> watch::Receiver<Vec<Partition>> {
         self.claims.subscribe()
     }
 
-    fn stored(&self, partition: Partition, below: Offset) {
-        self.claims.stored(partition, below);
+    fn mark_archived(&self, partition: Partition, below: Offset) {
+        self.claims.mark_archived(partition, below);
     }
 
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
-        self.dead_letters.bury(letters).await
+    async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
+        self.dead_letters.dead_letter(letters).await
     }
 
     fn fault(&self) -> Option<String> {

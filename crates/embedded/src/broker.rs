@@ -8,10 +8,12 @@ use tokio::sync::watch;
 
 use super::core::Core;
 use super::log_reader::SqliteReader;
-use super::offsets::{first_at_or_after, kept_starts};
+use super::offsets::{offset_for_time, start_offsets};
 use super::value::{Text, int};
 use lakechat_core::domain::Partition;
-use lakechat_core::ports::broker::{DeadLetter, LogReader, Offset, OnFailed, Outgoing};
+use lakechat_core::ports::broker::{
+    DeadLetter, LogReader, Offset, OutgoingRecord, PublishFailureHandler,
+};
 use lakechat_core::ports::{Broker, PortError};
 
 pub(super) const PART: &str = "broker";
@@ -42,13 +44,13 @@ impl Broker for SqliteBroker {
         self.core.clock.now_ms()
     }
 
-    fn on_failed(&self, told: OnFailed) {
-        if self.core.on_failed.set(told).is_err() {
-            tracing::error!("on_failed was set twice; the first stays");
+    fn on_publish_failure(&self, handler: PublishFailureHandler) {
+        if self.core.on_publish_failure.set(handler).is_err() {
+            tracing::error!("on_publish_failure was set twice; the first stays");
         }
     }
 
-    fn publish(&self, record: Outgoing) -> Result<(), PortError> {
+    fn publish(&self, record: OutgoingRecord) -> Result<(), PortError> {
         self.check()?;
         self.core.queue.append(record)
     }
@@ -58,23 +60,23 @@ impl Broker for SqliteBroker {
         Ok(Box::new(reader))
     }
 
-    async fn ends(&self) -> Result<Vec<Offset>, PortError> {
+    async fn end_offsets(&self) -> Result<Vec<Offset>, PortError> {
         self.check()?;
         Ok(self.all_ends())
     }
 
-    fn ends_at_hand(&self) -> Option<Vec<Offset>> {
+    fn known_end_offsets(&self) -> Option<Vec<Offset>> {
         self.check().ok().map(|()| self.all_ends())
     }
 
-    async fn kept_starts(&self) -> Result<Vec<Offset>, PortError> {
+    async fn start_offsets(&self) -> Result<Vec<Offset>, PortError> {
         let partitions = self.core.partitions;
         self.core
-            .read(PART, move |db| kept_starts(db, partitions))
+            .read(PART, move |db| start_offsets(db, partitions))
             .await
     }
 
-    async fn first_at_or_after(
+    async fn offsets_for_times(
         &self,
         times: &[(Partition, u64)],
     ) -> Result<Vec<Offset>, PortError> {
@@ -83,9 +85,9 @@ impl Broker for SqliteBroker {
         let partitions = self.core.partitions;
         let times = times.to_vec();
         let found = self.core.read(PART, move |db| {
-            let kept = kept_starts(db, partitions)?;
+            let kept = start_offsets(db, partitions)?;
             let find = |&(partition, time_ms): &(Partition, u64)| {
-                let first = first_at_or_after(db, time_ms)?.unwrap_or(end);
+                let first = offset_for_time(db, time_ms)?.unwrap_or(end);
                 // Other partitions may keep more than this one.
                 Ok(first.max(kept.get(partition.index()).copied().unwrap_or(0)))
             };
@@ -94,18 +96,25 @@ impl Broker for SqliteBroker {
         found.await
     }
 
-    fn claims(&self) -> watch::Receiver<Vec<Partition>> {
+    fn assigned_partitions(&self) -> watch::Receiver<Vec<Partition>> {
         self.claims.subscribe()
     }
 
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
+    async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
         let letters = letters.to_vec();
-        let write = move |db: &_| letters.iter().try_for_each(|letter| bury(db, letter));
+        let write = move |db: &_| {
+            letters
+                .iter()
+                .try_for_each(|letter| dead_letter(db, letter))
+        };
         self.core.write(PART, write).await
     }
 }
 
-fn bury(db: &Connection, DeadLetter { record, reason }: &DeadLetter) -> rusqlite::Result<()> {
+fn dead_letter(
+    db: &Connection,
+    DeadLetter { record, reason }: &DeadLetter,
+) -> rusqlite::Result<()> {
     let mut insert = db.prepare_cached(
         "INSERT OR IGNORE INTO dead_letters (partition, offset, append_ms, channel, record, reason)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

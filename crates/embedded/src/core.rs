@@ -18,7 +18,7 @@ use super::recent::Recent;
 use super::value::Column;
 use lakechat_core::domain::{ChannelName, LoginSession, Member, UserName};
 use lakechat_core::ports::PortError;
-use lakechat_core::ports::broker::{Offset, OnFailed};
+use lakechat_core::ports::broker::{Offset, PublishFailureHandler};
 
 pub(super) struct Core {
     pub partitions: u16,
@@ -32,7 +32,7 @@ pub(super) struct Core {
     pub memberships: Arc<Known<UserName, Vec<(ChannelName, Member)>>>,
     pub health: Health,
     pub bell: Bell,
-    pub on_failed: OnceLock<OnFailed>,
+    pub on_publish_failure: OnceLock<PublishFailureHandler>,
 }
 
 impl Core {
@@ -56,7 +56,7 @@ impl Core {
             memberships: Known::new(|of: &Vec<_>| membership_bytes(of)),
             health: Health::good(),
             bell: Bell::default(),
-            on_failed: OnceLock::new(),
+            on_publish_failure: OnceLock::new(),
         })
     }
 

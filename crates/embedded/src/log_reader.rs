@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 use super::broker::PART;
 use super::core::Core;
 use super::fault::Fault;
-use super::offsets::kept_starts;
+use super::offsets::start_offsets;
 use super::recent::{Found, POLL_RECORDS};
 use super::value::{Column, int, limit};
 use lakechat_core::domain::Partition;
@@ -40,7 +40,7 @@ impl SqliteReader {
             starts,
             core,
         };
-        let kept = kept_starts(&reader.db, reader.core.partitions);
+        let kept = start_offsets(&reader.db, reader.core.partitions);
         reader.check_kept(&kept.map_err(|e| reader.fault(e))?)?;
         Ok(reader)
     }
@@ -129,7 +129,7 @@ fn page(
     partitions: u16,
 ) -> rusqlite::Result<(Vec<LogRecord>, Vec<Offset>)> {
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Deferred)?;
-    let kept = kept_starts(&tx, partitions)?;
+    let kept = start_offsets(&tx, partitions)?;
     let mut select = tx.prepare_cached(
         "SELECT offset, partition, append_ms, channel, record FROM log
          WHERE offset >= ?1 AND offset < ?2 ORDER BY offset LIMIT ?3",

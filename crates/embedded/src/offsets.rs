@@ -7,7 +7,7 @@ use lakechat_core::ports::broker::Offset;
 
 /// The first offset at or after which records have an append time at or after `time_ms`; none if all
 /// are earlier. Append times never fall, over all partitions, so halving finds it.
-pub(super) fn first_at_or_after(db: &Connection, time_ms: u64) -> Result<Option<Offset>> {
+pub(super) fn offset_for_time(db: &Connection, time_ms: u64) -> Result<Option<Offset>> {
     let ends = "SELECT (SELECT min(offset) FROM log), (SELECT max(offset) FROM log)";
     let (first, last) = db
         .prepare_cached(ends)?
@@ -34,7 +34,7 @@ pub(super) fn first_at_or_after(db: &Connection, time_ms: u64) -> Result<Option<
 }
 
 /// For each partition the first offset still kept.
-pub(super) fn kept_starts(db: &Connection, partitions: u16) -> Result<Vec<Offset>> {
+pub(super) fn start_offsets(db: &Connection, partitions: u16) -> Result<Vec<Offset>> {
     let mut starts = vec![0; usize::from(partitions)];
     let mut kept = db.prepare_cached("SELECT partition, start FROM log_kept")?;
     let mut rows = kept.query(params![])?;

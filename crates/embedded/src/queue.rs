@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::fault::Fault;
 use lakechat_core::ports::PortError;
-use lakechat_core::ports::broker::Outgoing;
+use lakechat_core::ports::broker::OutgoingRecord;
 
 /// Jobs that wait or run. Who comes later waits for a place.
 const JOBS: usize = 256;
@@ -30,7 +30,7 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct State {
-    appends: Vec<Outgoing>,
+    appends: Vec<OutgoingRecord>,
     bytes: usize,
     jobs: VecDeque<Box<dyn Job>>,
     closed: bool,
@@ -47,8 +47,8 @@ impl Queue {
     }
 
     /// Queues a record. A full queue refuses: the sender is told at once, and nothing piles up.
-    pub fn append(&self, record: Outgoing) -> Result<(), PortError> {
-        let bytes = size_of::<Outgoing>() + record.key.len() + record.value.len();
+    pub fn append(&self, record: OutgoingRecord) -> Result<(), PortError> {
+        let bytes = size_of::<OutgoingRecord>() + record.key.len() + record.value.len();
         let mut state = self.state();
         if state.closed {
             return Err(unavailable("the data folder is closed"));
@@ -112,7 +112,7 @@ impl Queue {
     }
 
     /// Waits for something to do and takes all appends; false when closed and empty.
-    pub fn take(&self, appends: &mut Vec<Outgoing>) -> bool {
+    pub fn take(&self, appends: &mut Vec<OutgoingRecord>) -> bool {
         let mut state = self.state();
         while state.appends.is_empty() && state.jobs.is_empty() && !state.closed {
             state = self.filled.wait(state).expect("nothing panics under it");

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::core::Core;
 use super::history::marks;
-use super::offsets::{first_at_or_after, kept_starts};
+use super::offsets::{offset_for_time, start_offsets};
 use super::value::{Column, int};
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::Offset;
@@ -24,7 +24,7 @@ const SLACK: Duration = Duration::from_secs(60);
 pub(super) fn trim(core: &Core, go_on: impl Fn() -> bool) -> Result<usize, PortError> {
     let end = core.recent.end();
     let (mut kept, cuts) = core.read_blocking("broker", |db| {
-        let kept = kept_starts(db, core.partitions)?;
+        let kept = start_offsets(db, core.partitions)?;
         let cuts = cuts(db, core, &kept, end)?;
         Ok((kept, cuts))
     })?;
@@ -52,7 +52,7 @@ fn cuts(db: &Connection, core: &Core, kept: &[Offset], end: Offset) -> Result<Ve
     let mut cuts = kept.to_vec();
     for ((cut, mark), kept) in cuts.iter_mut().zip(marks).zip(kept) {
         if mark.time_ms > 0 {
-            let begin = first_at_or_after(db, mark.time_ms.saturating_sub(back))?;
+            let begin = offset_for_time(db, mark.time_ms.saturating_sub(back))?;
             *cut = begin.unwrap_or(end).min(mark.offset).max(*kept);
         }
     }

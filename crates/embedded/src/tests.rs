@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::{Embedded, Settings};
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;
-use lakechat_core::ports::broker::{Failed, LogReader, LogRecord, Offset, Outgoing};
+use lakechat_core::ports::broker::{LogReader, LogRecord, Offset, OutgoingRecord, PublishFailure};
 use lakechat_core::ports::history::Mark;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -20,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 struct Opened {
     embedded: Embedded,
     folder: TempDir,
-    failed: mpsc::Receiver<Failed>,
+    failed: mpsc::Receiver<PublishFailure>,
 }
 
 fn open(settings: Settings) -> Opened {
@@ -29,7 +29,7 @@ fn open(settings: Settings) -> Opened {
     let (tell, failed) = mpsc::channel();
     embedded
         .broker()
-        .on_failed(std::sync::Arc::new(move |f| tell.send(f).unwrap()));
+        .on_publish_failure(std::sync::Arc::new(move |f| tell.send(f).unwrap()));
     Opened {
         embedded,
         folder,
@@ -39,7 +39,7 @@ fn open(settings: Settings) -> Opened {
 
 impl Opened {
     fn publish(&self, partition: u16, ticket: u64, bytes: usize) -> Result<(), PortError> {
-        self.embedded.broker().publish(Outgoing {
+        self.embedded.broker().publish(OutgoingRecord {
             partition: Partition(partition),
             key: "ops".into(),
             value: vec![b'x'; bytes].into(),
@@ -108,7 +108,7 @@ async fn full_disk_refuses_sends_and_reads_go_on() {
     }];
     is_unavailable(o.embedded.history().append(rows).await);
     assert_eq!(read(&mut *o.reader(), 1).len(), 1, "reads go on");
-    assert_eq!(o.embedded.broker().ends().await.unwrap()[0], 1);
+    assert_eq!(o.embedded.broker().end_offsets().await.unwrap()[0], 1);
 
     o.write("PRAGMA max_page_count = 100000").await;
     o.publish(0, 3, 100).unwrap();
@@ -222,7 +222,7 @@ async fn broken_disk_is_told_and_ends_everything() {
     let broken = |result| assert!(matches!(result, Err(PortError::Broken { .. })));
     broken(o.publish(0, 3, 10));
     broken(reader.poll(DEADLINE, &mut Vec::new()));
-    broken(o.embedded.broker().ends().await.map(drop));
+    broken(o.embedded.broker().end_offsets().await.map(drop));
     broken(o.embedded.history().marks().await.map(drop));
     if let Ok(failed) = o.failed.recv_timeout(DEADLINE) {
         assert_eq!((failed.ticket, failed.refused), (2, false), "nobody knows");
@@ -237,7 +237,7 @@ async fn closed_folder_is_unavailable() {
     let (broker, history) = (embedded.broker(), embedded.history());
     let mut reader = broker.reader(&[(Partition(0), 0)]).unwrap();
     drop(embedded);
-    let record = Outgoing {
+    let record = OutgoingRecord {
         partition: Partition(0),
         key: "ops".into(),
         value: "{}".into(),
@@ -295,7 +295,7 @@ async fn log_is_trimmed_below_where_a_warm_up_would_begin() {
     mark(&o, 1, 2, now - 3_600_000).await;
     assert_eq!(o.embedded.trim().await.unwrap(), 1);
     assert_eq!(kept(&o), [1, 2, 3, 4, 5, 6, 7, 8]);
-    let starts = o.embedded.broker().kept_starts().await.unwrap();
+    let starts = o.embedded.broker().start_offsets().await.unwrap();
     assert!((1..=3).contains(&starts[0]), "{starts:?}");
     assert_eq!((starts[1], starts[2]), (0, 0));
     assert_eq!(o.embedded.trim().await.unwrap(), 0, "once is enough");
@@ -332,7 +332,7 @@ async fn much_is_trimmed_in_small_steps() {
     });
     assert_eq!(first.await.unwrap().unwrap(), 2_000);
     assert_eq!(kept(&o).len(), 3_500);
-    let starts = o.embedded.broker().kept_starts().await.unwrap();
+    let starts = o.embedded.broker().start_offsets().await.unwrap();
     assert_eq!(starts, [2_000; 16]);
     assert_eq!(o.embedded.trim().await.unwrap(), 3_000);
     assert_eq!(kept(&o)[0], 5_000);

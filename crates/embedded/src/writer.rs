@@ -15,7 +15,7 @@ use super::core::Core;
 use super::fault::Fault;
 use super::queue::Job;
 use super::value::{Text, int};
-use lakechat_core::ports::broker::{Failed, LogRecord, Offset, Outgoing};
+use lakechat_core::ports::broker::{LogRecord, Offset, OutgoingRecord, PublishFailure};
 
 /// After this long in a turn's jobs the turn ends: records that came meanwhile wait no longer.
 const TURN: Duration = Duration::from_millis(4);
@@ -65,7 +65,7 @@ struct Work {
     /// The offset of the next record.
     next: Offset,
     /// The turn's appends, and its jobs with what became of each.
-    appends: Vec<Outgoing>,
+    appends: Vec<OutgoingRecord>,
     done: Vec<(Box<dyn Job>, Result<(), Fault>)>,
     commits: u32,
 }
@@ -145,11 +145,11 @@ impl Work {
         let waiting = self.core.queue.all_jobs();
         tracing::warn!(records = self.appends.len(), reason = %fault, "a transaction failed");
         metrics::counter!("lakechat_log_refused_total").increment(self.appends.len() as u64);
-        let told = self.core.on_failed.get();
+        let on_failure = self.core.on_publish_failure.get();
         let reason: Arc<str> = fault.to_string().into();
         for record in self.appends.drain(..) {
-            if let Some(told) = told {
-                told(Failed {
+            if let Some(on_failure) = on_failure {
+                on_failure(PublishFailure {
                     ticket: record.ticket,
                     refused: matches!(fault, Fault::Away(_)),
                     reason: Arc::clone(&reason),
@@ -170,7 +170,7 @@ fn append(
     tx: &Connection,
     next: Offset,
     append_ms: u64,
-    records: &[Outgoing],
+    records: &[OutgoingRecord],
 ) -> Result<(), Fault> {
     let mut insert = tx.prepare_cached(
         "INSERT INTO log (offset, partition, append_ms, channel, record) VALUES (?1, ?2, ?3, ?4, ?5)",

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use bytes::Bytes;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::Broker;
-use lakechat_core::ports::broker::{LogReader, LogRecord, Offset, Outgoing};
+use lakechat_core::ports::broker::{LogReader, LogRecord, Offset, OutgoingRecord};
 
 use super::{Backend, DEADLINE, random};
 
@@ -40,8 +40,8 @@ macro_rules! broker_contract {
                 reader_overtaken_by_the_kept_start_is_stopped
                 offsets_and_times_go_on_after_everything_was_forgotten;
             dead_letters:
-                buried_records_are_kept_as_they_were
-                unreadable_records_are_buried_before_the_mark_passes_them;
+                dead_letters_are_kept_as_they_were
+                unreadable_records_are_dead_lettered_before_the_mark_passes_them;
         }
     };
 }
@@ -64,7 +64,7 @@ impl Publisher {
 
     pub fn publish(&self, numbers: impl IntoIterator<Item = u32>) -> Result<()> {
         for n in numbers {
-            self.broker.publish(Outgoing {
+            self.broker.publish(OutgoingRecord {
                 partition: self.partition,
                 key: self.key.clone().into(),
                 value: n.to_string().into(),
@@ -114,7 +114,7 @@ pub(super) async fn reader_at_end(
     broker: &Arc<dyn Broker>,
     partition: Partition,
 ) -> Result<Box<dyn LogReader>> {
-    let end = broker.ends().await?[partition.index()];
+    let end = broker.end_offsets().await?[partition.index()];
     Ok(broker.reader(&[(partition, end)])?)
 }
 
@@ -125,7 +125,7 @@ pub async fn records_come_back_as_they_were_published<B: Backend>(backend: B) ->
     let (key, before) = (random(), broker.now_ms());
     let values: [&[u8]; 4] = [b"{}", b"", b"a\0b", b"\xff\xfe\x00"];
     for value in values {
-        broker.publish(Outgoing {
+        broker.publish(OutgoingRecord {
             partition,
             key: Bytes::from(key.clone()),
             value: Bytes::from_static(value),
@@ -175,7 +175,7 @@ pub async fn order_of_each_publisher_holds_and_is_the_same_for_all<B: Backend>(
 
 pub async fn readers_get_only_their_partitions<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
-    let ends = broker.ends().await?;
+    let ends = broker.end_offsets().await?;
     let publishers: Vec<_> = (0..broker.partitions())
         .map(|p| Publisher::new(&broker, Partition(p)))
         .collect();
@@ -204,7 +204,11 @@ pub async fn reader_goes_on_from_its_position<B: Backend>(backend: B) -> Result<
     let all: Vec<_> = (0..broker.partitions()).map(Partition).collect();
     let publishers: Vec<_> = all.iter().map(|&p| Publisher::new(&broker, p)).collect();
     let keys: Vec<_> = publishers.iter().map(|p| p.key.as_str()).collect();
-    let mut from: Vec<_> = all.iter().copied().zip(broker.ends().await?).collect();
+    let mut from: Vec<_> = all
+        .iter()
+        .copied()
+        .zip(broker.end_offsets().await?)
+        .collect();
     let mut last: HashMap<Partition, Offset> = HashMap::new();
     for round in 0..20 {
         publishers.iter().try_for_each(|p| p.publish([round]))?;
@@ -263,7 +267,7 @@ pub async fn poll_returns_about_a_thousand_at_most<B: Backend>(backend: B) -> Re
 pub async fn records_survive_a_new_start<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
     let publisher = Publisher::new(&broker, any_partition(&broker));
-    let from = broker.ends().await?[publisher.partition.index()];
+    let from = broker.end_offsets().await?[publisher.partition.index()];
     let mut reader = broker.reader(&[(publisher.partition, from)])?;
     publisher.publish(0..100)?;
     let seen = read(&mut *reader, &[&publisher.key], 100)?;
@@ -289,7 +293,7 @@ pub async fn nothing_is_reported_that_went_well<B: Backend>(backend: B) -> Resul
     let broker = backend.broker();
     let reports = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&reports);
-    broker.on_failed(Arc::new(move |_| {
+    broker.on_publish_failure(Arc::new(move |_| {
         count.fetch_add(1, Ordering::Relaxed);
     }));
     let publisher = Publisher::new(&broker, any_partition(&broker));
@@ -302,7 +306,7 @@ pub async fn nothing_is_reported_that_went_well<B: Backend>(backend: B) -> Resul
 
 pub async fn all_partitions_are_claimed_by_the_only_server<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
-    let mut claims = broker.claims();
+    let mut claims = broker.assigned_partitions();
     let all: Vec<_> = (0..broker.partitions()).map(Partition).collect();
     let claimed = claims.wait_for(|claimed| all.iter().all(|p| claimed.contains(p)));
     let claimed = tokio::time::timeout(DEADLINE, claimed).await??.clone();

@@ -10,7 +10,7 @@ use lakechat_core::chat::hub::Hub;
 use lakechat_core::chat::log::{Bounds, Log};
 use lakechat_core::chat::reader;
 use lakechat_core::domain::Partition;
-use lakechat_core::ports::broker::{DeadLetter, LogRecord, Outgoing};
+use lakechat_core::ports::broker::{DeadLetter, LogRecord, OutgoingRecord};
 use lakechat_embedded::MemoryPresence;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::broker::{any_partition, read, reader_at_end};
 use super::{Backend, eventually, random};
 
-pub async fn buried_records_are_kept_as_they_were<B: Backend>(backend: B) -> Result<()> {
+pub async fn dead_letters_are_kept_as_they_were<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
     let letter = |offset, value: &'static [u8]| DeadLetter {
         record: LogRecord {
@@ -31,18 +31,18 @@ pub async fn buried_records_are_kept_as_they_were<B: Backend>(backend: B) -> Res
         reason: format!("test {}", random()).into(),
     };
     let letters = [letter(5, b"\xff\0{"), letter(7, b"")];
-    broker.bury(&letters).await?;
-    broker.bury(&letters[1..]).await?;
-    let buried = backend.buried(3).await?;
+    broker.dead_letter(&letters).await?;
+    broker.dead_letter(&letters[1..]).await?;
+    let kept = backend.dead_letters(3).await?;
     for letter in &letters {
-        ensure!(buried.contains(letter), "{letter:?} in {buried:?}");
+        ensure!(kept.contains(letter), "{letter:?} in {kept:?}");
     }
-    ensure!(buried.iter().all(|b| letters.contains(b)), "{buried:?}");
-    broker.bury(&[]).await?;
+    ensure!(kept.iter().all(|b| letters.contains(b)), "{kept:?}");
+    broker.dead_letter(&[]).await?;
     Ok(())
 }
 
-pub async fn unreadable_records_are_buried_before_the_mark_passes_them<B: Backend>(
+pub async fn unreadable_records_are_dead_lettered_before_the_mark_passes_them<B: Backend>(
     backend: B,
 ) -> Result<()> {
     let (broker, history) = (backend.broker(), backend.history());
@@ -66,7 +66,7 @@ pub async fn unreadable_records_are_buried_before_the_mark_passes_them<B: Backen
     let archiving = tokio::spawn(archiving);
 
     let key = random();
-    broker.publish(Outgoing {
+    broker.publish(OutgoingRecord {
         partition,
         key: key.clone().into(),
         value: "no record".into(),
@@ -78,12 +78,9 @@ pub async fn unreadable_records_are_buried_before_the_mark_passes_them<B: Backen
         Ok(marks[partition.index()].offset > published.offset)
     })
     .await?;
-    let buried = backend.buried(1).await?;
-    ensure!(
-        buried.len() == 1 && buried[0].record == published,
-        "{buried:?}"
-    );
-    ensure!(!buried[0].reason.is_empty());
+    let kept = backend.dead_letters(1).await?;
+    ensure!(kept.len() == 1 && kept[0].record == published, "{kept:?}");
+    ensure!(!kept[0].reason.is_empty());
 
     stored.cancel();
     archiving.await?;

@@ -26,12 +26,12 @@ async fn three_batches(broker: &Arc<dyn Broker>) -> Result<(Publisher, Vec<LogRe
     Ok((publisher, seen))
 }
 
-async fn first_at_or_after(
+async fn offset_for_time(
     broker: &Arc<dyn Broker>,
     partition: Partition,
     time_ms: u64,
 ) -> Result<Offset> {
-    let found = broker.first_at_or_after(&[(partition, time_ms)]).await?;
+    let found = broker.offsets_for_times(&[(partition, time_ms)]).await?;
     found.first().copied().context("one answer a question")
 }
 
@@ -42,7 +42,7 @@ pub async fn ends_are_past_what_a_reader_has_seen<B: Backend>(backend: B) -> Res
     for n in 0..50 {
         publisher.publish([n])?;
         let seen = read(&mut *reader, &[&publisher.key], 1)?;
-        let ends = broker.ends().await?;
+        let ends = broker.end_offsets().await?;
         assert_eq!(ends.len(), usize::from(broker.partitions()));
         assert!(seen[0].offset < ends[publisher.partition.index()]);
     }
@@ -53,7 +53,7 @@ pub async fn end_is_where_the_next_record_is_or_before<B: Backend>(backend: B) -
     let broker = backend.broker();
     let publisher = Publisher::new(&broker, any_partition(&broker));
     for n in 0..50 {
-        let end = broker.ends().await?[publisher.partition.index()];
+        let end = broker.end_offsets().await?[publisher.partition.index()];
         publisher.publish([n])?;
         let mut reader = broker.reader(&[(publisher.partition, end)])?;
         let next = read(&mut *reader, &[&publisher.key], 1)?;
@@ -79,7 +79,7 @@ pub async fn first_at_or_after_parts_earlier_from_later<B: Backend>(backend: B) 
     let (publisher, seen) = three_batches(&broker).await?;
     for pivot in &seen {
         let time = pivot.append_ms;
-        let first = first_at_or_after(&broker, publisher.partition, time).await?;
+        let first = offset_for_time(&broker, publisher.partition, time).await?;
         let (before, after): (Vec<_>, Vec<_>) = seen.iter().partition(|r| r.offset < first);
         assert!(before.iter().all(|r| r.append_ms < time));
         let next = after.first().context("the pivot itself at least")?;
@@ -92,9 +92,9 @@ pub async fn first_at_or_after_every_time_is_the_end<B: Backend>(backend: B) -> 
     let broker = backend.broker();
     let (publisher, seen) = three_batches(&broker).await?;
     let never = broker.now_ms() + 86_400_000;
-    let first = first_at_or_after(&broker, publisher.partition, never).await?;
+    let first = offset_for_time(&broker, publisher.partition, never).await?;
     assert!(first > seen[29].offset);
-    assert!(first <= broker.ends().await?[publisher.partition.index()]);
+    assert!(first <= broker.end_offsets().await?[publisher.partition.index()]);
     publisher.publish([30])?;
     let mut reader = broker.reader(&[(publisher.partition, first)])?;
     let next = read(&mut *reader, &[&publisher.key], 1)?;
@@ -105,8 +105,8 @@ pub async fn first_at_or_after_every_time_is_the_end<B: Backend>(backend: B) -> 
 pub async fn kept_start_can_be_read_from<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
     let (publisher, seen) = three_batches(&broker).await?;
-    let starts = broker.kept_starts().await?;
-    let ends = broker.ends().await?;
+    let starts = broker.start_offsets().await?;
+    let ends = broker.end_offsets().await?;
     assert_eq!(starts.len(), ends.len());
     assert!(starts.iter().zip(&ends).all(|(start, end)| start <= end));
     let start = starts[publisher.partition.index()];
@@ -122,14 +122,14 @@ pub async fn reader_below_the_kept_start_is_stopped<B: Backend>(backend: B) -> R
     if !backend.forget_below(partition, seen[20].offset).await? {
         return Ok(());
     }
-    let start = broker.kept_starts().await?[partition.index()];
+    let start = broker.start_offsets().await?[partition.index()];
     assert!(seen[19].offset < start && start <= seen[20].offset);
     let gone = broker.reader(&[(partition, seen[19].offset)]).err();
     assert!(stops(gone.as_ref(), partition), "{gone:?}");
     let mut reader = broker.reader(&[(partition, start)])?;
     assert_eq!(read(&mut *reader, &[&publisher.key], 10)?, seen[20..]);
     // No answer points at what is gone.
-    assert_eq!(first_at_or_after(&broker, partition, 0).await?, start);
+    assert_eq!(offset_for_time(&broker, partition, 0).await?, start);
     Ok(())
 }
 
@@ -160,14 +160,14 @@ pub async fn offsets_and_times_go_on_after_everything_was_forgotten<B: Backend>(
     let broker = backend.broker();
     let (publisher, seen) = three_batches(&broker).await?;
     let partition = publisher.partition;
-    let end = broker.ends().await?[partition.index()];
+    let end = broker.end_offsets().await?[partition.index()];
     if !backend.forget_below(partition, end).await? {
         return Ok(());
     }
     drop(broker);
     let backend = backend.reopen().await?;
     let broker = backend.broker();
-    assert!(broker.ends().await?[partition.index()] >= end);
+    assert!(broker.end_offsets().await?[partition.index()] >= end);
     let mut reader = reader_at_end(&broker, partition).await?;
     let after = Publisher::new(&broker, partition);
     after.publish([0])?;

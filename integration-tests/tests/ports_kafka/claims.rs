@@ -25,10 +25,10 @@ async fn wait_for(
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_share_partitions_and_one_takes_over() -> Result<()> {
     let backend = fresh().await?;
-    let mut first = backend.broker.claims();
+    let mut first = backend.broker.assigned_partitions();
     wait_for(&mut first, |claimed| claimed.len() == 8).await?;
     let another = connect(backend.topics.settings()).await?;
-    let mut second = another.claims();
+    let mut second = another.assigned_partitions();
     let theirs = wait_for(&mut second, |claimed| claimed.len() == 4).await?;
     let ours = wait_for(&mut first, |claimed| claimed.len() == 4).await?;
     ensure!(
@@ -45,13 +45,19 @@ async fn servers_share_partitions_and_one_takes_over() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_lasts_as_long_as_somebody_wants_to_know() -> Result<()> {
     let backend = fresh().await?;
-    let mut first = backend.broker.claims();
+    let mut first = backend.broker.assigned_partitions();
     wait_for(&mut first, |claimed| claimed.len() == 8).await?;
     drop(first);
     let another = connect(backend.topics.settings()).await?;
-    wait_for(&mut another.claims(), |claimed| claimed.len() == 8).await?;
+    wait_for(&mut another.assigned_partitions(), |claimed| {
+        claimed.len() == 8
+    })
+    .await?;
     drop(another);
-    wait_for(&mut backend.broker.claims(), |claimed| claimed.len() == 8).await?;
+    wait_for(&mut backend.broker.assigned_partitions(), |claimed| {
+        claimed.len() == 8
+    })
+    .await?;
     Ok(())
 }
 
@@ -74,11 +80,11 @@ fn committed(backend: &OnKafka) -> Result<Vec<Option<i64>>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_stored_is_shown_to_tools_of_kafka() -> Result<()> {
     let backend = fresh().await?;
-    let mut claims = backend.broker.claims();
+    let mut claims = backend.broker.assigned_partitions();
     wait_for(&mut claims, |claimed| claimed.len() == 8).await?;
-    backend.broker.stored(Partition(3), 5);
-    backend.broker.stored(Partition(3), 7);
-    backend.broker.stored(Partition(5), 1);
+    backend.broker.mark_archived(Partition(3), 5);
+    backend.broker.mark_archived(Partition(3), 7);
+    backend.broker.mark_archived(Partition(5), 1);
     eventually("the offsets are committed", async || {
         let committed = tokio::task::block_in_place(|| committed(&backend))?;
         Ok((committed[3], committed[5]) == (Some(7), Some(1)))

@@ -9,14 +9,14 @@ use integration_tests::contract::{Backend, DEADLINE, eventually};
 use integration_tests::on_kafka::{OnKafka, admin, connect, delete_below, fresh, options};
 use lakechat_cluster::kafka::Settings;
 use lakechat_core::domain::Partition;
-use lakechat_core::ports::broker::{LogReader, LogRecord, Outgoing};
+use lakechat_core::ports::broker::{LogReader, LogRecord, OutgoingRecord};
 use lakechat_core::ports::{Broker, PortError};
 use rdkafka::admin::{AlterConfig, ResourceSpecifier};
 
 const PARTITION: Partition = Partition(2);
 
 fn publish(broker: &dyn Broker, n: u64, bytes: usize) -> Result<(), PortError> {
-    broker.publish(Outgoing {
+    broker.publish(OutgoingRecord {
         partition: PARTITION,
         key: "ops".into(),
         value: format!("{}{n}", "0".repeat(bytes)).into(),
@@ -86,7 +86,7 @@ async fn ends_are_never_behind_a_record_that_was_read() -> Result<()> {
     let mut records = Vec::new();
     while records.len() < 2_000 {
         reader.poll(Duration::from_millis(100), &mut records)?;
-        let ends = backend.broker.ends().await?;
+        let ends = backend.broker.end_offsets().await?;
         assert!(reader.position(PARTITION) <= ends[PARTITION.index()]);
     }
     writing.await??;
@@ -102,7 +102,7 @@ async fn what_a_full_queue_refuses_is_not_written() -> Result<()> {
         ..backend.topics.settings()
     };
     let broker = connect(settings).await?;
-    broker.on_failed(Arc::new(|failed| panic!("{failed:?}")));
+    broker.on_publish_failure(Arc::new(|failed| panic!("{failed:?}")));
     let (mut taken, mut refused) = (HashSet::new(), 0);
     for n in 0..1_000 {
         match publish(&broker, n, 10_000) {
@@ -136,7 +136,7 @@ async fn records_deleted_below_a_reader_are_told() -> Result<()> {
         publish(&*backend.broker, n, 10)?;
     }
     eventually("all are written", async || {
-        Ok(backend.broker.ends().await?[PARTITION.index()] == 100)
+        Ok(backend.broker.end_offsets().await?[PARTITION.index()] == 100)
     })
     .await?;
     let topic = backend.topics.messages();

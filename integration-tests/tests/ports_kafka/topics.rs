@@ -7,7 +7,7 @@ use integration_tests::contract::eventually;
 use integration_tests::on_kafka::{GOOD, Topics, admin, connect, fresh, make, options, with};
 use lakechat_cluster::kafka::{KafkaBroker, StartError, TopicFault};
 use lakechat_core::domain::Partition;
-use lakechat_core::ports::broker::Outgoing;
+use lakechat_core::ports::broker::OutgoingRecord;
 use lakechat_core::ports::{Broker, PortError};
 use rdkafka::admin::{AlterConfig, NewPartitions, ResourceSpecifier};
 
@@ -139,8 +139,8 @@ async fn missing_topics_are_made_by_whoever_comes_first() -> Result<()> {
     let topics = Topics::new();
     let (one, other) = tokio::join!(connect(topics.settings()), connect(topics.settings()));
     let (one, other) = (one?, other?);
-    assert_eq!(one.ends().await?, [0; 8]);
-    assert_eq!(other.ends().await?, [0; 8]);
+    assert_eq!(one.end_offsets().await?, [0; 8]);
+    assert_eq!(other.end_offsets().await?, [0; 8]);
     let names = [topics.messages(), topics.dead_letters()];
     let asked = names.iter().map(|name| ResourceSpecifier::Topic(name));
     let asked: Vec<_> = asked.collect();
@@ -160,7 +160,7 @@ async fn retention_is_told_as_the_topic_has_it() -> Result<()> {
         let topics = Topics::new();
         make(&topics.messages(), 8, &with("retention.ms", kept)).await?;
         let broker = connect(topics.settings()).await?;
-        assert_eq!(broker.kept_for(), told.map(Duration::from_millis));
+        assert_eq!(broker.retention(), told.map(Duration::from_millis));
     }
     Ok(())
 }
@@ -189,7 +189,7 @@ async fn more_partitions_while_the_server_runs_stop_sends() -> Result<()> {
     .await?;
     let told = broker.fault().context("a fault")?;
     ensure!(told.contains("is 9 and has to be 8"), "{told}");
-    let refused = broker.publish(Outgoing {
+    let refused = broker.publish(OutgoingRecord {
         partition: Partition(0),
         key: "ops".into(),
         value: "x".into(),
@@ -199,7 +199,7 @@ async fn more_partitions_while_the_server_runs_stop_sends() -> Result<()> {
         matches!(refused, Err(PortError::Broken { .. })),
         "{refused:?}"
     );
-    let ends = broker.ends().await;
+    let ends = broker.end_offsets().await;
     ensure!(matches!(ends, Err(PortError::Broken { .. })), "{ends:?}");
     Ok(())
 }

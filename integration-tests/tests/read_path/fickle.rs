@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::{
-    DeadLetter, Failed, LogReader, LogRecord, Offset, OnFailed, Outgoing,
+    DeadLetter, LogReader, LogRecord, Offset, OutgoingRecord, PublishFailure, PublishFailureHandler,
 };
 use lakechat_core::ports::{Broker, PortError};
 use tokio::sync::watch;
@@ -34,8 +34,8 @@ pub struct FickleBroker {
     inner: Arc<dyn Broker>,
     failed: AtomicBool,
     publishing: Mutex<Publishing>,
-    held: Mutex<Vec<Outgoing>>,
-    told: OnceLock<OnFailed>,
+    held: Mutex<Vec<OutgoingRecord>>,
+    on_failure: OnceLock<PublishFailureHandler>,
     endless: AtomicBool,
     panics: AtomicBool,
     stopped: Arc<OnceLock<Partition>>,
@@ -59,7 +59,7 @@ impl FickleBroker {
             failed: AtomicBool::new(false),
             publishing: Mutex::new(Publishing::Passes),
             held: Mutex::default(),
-            told: OnceLock::new(),
+            on_failure: OnceLock::new(),
             endless: AtomicBool::new(false),
             panics: AtomicBool::new(false),
             stopped: Arc::default(),
@@ -122,9 +122,12 @@ impl FickleBroker {
         self.stopped.set(partition).expect("told once");
     }
 
-    fn fail(&self, record: &Outgoing, refused: bool) {
-        let told = self.told.get().expect("told before the first publish");
-        told(Failed {
+    fn fail(&self, record: &OutgoingRecord, refused: bool) {
+        let on_failure = self
+            .on_failure
+            .get()
+            .expect("told before the first publish");
+        on_failure(PublishFailure {
             ticket: record.ticket,
             refused,
             reason: "the test wants it".into(),
@@ -142,12 +145,12 @@ impl Broker for FickleBroker {
         self.inner.now_ms()
     }
 
-    fn on_failed(&self, told: OnFailed) {
-        assert!(self.told.set(told.clone()).is_ok(), "told once");
-        self.inner.on_failed(told);
+    fn on_publish_failure(&self, handler: PublishFailureHandler) {
+        assert!(self.on_failure.set(handler.clone()).is_ok(), "told once");
+        self.inner.on_publish_failure(handler);
     }
 
-    fn publish(&self, record: Outgoing) -> Result<(), PortError> {
+    fn publish(&self, record: OutgoingRecord) -> Result<(), PortError> {
         let publishing = *self.publishing.lock().expect("no panic while held");
         match publishing {
             Publishing::Passes => return self.inner.publish(record),
@@ -172,38 +175,38 @@ impl Broker for FickleBroker {
         }))
     }
 
-    async fn ends(&self) -> Result<Vec<Offset>, PortError> {
+    async fn end_offsets(&self) -> Result<Vec<Offset>, PortError> {
         if self.endless.load(Relaxed) {
             return Err(away("broker"));
         }
-        self.inner.ends().await
+        self.inner.end_offsets().await
     }
 
-    async fn kept_starts(&self) -> Result<Vec<Offset>, PortError> {
-        let mut kept = self.inner.kept_starts().await?;
+    async fn start_offsets(&self) -> Result<Vec<Offset>, PortError> {
+        let mut kept = self.inner.start_offsets().await?;
         if let Some(from) = self.kept_from.get() {
             kept.iter_mut().for_each(|kept| *kept = (*kept).max(*from));
         }
         Ok(kept)
     }
 
-    async fn first_at_or_after(
+    async fn offsets_for_times(
         &self,
         times: &[(Partition, u64)],
     ) -> Result<Vec<Offset>, PortError> {
-        self.inner.first_at_or_after(times).await
+        self.inner.offsets_for_times(times).await
     }
 
-    fn kept_for(&self) -> Option<Duration> {
+    fn retention(&self) -> Option<Duration> {
         self.kept.get().copied()
     }
 
-    fn claims(&self) -> watch::Receiver<Vec<Partition>> {
-        self.inner.claims()
+    fn assigned_partitions(&self) -> watch::Receiver<Vec<Partition>> {
+        self.inner.assigned_partitions()
     }
 
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
-        self.inner.bury(letters).await
+    async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
+        self.inner.dead_letter(letters).await
     }
 }
 

@@ -108,7 +108,7 @@ impl Model {
 
     /// Reads on, to the log's end.
     pub async fn read(&mut self, broker: &dyn Broker) {
-        let ends = broker.ends().await.expect("the log tells its end");
+        let ends = broker.end_offsets().await.expect("the log tells its end");
         let places = (0..).map(Partition).zip(&self.clocks);
         let from: Vec<_> = places.map(|(p, clock)| (p, clock.at)).collect();
         let mut reader = broker.reader(&from).expect("the log is readable");

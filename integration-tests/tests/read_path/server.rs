@@ -21,7 +21,7 @@ use lakechat_core::chat::service::{self, Chat};
 use lakechat_core::domain::{
     Channel, ChannelKind, ChannelName, ClientMsgId, Partition, Secret, UserName,
 };
-use lakechat_core::ports::broker::Outgoing;
+use lakechat_core::ports::broker::OutgoingRecord;
 use lakechat_core::ports::history::Mark;
 use lakechat_core::ports::{Broker, Directory, History};
 use lakechat_embedded::MemoryPresence;
@@ -169,7 +169,7 @@ impl Server {
     }
 
     pub fn publish_raw(&self, channel: &ChannelName, value: Vec<u8>) {
-        let outgoing = Outgoing {
+        let outgoing = OutgoingRecord {
             partition: self.log.partition_of(channel),
             key: channel.as_str().to_owned().into(),
             value: value.into(),

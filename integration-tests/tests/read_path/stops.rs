@@ -73,7 +73,7 @@ async fn what_the_log_lost_before_history_had_it_stops_its_partition() {
     server.history.set_open(false);
     (0..3).for_each(|_| publish_ten(&server, &channels[0]));
     server.settle().await;
-    let ends = server.broker.ends().await.expect("told");
+    let ends = server.broker.end_offsets().await.expect("told");
     server.fickle.keep_from(ends[0]);
     server.history.set_open(true);
     let reason = eventually("it is stopped", async || server.log.stopped()).await;
@@ -92,7 +92,7 @@ async fn rows_that_history_refuses_for_a_while_are_stored_then() {
     let mut stage = Stage::set().await;
     let stored = async |stage: &Stage| {
         let partition = Partition(0);
-        let end = stage.server.broker.ends().await.expect("told")[partition.index()];
+        let end = stage.server.broker.end_offsets().await.expect("told")[partition.index()];
         let is_stored = async || (stage.server.log.mark(partition).offset == end).then_some(());
         eventually("everything is stored", is_stored).await;
     };

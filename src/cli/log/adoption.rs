@@ -97,10 +97,10 @@ impl Adoption {
 }
 
 async fn find(broker: &KafkaBroker, marks: &[Mark]) -> Result<Vec<Found>> {
-    let kept = broker.kept_starts().await?;
-    let ends = broker.ends().await?;
-    let at_time = first_at_or_after(broker, marks, 0).await?;
-    let behind_time = first_at_or_after(broker, marks, 1).await?;
+    let kept = broker.start_offsets().await?;
+    let ends = broker.end_offsets().await?;
+    let at_time = offsets_for_times(broker, marks, 0).await?;
+    let behind_time = offsets_for_times(broker, marks, 1).await?;
     let found = kept.into_iter().zip(ends).zip(at_time).zip(behind_time);
     let found = found.map(|(((kept, end), at_time), behind_time)| Found {
         kept,
@@ -112,7 +112,7 @@ async fn find(broker: &KafkaBroker, marks: &[Mark]) -> Result<Vec<Found>> {
 }
 
 /// For each partition the first offset so many ms behind its mark's time.
-async fn first_at_or_after(
+async fn offsets_for_times(
     broker: &KafkaBroker,
     marks: &[Mark],
     behind_ms: u64,
@@ -121,5 +121,5 @@ async fn first_at_or_after(
     let times: Vec<_> = times
         .map(|(p, mark)| (p, mark.time_ms + behind_ms))
         .collect();
-    Ok(broker.first_at_or_after(&times).await?)
+    Ok(broker.offsets_for_times(&times).await?)
 }

@@ -69,7 +69,7 @@ impl Claims {
         receiver
     }
 
-    pub fn stored(&self, partition: Partition, below: Offset) {
+    pub fn mark_archived(&self, partition: Partition, below: Offset) {
         self.state.stored().insert(partition, below);
     }
 }

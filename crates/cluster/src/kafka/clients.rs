@@ -56,7 +56,7 @@ pub(super) fn producer(settings: &Settings) -> ClientConfig {
 }
 
 /// Who keeps dead letters: rare, one call at a time.
-pub(super) fn undertaker(settings: &Settings) -> ClientConfig {
+pub(super) fn dead_letter_producer(settings: &Settings) -> ClientConfig {
     let own = [
         ("acks", "all"),
         ("enable.idempotence", "true"),

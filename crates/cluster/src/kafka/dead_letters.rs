@@ -21,13 +21,13 @@ pub(super) struct DeadLetters {
 impl DeadLetters {
     pub fn new(settings: &Settings) -> DeadLetters {
         DeadLetters {
-            config: clients::undertaker(settings),
+            config: clients::dead_letter_producer(settings),
             topic: settings.dead_letters_topic(),
         }
     }
 
     /// Returns when all letters are written. They are rare: each call has a producer of its own.
-    pub async fn bury(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
+    pub async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
         let heard = Heard::by("dead-letters");
         let producer: FutureProducer<Heard> = self
             .config

@@ -63,7 +63,7 @@ impl Asker {
         while self.consumer.poll(LISTEN).is_some() {}
     }
 
-    pub fn ends(&mut self) -> Result<Vec<Offset>, PortError> {
+    pub fn end_offsets(&mut self) -> Result<Vec<Offset>, PortError> {
         let ends = self.of_all(rdkafka::Offset::End)?;
         for (partition, (known, end)) in self.ends.iter().zip(&ends).enumerate() {
             if end < known {
@@ -78,11 +78,11 @@ impl Asker {
         Ok(ends)
     }
 
-    pub fn kept_starts(&mut self) -> Result<Vec<Offset>, PortError> {
+    pub fn start_offsets(&mut self) -> Result<Vec<Offset>, PortError> {
         self.of_all(rdkafka::Offset::Beginning)
     }
 
-    pub fn first_at_or_after(
+    pub fn offsets_for_times(
         &mut self,
         times: &[(Partition, u64)],
     ) -> Result<Vec<Offset>, PortError> {

@@ -19,7 +19,7 @@ use super::error::unavailable;
 use super::heard::Heard;
 use super::settings::Settings;
 use lakechat_core::ports::PortError;
-use lakechat_core::ports::broker::{Failed, OnFailed, Outgoing};
+use lakechat_core::ports::broker::{OutgoingRecord, PublishFailure, PublishFailureHandler};
 
 /// How long what is on its way has when the server ends.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ type Producer = ThreadedProducer<Deliveries>;
 pub(super) struct Publisher {
     config: ClientConfig,
     topic: String,
-    told: Arc<OnceLock<OnFailed>>,
+    on_failure: Arc<OnceLock<PublishFailureHandler>>,
     current: RwLock<Current>,
 }
 
@@ -46,12 +46,12 @@ struct Current {
 impl Publisher {
     pub fn new(settings: &Settings) -> Result<Publisher, KafkaError> {
         let config = clients::producer(settings);
-        let told = Arc::default();
-        let first = producer(&config, &told)?;
+        let on_failure = Arc::default();
+        let first = producer(&config, &on_failure)?;
         Ok(Publisher {
             config,
             topic: settings.messages_topic(),
-            told,
+            on_failure,
             current: RwLock::new(Current {
                 producer: Arc::new(first),
                 since: Instant::now(),
@@ -59,13 +59,13 @@ impl Publisher {
         })
     }
 
-    pub fn on_failed(&self, told: OnFailed) {
-        if self.told.set(told).is_err() {
-            tracing::error!("on_failed was set twice; the first stays");
+    pub fn on_publish_failure(&self, handler: PublishFailureHandler) {
+        if self.on_failure.set(handler).is_err() {
+            tracing::error!("on_publish_failure was set twice; the first stays");
         }
     }
 
-    pub fn publish(&self, record: &Outgoing) -> Result<(), PortError> {
+    pub fn publish(&self, record: &OutgoingRecord) -> Result<(), PortError> {
         let producer = self.current();
         let producer = if producer.context().is_fatal() {
             self.replace(&producer)?
@@ -88,7 +88,7 @@ impl Publisher {
     }
 
     /// An error here says that the record was not taken at all.
-    fn send(&self, producer: &Producer, record: &Outgoing) -> Result<(), KafkaError> {
+    fn send(&self, producer: &Producer, record: &OutgoingRecord) -> Result<(), KafkaError> {
         let ticket = usize::try_from(record.ticket).expect("a pointer has 64 bits");
         let outgoing = BaseRecord::with_opaque_to(&self.topic, ticket)
             .partition(record.partition.0.into())
@@ -113,7 +113,7 @@ impl Publisher {
             }
             tracing::error!("the producer failed for good; another one takes over");
             metrics::counter!("lakechat_log_producers_replaced_total").increment(1);
-            let next = producer(&self.config, &self.told);
+            let next = producer(&self.config, &self.on_failure);
             let next = next.map_err(|error| unavailable(error.to_string()))?;
             let old = std::mem::replace(&mut current.producer, Arc::new(next));
             current.since = Instant::now();
@@ -148,10 +148,13 @@ fn retire(old: Arc<Producer>) {
     }
 }
 
-fn producer(config: &ClientConfig, told: &Arc<OnceLock<OnFailed>>) -> Result<Producer, KafkaError> {
+fn producer(
+    config: &ClientConfig,
+    on_failure: &Arc<OnceLock<PublishFailureHandler>>,
+) -> Result<Producer, KafkaError> {
     config.create_with_context(Deliveries {
         heard: Heard::by("producer"),
-        told: Arc::clone(told),
+        on_failure: Arc::clone(on_failure),
         fatal: AtomicBool::new(false),
     })
 }
@@ -159,7 +162,7 @@ fn producer(config: &ClientConfig, told: &Arc<OnceLock<OnFailed>>) -> Result<Pro
 /// What becomes of records; called on the producer's own thread.
 pub(super) struct Deliveries {
     heard: Heard,
-    told: Arc<OnceLock<OnFailed>>,
+    on_failure: Arc<OnceLock<PublishFailureHandler>>,
     fatal: AtomicBool,
 }
 
@@ -191,10 +194,10 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
             self.heard.all_is_well();
             return;
         };
-        let Some(told) = self.told.get() else {
+        let Some(handler) = self.on_failure.get() else {
             return;
         };
-        told(Failed {
+        handler(PublishFailure {
             ticket: ticket as u64,
             refused: is_refused(error),
             reason: super::error::told(error, &self.heard).into(),

@@ -58,7 +58,7 @@ pub(super) async fn prepare(settings: &Settings, asker: &Asker) -> Result<Prepar
     if faults.is_empty() {
         Ok(Prepared {
             warnings: rules::warnings(&messages),
-            kept: rules::kept_for(&messages),
+            kept: rules::retention(&messages),
         })
     } else {
         Err(StartError::Topics(faults))

@@ -47,7 +47,7 @@ pub async fn run(
     batching: Batching,
     stop: CancellationToken,
 ) {
-    let mut claims = log.broker().claims();
+    let mut claims = log.broker().assigned_partitions();
     let mut running: HashMap<Partition, CancellationToken> = HashMap::new();
     let tasks = TaskTracker::new();
     loop {
@@ -221,7 +221,7 @@ impl Archiver {
         if !rows.is_empty() {
             retry("rows", || history.append(rows.clone())).await?;
         }
-        self.bury(entries).await?;
+        self.dead_letter(entries).await?;
         let on_time = entries.iter().rev().find(|e| !e.verdict.is_late());
         let mark = Mark {
             offset: last.offset + 1,
@@ -232,7 +232,7 @@ impl Archiver {
         self.mark = mark;
         self.is_stored();
         self.log.learn_mark(self.partition, mark);
-        self.log.broker().stored(self.partition, mark.offset);
+        self.log.broker().mark_archived(self.partition, mark.offset);
         metrics::histogram!("lakechat_archive_batch_rows").record(count as f64);
         metrics::histogram!("lakechat_archive_batch_seconds").record(began.elapsed().as_secs_f64());
         let lag_ms = self.log.broker().now_ms().saturating_sub(last.append_ms);
@@ -241,14 +241,14 @@ impl Archiver {
     }
 
     /// What no one can read is kept aside before the mark passes it.
-    async fn bury(&self, entries: &[Arc<Entry>]) -> Result<(), PortError> {
+    async fn dead_letter(&self, entries: &[Arc<Entry>]) -> Result<(), PortError> {
         let dead = entries.iter().filter_map(|e| e.dead.as_deref().cloned());
         let letters: Vec<DeadLetter> = dead.collect();
         if letters.is_empty() {
             return Ok(());
         }
         let broker = self.log.broker();
-        retry("dead letters", || broker.bury(&letters)).await?;
+        retry("dead letters", || broker.dead_letter(&letters)).await?;
         metrics::counter!("lakechat_dead_letters_total").increment(letters.len() as u64);
         Ok(())
     }

@@ -83,7 +83,7 @@ impl Barrier {
 
     async fn ends(&self, deadline: Instant) -> Result<Arc<Vec<Offset>>, Problem> {
         let asked_ms = boot_ms();
-        if let Some(ends) = self.log.broker().ends_at_hand() {
+        if let Some(ends) = self.log.broker().known_end_offsets() {
             self.log.end_was_asked(asked_ms, Ok(&ends));
             return Ok(Arc::new(ends));
         }
@@ -126,7 +126,7 @@ impl Barrier {
             let answer = self
                 .log
                 .broker()
-                .ends()
+                .end_offsets()
                 .await
                 .map(Arc::new)
                 .map_err(Arc::new);

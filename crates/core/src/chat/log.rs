@@ -22,7 +22,7 @@ use super::pulse::boot_ms;
 use super::record::{Digest, Record};
 use super::tail::Budget;
 use crate::domain::{ChannelName, ClientMsgId, Code, Partition, Problem, UserName};
-use crate::ports::broker::{Failed, LogRecord, Offset, Outgoing};
+use crate::ports::broker::{LogRecord, Offset, OutgoingRecord, PublishFailure};
 use crate::ports::history::Mark;
 use crate::ports::{Broker, PortError};
 
@@ -96,7 +96,7 @@ impl Log {
             budget,
         });
         let weak = Arc::downgrade(&log);
-        broker.on_failed(Arc::new(move |failed| {
+        broker.on_publish_failure(Arc::new(move |failed| {
             if let Some(log) = weak.upgrade() {
                 log.publish_failed(failed);
             }
@@ -342,7 +342,7 @@ impl Log {
         };
         state.pending.add(own, ticket, boot_ms(), waiter);
         drop(state);
-        let outgoing = Outgoing {
+        let outgoing = OutgoingRecord {
             partition,
             key: channel.as_str().to_owned().into(),
             value: record.encode().into(),
@@ -359,7 +359,7 @@ impl Log {
         self.next_ticket.fetch_add(1, Relaxed) << TICKET_PARTITION_BITS | u64::from(partition.0)
     }
 
-    fn publish_failed(&self, failed: Failed) {
+    fn publish_failed(&self, failed: PublishFailure) {
         let partition = (failed.ticket & ((1 << TICKET_PARTITION_BITS) - 1)) as usize;
         let Some(place) = self.partitions.get(partition) else {
             return;
@@ -392,7 +392,7 @@ impl Log {
     /// `keep_ms`: how long archived records stay.
     pub fn tick(&self, now_ms: u64, keep_ms: u64) {
         let keep_from_ms = self.broker.now_ms().saturating_sub(keep_ms);
-        let kept = self.broker.kept_for();
+        let kept = self.broker.retention();
         for (place, partition) in self.partitions.iter().zip(self.partitions()) {
             let mark = *place.mark.borrow();
             let mut state = self.lock(partition);

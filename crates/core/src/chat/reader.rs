@@ -33,12 +33,12 @@ pub async fn starts(
     broker: &dyn Broker,
     marks: &[(Partition, Mark)],
 ) -> Result<Vec<(Partition, Offset)>, PortError> {
-    let kept = broker.kept_starts().await?;
+    let kept = broker.start_offsets().await?;
     let times: Vec<_> = marks
         .iter()
         .map(|(p, mark)| (*p, mark.time_ms.saturating_sub(WARM_UP_MS)))
         .collect();
-    let warm = broker.first_at_or_after(&times).await?;
+    let warm = broker.offsets_for_times(&times).await?;
     let from = marks.iter().zip(warm).map(|((p, mark), warm)| {
         // Without any record below that was on time no window is to be warmed up.
         let start = match mark.time_ms {
@@ -74,7 +74,7 @@ pub async fn start(
 ) -> anyhow::Result<JoinHandle<()>> {
     let marks: Vec<_> = log.partitions().zip(marks.iter().copied()).collect();
     let from = starts(log.broker().as_ref(), &marks).await?;
-    let ends = log.broker().ends().await?;
+    let ends = log.broker().end_offsets().await?;
     for ((partition, mark), (_, start)) in marks.iter().zip(&from) {
         let mut state = log.lock(*partition);
         state.begin(*mark, log.budget().clone());

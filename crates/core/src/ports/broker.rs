@@ -35,7 +35,7 @@ pub struct DeadLetter {
 
 /// A record on its way into the log.
 #[derive(Clone, Debug)]
-pub struct Outgoing {
+pub struct OutgoingRecord {
     pub partition: Partition,
     pub key: Bytes,
     pub value: Bytes,
@@ -45,7 +45,7 @@ pub struct Outgoing {
 
 /// What became of a record that was not (or perhaps not) written.
 #[derive(Debug)]
-pub struct Failed {
+pub struct PublishFailure {
     pub ticket: u64,
     /// True: it is certainly not in the log. False: nobody knows; only the log itself can tell.
     pub refused: bool,
@@ -53,7 +53,7 @@ pub struct Failed {
 }
 
 /// Called by the adapter's thread with records that failed; must not block.
-pub type OnFailed = Arc<dyn Fn(Failed) + Send + Sync>;
+pub type PublishFailureHandler = Arc<dyn Fn(PublishFailure) + Send + Sync>;
 
 /// The log.
 ///
@@ -72,14 +72,14 @@ pub trait Broker: Send + Sync {
     fn now_ms(&self) -> u64;
 
     /// Who is told of records that failed; set once, before the first `publish`.
-    fn on_failed(&self, told: OnFailed);
+    fn on_publish_failure(&self, handler: PublishFailureHandler);
 
     /// Puts a record on its way. Does not block and does not wait for the disk.
     ///
     /// `Ok` says only that it is on its way: what happened is told by the log (a reader sees it) or
-    /// by `on_failed`. `Unavailable` says that it certainly was not and will not be written; the queue
+    /// by `on_publish_failure`. `Unavailable` says that it certainly was not and will not be written; the queue
     /// is bounded, and a full one is refused so.
-    fn publish(&self, record: Outgoing) -> Result<(), PortError>;
+    fn publish(&self, record: OutgoingRecord) -> Result<(), PortError>;
 
     /// A reader of some partitions, each from an offset on. Blocks: for a thread of its own.
     ///
@@ -89,41 +89,41 @@ pub trait Broker: Send + Sync {
 
     /// For each partition the offset that its next record will have or be after, as of some moment
     /// after the call: whatever a reader had seen before the call is below. Dropping is safe.
-    async fn ends(&self) -> Result<Vec<Offset>, PortError>;
+    async fn end_offsets(&self) -> Result<Vec<Offset>, PortError>;
 
     /// The same at once, where this process knows it by itself; None: it has to be asked for.
-    fn ends_at_hand(&self) -> Option<Vec<Offset>> {
+    fn known_end_offsets(&self) -> Option<Vec<Offset>> {
         None
     }
 
     /// For each partition the first offset still kept. Dropping is safe.
-    async fn kept_starts(&self) -> Result<Vec<Offset>, PortError>;
+    async fn start_offsets(&self) -> Result<Vec<Offset>, PortError>;
 
     /// How long the log keeps a record at least, if it may lose one that is not in history.
-    fn kept_for(&self) -> Option<Duration> {
+    fn retention(&self) -> Option<Duration> {
         None
     }
 
     /// For each given partition the first offset whose append time is at or after a time (ms since
     /// 1970); the end if there is none. Every record before it has an earlier append time. Dropping
     /// is safe.
-    async fn first_at_or_after(&self, times: &[(Partition, u64)])
+    async fn offsets_for_times(&self, times: &[(Partition, u64)])
     -> Result<Vec<Offset>, PortError>;
 
     /// Which partitions this server stores in history. Servers share the work out among themselves;
     /// a partition may for a while be claimed by two, which does no harm. The claim lasts as long as
     /// a receiver does.
-    fn claims(&self) -> watch::Receiver<Vec<Partition>>;
+    fn assigned_partitions(&self) -> watch::Receiver<Vec<Partition>>;
 
     /// Says that history has everything of a partition below an offset, for tools of the log's own
     /// that show how far its reader is. Nothing depends on it; does not block, and may do nothing.
-    fn stored(&self, _partition: Partition, _below: Offset) {}
+    fn mark_archived(&self, _partition: Partition, _below: Offset) {}
 
     /// Keeps records aside for people to look at, as they are; returns when they are as durable as the
     /// log. One that is buried again may be there twice.
     ///
     /// `Unavailable`: perhaps some are kept, try again with all of them. Dropping leaves it open too.
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), PortError>;
+    async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), PortError>;
 
     /// Why nothing may be written to the log until an operator has looked, if so; `publish` refuses
     /// meanwhile.

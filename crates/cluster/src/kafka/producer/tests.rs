@@ -17,7 +17,7 @@ struct Cluster {
     mock: MockCluster<'static, DefaultProducerContext>,
     settings: Settings,
     publisher: Publisher,
-    failed: Receiver<Failed>,
+    failed: Receiver<PublishFailure>,
 }
 
 fn cluster() -> Cluster {
@@ -37,7 +37,7 @@ fn cluster_with(mock: MockCluster<'static, DefaultProducerContext>) -> Cluster {
     mock.create_topic(&settings.messages_topic(), 1, 1).unwrap();
     let publisher = Publisher::new(&settings).unwrap();
     let (tell, failed) = channel();
-    publisher.on_failed(Arc::new(move |failure| drop(tell.send(failure))));
+    publisher.on_publish_failure(Arc::new(move |failure| drop(tell.send(failure))));
     Cluster {
         mock,
         settings,
@@ -48,7 +48,7 @@ fn cluster_with(mock: MockCluster<'static, DefaultProducerContext>) -> Cluster {
 
 impl Cluster {
     fn publish(&self, ticket: u64) -> Result<(), PortError> {
-        self.publisher.publish(&Outgoing {
+        self.publisher.publish(&OutgoingRecord {
             partition: Partition(0),
             key: "ops".into(),
             value: ticket.to_string().into(),

@@ -69,7 +69,7 @@ pub(super) fn dead_letters(settings: &Settings, largest: usize) -> Wanted {
 }
 
 /// How long the log keeps a record; none: for ever.
-pub(super) fn kept_for(messages: &Found) -> Option<Duration> {
+pub(super) fn retention(messages: &Found) -> Option<Duration> {
     let kept = messages.settings.get("retention.ms")?;
     kept.parse().ok().map(Duration::from_millis)
 }

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::chat::log::Bounds;
 use crate::ports::Broker;
-use crate::ports::broker::{DeadLetter, LogReader, OnFailed, Outgoing};
+use crate::ports::broker::{DeadLetter, LogReader, OutgoingRecord, PublishFailureHandler};
 
 /// A log of one partition that has an end and nothing else.
 struct Ending(Offset);
@@ -19,9 +19,9 @@ impl Broker for Ending {
         0
     }
 
-    fn on_failed(&self, _: OnFailed) {}
+    fn on_publish_failure(&self, _: PublishFailureHandler) {}
 
-    fn publish(&self, _: Outgoing) -> Result<(), PortError> {
+    fn publish(&self, _: OutgoingRecord) -> Result<(), PortError> {
         unreachable!("nothing is sent here")
     }
 
@@ -29,23 +29,23 @@ impl Broker for Ending {
         unreachable!("the test says how far the log was read")
     }
 
-    async fn ends(&self) -> Result<Vec<Offset>, PortError> {
+    async fn end_offsets(&self) -> Result<Vec<Offset>, PortError> {
         Ok(vec![self.0])
     }
 
-    async fn kept_starts(&self) -> Result<Vec<Offset>, PortError> {
+    async fn start_offsets(&self) -> Result<Vec<Offset>, PortError> {
         Ok(vec![0])
     }
 
-    async fn first_at_or_after(&self, _: &[(Partition, u64)]) -> Result<Vec<Offset>, PortError> {
+    async fn offsets_for_times(&self, _: &[(Partition, u64)]) -> Result<Vec<Offset>, PortError> {
         Ok(vec![0])
     }
 
-    fn claims(&self) -> watch::Receiver<Vec<Partition>> {
+    fn assigned_partitions(&self) -> watch::Receiver<Vec<Partition>> {
         watch::Sender::default().subscribe()
     }
 
-    async fn bury(&self, _: &[DeadLetter]) -> Result<(), PortError> {
+    async fn dead_letter(&self, _: &[DeadLetter]) -> Result<(), PortError> {
         unreachable!("nothing is stored here")
     }
 }
