@@ -4,6 +4,7 @@ mod backends;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod listen;
+mod ports;
 mod probes;
 pub mod settings;
 mod upkeep;
@@ -22,7 +23,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::backends::{Backends, Ports};
+use self::backends::Backends;
+use self::ports::Ports;
 use self::waiting::once_there;
 use crate::config::{Config, Mode};
 use crate::http::address_limits::AddressLimits;

@@ -4,22 +4,12 @@ use std::sync::Arc;
 
 #[cfg(feature = "cluster")]
 use super::cluster::Cluster;
+use super::ports::Ports;
 use super::settings;
 use crate::config::{Config, Mode};
 use crate::readiness::{Part, Readiness};
-use lakechat_core::ports::{Broker, Directory, FileStore, History, Presence};
 use lakechat_embedded::Embedded;
 use lakechat_embedded::MemoryPresence;
-
-/// The ports of one mode.
-#[derive(Clone)]
-pub struct Ports {
-    pub broker: Arc<dyn Broker>,
-    pub history: Arc<dyn History>,
-    pub directory: Arc<dyn Directory>,
-    pub files: Arc<dyn FileStore>,
-    pub presence: Arc<dyn Presence>,
-}
 
 /// Which key of the configuration says where a part is, and what it says. A data folder's parts are in
 /// one place, which they name themselves.

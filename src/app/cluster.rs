@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::backends::Ports;
+use super::ports::Ports;
 use super::settings;
 use super::waiting::{Hindrance, once_there};
 use crate::config::Config;

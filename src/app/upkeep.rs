@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::backends::Ports;
+use super::ports::Ports;
 use super::probes::{Probe, Probes};
 use crate::readiness::{Part, Readiness};
 use crate::shutdown::{Shutdown, Stage, Tasks};

@@ -42,8 +42,6 @@ use lakechat_core::ports::{Broker, PortError};
 pub use self::settings::Settings;
 pub use self::start_error::{StartError, TopicFault};
 
-const PART: &str = "kafka";
-
 /// The log, connected. Dropping it gives what is on its way a second, and leaves the group of those
 /// who store.
 pub struct KafkaBroker {

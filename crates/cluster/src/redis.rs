@@ -18,6 +18,7 @@
 mod entries;
 mod keys;
 mod link;
+mod origin;
 mod scripts;
 mod writer;
 
@@ -30,8 +31,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::entries::Told;
-use self::keys::{Keys, Origin};
+use self::keys::Keys;
 use self::link::Link;
+use self::origin::Origin;
 use self::writer::Writer;
 use lakechat_core::domain::ChannelName;
 use lakechat_core::ports::presence::{

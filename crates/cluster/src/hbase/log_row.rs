@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::cell::Cell;
 use super::core::Core;
 use super::fault::Fault;
+use super::row_key::LOG;
 use super::tables::Table;
 use lakechat_core::domain::Id;
 use lakechat_core::ports::directory::Claim;
@@ -32,9 +33,6 @@ pub struct LogRow {
 fn cell() -> Cell {
     Cell::new(Table::Meta, LOG, "d:v")
 }
-
-/// The row's key.
-pub(super) const LOG: &str = "log";
 
 pub(super) async fn read(core: &Core) -> Result<Option<LogRow>, Fault> {
     let found = cell().read(core).await?;

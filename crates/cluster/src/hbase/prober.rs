@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::fault::Fault;
-use super::log_row::LOG;
 use super::row;
+use super::row_key::LOG;
 use super::server::Server;
 use super::shown::Shown;
 use super::tables::{Table, Tables};

@@ -4,7 +4,10 @@ use md5::{Digest, Md5};
 
 use lakechat_core::domain::{ChannelName, Id, UserName};
 
-/// How an id stands in a row key.
+/// The row of table `meta` that describes the log.
+pub(super) const LOG: &str = "log";
+
+/// Decimal digits of an id in a row key.
 const ID_DIGITS: usize = 20;
 
 /// The first two hex digits of a name's MD5.

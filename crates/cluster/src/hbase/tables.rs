@@ -2,6 +2,9 @@
 
 use super::settings::Settings;
 
+/// Versions of a cell: what was said before an edit or a deletion goes with the next compaction.
+pub(super) const VERSIONS: i32 = 1;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Table {
     Messages,

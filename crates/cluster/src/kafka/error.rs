@@ -2,10 +2,12 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::PART;
 use super::heard::Heard;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;
+
+/// The part that errors of this adapter name.
+const PART: &str = "kafka";
 
 pub(super) fn unavailable(reason: impl Into<String>) -> PortError {
     PortError::unavailable(PART, reason)

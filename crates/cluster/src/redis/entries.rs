@@ -1,25 +1,13 @@
 //! What this server says of its sessions, and what of it Redis has yet to hear.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::keys::Origin;
+use super::origin::{Entry, Origin};
 use lakechat_core::domain::{ChannelName, UserName};
 use lakechat_core::ports::presence::LiveSessions;
-
-/// A session as it stands in Redis.
-#[derive(Debug)]
-pub struct Entry {
-    pub user: UserName,
-    pub server: Arc<str>,
-    pub address: IpAddr,
-    pub since_ms: u64,
-    /// Of the sorted sets of its channels.
-    pub member: Arc<str>,
-}
 
 /// A change on its way to the writer.
 #[derive(Debug)]

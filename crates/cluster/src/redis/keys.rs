@@ -1,12 +1,8 @@
-//! How keys and members of sorted sets are written and read.
-
-use std::sync::Arc;
+//! Names of keys.
 
 use uuid::Uuid;
 
-use super::entries::Entry;
 use lakechat_core::domain::{ChannelName, UserName};
-use lakechat_core::ports::presence::{LiveSession, SeenSession};
 
 /// Names of keys below one prefix.
 #[derive(Debug)]
@@ -31,78 +27,5 @@ impl Keys {
 
     pub fn channel(&self, channel: &ChannelName) -> String {
         format!("{}channel:{channel}", self.prefix)
-    }
-}
-
-/// Who says something: a server's id, and which of its processes. Two servers that were given the
-/// same id by mistake, or one before and after a restart, are told apart.
-#[derive(Debug)]
-pub struct Origin {
-    pub server: Arc<str>,
-    run: String,
-}
-
-impl Origin {
-    pub fn new(server_id: &str) -> Origin {
-        Origin {
-            server: server_id.into(),
-            run: format!("{:08x}", rand::random::<u32>()),
-        }
-    }
-
-    /// A session of this process as it stands in Redis. Names and ids hold no spaces.
-    pub fn entry(&self, session: &LiveSession<'_>) -> Entry {
-        let LiveSession {
-            id, user, since_ms, ..
-        } = session;
-        let (server, run) = (&self.server, &self.run);
-        Entry {
-            user: (*user).clone(),
-            server: server.clone(),
-            address: session.address,
-            since_ms: *since_ms,
-            member: format!("{user} {server} {run} {since_ms} {id}").into(),
-        }
-    }
-
-    /// A member, if another process wrote it. One that can't be read is no session: a later release
-    /// may write others.
-    pub fn of_another(&self, member: &str) -> Option<(UserName, SeenSession)> {
-        let mut parts = member.split(' ');
-        let user = UserName::parse(parts.next()?).ok()?;
-        let server = parts.next()?.into();
-        let run = parts.next()?;
-        let since_ms = parts.next()?.parse().ok()?;
-        let seen = SeenSession { since_ms, server };
-        (run != self.run).then_some((user, seen))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-
-    use super::*;
-
-    #[test]
-    fn members_are_read_by_others_and_nonsense_by_nobody() {
-        let (a, b) = (Origin::new("a"), Origin::new("b"));
-        let user = UserName::parse("ann").expect("a name");
-        let session = LiveSession {
-            id: Uuid::from_u128(7),
-            user: &user,
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            since_ms: 1_795_507_131_733,
-        };
-        let member = a.entry(&session).member;
-        let seen = SeenSession {
-            since_ms: session.since_ms,
-            server: "a".into(),
-        };
-        assert_eq!(b.of_another(&member), Some((user, seen)));
-        assert_eq!(a.of_another(&member), None);
-        for nonsense in ["", "ann", "ann a", "ann a 1", "ann a 1 x", "Ü a 1 2 3"] {
-            assert_eq!(b.of_another(nonsense), None, "{nonsense}");
-        }
     }
 }

@@ -10,9 +10,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::entries::{Entries, Entry, Told};
-use super::keys::{Keys, Origin};
+use super::entries::{Entries, Told};
+use super::keys::Keys;
 use super::link::{Away, Link};
+use super::origin::{Entry, Origin};
 use super::scripts::call;
 use lakechat_core::ports::presence::LiveSessions;
 

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::super::core::Core;
 use super::super::fault::Fault;
-use super::super::log_row::{self, LOG, LogRow};
+use super::super::log_row::{self, LogRow};
 use super::super::put::{self, Put};
 use super::super::row::Row;
-use super::super::row_key;
+use super::super::row_key::{self, LOG};
 use super::super::scan::Scan;
 use super::super::tables::Table;
 use lakechat_core::domain::{Id, Partition};

@@ -7,10 +7,24 @@ use hbase_thrift::hbase::{ColumnDescriptor, THbaseSyncClient};
 use super::super::connection::Connection;
 use super::super::core::Core;
 use super::super::fault::Fault;
-use super::super::tables::{Table, Tables};
-use super::{FOREVER, SchemaError, VERSIONS};
+use super::super::tables::{Table, Tables, VERSIONS};
+use lakechat_core::ports::PortError;
 
 const PART: &str = "history";
+
+/// How long cells are kept in HBase's terms: for ever.
+const FOREVER: i32 = i32::MAX;
+
+/// Why the tables can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// HBase can't be asked: they may well fit.
+    #[error(transparent)]
+    Away(PortError),
+    /// They don't, or HBase won't tell.
+    #[error("the tables in HBase are not those that lakechat needs:\n  {}", .0.join("\n  "))]
+    Differs(Vec<String>),
+}
 
 pub(in crate::hbase) async fn check(core: &Core, regions: Option<u16>) -> Result<(), SchemaError> {
     let read = move |connection: &mut _, tables: &_| differences(connection, tables, regions);

@@ -3,8 +3,7 @@
 use std::fmt::Write;
 
 use super::super::settings::Settings;
-use super::super::tables::{Table, Tables};
-use super::VERSIONS;
+use super::super::tables::{Table, Tables, VERSIONS};
 
 /// Regions of each large table, unless told otherwise.
 pub const DEFAULT_REGIONS: u16 = 16;

@@ -1,0 +1,15 @@
+//! The ports, as one mode fills them.
+
+use std::sync::Arc;
+
+use lakechat_core::ports::{Broker, Directory, FileStore, History, Presence};
+
+/// The ports of one mode.
+#[derive(Clone)]
+pub struct Ports {
+    pub broker: Arc<dyn Broker>,
+    pub history: Arc<dyn History>,
+    pub directory: Arc<dyn Directory>,
+    pub files: Arc<dyn FileStore>,
+    pub presence: Arc<dyn Presence>,
+}
