@@ -15,12 +15,13 @@ use lakechat_cluster::hdfs::HdfsStore;
 use lakechat_cluster::kafka::{self, KafkaBroker, StartError};
 use lakechat_cluster::redis::RedisPresence;
 use lakechat_core::chat::fold::WINDOW_MS;
+use lakechat_core::ports::FileStore;
 use lakechat_core::ports::directory::Claim;
 
 /// The back ends of a cluster, connected when they are needed.
 pub struct Cluster {
     hbase: HBase,
-    files: Arc<HdfsStore>,
+    files: Arc<dyn FileStore>,
     presence: Arc<RedisPresence>,
     kafka: kafka::Settings,
 }

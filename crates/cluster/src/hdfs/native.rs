@@ -40,7 +40,7 @@ pub enum OpenError {
 /// Files in HDFS, as long as it lives.
 ///
 /// Dropping it lets go at once; drafts that are open then are removed by the sweeper of any
-/// server. [`HdfsStore::close`] leaves nothing behind.
+/// server. [`FileStore::close`] leaves nothing behind.
 pub struct HdfsStore {
     site: Arc<Site>,
     /// Uploads, downloads and the heartbeat: whoever closes the store waits for them.
@@ -82,17 +82,6 @@ impl HdfsStore {
             closing,
         })
     }
-
-    /// Waits until every draft is a file or gone, and takes down the sign that this server lives.
-    /// Writers have to be dropped or committed before; what takes longer than the caller waits is
-    /// left to the sweeper of any server. Dropping is safe.
-    pub async fn close(&self) -> Result<(), PortError> {
-        self.closing.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-        let run = self.site.layout.run(&self.site.run);
-        self.site.name_node.delete(&run, true).await.map(drop)
-    }
 }
 
 impl Site {
@@ -133,5 +122,13 @@ impl FileStore for HdfsStore {
     /// again.
     async fn check(&self) -> Result<(), PortError> {
         heartbeat::check(&self.site).await
+    }
+
+    async fn close(&self) -> Result<(), PortError> {
+        self.closing.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let run = self.site.layout.run(&self.site.run);
+        self.site.name_node.delete(&run, true).await.map(drop)
     }
 }

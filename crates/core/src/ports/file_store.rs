@@ -58,6 +58,14 @@ pub trait FileStore: Send + Sync {
     /// a second for each server, and not again before it has answered. An error is why not, for an
     /// operator's eyes. Dropping is safe.
     async fn check(&self) -> Result<(), PortError>;
+
+    /// Ends the store's background work and removes what only a live server needs. Called once, after
+    /// every writer was committed, aborted or dropped; waits until what they wrote is a file or removed.
+    /// Without it, after an error, or when it is dropped half-way, nothing is lost: a later `sweep` of
+    /// any server removes what is left. A store without background work has nothing to do.
+    async fn close(&self) -> Result<(), PortError> {
+        Ok(())
+    }
 }
 
 /// A file being written. Dropping it without `commit` removes what was written.
