@@ -16,15 +16,20 @@ pub struct Alone {
 }
 
 impl Alone {
-    /// Waits until no other test of this program has the services; cargo runs one program at a time.
+    /// Waits for a turn.
     pub async fn fresh() -> Result<Alone> {
-        static TURN: Mutex<()> = Mutex::const_new(());
-        let turn = TURN.lock().await;
+        let turn = turn().await;
         Ok(Alone {
             cluster: Cluster::fresh().await?,
             _turn: turn,
         })
     }
+}
+
+/// Waits until no other test of this program has a turn. Cargo runs one program at a time.
+pub async fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    TURN.lock().await
 }
 
 impl Drop for Alone {

@@ -12,6 +12,7 @@ pub mod contract;
 pub mod hbase;
 pub mod hbase_shell;
 pub mod http;
+pub mod input;
 pub mod on_disk;
 pub mod on_hbase;
 pub mod on_hdfs;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use integration_tests::{Person, Server, Ws};
+use crate::{Person, Server, Ws};
 use serde_json::Value;
 
 /// One with sources and a README.

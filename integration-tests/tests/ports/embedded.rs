@@ -7,11 +7,11 @@ use integration_tests::on_disk::fresh;
 use lakechat_core::ports::Presence;
 use lakechat_embedded::MemoryPresence;
 
-integration_tests::broker_contract!(crate::fresh);
-integration_tests::history_contract!(crate::fresh);
-integration_tests::directory_contract!(crate::fresh);
-integration_tests::file_store_contract!(crate::fresh);
-integration_tests::presence_contract!(crate::in_memory);
+integration_tests::broker_contract!(crate::embedded::fresh);
+integration_tests::history_contract!(crate::embedded::fresh);
+integration_tests::directory_contract!(crate::embedded::fresh);
+integration_tests::file_store_contract!(crate::embedded::fresh);
+integration_tests::presence_contract!(crate::embedded::in_memory);
 
 struct InMemory;
 

@@ -41,7 +41,7 @@ async fn writer_process() -> Result<()> {
 async fn killed_servers_draft_is_swept_by_another_and_not_before_it_is_dead() -> Result<()> {
     let backend = fresh().await?;
     let mut killed = Command::new(std::env::current_exe()?)
-        .args(["--exact", "leftovers::writer_process", "--nocapture"])
+        .args(["--exact", "hdfs::leftovers::writer_process", "--nocapture"])
         .env(ROOT, &backend.root.0)
         .stdout(std::process::Stdio::piped())
         .kill_on_drop(true)

@@ -6,4 +6,4 @@ mod transfers;
 
 use integration_tests::on_hdfs::fresh;
 
-integration_tests::file_store_contract!(crate::fresh);
+integration_tests::file_store_contract!(crate::hdfs::fresh);

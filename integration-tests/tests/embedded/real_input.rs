@@ -2,10 +2,9 @@
 
 use std::process::Command;
 
+use integration_tests::input::Input;
 use integration_tests::{Person, Server, eventually};
 use serde_json::Value;
-
-use crate::input::Input;
 
 fn output_of(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output();

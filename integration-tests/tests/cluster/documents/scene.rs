@@ -14,7 +14,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
 
-use crate::alike::Run;
+use super::alike::Run;
 
 const CHANNEL: &str = "ops";
 const PREFIX: &[u8] = b"e8ops\0";

@@ -2,8 +2,6 @@
 //! server has written.
 
 mod alike;
-mod calls;
-mod configuration;
 mod scene;
 mod transcript;
 

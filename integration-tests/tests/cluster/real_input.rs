@@ -7,12 +7,11 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use integration_tests::cluster::Cluster;
 use integration_tests::hbase_shell::{self, Cell};
+use integration_tests::input::{Input, Stored};
 use integration_tests::on_hdfs::fs_shell;
 use integration_tests::{Person, Server, eventually, stack};
 use serde_json::Value;
 use tokio::task::block_in_place;
-
-use crate::input::{Input, Stored};
 
 /// Larger files go to HDFS: some of the tree do, and some don't.
 const INLINE_BYTES: &str = "16384";

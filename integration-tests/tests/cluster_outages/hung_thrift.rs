@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use integration_tests::cluster::Cluster;
+use integration_tests::alone::Alone;
 use integration_tests::people::PASSWORD;
 use integration_tests::{Person, Server, stack};
 use reqwest::Method;
@@ -31,9 +31,9 @@ impl Drop for Paused {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hung_thrift_server_is_told_at_once_and_what_was_said_meanwhile_is_stored() {
-    let cluster = Cluster::fresh().await.expect("a part of the stack");
+    let alone = Alone::fresh().await.expect("a part of the stack");
     let timeout = TIMEOUT.as_millis().to_string();
-    let server = Server::of(&cluster, &[("LAKECHAT_HBASE__TIMEOUT_MS", &timeout)]).await;
+    let server = Server::of(&alone.cluster, &[("LAKECHAT_HBASE__TIMEOUT_MS", &timeout)]).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.joined(&server, "general").await;
     ws.say("general", "before", "before").await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const ADAPTER: &str = "src/adapters/hbase";
+const ADAPTER: &str = "crates/cluster/src/hbase";
 
 fn of_project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)

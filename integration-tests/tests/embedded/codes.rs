@@ -37,33 +37,37 @@ type Case = (Code, u16, fn(&Stage) -> Refused<'_>);
 const ELSEWHERE: &[(Code, &str, &str)] = &[
     (
         Code::TokenExpired,
-        "tokens.rs",
+        "both_modes/tokens.rs",
         "expired_token_is_refused_by_name",
     ),
-    (Code::RateLimited, "limits.rs", "logins_per_address"),
+    (
+        Code::RateLimited,
+        "both_modes/limits.rs",
+        "logins_per_address",
+    ),
     (
         Code::RequestTimeout,
-        "codes/outages.rs",
+        "embedded/codes/outages.rs",
         "slow_body_is_request_timeout",
     ),
     (
         Code::StorageUnavailable,
-        "codes/outages.rs",
+        "embedded/codes/outages.rs",
         "file_store_that_fails_is_storage_unavailable",
     ),
     (
         Code::BrokerUnavailable,
-        "codes/outages.rs",
+        "embedded/codes/outages.rs",
         "locked_database_is_broker_and_directory_unavailable",
     ),
     (
         Code::DirectoryUnavailable,
-        "codes/outages.rs",
+        "embedded/codes/outages.rs",
         "locked_database_is_broker_and_directory_unavailable",
     ),
     (
         Code::ShuttingDown,
-        "codes/outages.rs",
+        "embedded/codes/outages.rs",
         "session_that_is_asked_for_in_the_drain_is_refused_as_shutting_down",
     ),
     // What a healthy disk does not cause: by the real parts with a log and a history between them that

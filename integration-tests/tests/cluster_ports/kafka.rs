@@ -8,4 +8,4 @@ mod topics;
 
 use integration_tests::on_kafka::fresh;
 
-integration_tests::broker_contract!(crate::fresh);
+integration_tests::broker_contract!(crate::kafka::fresh);

@@ -1,0 +1,16 @@
+//! What a server does alike on a folder and on a cluster. The tests of both modes have these.
+
+mod chat_client;
+mod closes;
+mod fan_out;
+mod file_names;
+mod kill;
+mod large_files;
+mod limits;
+mod presence;
+mod resume;
+mod roles;
+mod slow_reader;
+mod standstill;
+mod tokens;
+mod tour;

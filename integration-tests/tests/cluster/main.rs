@@ -1,0 +1,13 @@
+//! The release binary on the services of a cluster.
+
+mod adopt;
+mod archive;
+mod archiver_kills;
+mod cluster_start;
+mod documents;
+mod hbase_schema;
+mod kafka_sasl;
+mod real_input;
+mod servers;
+mod wrong_hosts;
+mod wrong_topics;

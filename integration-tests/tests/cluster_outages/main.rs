@@ -1,0 +1,6 @@
+//! What has the services for itself, because it kills them or makes them stand still. One test at a time.
+
+mod degrading;
+mod faults;
+mod hdfs_connections;
+mod hung_thrift;

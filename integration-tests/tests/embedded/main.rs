@@ -1,0 +1,12 @@
+//! The release binary on a folder.
+
+#[path = "../both_modes/tests.rs"]
+mod both_modes;
+mod codes;
+mod config;
+mod data_folder;
+mod documents;
+mod drain;
+mod observe;
+mod real_input;
+mod start;

@@ -1,6 +1,0 @@
-//! The HBase adapters keep the ports' contracts, on the real HBase.
-
-use integration_tests::on_hbase::fresh;
-
-integration_tests::history_contract!(crate::fresh);
-integration_tests::directory_contract!(crate::fresh);
