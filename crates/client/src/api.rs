@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::frame::{ChannelInfo, ChatMessage};
+use super::wire::{ChannelInfo, Page, Refusal};
 use lakechat_core::domain::{ChannelName, FileId, Id, Secret, UserName};
 
 /// How long an answer to a small call may take; transfers have no limit as a whole.
@@ -26,14 +26,6 @@ pub struct Login {
     pub expires_in: u64,
 }
 
-/// A page of messages, oldest first.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Page {
-    pub messages: Vec<ChatMessage>,
-    /// What asks for the page behind this one; none at the end.
-    pub next: Option<String>,
-}
-
 /// What the server says of a file that it took.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Uploaded {
@@ -46,47 +38,6 @@ pub struct Uploaded {
     #[serde(rename = "type")]
     pub media_type: String,
     pub url: String,
-}
-
-/// The `error` object of an answer or a frame. Codes are text here: a newer server may have more.
-#[derive(Clone, Debug, Deserialize, thiserror::Error)]
-#[error("{code}: {message}")]
-pub struct Refusal {
-    pub code: String,
-    #[serde(default)]
-    pub message: String,
-    pub field: Option<String>,
-    pub limit: Option<u64>,
-    pub retry_after_ms: Option<u64>,
-    pub request_id: Option<String>,
-}
-
-impl Refusal {
-    /// One that this client makes itself, without asking the server.
-    pub(super) fn own(code: &str, message: impl Into<String>) -> Refusal {
-        Refusal {
-            code: code.to_owned(),
-            message: message.into(),
-            field: None,
-            limit: None,
-            retry_after_ms: None,
-            request_id: None,
-        }
-    }
-
-    /// Whether the same request may be taken later.
-    pub fn is_passing(&self) -> bool {
-        const PASSING: [&str; 7] = [
-            "rate_limited",
-            "broker_unavailable",
-            "history_unavailable",
-            "directory_unavailable",
-            "storage_unavailable",
-            "shutting_down",
-            "clock_skew",
-        ];
-        PASSING.contains(&self.code.as_str())
-    }
 }
 
 /// Why a call has no answer.

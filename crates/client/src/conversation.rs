@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::api::{Page, Refusal};
+use super::event::Event;
 use super::frame::{Limits, Outgoing, Welcome};
 use super::outbox::{Outbox, Pending, Post};
-use super::session::{Event, Unanswered};
+use super::wire::{Page, Refusal};
 use lakechat_core::domain::{ChannelName, Id, UserName};
 
 /// How far a channel is on this connection.
@@ -42,7 +42,17 @@ struct Subscription {
     join_ref: u64,
 }
 
-pub(super) type Answer = oneshot::Sender<Result<Page, Unanswered>>;
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The connection went before the answer came, or there is none.
+    #[error("not connected")]
+    Disconnected,
+}
+
+pub(super) type Answer = oneshot::Sender<Result<Page, HistoryError>>;
 
 /// The state of a session, whatever connection it is on.
 #[derive(Debug)]
@@ -100,7 +110,7 @@ impl Conversation {
         self.outbox.disconnected();
         for (_, answer) in self.histories.drain() {
             // Whoever asked may have stopped waiting.
-            let _ = answer.send(Err(Unanswered::Disconnected));
+            let _ = answer.send(Err(HistoryError::Disconnected));
         }
         for subscription in self.subscriptions.values_mut() {
             subscription.phase = Phase::Away(now);
@@ -157,7 +167,7 @@ impl Conversation {
     ) {
         if self.connection.is_none() {
             // Whoever asked may have stopped waiting.
-            let _ = answer.send(Err(Unanswered::Disconnected));
+            let _ = answer.send(Err(HistoryError::Disconnected));
             return;
         }
         let reference = self.ask(channel, before, limit);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Mutex;
 
-use super::{Api, CallError, Login};
+use super::api::{Api, CallError, Login};
 use lakechat_core::domain::UserName;
 
 type OnRenewed = Box<dyn Fn(&Login) + Send + Sync>;

@@ -5,32 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::api::{Page, Refusal};
-use lakechat_core::domain::{Attachment, ChannelName, ClientMsgId, FileId, Id, UserName};
-
-/// A message as the wire has it, in frames and in history.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct ChatMessage {
-    pub id: Id,
-    pub sender: UserName,
-    /// Milliseconds since 1970.
-    pub sent_at: u64,
-    pub text: String,
-    pub client_msg_id: Option<ClientMsgId>,
-    pub reply_to: Option<Id>,
-    pub file: Option<Attachment>,
-}
-
-/// A channel as the wire has it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct ChannelInfo {
-    pub name: ChannelName,
-    pub kind: String,
-    pub topic: Option<String>,
-    pub state: Option<String>,
-    /// For members only.
-    pub role: Option<String>,
-}
+use super::wire::{ChannelInfo, ChatMessage, Page, Refusal};
+use lakechat_core::domain::{ChannelName, ClientMsgId, FileId, Id, UserName};
 
 /// The first frame of a session.
 #[derive(Clone, Debug, Deserialize)]

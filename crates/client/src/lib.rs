@@ -4,18 +4,22 @@
 //! and the nouns of `domain`, and nothing of the server behind them; what a newer server adds is
 //! ignored.
 
-pub mod api;
-pub mod backoff;
-pub mod credentials;
-pub mod frame;
-pub mod session;
-
+mod api;
+mod backoff;
 mod conversation;
+mod credentials;
+mod event;
+mod frame;
 mod outbox;
+mod session;
 mod socket;
+mod wire;
 
-pub use api::{Api, CallError, Login, Page, Refusal, Uploaded};
+pub use api::{Api, CallError, Login, Uploaded};
+pub use conversation::HistoryError;
 pub use credentials::Credentials;
-pub use frame::{ChannelInfo, ChatMessage};
+pub use event::{Event, Stop};
+pub use frame::{Limits, Welcome};
 pub use outbox::Post;
-pub use session::{Event, Events, Options, Session, SessionEnded, Stop};
+pub use session::{Clock, Events, Options, Session, SessionEnded};
+pub use wire::{ChannelInfo, ChatMessage, Page, Refusal};

@@ -4,152 +4,31 @@
 //! sends again what was not answered, in order and under the same `client_msg_id`, and renews its
 //! token. What it can't mend it tells once, as [`Event::Stopped`].
 
+mod command;
 mod driver;
 mod ending;
+mod options;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::api::{Page, Refusal};
-use super::conversation::Answer;
+use self::command::Command;
+use self::driver::Driver;
+pub use self::options::{Clock, Options};
+use super::conversation::HistoryError;
 use super::credentials::Credentials;
-use super::frame::{ChatMessage, Welcome};
+use super::event::Event;
 use super::outbox::{Pending, Post};
-use driver::Driver;
-pub use ending::Stop;
+use super::wire::Page;
 use lakechat_core::domain::{ChannelName, ClientMsgId, Id};
-
-/// Tells time since some moment; goes on while the machine sleeps.
-pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
-
-/// How a session behaves. The default is what a person's client wants.
-#[derive(Clone)]
-pub struct Options {
-    /// The span of the first wait before a reconnect; it doubles with each failure.
-    pub backoff_base: Duration,
-    /// The longest such span.
-    pub backoff_cap: Duration,
-    /// A connection that stood this long ends the growth of the waits.
-    pub steady_after: Duration,
-    /// How long opening a connection, up to its `welcome`, may take.
-    pub connect_timeout: Duration,
-    /// Beyond two silent ping intervals, how long until a server counts as dead.
-    pub silence_slack: Duration,
-    /// Posts without an answer; [`Session::post`] waits while there are as many.
-    pub outbox: usize,
-    /// Sends in flight at once.
-    pub window: usize,
-    /// Events not taken yet. When full the session reads nothing more from its socket, and the
-    /// server may close it as slow: nothing is lost, it resumes.
-    pub events: usize,
-    /// A post first tried longer ago than this is sent again only after the resume has shown that
-    /// it isn't there: the server's window may have forgotten it. The protocol promises 5 minutes.
-    pub stale_after: Duration,
-    /// Decides the jitter.
-    pub seed: u64,
-    pub clock: Clock,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            backoff_base: Duration::from_millis(250),
-            backoff_cap: Duration::from_secs(30),
-            steady_after: Duration::from_secs(5),
-            connect_timeout: Duration::from_secs(10),
-            silence_slack: Duration::from_secs(5),
-            outbox: 1_024,
-            window: 64,
-            events: 1_024,
-            stale_after: Duration::from_secs(240),
-            seed: rand::random(),
-            clock: Arc::new(boot_time),
-        }
-    }
-}
-
-/// `Instant` stands still while the machine sleeps; what the server remembers doesn't.
-fn boot_time() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    now.try_into()
-        .expect("time since boot is neither negative nor out of range")
-}
-
-/// What happens in a session.
-#[derive(Debug)]
-pub enum Event {
-    Connected(Box<Welcome>),
-    /// Connected again. Joined channels are being resumed, each tells it by `Joined`.
-    Reconnected(Box<Welcome>),
-    /// A connection is gone, or couldn't be had.
-    Disconnected {
-        reason: String,
-        retry_in: Duration,
-    },
-    Joined {
-        channel: ChannelName,
-        at: Id,
-        members: u64,
-        resumed: bool,
-    },
-    /// The channel is no longer joined: as asked, or because the server refused it.
-    Left {
-        channel: ChannelName,
-        refusal: Option<Refusal>,
-    },
-    Message {
-        channel: ChannelName,
-        message: ChatMessage,
-    },
-    /// A post is stored. Each post is answered once, by this or by `Refused`.
-    Acked {
-        channel: ChannelName,
-        client_msg_id: ClientMsgId,
-        id: Id,
-        /// It was known from an earlier try.
-        duplicate: bool,
-    },
-    /// A post was not taken and will not be tried again.
-    Refused {
-        channel: ChannelName,
-        client_msg_id: ClientMsgId,
-        refusal: Refusal,
-    },
-    /// The last event, unless the session was closed by its owner.
-    Stopped(Stop),
-}
 
 /// The session has stopped; its events say why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the session has ended")]
 pub struct SessionEnded;
-
-/// Why a question has no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Unanswered {
-    #[error("{0}")]
-    Refused(Refusal),
-    /// The connection went before the answer came, or there is none.
-    #[error("not connected")]
-    Disconnected,
-}
-
-pub(super) enum Command {
-    Join(ChannelName, Option<Id>),
-    Leave(ChannelName),
-    Post(Pending),
-    History {
-        channel: ChannelName,
-        before: Option<Id>,
-        limit: usize,
-        answer: Answer,
-    },
-}
 
 /// The handle of a session. It lives until the last clone is dropped; then it says good-bye.
 ///
@@ -223,7 +102,7 @@ impl Session {
         channel: ChannelName,
         before: Option<Id>,
         limit: usize,
-    ) -> Result<Page, Unanswered> {
+    ) -> Result<Page, HistoryError> {
         let (answer, answered) = oneshot::channel();
         let command = Command::History {
             channel,
@@ -232,22 +111,11 @@ impl Session {
             answer,
         };
         let asked = self.command(command).await;
-        asked.map_err(|SessionEnded| Unanswered::Disconnected)?;
-        answered.await.unwrap_or(Err(Unanswered::Disconnected))
+        asked.map_err(|SessionEnded| HistoryError::Disconnected)?;
+        answered.await.unwrap_or(Err(HistoryError::Disconnected))
     }
 
     async fn command(&self, command: Command) -> Result<(), SessionEnded> {
         self.commands.send(command).await.map_err(|_| SessionEnded)
-    }
-}
-
-impl fmt::Debug for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Command::Join(..) => "Join",
-            Command::Leave(_) => "Leave",
-            Command::Post(_) => "Post",
-            Command::History { .. } => "History",
-        })
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Conversation, Phase};
-use crate::api::{Page, Refusal};
-use crate::frame::{Ack, ChatMessage, Incoming, Joined, Refused};
-use crate::session::{Event, Unanswered};
+use super::{Conversation, HistoryError, Phase};
+use crate::event::Event;
+use crate::frame::{Ack, Incoming, Joined, Refused};
+use crate::wire::{ChatMessage, Page, Refusal};
 use lakechat_core::domain::{ChannelName, Id};
 
 /// How long to wait before a request is tried again that was refused for now without a time.
@@ -117,7 +117,7 @@ impl Conversation {
         let refusal = refused.error;
         if let Some(answer) = self.histories.remove(&reference) {
             // Whoever asked may have stopped waiting.
-            let _ = answer.send(Err(Unanswered::Refused(refusal)));
+            let _ = answer.send(Err(HistoryError::Refused(refusal)));
             return;
         }
         let channel = self.subscriptions.iter().find_map(|(channel, s)| {

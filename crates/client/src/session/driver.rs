@@ -10,12 +10,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
+use super::command::Command;
 use super::ending::Ending;
-use super::{Command, Event, Options};
-use crate::CallError;
+use super::options::Options;
+use crate::api::CallError;
 use crate::backoff::Backoff;
 use crate::conversation::Conversation;
 use crate::credentials::Credentials;
+use crate::event::Event;
 use crate::frame::{Closing, Incoming, Welcome};
 use crate::socket::{self, OpenError, Reader, Writer};
 

@@ -4,26 +4,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::super::CallError;
-use super::super::frame::Closing;
-use super::super::socket::OpenError;
-
-/// Why a session will not come back by itself.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Stop {
-    /// The login is over: log in again.
-    #[error("the login is no longer good: {0}")]
-    LoginEnded(String),
-    /// Too many connections of this user.
-    #[error("the server has too many connections of this user: {0}")]
-    ConnectionLimit(String),
-    /// The server doesn't want this user.
-    #[error("the server turned this user away: {0}")]
-    TurnedAway(String),
-    /// The server took exception to what was sent; coming back would send it again.
-    #[error("the server closed the session ({code}): {reason}")]
-    Protocol { code: u16, reason: String },
-}
+use crate::api::CallError;
+use crate::event::Stop;
+use crate::frame::Closing;
+use crate::socket::OpenError;
 
 /// What to do after a connection.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The session against a scripted server.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::*;
-use crate::{Api, Login};
+use crate::{Api, Login, Stop};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -420,5 +421,5 @@ async fn history_is_answered_or_says_that_there_is_no_connection() {
     peer.hear().await;
     drop(peer);
     let lost = within(asking).await.unwrap();
-    assert!(matches!(lost, Err(Unanswered::Disconnected)), "{lost:?}");
+    assert!(matches!(lost, Err(HistoryError::Disconnected)), "{lost:?}");
 }
