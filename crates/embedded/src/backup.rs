@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
+use super::columns::Column;
 use super::database;
 use super::folder::{
     DataFolder, KEY, OpenError, make_private_dir, private_file, sync_dir, write_layout,
 };
-use super::value::Column;
 
 /// How long to wait for somebody's lock on the database.
 const BUSY: Duration = Duration::from_secs(10);

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params};
 use tokio::sync::watch;
 
-use super::core::Core;
+use super::columns::{Text, int};
+use super::engine::Core;
 use super::log_reader::SqliteReader;
 use super::offsets::{offset_for_time, start_offsets};
-use super::value::{Text, int};
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::{
     DeadLetter, LogReader, Offset, OutgoingRecord, PublishFailureHandler,

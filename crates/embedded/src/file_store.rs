@@ -1,8 +1,8 @@
 //! Files in a folder: `files/<first two hex digits of the id>/<id>`, and drafts in `tmp`.
 
+mod blocking_jobs;
 mod check;
 mod draft;
-mod jobs;
 mod list;
 mod read;
 mod writer;
@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use self::blocking_jobs::Jobs;
 use self::draft::Draft;
-use self::jobs::Jobs;
 use self::writer::FolderWriter;
 use super::folder::DataFolder;
 use lakechat_core::domain::FileId;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::core::Core;
+use super::engine::Core;
 use lakechat_core::domain::{
     Cells, Change, Channel, ChannelName, Id, Member, Message, Partition, Row, UserName,
 };

@@ -7,42 +7,40 @@
 mod backup;
 mod broker;
 mod clock;
-mod core;
+mod columns;
 mod database;
 mod directory;
-mod expired_sessions;
+mod engine;
 mod fault;
 mod file_store;
 mod folder;
 mod history;
-mod keeper;
-mod known;
 mod log_reader;
-mod memory;
+mod maintenance;
+mod memory_presence;
 mod offsets;
 mod queue;
-mod readers;
-mod recent;
-mod retention;
+mod read_pool;
+mod recent_records;
+mod row_cache;
 #[cfg(test)]
 mod tests;
-mod value;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::core::Core;
+use self::engine::Core;
 use self::file_store::FolderStore;
 use self::folder::{DataFolder, Lock};
-use self::keeper::Keeper;
+use self::maintenance::Keeper;
 use self::writer::Writer;
 use lakechat_core::ports::{Broker, Directory, FileStore, History, PortError};
 
 pub use self::backup::{BackupError, Progress, backup};
 pub use self::folder::{DATABASE, FILES, KEY, LAYOUT, OpenError};
-pub use self::memory::MemoryPresence;
+pub use self::memory_presence::MemoryPresence;
 
 /// What may be chosen about the embedded back ends.
 #[derive(Clone, Debug)]
@@ -137,7 +135,8 @@ impl Embedded {
     /// The adapter does so by itself once a minute.
     pub async fn trim(&self) -> Result<usize, PortError> {
         let core = Arc::clone(&self.core);
-        let trimmed = tokio::task::spawn_blocking(move || retention::trim(&core, || true)).await;
+        let trimmed =
+            tokio::task::spawn_blocking(move || maintenance::retention::trim(&core, || true)).await;
         trimmed.unwrap_or_else(|panic| {
             Err(PortError::Broken {
                 part: "broker",

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
 use super::broker::PART;
-use super::core::Core;
+use super::columns::{Column, int, limit};
+use super::engine::Core;
 use super::fault::Fault;
 use super::offsets::start_offsets;
-use super::recent::{Found, POLL_RECORDS};
-use super::value::{Column, int, limit};
+use super::recent_records::{Found, POLL_RECORDS};
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::{LogReader, LogRecord, Offset};

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Result, params};
 
-use super::value::{Column, int};
+use super::columns::{Column, int};
 use lakechat_core::ports::broker::Offset;
 
 /// The first offset at or after which records have an append time at or after `time_ms`; none if all

@@ -328,7 +328,7 @@ async fn much_is_trimmed_in_small_steps() {
     let first = tokio::task::spawn_blocking(move || {
         let steps = std::cell::Cell::new(0);
         let two = || steps.replace(steps.get() + 1) < 2;
-        super::retention::trim(&core, two)
+        super::maintenance::retention::trim(&core, two)
     });
     assert_eq!(first.await.unwrap().unwrap(), 2_000);
     assert_eq!(kept(&o).len(), 3_500);

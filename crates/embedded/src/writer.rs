@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::core::Core;
+use super::columns::{Text, int};
+use super::engine::Core;
 use super::fault::Fault;
 use super::queue::Job;
-use super::value::{Text, int};
 use lakechat_core::ports::broker::{LogRecord, Offset, OutgoingRecord, PublishFailure};
 
 /// After this long in a turn's jobs the turn ends: records that came meanwhile wait no longer.

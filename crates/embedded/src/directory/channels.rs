@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::value::{Column, int, limit as rows, not_a};
+use crate::columns::{Column, int, limit as rows, not_a};
 use lakechat_core::domain::{Channel, ChannelKind, ChannelName};
 use lakechat_core::ports::directory::Claim;
 

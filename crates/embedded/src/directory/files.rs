@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::value::{Column, int, not_a};
+use crate::columns::{Column, int, not_a};
 use lakechat_core::domain::{ChannelName, File, FileId, Place};
 
 /// A file never changes, so a row that is there is the same.

@@ -7,7 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use futures_util::stream;
 
-use super::jobs::Jobs;
+use super::blocking_jobs::Jobs;
 use lakechat_core::ports::file_store::ByteStream;
 
 /// Bytes of a chunk: what a reader holds in memory.

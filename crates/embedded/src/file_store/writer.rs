@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
+use super::blocking_jobs::Jobs;
 use super::draft::Draft;
-use super::jobs::Jobs;
 use super::{FolderStore, finished, port_error, remove, unavailable};
 use crate::folder::{make_private_dir, sync_dir};
 use lakechat_core::ports::PortError;

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::value::{Column, id, limit as rows, not_a};
+use crate::columns::{Column, id, limit as rows, not_a};
 use lakechat_core::domain::{
     Attachment, Change, ChangeKind, ChannelName, Id, Member, Message, Role, UserName,
 };

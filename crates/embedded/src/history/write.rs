@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, Result, params};
 
-use crate::value::{id, int};
+use crate::columns::{id, int};
 use lakechat_core::domain::{
     Cells, Change, ChangeKind, ChannelName, Id, Message, Role, Row, UserName,
 };

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::super::expired_sessions::Walk;
 use super::{DEADLINE, Opened, open};
 use crate::Settings;
+use crate::maintenance::expired_sessions::Walk;
 
 const HOUR_MS: u64 = 3_600_000;
 

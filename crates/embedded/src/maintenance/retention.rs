@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::core::Core;
-use super::history::marks;
-use super::offsets::{offset_for_time, start_offsets};
-use super::value::{Column, int};
+use crate::columns::{Column, int};
+use crate::engine::Core;
+use crate::history::marks;
+use crate::offsets::{offset_for_time, start_offsets};
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::Offset;
 
@@ -21,7 +21,7 @@ const SLACK: Duration = Duration::from_secs(60);
 
 /// Deletes what no warm-up needs; tells how many records went. Blocks; stops early, with some left,
 /// when `go_on` says so.
-pub(super) fn trim(core: &Core, go_on: impl Fn() -> bool) -> Result<usize, PortError> {
+pub(crate) fn trim(core: &Core, go_on: impl Fn() -> bool) -> Result<usize, PortError> {
     let end = core.recent.end();
     let (mut kept, cuts) = core.read_blocking("broker", |db| {
         let kept = start_offsets(db, core.partitions)?;

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, Result, params};
 
-use super::core::Core;
-use super::value::{Column, int};
+use crate::columns::{Column, int};
+use crate::engine::Core;
 use lakechat_core::ports::PortError;
 
 /// Rows that one transaction looks at.
@@ -23,7 +23,7 @@ type Place = (String, String);
 
 /// A walk through the sessions.
 #[derive(Default)]
-pub(super) struct Walk {
+pub(crate) struct Walk {
     /// The last row that was looked at; the default comes before all.
     after: Place,
 }

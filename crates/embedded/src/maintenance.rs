@@ -1,17 +1,20 @@
 //! The thread that keeps the database in shape: checkpoints beside the writer, trims the log, removes
 //! sessions that have ended.
 
+pub(super) mod expired_sessions;
+pub(super) mod retention;
+
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use self::expired_sessions::Walk;
 use super::Settings;
-use super::core::Core;
-use super::expired_sessions::Walk;
+use super::database;
+use super::engine::Core;
 use super::folder::{DataFolder, OpenError};
-use super::{database, retention};
 
 /// Between two checkpoints: each costs two fsyncs.
 const PAUSE: Duration = Duration::from_millis(100);

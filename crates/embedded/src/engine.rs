@@ -8,14 +8,14 @@ use uuid::Uuid;
 
 use super::Settings;
 use super::clock::Clock;
+use super::columns::Column;
 use super::fault::Health;
 use super::folder::{DataFolder, OpenError};
-use super::keeper::Bell;
-use super::known::Known;
+use super::maintenance::Bell;
 use super::queue::Queue;
-use super::readers::Readers;
-use super::recent::Recent;
-use super::value::Column;
+use super::read_pool::Readers;
+use super::recent_records::Recent;
+use super::row_cache::Known;
 use lakechat_core::domain::{ChannelName, LoginSession, Member, UserName};
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::{Offset, PublishFailureHandler};
@@ -131,7 +131,7 @@ impl LogState {
         let partitions = meta("partitions")?;
         Ok(LogState {
             partitions: u16::try_from(partitions)
-                .map_err(|_| super::value::not_a(0, "partition count"))?,
+                .map_err(|_| super::columns::not_a(0, "partition count"))?,
             end: end.max(meta("log_end")?),
             last_ms: last_ms.max(meta("log_time")?),
         })
