@@ -1,13 +1,13 @@
 //! `lakechat log`: what only an operator can decide about the log of the cluster mode.
 
 mod adoption;
-mod place;
+mod partition_plan;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 
 use self::adoption::Adoption;
-use self::place::Skip;
+use self::partition_plan::Skip;
 use crate::app::settings;
 use crate::config::{Config, ConfigFlag, Flags, Mode};
 use lakechat_cluster::hbase::HBase;

@@ -7,14 +7,14 @@
 //! Thrift's client blocks, so it lives on threads of its own ([`worker`]), each with a connection.
 
 mod cell;
+mod client;
 mod connection;
-mod core;
 mod directory;
-mod fault;
+mod error;
+mod health_check;
 mod history;
-mod lines;
 mod log_row;
-mod prober;
+mod pool;
 mod put;
 mod queue;
 mod row;
@@ -23,20 +23,20 @@ mod scan;
 pub mod schema;
 mod server;
 mod settings;
-mod shown;
-mod stamp;
+mod socket_handle;
 mod tables;
+mod timestamp;
 mod worker;
 
 use std::io;
 use std::sync::Arc;
 
-use self::core::Core;
+use self::client::Core;
 use self::directory::HBaseDirectory;
-use self::fault::Fault;
+use self::error::Fault;
 use self::history::HBaseHistory;
-use self::lines::Lines;
 pub use self::log_row::{CONTRACT, LogRow};
+use self::pool::Lines;
 pub use self::schema::SchemaError;
 pub use self::settings::Settings;
 use self::tables::Tables;

@@ -8,14 +8,14 @@ mod claims;
 mod clients;
 mod dead_letters;
 mod error;
-mod fault;
-mod heard;
-mod offsets;
+mod events;
+mod metadata;
 mod producer;
 mod questions;
 mod reader;
 mod settings;
 mod start_error;
+mod topic_health;
 mod topics;
 
 use std::sync::Arc;
@@ -27,11 +27,11 @@ use tokio::sync::watch;
 
 use self::claims::Claims;
 use self::dead_letters::DeadLetters;
-use self::fault::Fault;
-use self::offsets::Asker;
+use self::metadata::Asker;
 use self::producer::Publisher;
 use self::questions::Questions;
 use self::reader::KafkaReader;
+use self::topic_health::Fault;
 use self::topics::Prepared;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::{

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::{Result, ensure};
 
-use super::place::{Found, Place, Skip};
+use super::partition_plan::{Found, Place, Skip};
 use lakechat_cluster::hbase::{HBase, LogRow};
 use lakechat_cluster::kafka::{KafkaBroker, Settings};
 use lakechat_core::domain::Partition;

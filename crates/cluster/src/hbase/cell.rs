@@ -2,9 +2,9 @@
 
 use hbase_thrift::hbase::THbaseSyncClient;
 
+use super::client::Core;
 use super::connection::{Connection, plain};
-use super::core::Core;
-use super::fault::Fault;
+use super::error::Fault;
 use super::put;
 use super::row;
 use super::tables::{Table, Tables};

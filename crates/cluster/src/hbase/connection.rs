@@ -12,7 +12,7 @@ use hbase_thrift::hbase::HbaseSyncClient;
 use thrift::protocol::{TBinaryInputProtocol, TBinaryOutputProtocol};
 use thrift::transport::{TBufferedReadTransport, TBufferedWriteTransport};
 
-use super::fault::Fault;
+use super::error::Fault;
 use super::server::Server;
 
 /// Large enough for a page or a batch in few system calls.

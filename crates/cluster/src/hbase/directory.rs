@@ -10,8 +10,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::core::Core;
-use super::fault::Fault;
+use super::client::Core;
+use super::error::Fault;
 use lakechat_core::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
 use lakechat_core::ports::directory::Claim;
 use lakechat_core::ports::{Directory, PortError};

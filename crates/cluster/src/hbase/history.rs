@@ -13,8 +13,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use self::batch::Batch;
 use self::marks::Marks;
-use super::core::Core;
-use super::fault::Fault;
+use super::client::Core;
+use super::error::Fault;
 use super::put;
 use lakechat_core::domain::{
     Change, Channel, ChannelName, Id, Member, Message, Partition, Row, UserName,

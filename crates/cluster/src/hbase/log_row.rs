@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::cell::Cell;
-use super::core::Core;
-use super::fault::Fault;
+use super::client::Core;
+use super::error::Fault;
 use super::row_key::LOG;
 use super::tables::Table;
 use lakechat_core::domain::Id;

@@ -3,9 +3,9 @@
 use hbase_thrift::hbase::{BatchMutation, Mutation, THbaseSyncClient};
 
 use super::connection::{Connection, plain};
-use super::fault::Fault;
-use super::stamp::Stamp;
+use super::error::Fault;
 use super::tables::{Table, Tables};
+use super::timestamp::Stamp;
 
 /// The cells of one row.
 #[derive(Clone, Debug)]

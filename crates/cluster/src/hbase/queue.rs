@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
-use super::fault::Fault;
+use super::error::Fault;
 
 /// Calls that wait for a connection. One more is refused as unavailable: whoever asked can try
 /// again, and a back end that is slow is not helped by more work.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hbase_thrift::hbase::{TCell, THbaseSyncClient, TRowResult};
 
 use super::connection::{Connection, plain};
-use super::fault::Fault;
+use super::error::Fault;
 use super::tables::{Table, Tables};
 
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use hbase_thrift::hbase::{THbaseSyncClient, TScan};
 
 use super::connection::{Connection, plain};
-use super::fault::Fault;
+use super::error::Fault;
 use super::row::Row;
 use super::tables::{Table, Tables};
 

@@ -4,7 +4,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
 /// A call that got no answer in its whole time, while nobody else got one either, makes a server
-/// silent. Then nobody waits for it but one who asks on ([`Prober`](super::prober::Prober)), until it
+/// silent. Then nobody waits for it but one who asks on ([`Prober`](super::health_check::Prober)), until it
 /// answers.
 pub(super) struct Server {
     /// `host:port`.

@@ -5,10 +5,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
-use super::fault::Fault;
+use super::error::Fault;
 use super::queue::{Job, Queue};
 use super::server::Server;
-use super::shown::Shown;
+use super::socket_handle::Shown;
 
 /// How long nobody is asked after none of the servers could be reached: doubles from the one to the
 /// other. What comes meanwhile is refused at once.

@@ -5,7 +5,7 @@
 //! - `tmp/<run>/<id>`: drafts of one run of one server.
 //! - `tmp/<run>/alive`: that run's beat.
 
-use super::liveness::Run;
+use super::run::Run;
 use lakechat_core::domain::FileId;
 
 /// The name of a run's beat; no file id looks like it.

@@ -17,7 +17,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 use tokio::sync::watch;
 
 use super::clients;
-use super::heard::Heard;
+use super::events::Heard;
 use super::settings::Settings;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::Offset;

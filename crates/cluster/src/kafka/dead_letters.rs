@@ -8,7 +8,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use super::clients;
 use super::error::{away, broken, unavailable};
-use super::heard::Heard;
+use super::events::Heard;
 use super::settings::Settings;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::DeadLetter;

@@ -2,7 +2,7 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::heard::Heard;
+use super::events::Heard;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;
 

@@ -16,7 +16,7 @@ use rdkafka::{ClientConfig, ClientContext};
 
 use super::clients::{self, SEND_TIMEOUT};
 use super::error::unavailable;
-use super::heard::Heard;
+use super::events::Heard;
 use super::settings::Settings;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::{OutgoingRecord, PublishFailure, PublishFailureHandler};

@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::error::unavailable;
-use super::fault::Fault;
-use super::offsets::{Asker, DEADLINE};
+use super::metadata::{Asker, DEADLINE};
 use super::start_error::StartError;
+use super::topic_health::Fault;
 use super::topics;
 use lakechat_core::ports::PortError;
 

@@ -11,8 +11,8 @@ use rdkafka::{Message, Timestamp, TopicPartitionList};
 
 use super::clients;
 use super::error::{away, broken, stops, unavailable};
-use super::heard::Heard;
-use super::offsets;
+use super::events::Heard;
+use super::metadata;
 use super::settings::Settings;
 use super::topics;
 use lakechat_core::domain::Partition;
@@ -110,7 +110,7 @@ impl KafkaReader {
     fn missing(&self) -> Result<PortError, PortError> {
         let metadata = self
             .consumer
-            .fetch_metadata(Some(&self.topic), offsets::DEADLINE)
+            .fetch_metadata(Some(&self.topic), metadata::DEADLINE)
             .map_err(|error| self.away(&error))?;
         let topic = &self.topic;
         let mut there = metadata.topics().iter();
@@ -134,7 +134,7 @@ impl KafkaReader {
                 .iter()
                 .map(|(p, _)| (*p, place))
                 .collect();
-            let found = offsets::ask(&self.consumer, &self.topic, &asked);
+            let found = metadata::ask(&self.consumer, &self.topic, &asked);
             found.map_err(|error| self.away(&error))
         };
         let starts = at(rdkafka::Offset::Beginning)?;

@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use super::clients;
 use super::error::told;
-use super::heard::Heard;
-use super::offsets::{Asker, DEADLINE, Shape};
+use super::events::Heard;
+use super::metadata::{Asker, DEADLINE, Shape};
 use super::settings::Settings;
 use super::start_error::StartError;
 use lakechat_core::domain::Partition;

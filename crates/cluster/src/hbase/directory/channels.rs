@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::super::cell::Cell;
-use super::super::core::Core;
-use super::super::fault::Fault;
+use super::super::client::Core;
+use super::super::error::Fault;
 use super::super::row::Row;
 use super::super::row_key;
 use super::super::scan::Scan;

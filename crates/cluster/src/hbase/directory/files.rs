@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::super::core::Core;
-use super::super::fault::Fault;
+use super::super::client::Core;
+use super::super::error::Fault;
 use super::super::put::{self, Put};
 use super::super::row::{self, Row};
 use super::super::tables::Table;

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::cell::Cell;
-use super::super::core::Core;
-use super::super::fault::Fault;
+use super::super::client::Core;
+use super::super::error::Fault;
 use super::super::tables::Table;
 use lakechat_core::domain::{User, UserName};
 use lakechat_core::ports::directory::Claim;

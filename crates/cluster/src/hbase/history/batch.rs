@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use super::super::put::Put;
 use super::super::row_key;
-use super::super::stamp::{self, Stamp};
 use super::super::tables::Table;
+use super::super::timestamp::{self as stamp, Stamp};
 use lakechat_core::domain::{
     Cells, Change, ChangeKind, ChannelName, Id, Message, Role, Row, UserName,
 };

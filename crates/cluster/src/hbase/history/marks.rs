@@ -4,8 +4,8 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::core::Core;
-use super::super::fault::Fault;
+use super::super::client::Core;
+use super::super::error::Fault;
 use super::super::log_row::{self, LogRow};
 use super::super::put::{self, Put};
 use super::super::row::Row;

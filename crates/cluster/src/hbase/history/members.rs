@@ -1,7 +1,7 @@
 //! Who is in a channel, and in which channels somebody is.
 
-use super::super::core::Core;
-use super::super::fault::Fault;
+use super::super::client::Core;
+use super::super::error::Fault;
 use super::super::row::Row;
 use super::super::row_key;
 use super::super::scan::Scan;

@@ -1,7 +1,7 @@
 //! Reading messages and their changes back.
 
-use super::super::core::Core;
-use super::super::fault::Fault;
+use super::super::client::Core;
+use super::super::error::Fault;
 use super::super::row::Row;
 use super::super::row_key;
 use super::super::scan::Scan;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hbase_thrift::hbase::{ColumnDescriptor, THbaseSyncClient};
 
+use super::super::client::Core;
 use super::super::connection::Connection;
-use super::super::core::Core;
-use super::super::fault::Fault;
+use super::super::error::Fault;
 use super::super::tables::{Table, Tables, VERSIONS};
 use lakechat_core::ports::PortError;
 

@@ -18,9 +18,9 @@ use metrics::counter;
 use tokio::time::{sleep, timeout};
 use tracing::info;
 
-use super::Site;
 use super::name_node::port_error;
-use crate::hdfs::refusal::unavailable;
+use crate::hdfs::exceptions::unavailable;
+use crate::hdfs::store::Site;
 use lakechat_core::ports::PortError;
 
 /// Waits before the first batch is tried again, and with how many copies; as many as is wanted
@@ -32,7 +32,7 @@ const RETRIES: [(Duration, Option<u32>); 4] = [
     (Duration::from_secs(2), Some(1)),
 ];
 
-pub(super) struct DraftFile {
+pub(in crate::hdfs) struct DraftFile {
     site: Arc<Site>,
     pub path: String,
     file: FileWriter,

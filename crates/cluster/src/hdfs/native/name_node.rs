@@ -10,8 +10,8 @@ use metrics::{counter, histogram};
 use tokio::runtime::Handle;
 use tracing::warn;
 
-use super::OpenError;
-use crate::hdfs::refusal::{broken, is_missing, refused, unavailable};
+use crate::hdfs::exceptions::{broken, is_missing, refused, unavailable};
+use crate::hdfs::store::OpenError;
 use crate::hdfs::{HadoopConf, Settings};
 use lakechat_core::ports::PortError;
 
@@ -20,7 +20,7 @@ const FOLDER: u32 = 0o700;
 const FILE: u32 = 0o600;
 
 /// The NameNode, or those of a name service.
-pub(super) struct NameNode {
+pub(in crate::hdfs) struct NameNode {
     settings: Settings,
     conf: HadoopConf,
     runtime: Handle,
@@ -195,7 +195,7 @@ fn found<T>(answer: hdfs_native::Result<T>) -> hdfs_native::Result<Option<T>> {
 }
 
 /// The port's error for one of the library, when talking to `whom`.
-pub(super) fn port_error(error: HdfsError, whom: &str) -> PortError {
+pub(in crate::hdfs) fn port_error(error: HdfsError, whom: &str) -> PortError {
     match error {
         HdfsError::RPCError(class, text) | HdfsError::FatalRPCError(class, text) => {
             refused(&class, &text)

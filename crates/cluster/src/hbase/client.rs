@@ -7,8 +7,8 @@ use moka::sync::Cache;
 use serde::Deserialize;
 
 use super::connection::Connection;
-use super::fault::Fault;
-use super::lines::Lines;
+use super::error::Fault;
+use super::pool::Lines;
 use super::row;
 use super::tables::{Table, Tables};
 use lakechat_core::domain::{ChannelKind, ChannelName};

@@ -5,10 +5,10 @@ use std::time::Duration;
 use hdfs_native::client::FileStatus;
 use tracing::info;
 
-use super::Site;
 use super::list::Folder;
+use super::store::Site;
 use crate::hdfs::layout::{BEAT, name_of};
-use crate::hdfs::liveness::{age, is_over};
+use crate::hdfs::run::{age, is_over};
 use lakechat_core::domain::FileId;
 use lakechat_core::ports::PortError;
 

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::prober::Prober;
+use super::health_check::Prober;
 use super::queue::Queue;
 use super::server::Server;
 use super::settings::Settings;

@@ -8,9 +8,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Site;
+use super::store::Site;
+use crate::hdfs::exceptions::unavailable;
 use crate::hdfs::layout::BEAT;
-use crate::hdfs::refusal::unavailable;
 use lakechat_core::ports::PortError;
 
 /// What beating has come to. One task beats; who wants to know waits for it.

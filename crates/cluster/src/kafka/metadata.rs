@@ -11,7 +11,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::clients;
 use super::error::{away, unavailable};
-use super::heard::Heard;
+use super::events::Heard;
 use super::settings::Settings;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;

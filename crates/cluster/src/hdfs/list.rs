@@ -8,10 +8,10 @@ use futures_util::stream;
 use hdfs_native::HdfsError;
 use hdfs_native::client::{FileStatus, ListStatusIterator};
 
-use super::Site;
+use super::store::Site;
+use crate::hdfs::exceptions::is_missing;
 use crate::hdfs::layout::{name_of, path_of};
-use crate::hdfs::liveness::age;
-use crate::hdfs::refusal::is_missing;
+use crate::hdfs::run::age;
 use lakechat_core::domain::FileId;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::file_store::{Listing, StoredFile};

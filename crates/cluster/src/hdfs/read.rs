@@ -9,9 +9,9 @@ use metrics::counter;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::Site;
-use super::name_node::port_error;
-use crate::hdfs::refusal::{broken, unavailable};
+use super::native::name_node::port_error;
+use super::store::Site;
+use crate::hdfs::exceptions::{broken, unavailable};
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::file_store::ByteStream;
 

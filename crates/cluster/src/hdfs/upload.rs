@@ -12,11 +12,11 @@ use metrics::{counter, histogram};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
-use super::Site;
-use super::draft_file::DraftFile;
+use super::native::draft_file::DraftFile;
+use super::store::Site;
+use crate::hdfs::exceptions::{broken, unavailable};
 use crate::hdfs::layout::path_of;
-use crate::hdfs::liveness::Entered;
-use crate::hdfs::refusal::{broken, unavailable};
+use crate::hdfs::run::Entered;
 use lakechat_core::domain::FileId;
 use lakechat_core::ports::PortError;
 

@@ -6,11 +6,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::connection::Connection;
-use super::fault::Fault;
+use super::error::Fault;
 use super::row;
 use super::row_key::LOG;
 use super::server::Server;
-use super::shown::Shown;
+use super::socket_handle::Shown;
 use super::tables::{Table, Tables};
 
 /// A running prober. Dropping it cuts its question short and waits for its end.

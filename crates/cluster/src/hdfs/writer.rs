@@ -9,9 +9,9 @@ use tokio_util::task::TaskTracker;
 use std::mem;
 use std::sync::Arc;
 
-use super::Site;
+use super::store::Site;
 use super::upload::{Order, Upload};
-use crate::hdfs::refusal::unavailable;
+use crate::hdfs::exceptions::unavailable;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::file_store::FileWriter;
 
