@@ -33,16 +33,16 @@ use crate::http::routes;
 use crate::readiness::{Part, Readiness};
 use crate::shutdown::{Deadlines, Outcome, Shutdown, Stage, Tasks, signals};
 use lakechat_core::accounts::{self, Accounts};
-use lakechat_core::chat::archiver::{self, Batching};
-use lakechat_core::chat::barrier::Barrier;
-use lakechat_core::chat::close::Close;
+use lakechat_core::chat::archive::{self, Batching};
+use lakechat_core::chat::clock::Pulse;
 use lakechat_core::chat::hub::Hub;
+use lakechat_core::chat::hub::outbox;
+use lakechat_core::chat::log::barrier::Barrier;
+use lakechat_core::chat::log::reader;
 use lakechat_core::chat::log::{self, Log};
-use lakechat_core::chat::outbox;
-use lakechat_core::chat::protocol::SessionLimits;
-use lakechat_core::chat::pulse::Pulse;
-use lakechat_core::chat::reader;
 use lakechat_core::chat::service::{self, Chat};
+use lakechat_core::chat::wire::SessionLimits;
+use lakechat_core::chat::wire::close::Close;
 use lakechat_core::files::{self, Files};
 use lakechat_core::ports::Presence;
 
@@ -252,7 +252,7 @@ fn archive(config: &Config, log: &Arc<Log>, ports: &Ports, shutdown: &Shutdown, 
         linger: Duration::from_millis(config.chat.archive_batch_ms),
     };
     let stop = CancellationToken::new();
-    let archiving = archiver::run(log.clone(), ports.history.clone(), batching, stop.clone());
+    let archiving = archive::run(log.clone(), ports.history.clone(), batching, stop.clone());
     let until = shutdown.clone();
     tasks.spawn(Stage::Back, "archiver", async move {
         let stopping = async {

@@ -14,7 +14,7 @@ use lakechat_cluster::hbase::{CONTRACT, HBase, LogRow, SchemaError};
 use lakechat_cluster::hdfs::HdfsStore;
 use lakechat_cluster::kafka::{self, KafkaBroker, StartError};
 use lakechat_cluster::redis::RedisPresence;
-use lakechat_core::chat::fold::WINDOW_MS;
+use lakechat_core::chat::log::fold::WINDOW_MS;
 use lakechat_core::ports::FileStore;
 use lakechat_core::ports::directory::Claim;
 

@@ -11,8 +11,8 @@ use super::ports::Ports;
 use super::probes::{Probe, Probes};
 use crate::readiness::{Part, Readiness};
 use crate::shutdown::{Shutdown, Stage, Tasks};
+use lakechat_core::chat::clock::boot_ms;
 use lakechat_core::chat::log::Log;
-use lakechat_core::chat::pulse::boot_ms;
 use lakechat_core::chat::service::Chat;
 use lakechat_core::files::Files;
 

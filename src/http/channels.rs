@@ -14,8 +14,8 @@ use super::context::Call;
 use super::fields::Fields;
 use super::query::Query;
 use lakechat_core::chat::hub::HubChannel;
-use lakechat_core::chat::protocol::ChannelObject;
 use lakechat_core::chat::service::{PageQuery, limit_invalid};
+use lakechat_core::chat::wire::ChannelObject;
 use lakechat_core::domain::{ChannelName, Code, Id, Member, Problem, UserName};
 
 /// Rows in a page of a list unless asked otherwise, and at most.

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use lakechat_core::chat::archiver::{self, Batching};
+use lakechat_core::chat::archive::{self, Batching};
 use lakechat_core::chat::hub::Hub;
+use lakechat_core::chat::log::reader;
 use lakechat_core::chat::log::{Bounds, Log};
-use lakechat_core::chat::reader;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::{DeadLetter, LogRecord, OutgoingRecord};
 use lakechat_embedded::MemoryPresence;
@@ -62,7 +62,7 @@ pub async fn unreadable_records_are_dead_lettered_before_the_mark_passes_them<B:
         rows: 100,
         linger: Duration::from_millis(1),
     };
-    let archiving = archiver::run(log.clone(), history.clone(), batching, stored.clone());
+    let archiving = archive::run(log.clone(), history.clone(), batching, stored.clone());
     let archiving = tokio::spawn(archiving);
 
     let key = random();

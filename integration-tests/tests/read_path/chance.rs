@@ -1,6 +1,6 @@
 //! What is left to chance, by the seed.
 
-use lakechat_core::chat::record::Body;
+use lakechat_core::chat::log::record::Body;
 use lakechat_core::domain::{ChannelName, ClientMsgId, Id, Role, UserName};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

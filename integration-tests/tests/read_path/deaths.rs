@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use integration_tests::{eventually, within};
+use lakechat_core::chat::clock::{Pulse, boot_ms};
 use lakechat_core::chat::hub::Hub;
+use lakechat_core::chat::log::reader;
 use lakechat_core::chat::log::{Bounds, Log};
-use lakechat_core::chat::pulse::{Pulse, boot_ms};
-use lakechat_core::chat::reader;
 use lakechat_core::ports::Broker;
 use lakechat_core::ports::history::Mark;
 use lakechat_embedded::MemoryPresence;

@@ -1,7 +1,7 @@
 //! The mark as an assertion: what history was written from is this log.
 
 use integration_tests::eventually;
-use lakechat_core::chat::record::Body;
+use lakechat_core::chat::log::record::Body;
 use lakechat_core::domain::{ChannelName, Code, Id, Partition, UserName};
 use lakechat_core::ports::broker::LogRecord;
 use lakechat_core::ports::history::Mark;

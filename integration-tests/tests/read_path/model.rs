@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use lakechat_core::chat::fold::LATE_MS;
-use lakechat_core::chat::partition;
-use lakechat_core::chat::record::{Body, Digest, Record};
+use lakechat_core::chat::log::fold::LATE_MS;
+use lakechat_core::chat::log::partition;
+use lakechat_core::chat::log::record::{Body, Digest, Record};
 use lakechat_core::domain::id::{EPOCH_MS, MAX_STEP};
 use lakechat_core::domain::{ChannelName, ClientMsgId, Id, Member, Partition, Role, UserName};
 use lakechat_core::ports::Broker;

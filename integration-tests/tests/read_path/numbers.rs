@@ -1,7 +1,7 @@
 //! Messages are numbered 1, 2, 3, … in their channel, whatever else is in a batch.
 
 use integration_tests::eventually;
-use lakechat_core::chat::record::Body;
+use lakechat_core::chat::log::record::Body;
 use lakechat_core::domain::{ChannelName, Id, Partition, UserName};
 use lakechat_core::ports::History;
 use lakechat_core::ports::history::Span;

@@ -1,6 +1,6 @@
 //! Pages, resumes and rosters at any mark, with any tail, over restarts.
 
-use lakechat_core::chat::pulse::boot_ms;
+use lakechat_core::chat::clock::boot_ms;
 
 use crate::chance::{Cast, Chance};
 use crate::checks::Checks;

@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use integration_tests::within;
 use lakechat_core::accounts::{self, Accounts};
-use lakechat_core::chat::archiver::{self, Batching};
-use lakechat_core::chat::barrier::Barrier;
+use lakechat_core::chat::archive::{self, Batching};
+use lakechat_core::chat::clock::Pulse;
 use lakechat_core::chat::hub::Hub;
+use lakechat_core::chat::hub::outbox;
+use lakechat_core::chat::log::barrier::Barrier;
+use lakechat_core::chat::log::reader;
+use lakechat_core::chat::log::record::{Body, Record};
 use lakechat_core::chat::log::{Bounds, Log};
-use lakechat_core::chat::outbox;
-use lakechat_core::chat::protocol::SessionLimits;
-use lakechat_core::chat::pulse::Pulse;
-use lakechat_core::chat::reader;
-use lakechat_core::chat::record::{Body, Record};
 use lakechat_core::chat::service::{self, Chat};
+use lakechat_core::chat::wire::SessionLimits;
 use lakechat_core::domain::{
     Channel, ChannelKind, ChannelName, ClientMsgId, Partition, Secret, UserName,
 };
@@ -213,7 +213,7 @@ fn archive(
         rows: shape.batch_rows,
         linger: Duration::from_millis(shape.linger_ms),
     };
-    let run = archiver::run(log.clone(), history.clone(), batching, stop.clone());
+    let run = archive::run(log.clone(), history.clone(), batching, stop.clone());
     (stop, tokio::spawn(run))
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use integration_tests::within;
-use lakechat_core::chat::pulse::boot_ms;
+use lakechat_core::chat::clock::boot_ms;
 use lakechat_core::domain::{ChannelName, ClientMsgId, Id};
 use lakechat_core::ports::History;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! Resumes that wait for a client's link hold up nothing else of its session.
 
 use integration_tests::within;
-use lakechat_core::chat::record::Body;
+use lakechat_core::chat::log::record::Body;
 use lakechat_core::domain::{ChannelName, UserName};
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! One session over the real parts, with a log and a history that do as the test wants.
 
 use integration_tests::{eventually, within};
-use lakechat_core::chat::record::Body;
+use lakechat_core::chat::log::record::Body;
 use lakechat_core::domain::{ChannelName, ClientMsgId, Id, Role, UserName};
 use serde_json::{Value, json};
 use tempfile::TempDir;

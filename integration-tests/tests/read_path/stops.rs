@@ -123,7 +123,7 @@ async fn log_that_may_lose_what_history_lacks_alarms_and_then_takes_no_more() {
     const MINUTE: u64 = 60_000;
     let mut stage = Stage::with(1 << 20, 100 * MINUTE).await;
     let log = stage.server.log.clone();
-    let tick = || log.tick(lakechat_core::chat::pulse::boot_ms(), 300_000);
+    let tick = || log.tick(lakechat_core::chat::clock::boot_ms(), 300_000);
     stage.server.fickle.keep_for(Duration::from_secs(100 * 60));
     let history = stage.server.history.clone();
     history.set_open(false);

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use integration_tests::{eventually, within};
+use lakechat_core::chat::clock::boot_ms;
+use lakechat_core::chat::hub::outbox::{Bounds, Outbox};
 use lakechat_core::chat::log::Log;
-use lakechat_core::chat::outbox::{Bounds, Outbox};
-use lakechat_core::chat::pending::{DEADLINE_MS, PERSIST_DEADLINE_MS, Waiter};
-use lakechat_core::chat::protocol::AckLevel;
-use lakechat_core::chat::pulse::boot_ms;
-use lakechat_core::chat::record::{Body, Record};
+use lakechat_core::chat::log::pending::{DEADLINE_MS, PERSIST_DEADLINE_MS, Waiter};
+use lakechat_core::chat::log::record::{Body, Record};
+use lakechat_core::chat::wire::AckLevel;
 use lakechat_core::domain::{Id, Partition};
 use lakechat_core::ports::Broker;
 use serde_json::{Value, json};

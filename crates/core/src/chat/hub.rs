@@ -1,6 +1,8 @@
 //! The channels that somebody on this server is interested in, and the sessions that listen.
 
 mod live_sessions;
+pub mod outbox;
+pub mod roster;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,15 +13,15 @@ use std::task::Waker;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
 
-use super::close::Close;
-use super::entry::Entry;
-use super::outbox::Outbox;
-use super::protocol::{self, ChannelObject};
-use super::pulse::boot_ms;
-use super::roster::Roster;
+use super::clock::boot_ms;
+use super::wire::{self, ChannelObject};
+use crate::chat::log::entry::Entry;
+use crate::chat::wire::close::Close;
 use crate::domain::{Channel, ChannelKind, ChannelName, Id, Partition, Role, UserName};
 use crate::ports::Presence;
 use crate::ports::presence::{Change, LiveSessions};
+use outbox::Outbox;
+use roster::Roster;
 
 /// What the hub knows of one session.
 #[derive(Debug)]
@@ -165,7 +167,7 @@ impl HubChannel {
             .expect("no panic while held")
             .apply(entry);
         let Some(user) = ended else { return };
-        let left = protocol::left(None, self.name.as_str());
+        let left = wire::left(None, self.name.as_str());
         let mut live = self.live.lock().expect("no panic while held");
         live.retain(|l| {
             let listener = &l.subscription.listener;

@@ -3,28 +3,35 @@
 //! The reader's thread feeds it, sends are looked up and published through it, reads take from its
 //! tails. A partition's state is one short lock; nobody holds it over an await.
 
+pub mod barrier;
+pub mod entry;
+pub mod fold;
 mod freshness;
 mod health;
 mod lag;
+pub mod partition;
 mod partition_log;
+pub mod pending;
+pub mod reader;
+pub mod record;
 mod refold;
+pub mod tail;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
-use super::entry::Entry;
-use super::fold::{Answer, KeyHasher};
-use super::partition;
-use super::pending::{self, DEADLINE_MS, Own, PERSIST_DEADLINE_MS, Persisting, Sent, Waiter};
-use super::pulse::boot_ms;
-use super::record::{Digest, Record};
-use super::tail::Budget;
+use super::clock::boot_ms;
 use crate::domain::{ChannelName, ClientMsgId, Code, Partition, Problem, UserName};
 use crate::ports::broker::{LogRecord, Offset, OutgoingRecord, PublishFailure};
 use crate::ports::history::Mark;
 use crate::ports::{Broker, PortError};
+use entry::Entry;
+use fold::{Answer, KeyHasher};
+use pending::{DEADLINE_MS, Own, PERSIST_DEADLINE_MS, Persisting, Sent, Waiter};
+use record::{Digest, Record};
+use tail::Budget;
 
 pub use partition_log::{PartitionLog, Told};
 pub use refold::Refold;

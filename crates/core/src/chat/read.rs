@@ -7,11 +7,11 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::barrier::Barrier;
-use super::entry::Entry;
 use super::hub::HubChannel;
 use super::log::Log;
-use super::protocol::{self, MessageObject};
+use super::wire::{self, MessageObject};
+use crate::chat::log::barrier::Barrier;
+use crate::chat::log::entry::Entry;
 use crate::domain::{Code, Id, Message, Partition, Problem, UserName};
 use crate::ports::history::{Mark, Span};
 use crate::ports::{History, PortError};
@@ -39,7 +39,7 @@ impl Found {
     /// The frame that delivers it to `reader`.
     pub fn frame(&self, channel: &HubChannel, reader: &UserName) -> Utf8Bytes {
         match self {
-            Found::Row(message) => protocol::message_frame(&channel.name, message, reader),
+            Found::Row(message) => wire::message_frame(&channel.name, message, reader),
             Found::Tail(entry) => entry.frame.clone().expect("messages have frames"),
         }
     }
@@ -49,9 +49,7 @@ impl Found {
         let text = match self {
             Found::Row(message) => serde_json::to_string(&MessageObject::of_row(message, reader))
                 .expect("messages have string keys"),
-            Found::Tail(_) => {
-                protocol::object_in_frame(&channel.name, &self.frame(channel, reader))
-            }
+            Found::Tail(_) => wire::object_in_frame(&channel.name, &self.frame(channel, reader)),
         };
         RawValue::from_string(text).expect("it was just encoded")
     }

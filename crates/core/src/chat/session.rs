@@ -20,11 +20,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-use super::close::Close;
+use super::clock::{STOOD_STILL, boot_ms};
 use super::hub::{HubChannel, Listener, Subscription};
-use super::pulse::{STOOD_STILL, boot_ms};
 use super::service::Chat;
 use crate::accounts::{Accounts, Identity};
+use crate::chat::wire::close::Close;
 use crate::domain::ChannelName;
 
 use requests::{Done, Work};
@@ -179,7 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let in_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
             self.listener
                 .outbox
-                .push(super::protocol::token_expiring(in_ms));
+                .push(super::wire::token_expiring(in_ms));
         }
         if now >= self.clock.next_ping {
             if now - self.clock.heard >= 2 * self.clock.ping {

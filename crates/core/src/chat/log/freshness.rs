@@ -1,6 +1,6 @@
 //! Whether the own fold is up to date with the log.
 
-use crate::chat::pulse::boot_ms;
+use crate::chat::clock::boot_ms;
 use crate::ports::broker::Offset;
 
 /// Sends are refused when the last question for the log's end that the fold has passed was asked

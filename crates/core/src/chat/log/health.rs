@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Log;
-use crate::chat::pulse::boot_ms;
+use crate::chat::clock::boot_ms;
 use crate::ports::PortError;
 use crate::ports::broker::Offset;
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::entry::Entry;
+use super::fold::{Fold, KeyHasher, Verdict};
 use super::freshness::Freshness;
 use super::lag::Lag;
-use crate::chat::entry::Entry;
-use crate::chat::fold::{Fold, KeyHasher, Verdict};
-use crate::chat::partition;
-use crate::chat::pending::{Own, Pending, Persisting, Waiter};
-use crate::chat::record::{NotARecord, Record};
-use crate::chat::tail::{Budget, Tail};
+use super::partition;
+use super::pending::{Own, Pending, Persisting, Waiter};
+use super::record::{NotARecord, Record};
+use super::tail::{Budget, Tail};
 use crate::domain::{Code, Id, Partition, Problem};
 use crate::ports::broker::{DeadLetter, LogRecord, Offset};
 use crate::ports::history::Mark;
@@ -331,8 +331,8 @@ impl PartitionLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::fold::WARM_UP_MS;
-    use crate::chat::record::Body;
+    use crate::chat::log::fold::WARM_UP_MS;
+    use crate::chat::log::record::Body;
     use crate::domain::{ChannelName, ClientMsgId, UserName};
 
     const PARTITION: Partition = Partition(3);

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Log;
+use super::entry::Entry;
 use super::partition_log::{PartitionLog, decode};
-use crate::chat::entry::Entry;
-use crate::chat::tail::Budget;
+use super::tail::Budget;
 use crate::domain::Partition;
 use crate::ports::PortError;
 use crate::ports::broker::LogRecord;

@@ -3,10 +3,10 @@
 use super::membership::archived;
 use super::{Chat, MAX_TOPIC_BYTES, TRIES};
 use crate::chat::hub::HubChannel;
-use crate::chat::protocol::ChannelObject;
+use crate::chat::hub::roster::Roster;
+use crate::chat::log::record::Body;
 use crate::chat::read::{behind, directory_unavailable, history_unavailable};
-use crate::chat::record::Body;
-use crate::chat::roster::Roster;
+use crate::chat::wire::ChannelObject;
 use crate::domain::{Channel, ChannelKind, ChannelName, Code, Id, Member, Problem, Role, UserName};
 use crate::ports::directory::Claim;
 

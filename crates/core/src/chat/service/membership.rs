@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::{Chat, TRIES};
 use crate::chat::hub::HubChannel;
-use crate::chat::protocol::ChannelObject;
+use crate::chat::log::record::Body;
 use crate::chat::read::{behind, history_unavailable};
-use crate::chat::record::Body;
+use crate::chat::wire::ChannelObject;
 use crate::domain::{ChannelName, Code, Id, Member, Problem, Role, UserName};
 
 impl Chat {

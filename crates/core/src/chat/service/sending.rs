@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::{Chat, membership};
 use crate::chat::hub::HubChannel;
-use crate::chat::outbox::Outbox;
-use crate::chat::pending::Waiter;
-use crate::chat::protocol::{AckLevel, Ref};
+use crate::chat::hub::outbox::Outbox;
+use crate::chat::log::pending::Waiter;
+use crate::chat::log::record::{Body, Digest};
 use crate::chat::read::directory_unavailable;
-use crate::chat::record::{Body, Digest};
+use crate::chat::wire::{AckLevel, Ref};
 use crate::domain::{Attachment, ClientMsgId, Code, FileId, Id, Problem, UserName};
 use crate::ports::history::Span;
 

@@ -7,10 +7,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Joined, Session, resume};
 use crate::accounts::Identity;
-use crate::chat::close::Close;
 use crate::chat::hub::{HubChannel, Subscription};
-use crate::chat::protocol::{self, About, Incoming, Join, PageRequest, Ref, Request, SendRequest};
 use crate::chat::service::{self, Chat, PageQuery, Send, channel_not_found};
+use crate::chat::wire::close::Close;
+use crate::chat::wire::{self, About, Incoming, Join, PageRequest, Ref, Request, SendRequest};
 use crate::domain::{Attachment, ChannelName, Code, Id, Problem, UserName};
 
 /// Something that a session waits for.
@@ -72,9 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Request::Join(join) => self.join(reference, &join),
             Request::Leave { channel } => {
                 self.leave(&channel);
-                self.listener
-                    .outbox
-                    .push(protocol::left(reference, &channel));
+                self.listener.outbox.push(wire::left(reference, &channel));
                 Ok(())
             }
             Request::Send(send) => self.send(reference, send),
@@ -94,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let channel = &joined.channel;
             let at = self.chat.log.lock(channel.partition).last_id();
             let members = channel.read(|r| r.count());
-            let frame = protocol::joined(reference, &channel.name, at, members, false);
+            let frame = wire::joined(reference, &channel.name, at, members, false);
             self.listener.outbox.push(frame);
             return Ok(());
         }
@@ -171,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let channel = chat.find_for(&listener.user, &name).await?;
                 let page = chat.history(&channel, &listener.user, query).await?;
                 let next = page.next.as_deref();
-                let frame = protocol::history(reference, &channel.name, &page.messages, next);
+                let frame = wire::history(reference, &channel.name, &page.messages, next);
                 listener.outbox.push(frame);
                 Ok(())
             };
@@ -236,13 +234,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     return None;
                 }
                 let at = self.chat.log.lock(channel.partition).last_id();
-                outbox.push(protocol::joined(
-                    reference,
-                    &channel.name,
-                    at,
-                    members,
-                    false,
-                ));
+                outbox.push(wire::joined(reference, &channel.name, at, members, false));
                 Some(at)
             });
             if !live {
@@ -252,13 +244,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return;
         };
         let at = self.chat.log.lock(channel.partition).last_id();
-        outbox.push(protocol::joined(
-            reference,
-            &channel.name,
-            at,
-            members,
-            true,
-        ));
+        outbox.push(wire::joined(reference, &channel.name, at, members, true));
         let chat = self.chat.clone();
         self.beside.push(Box::pin(async move {
             let resumed = resume::resume(&chat, &channel, &subscription, after).await;
@@ -277,7 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.identity = identity;
         self.listener
             .outbox
-            .push(protocol::refreshed(reference, left_ms.div_ceil(1000)));
+            .push(wire::refreshed(reference, left_ms.div_ceil(1000)));
     }
 }
 

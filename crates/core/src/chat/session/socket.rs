@@ -14,9 +14,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-use crate::chat::close::Close;
-use crate::chat::outbox::Outbox;
-use crate::chat::protocol;
+use crate::chat::hub::outbox::Outbox;
+use crate::chat::wire;
+use crate::chat::wire::close::Close;
 
 /// Bytes of frames between two flushes.
 const ROUND_BYTES: usize = 16 * 1024;
@@ -148,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     async fn close(&mut self, why: Close) {
-        let closing = (why != Close::SlowConsumer).then(|| protocol::closing(why));
+        let closing = (why != Close::SlowConsumer).then(|| wire::closing(why));
         let code = CloseCode::from(why.code());
         if self.send_close(closing, code, why.reason()).await.is_ok() {
             while let Some(Ok(_)) = self.stream.next().await {}

@@ -13,11 +13,11 @@ use uuid::Uuid;
 use super::socket::{Ended, Read, Socket};
 use super::{Clock, Session};
 use crate::accounts::{Accounts, Identity};
-use crate::chat::close::Close;
 use crate::chat::hub::Listener;
-use crate::chat::outbox::Outbox;
-use crate::chat::protocol::{self, About, Incoming, Request, Welcome};
+use crate::chat::hub::outbox::Outbox;
 use crate::chat::service::Chat;
+use crate::chat::wire::close::Close;
+use crate::chat::wire::{self, About, Incoming, Request, Welcome};
 use crate::domain::{Code, Problem};
 
 /// What came with the upgrade.
@@ -102,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             degraded.push("directory");
         }
         let id = self.listener.id.hyphenated().to_string();
-        let welcome = protocol::welcome(&Welcome {
+        let welcome = wire::welcome(&Welcome {
             session: &id,
             server: &settings.server_id,
             user: &self.listener.user,

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use super::chance::SECOND;
 use super::client::Answer;
 use super::world::{Event, Frame};
-use crate::chat::fold::{self, Fold, KeyHasher, Verdict};
-use crate::chat::record::Record;
+use crate::chat::log::fold::{self, Fold, KeyHasher, Verdict};
+use crate::chat::log::record::Record;
 use crate::domain::Id;
 
 use super::super::tests::logs::PARTITION;

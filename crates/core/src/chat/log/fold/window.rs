@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash, RandomState};
 
-use crate::chat::record::{Body, Digest, Record};
+use crate::chat::log::record::{Body, Digest, Record};
 use crate::domain::{ChannelName, ClientMsgId, Id, UserName};
 
 use super::WINDOW_MS;

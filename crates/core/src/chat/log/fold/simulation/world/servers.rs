@@ -6,7 +6,7 @@ use super::super::chance::{MINUTE, SECOND};
 use super::super::client::Answer;
 use super::super::server::{DEADLINE_MS, STOOD_STILL_MS, answer};
 use super::{Event, Frame, World};
-use crate::chat::fold::tests::logs::{Mark, warmed_up};
+use crate::chat::log::fold::tests::logs::{Mark, warmed_up};
 
 impl World {
     /// A stopped server does nothing; what comes waits for it.

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use proptest::prelude::*;
 
-use crate::chat::fold::{Fold, KeyHasher, Verdict, WARM_UP_MS};
-use crate::chat::record::{Body, Record};
+use crate::chat::log::fold::{Fold, KeyHasher, Verdict, WARM_UP_MS};
+use crate::chat::log::record::{Body, Record};
 use crate::domain::{ChannelName, ClientMsgId, Id, Partition, UserName};
 
 pub const PARTITION: Partition = Partition(37);

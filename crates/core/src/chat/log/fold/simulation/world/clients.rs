@@ -3,7 +3,7 @@
 use super::super::chance::{FRAME_MS, MINUTE, SECOND};
 use super::super::client::{Ack, Answer, RETRY_MS, State, digest, text};
 use super::{Event, Frame, World};
-use crate::chat::record::Record;
+use crate::chat::log::record::Record;
 use crate::domain::ChannelName;
 
 impl World {

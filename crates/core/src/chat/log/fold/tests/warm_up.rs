@@ -6,8 +6,8 @@ use super::logs::{
     self, Entry, Folded, Mark, PARTITION, START_MS, entry, fold_all, fold_on, message, warmed_up,
     warmed_up_from,
 };
-use crate::chat::fold::{Fold, KeyHasher, Verdict, WARM_UP_MS, WINDOW_MS};
-use crate::chat::record::Body;
+use crate::chat::log::fold::{Fold, KeyHasher, Verdict, WARM_UP_MS, WINDOW_MS};
+use crate::chat::log::record::Body;
 use crate::domain::{Id, id};
 
 const MINUTE: u64 = 60_000;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::log::Log;
-use super::pulse::boot_ms;
+use crate::chat::clock::boot_ms;
+use crate::chat::log::Log;
 use crate::domain::{Code, Partition, Problem};
 use crate::ports::PortError;
 use crate::ports::broker::Offset;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::Entry;
-use super::record::Body;
+use crate::chat::log::entry::Entry;
+use crate::chat::log::record::Body;
 use crate::domain::{Channel, Id, Member, Role, UserName};
 
 /// A channel's state, kept by the log from the moment it was read: nothing here expires.
@@ -150,8 +150,8 @@ impl Roster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::fold::Verdict;
-    use crate::chat::record::Record;
+    use crate::chat::log::fold::Verdict;
+    use crate::chat::log::record::Record;
     use crate::domain::{ChannelKind, ChannelName};
 
     fn user(name: &str) -> UserName {

@@ -11,8 +11,8 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::fold::WARM_UP_MS;
-use super::hub::Hub;
-use super::log::Log;
+use crate::chat::hub::Hub;
+use crate::chat::log::Log;
 use crate::domain::Partition;
 use crate::ports::broker::{LogReader, LogRecord, Offset};
 use crate::ports::history::Mark;

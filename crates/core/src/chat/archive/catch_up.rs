@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::{Archiver, RETRY, retry};
-use crate::chat::entry::Entry;
+use crate::chat::log::entry::Entry;
+use crate::chat::log::reader;
 use crate::chat::log::{Log, Refold};
-use crate::chat::reader;
 use crate::domain::Partition;
 use crate::ports::PortError;
 use crate::ports::broker::Offset;

@@ -3,6 +3,7 @@
 //! Text frames, one compact JSON object each. Ids are strings of 20 decimal digits; times are
 //! integers, ms since 1970.
 
+pub mod close;
 mod incoming;
 mod outgoing;
 

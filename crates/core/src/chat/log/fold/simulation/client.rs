@@ -1,7 +1,7 @@
 //! A client with an outbox: it sends, loses patience, and sends again through any server.
 
 use super::chance::MINUTE;
-use crate::chat::record::{Body, Digest};
+use crate::chat::log::record::{Body, Digest};
 use crate::domain::{ClientMsgId, Id, UserName};
 
 /// How long after its first try a send may be tried again.

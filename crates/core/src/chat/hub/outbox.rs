@@ -10,8 +10,8 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::close::Close;
-use super::protocol::{self, About, Ref};
+use crate::chat::wire::close::Close;
+use crate::chat::wire::{self, About, Ref};
 use crate::domain::Problem;
 use refusals::Refusals;
 
@@ -102,7 +102,7 @@ impl Outbox {
     pub fn refuse(&self, reference: Ref, problem: &Problem, about: About<'_>) {
         metrics::counter!("lakechat_frames_refused_total", "code" => problem.code.as_str())
             .increment(1);
-        if !self.push_all(std::iter::once(protocol::error(reference, problem, about))) {
+        if !self.push_all(std::iter::once(wire::error(reference, problem, about))) {
             return;
         }
         let mut waiting = self.waiting.lock().expect("no panic while held");

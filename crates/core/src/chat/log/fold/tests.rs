@@ -7,7 +7,7 @@ mod warm_up;
 use proptest::prelude::*;
 
 use super::{Fold, KeyHasher, LATE_MS, Verdict, WINDOW_MS, Window};
-use crate::chat::record::Body;
+use crate::chat::log::record::Body;
 use crate::domain::{Id, id};
 use logs::{Entry, PARTITION, START_MS, entry, fold_all, fold_on, message};
 use model::Model;

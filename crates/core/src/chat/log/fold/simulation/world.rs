@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use super::chance::{Chance, HOUR, MINUTE};
 use super::client::{Answer, Client};
 use super::server::Server;
-use crate::chat::fold::{Fold, KeyHasher};
-use crate::chat::record::Record;
+use crate::chat::log::fold::{Fold, KeyHasher};
+use crate::chat::log::record::Record;
 use crate::domain::{Id, UserName};
 
 use super::super::tests::logs::{Entry, Folded, Log, PARTITION, START_MS};

@@ -1,8 +1,8 @@
 //! The rules as plainly as they can be put: lists, scanned from the front. Shares no code with
 //! what it is held against, but for the types.
 
-use crate::chat::fold::Verdict;
-use crate::chat::record::{Body, Digest, Record};
+use crate::chat::log::fold::Verdict;
+use crate::chat::log::record::{Body, Digest, Record};
 use crate::domain::{Id, Partition, id};
 
 const LATE: i128 = 60_000;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::chat::close::Close;
+use crate::chat::wire::close::Close;
 use crate::domain::Code;
 
 const SPAN: Duration = Duration::from_secs(10);

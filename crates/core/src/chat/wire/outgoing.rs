@@ -6,8 +6,8 @@ use serde::Serialize;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::Ref;
-use crate::chat::close::Close;
-use crate::chat::record::{Body, Record};
+use super::close::Close;
+use crate::chat::log::record::{Body, Record};
 use crate::domain::{Attachment, ChannelName, Id, Message, Problem, UserName};
 
 fn encode(frame: &impl Serialize) -> Utf8Bytes {

@@ -3,8 +3,8 @@
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::fold::Verdict;
-use super::protocol;
 use super::record::{Body, Record};
+use crate::chat::wire;
 use crate::domain::{Cells, Change, ChangeKind, Id, Message, Row};
 use crate::ports::broker::{DeadLetter, Offset};
 
@@ -33,7 +33,7 @@ impl Entry {
         record: Option<Record>,
     ) -> Entry {
         let frame = match (&record, verdict) {
-            (Some(record), Verdict::Accepted) => protocol::message_frame_of(id, record),
+            (Some(record), Verdict::Accepted) => wire::message_frame_of(id, record),
             _ => None,
         };
         Entry {

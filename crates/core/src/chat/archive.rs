@@ -15,8 +15,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::entry::Entry;
 use super::log::Log;
+use crate::chat::log::entry::Entry;
 use crate::domain::{ChannelName, Id, Partition, Row};
 use crate::ports::broker::{DeadLetter, Offset};
 use crate::ports::history::Mark;

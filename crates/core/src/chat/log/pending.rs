@@ -7,9 +7,9 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::fold::{Key, Verdict};
-use super::outbox::Outbox;
-use super::protocol::{self, About, AckLevel, Ref};
 use super::record::Digest;
+use crate::chat::hub::outbox::Outbox;
+use crate::chat::wire::{self, About, AckLevel, Ref};
 use crate::domain::{Code, Id, Problem};
 
 /// How long a send may stand without a report or a sight of its record.
@@ -71,7 +71,7 @@ impl Waiter {
             ) => {
                 let waited = since.elapsed().as_secs_f64();
                 metrics::histogram!("lakechat_send_to_ack_seconds").record(waited);
-                outbox.push(protocol::ack(reference, sent.id, sent.duplicate, level));
+                outbox.push(wire::ack(reference, sent.id, sent.duplicate, level));
             }
             (
                 Waiter::Frame {
@@ -108,7 +108,7 @@ impl Persisting {
 
     pub fn done(self) {
         let Sent { id, duplicate } = self.sent;
-        self.outbox.push(protocol::ack(
+        self.outbox.push(wire::ack(
             self.reference,
             id,
             duplicate,
