@@ -10,13 +10,12 @@ use super::columns::{Text, int};
 use super::engine::Core;
 use super::log_reader::SqliteReader;
 use super::offsets::{offset_for_time, start_offsets};
+use super::part;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::{
     DeadLetter, LogReader, Offset, OutgoingRecord, PublishFailureHandler,
 };
 use lakechat_core::ports::{Broker, PortError};
-
-pub(super) const PART: &str = "broker";
 
 pub(super) struct SqliteBroker {
     core: Arc<Core>,
@@ -72,7 +71,7 @@ impl Broker for SqliteBroker {
     async fn start_offsets(&self) -> Result<Vec<Offset>, PortError> {
         let partitions = self.core.partitions;
         self.core
-            .read(PART, move |db| start_offsets(db, partitions))
+            .read(part::BROKER, move |db| start_offsets(db, partitions))
             .await
     }
 
@@ -84,7 +83,7 @@ impl Broker for SqliteBroker {
         let end = self.core.recent.end();
         let partitions = self.core.partitions;
         let times = times.to_vec();
-        let found = self.core.read(PART, move |db| {
+        let found = self.core.read(part::BROKER, move |db| {
             let kept = start_offsets(db, partitions)?;
             let find = |&(partition, time_ms): &(Partition, u64)| {
                 let first = offset_for_time(db, time_ms)?.unwrap_or(end);
@@ -107,7 +106,7 @@ impl Broker for SqliteBroker {
                 .iter()
                 .try_for_each(|letter| dead_letter(db, letter))
         };
-        self.core.write(PART, write).await
+        self.core.write(part::BROKER, write).await
     }
 }
 
@@ -137,6 +136,6 @@ impl SqliteBroker {
 
     fn check(&self) -> Result<(), PortError> {
         let healthy = self.core.health.check();
-        healthy.map_err(|fault| fault.into_port_error(PART))
+        healthy.map_err(|fault| fault.into_port_error(part::BROKER))
     }
 }

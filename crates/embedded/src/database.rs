@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::Settings;
 use super::folder::{DataFolder, OpenError, private_file};
+use super::settings::Settings;
 
 /// "lake", so that `file` and SQLite's own tools can tell whose database it is.
 const APPLICATION_ID: i32 = 0x6c61_6b65;
@@ -33,7 +33,7 @@ pub(super) fn open(folder: &DataFolder, settings: &Settings) -> Result<Connectio
             path: path.clone(),
             source,
         })?;
-    let opened = connect(&path, settings.busy).and_then(|db| {
+    let opened = connect(&path, settings.busy_timeout).and_then(|db| {
         db.pragma_update(None, "journal_mode", "wal")?;
         db.pragma_update(None, "synchronous", "full")?;
         db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;

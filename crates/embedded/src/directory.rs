@@ -10,11 +10,10 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::engine::Core;
+use super::part;
 use lakechat_core::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
 use lakechat_core::ports::directory::Claim;
 use lakechat_core::ports::{Directory, PortError};
-
-const PART: &str = "directory";
 
 pub(super) struct SqliteDirectory {
     core: Arc<Core>,
@@ -31,24 +30,26 @@ impl Directory for SqliteDirectory {
     async fn create_user(&self, user: &User) -> Result<Claim<User>, PortError> {
         let user = user.clone();
         let write = move |db: &_| users::create(db, &user);
-        self.core.write(PART, write).await
+        self.core.write(part::DIRECTORY, write).await
     }
 
     async fn user(&self, name: &UserName) -> Result<Option<User>, PortError> {
         let name = name.clone();
-        self.core.read(PART, move |db| users::find(db, &name)).await
+        self.core
+            .read(part::DIRECTORY, move |db| users::find(db, &name))
+            .await
     }
 
     async fn create_channel(&self, channel: &Channel) -> Result<Claim<Channel>, PortError> {
         let channel = channel.clone();
         let write = move |db: &_| channels::create(db, &channel);
-        self.core.write(PART, write).await
+        self.core.write(part::DIRECTORY, write).await
     }
 
     async fn channel(&self, name: &ChannelName) -> Result<Option<Channel>, PortError> {
         let name = name.clone();
         let read = move |db: &_| channels::find(db, &name);
-        self.core.read(PART, read).await
+        self.core.read(part::DIRECTORY, read).await
     }
 
     async fn public_channels(
@@ -58,14 +59,14 @@ impl Directory for SqliteDirectory {
     ) -> Result<Vec<Channel>, PortError> {
         let after = after.cloned();
         let read = move |db: &_| channels::public(db, after.as_ref(), limit);
-        self.core.read(PART, read).await
+        self.core.read(part::DIRECTORY, read).await
     }
 
     async fn create_session(&self, session: &LoginSession) -> Result<(), PortError> {
         let session = session.clone();
         let writing = self.core.sessions.write(vec![key(&session)]);
         let write = move |db: &_| users::create_session(db, &session).map(|()| writing);
-        self.core.write(PART, write).await.map(drop)
+        self.core.write(part::DIRECTORY, write).await.map(drop)
     }
 
     async fn session(&self, user: &UserName, id: Uuid) -> Result<Option<LoginSession>, PortError> {
@@ -73,7 +74,7 @@ impl Directory for SqliteDirectory {
         let user = user.clone();
         let read = move |db: &_| users::session(db, &user, id);
         let known = &self.core.sessions;
-        known.get(key, self.core.read(PART, read)).await
+        known.get(key, self.core.read(part::DIRECTORY, read)).await
     }
 
     async fn replace_session(
@@ -84,32 +85,36 @@ impl Directory for SqliteDirectory {
         let (old, new) = (old.clone(), new.clone());
         let writing = self.core.sessions.write(vec![key(&old)]);
         let write = move |db: &_| Ok((users::replace_session(db, &old, &new)?, writing));
-        let (replaced, _written) = self.core.write(PART, write).await?;
+        let (replaced, _written) = self.core.write(part::DIRECTORY, write).await?;
         Ok(replaced)
     }
 
     async fn put_file(&self, file: &File) -> Result<(), PortError> {
         let file = file.clone();
-        self.core.write(PART, move |db| files::put(db, &file)).await
+        self.core
+            .write(part::DIRECTORY, move |db| files::put(db, &file))
+            .await
     }
 
     async fn file(&self, id: FileId) -> Result<Option<File>, PortError> {
-        self.core.read(PART, move |db| files::find(db, id)).await
+        self.core
+            .read(part::DIRECTORY, move |db| files::find(db, id))
+            .await
     }
 
     async fn post_file(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
         let channel = channel.clone();
         let write = move |db: &_| files::post(db, id, &channel);
-        self.core.write(PART, write).await
+        self.core.write(part::DIRECTORY, write).await
     }
 
     async fn posted_in(&self, id: FileId) -> Result<Vec<ChannelName>, PortError> {
         let read = move |db: &_| files::posted_in(db, id);
-        self.core.read(PART, read).await
+        self.core.read(part::DIRECTORY, read).await
     }
 
     async fn check(&self) -> Result<(), PortError> {
-        self.core.read(PART, users::look).await
+        self.core.read(part::DIRECTORY, users::look).await
     }
 }
 

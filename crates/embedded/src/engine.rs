@@ -6,16 +6,16 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
-use super::Settings;
 use super::clock::Clock;
 use super::columns::Column;
 use super::fault::Health;
 use super::folder::{DataFolder, OpenError};
-use super::maintenance::Bell;
+use super::maintenance::signal::Signal;
 use super::queue::Queue;
 use super::read_pool::Readers;
 use super::recent_records::Recent;
 use super::row_cache::Known;
+use super::settings::Settings;
 use lakechat_core::domain::{ChannelName, LoginSession, Member, UserName};
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::{Offset, PublishFailureHandler};
@@ -31,7 +31,7 @@ pub(super) struct Core {
     pub sessions: Arc<Known<(UserName, Uuid), Option<LoginSession>>>,
     pub memberships: Arc<Known<UserName, Vec<(ChannelName, Member)>>>,
     pub health: Health,
-    pub bell: Bell,
+    pub maintenance: Signal,
     pub on_publish_failure: OnceLock<PublishFailureHandler>,
 }
 
@@ -55,7 +55,7 @@ impl Core {
             sessions: Known::new(session_bytes),
             memberships: Known::new(|of: &Vec<_>| membership_bytes(of)),
             health: Health::good(),
-            bell: Bell::default(),
+            maintenance: Signal::default(),
             on_publish_failure: OnceLock::new(),
         })
     }

@@ -9,13 +9,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::engine::Core;
+use super::part;
 use lakechat_core::domain::{
     Cells, Change, Channel, ChannelName, Id, Member, Message, Partition, Row, UserName,
 };
 use lakechat_core::ports::history::{Mark, Span};
 use lakechat_core::ports::{History, PortError};
-
-const PART: &str = "history";
 
 /// Rows written in one go. Records of the log that come meanwhile wait no longer than that takes.
 const CHUNK: usize = 64;
@@ -43,20 +42,22 @@ impl History for SqliteHistory {
         }
         for answer in answers {
             let written = answer.wait().await;
-            written.map_err(|fault| fault.into_port_error(PART))?;
+            written.map_err(|fault| fault.into_port_error(part::HISTORY))?;
         }
         Ok(())
     }
 
     async fn marks(&self) -> Result<Vec<Mark>, PortError> {
         let partitions = self.core.partitions;
-        let read = self.core.read(PART, move |db| marks::read(db, partitions));
+        let read = self
+            .core
+            .read(part::HISTORY, move |db| marks::read(db, partitions));
         read.await
     }
 
     async fn advance(&self, partition: Partition, mark: Mark) -> Result<(), PortError> {
         let write = move |db: &_| marks::advance(db, partition, mark);
-        self.core.write(PART, write).await
+        self.core.write(part::HISTORY, write).await
     }
 
     async fn messages(
@@ -67,7 +68,7 @@ impl History for SqliteHistory {
     ) -> Result<Vec<Message>, PortError> {
         let channel = channel.clone();
         let read = move |db: &_| read::messages(db, &channel, span, limit);
-        self.core.read(PART, read).await
+        self.core.read(part::HISTORY, read).await
     }
 
     async fn changes(
@@ -79,7 +80,7 @@ impl History for SqliteHistory {
     ) -> Result<Vec<Change>, PortError> {
         let channel = channel.clone();
         let read = move |db: &_| read::changes(db, &channel, after, before, limit);
-        self.core.read(PART, read).await
+        self.core.read(part::HISTORY, read).await
     }
 
     async fn last_number(
@@ -89,7 +90,7 @@ impl History for SqliteHistory {
     ) -> Result<Option<(Id, u64)>, PortError> {
         let channel = channel.clone();
         let read = move |db: &_| read::last_number(db, &channel, before);
-        self.core.read(PART, read).await
+        self.core.read(part::HISTORY, read).await
     }
 
     async fn members(
@@ -100,7 +101,7 @@ impl History for SqliteHistory {
     ) -> Result<Vec<Member>, PortError> {
         let (channel, after) = (channel.clone(), after.cloned());
         let read = move |db: &_| read::members(db, &channel, after.as_ref(), limit);
-        self.core.read(PART, read).await
+        self.core.read(part::HISTORY, read).await
     }
 
     async fn memberships(&self, user: &UserName) -> Result<Vec<(ChannelName, Member)>, PortError> {
@@ -108,13 +109,13 @@ impl History for SqliteHistory {
         let user = user.clone();
         let read = move |db: &_| read::memberships(db, &user);
         let known = &self.core.memberships;
-        known.get(key, self.core.read(PART, read)).await
+        known.get(key, self.core.read(part::HISTORY, read)).await
     }
 
     async fn describe(&self, channels: &mut [Channel]) -> Result<(), PortError> {
         let names: Vec<_> = channels.iter().map(|c| c.name.clone()).collect();
         let read = move |db: &_| read::descriptions(db, &names);
-        let said = self.core.read(PART, read).await?;
+        let said = self.core.read(part::HISTORY, read).await?;
         for (channel, said) in channels.iter_mut().zip(said) {
             if said.topic.is_some() {
                 channel.topic = said.topic;

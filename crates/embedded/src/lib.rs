@@ -19,17 +19,18 @@ mod log_reader;
 mod maintenance;
 mod memory_presence;
 mod offsets;
+mod part;
 mod queue;
 mod read_pool;
 mod recent_records;
 mod row_cache;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use self::engine::Core;
 use self::file_store::FolderStore;
@@ -41,39 +42,7 @@ use lakechat_core::ports::{Broker, Directory, FileStore, History, PortError};
 pub use self::backup::{BackupError, Progress, backup};
 pub use self::folder::{DATABASE, FILES, KEY, LAYOUT, OpenError};
 pub use self::memory_presence::MemoryPresence;
-
-/// What may be chosen about the embedded back ends.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Partitions of the log; counts only when the data folder is made.
-    pub partitions: u16,
-    /// The fold's window: the log is kept from two windows and a minute before the mark.
-    pub window: Duration,
-    /// Records on their way to the disk, bytes; more is refused.
-    pub queue_bytes: usize,
-    /// Committed records kept in memory for readers that are up to date, bytes.
-    pub recent_bytes: usize,
-    /// How long a write waits for somebody else's lock on the database before it is refused.
-    pub busy: Duration,
-    /// Connections for reading: as many reads run side by side, others wait.
-    pub readers: usize,
-    /// How often the log is trimmed, and ended login sessions are removed.
-    pub trim_every: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            partitions: 16,
-            window: Duration::from_secs(600),
-            queue_bytes: 16 << 20,
-            recent_bytes: 8 << 20,
-            busy: Duration::from_secs(5),
-            readers: 4,
-            trim_every: Duration::from_secs(60),
-        }
-    }
-}
+pub use self::settings::Settings;
 
 /// An open data folder. Dropping it writes what is queued, and lets the folder go.
 ///
@@ -139,7 +108,7 @@ impl Embedded {
             tokio::task::spawn_blocking(move || maintenance::retention::trim(&core, || true)).await;
         trimmed.unwrap_or_else(|panic| {
             Err(PortError::Broken {
-                part: "broker",
+                part: part::BROKER,
                 reason: panic.to_string(),
             })
         })

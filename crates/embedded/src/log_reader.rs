@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
-use super::broker::PART;
 use super::columns::{Column, int, limit};
 use super::engine::Core;
 use super::fault::Fault;
 use super::offsets::start_offsets;
+use super::part;
 use super::recent_records::{Found, POLL_RECORDS};
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;
@@ -30,12 +30,13 @@ impl SqliteReader {
         let mut starts = vec![None; usize::from(core.partitions)];
         for &(partition, offset) in from {
             let start = starts.get_mut(partition.index());
-            let missing = || PortError::broken(PART, format!("there is no partition {partition}"));
+            let missing =
+                || PortError::broken(part::BROKER, format!("there is no partition {partition}"));
             *start.ok_or_else(missing)? = Some(offset);
         }
         let db = core.readers.connect().map_err(Fault::from);
         let reader = SqliteReader {
-            db: db.map_err(|fault| fault.into_port_error(PART))?,
+            db: db.map_err(|fault| fault.into_port_error(part::BROKER))?,
             at: from.iter().map(|&(_, offset)| offset).min().unwrap_or(0),
             starts,
             core,
@@ -70,7 +71,7 @@ impl SqliteReader {
                     "partition {partition} is kept from offset {kept} on; {position} is gone"
                 );
                 let partition = u16::try_from(partition).ok().map(Partition);
-                return Err(PortError::stops(PART, partition, reason));
+                return Err(PortError::stops(part::BROKER, partition, reason));
             }
         }
         Ok(())
@@ -79,7 +80,7 @@ impl SqliteReader {
     fn fault(&self, error: rusqlite::Error) -> PortError {
         let fault = Fault::from(error);
         self.core.health.note(&fault);
-        fault.into_port_error(PART)
+        fault.into_port_error(part::BROKER)
     }
 }
 
@@ -112,7 +113,7 @@ impl SqliteReader {
         let fault = self.core.health.check().err();
         fault
             .unwrap_or_else(|| Fault::Away("the data folder is closed".into()))
-            .into_port_error(PART)
+            .into_port_error(part::BROKER)
     }
 }
 

@@ -3,64 +3,22 @@
 
 pub(super) mod expired_sessions;
 pub(super) mod retention;
+pub(super) mod signal;
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
 use self::expired_sessions::Walk;
-use super::Settings;
 use super::database;
 use super::engine::Core;
 use super::folder::{DataFolder, OpenError};
+use super::settings::Settings;
 
 /// Between two checkpoints: each costs two fsyncs.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// Calls the keeper; ringing twice is ringing once.
-#[derive(Default)]
-pub(super) struct Bell {
-    state: Mutex<Rung>,
-    rung: Condvar,
-}
-
-#[derive(Default)]
-struct Rung {
-    checkpoint: bool,
-    stop: bool,
-}
-
-impl Bell {
-    pub fn ring(&self) {
-        self.set(|state| state.checkpoint = true);
-    }
-
-    fn stop(&self) {
-        self.set(|state| state.stop = true);
-    }
-
-    fn stopped(&self) -> bool {
-        self.state.lock().expect("nothing panics under it").stop
-    }
-
-    fn set(&self, change: impl FnOnce(&mut Rung)) {
-        change(&mut self.state.lock().expect("nothing panics under it"));
-        self.rung.notify_one();
-    }
-
-    /// Waits for a ring or the end of the time; tells whether it rang.
-    fn wait(&self, wanted: impl Fn(&Rung) -> bool, until: Instant) -> bool {
-        let left = until.saturating_duration_since(Instant::now());
-        let state = self.state.lock().expect("nothing panics under it");
-        let waited = self
-            .rung
-            .wait_timeout_while(state, left, |state| !wanted(state));
-        let (mut state, _) = waited.expect("nothing panics under it");
-        std::mem::take(&mut state.checkpoint)
-    }
-}
 
 /// The thread's owner; dropping it ends the thread.
 pub(super) struct Keeper {
@@ -80,7 +38,7 @@ impl Keeper {
                 path: path.clone(),
                 source,
             })?;
-        let every = settings.trim_every;
+        let every = settings.maintenance_interval;
         let keeping = Arc::clone(&core);
         let thread = thread::Builder::new()
             .name("embedded-keeper".into())
@@ -95,7 +53,7 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.core.bell.stop();
+        self.core.maintenance.stop();
         if let Some(thread) = self.thread.take() {
             // After a panic the writer checkpoints by itself, and nothing is trimmed.
             let _ = thread.join();
@@ -106,16 +64,13 @@ impl Drop for Keeper {
 fn keep(db: &Connection, core: &Core, trim_every: Duration) {
     let mut trim_at = Instant::now() + trim_every;
     let mut sessions = Walk::default();
-    while !core.bell.stopped() {
-        if core
-            .bell
-            .wait(|state| state.checkpoint || state.stop, trim_at)
-        {
+    while !core.maintenance.is_stopped() {
+        if core.maintenance.wait_until(trim_at) {
             checkpoint(db);
-            core.bell.wait(|state| state.stop, Instant::now() + PAUSE);
+            core.maintenance.pause_until(Instant::now() + PAUSE);
         }
         if Instant::now() >= trim_at {
-            let go_on = || !core.bell.stopped();
+            let go_on = || !core.maintenance.is_stopped();
             if let Err(error) = retention::trim(core, go_on) {
                 tracing::warn!(reason = %error, "the log could not be trimmed");
             }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::Semaphore;
 
-use super::Settings;
 use super::database;
 use super::fault::Fault;
 use super::folder::DataFolder;
+use super::settings::Settings;
 
 pub(super) struct Readers {
     path: PathBuf,
@@ -25,9 +25,9 @@ impl Readers {
     pub fn new(folder: &DataFolder, settings: &Settings) -> Readers {
         Readers {
             path: folder.database(),
-            busy: settings.busy,
+            busy: settings.busy_timeout,
             idle: Mutex::default(),
-            places: Arc::new(Semaphore::new(settings.readers)),
+            places: Arc::new(Semaphore::new(settings.read_connections)),
         }
     }
 

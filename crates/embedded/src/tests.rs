@@ -134,7 +134,7 @@ async fn lock_of_another_program_is_waited_for() {
 #[tokio::test]
 async fn lock_held_too_long_refuses_what_waits_and_later_work_goes_on() {
     let o = open(Settings {
-        busy: Duration::from_millis(100),
+        busy_timeout: Duration::from_millis(100),
         ..Settings::default()
     });
     let shell = o.shell();

@@ -133,7 +133,7 @@ impl Work {
         self.commits += 1;
         if self.commits >= CHECKPOINT_EVERY {
             self.commits = 0;
-            self.core.bell.ring();
+            self.core.maintenance.request_checkpoint();
         }
     }
 

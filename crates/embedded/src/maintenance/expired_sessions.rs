@@ -9,6 +9,7 @@ use rusqlite::{Connection, Result, params};
 
 use crate::columns::{Column, int};
 use crate::engine::Core;
+use crate::part;
 use lakechat_core::ports::PortError;
 
 /// Rows that one transaction looks at.
@@ -58,7 +59,7 @@ impl Walk {
 
     /// One chunk; tells how many went, and whether it was the table's last.
     fn step(&mut self, core: &Core, until: u64) -> Result<(usize, bool), PortError> {
-        let chunk = core.read_blocking("directory", |db| look(db, &self.after, until))?;
+        let chunk = core.read_blocking(part::DIRECTORY, |db| look(db, &self.after, until))?;
         let Some(Chunk {
             last,
             rows,
@@ -74,7 +75,7 @@ impl Walk {
             let deleted = core
                 .queue
                 .call_blocking(move |db| delete(db, &after, &last, until));
-            gone = deleted.map_err(|fault| fault.into_port_error("directory"))?;
+            gone = deleted.map_err(|fault| fault.into_port_error(part::DIRECTORY))?;
             metrics::counter!("lakechat_login_sessions_removed_total").increment(gone as u64);
         }
         let is_end = rows < CHUNK;

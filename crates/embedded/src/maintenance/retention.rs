@@ -12,6 +12,7 @@ use crate::columns::{Column, int};
 use crate::engine::Core;
 use crate::history::marks;
 use crate::offsets::{offset_for_time, start_offsets};
+use crate::part;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::Offset;
 
@@ -23,7 +24,7 @@ const SLACK: Duration = Duration::from_secs(60);
 /// when `go_on` says so.
 pub(crate) fn trim(core: &Core, go_on: impl Fn() -> bool) -> Result<usize, PortError> {
     let end = core.recent.end();
-    let (mut kept, cuts) = core.read_blocking("broker", |db| {
+    let (mut kept, cuts) = core.read_blocking(part::BROKER, |db| {
         let kept = start_offsets(db, core.partitions)?;
         let cuts = cuts(db, core, &kept, end)?;
         Ok((kept, cuts))
@@ -38,7 +39,7 @@ pub(crate) fn trim(core: &Core, go_on: impl Fn() -> bool) -> Result<usize, PortE
             trim_chunk(db, from, now_kept, &cuts)
         });
         let gone;
-        (kept, gone) = written.map_err(|fault| fault.into_port_error("broker"))?;
+        (kept, gone) = written.map_err(|fault| fault.into_port_error(part::BROKER))?;
         trimmed += gone;
     }
     metrics::counter!("lakechat_log_trimmed_total").increment(trimmed as u64);

@@ -65,7 +65,7 @@ fn walk_goes_on_where_it_was_and_round() {
 #[test]
 fn keeper_removes_what_has_ended() {
     let o = open(Settings {
-        trim_every: Duration::from_millis(20),
+        maintenance_interval: Duration::from_millis(20),
         ..Settings::default()
     });
     fill(&o, 10, |n| if n == 3 { 1 } else { 30 });

@@ -1,0 +1,41 @@
+//! What the composition root chooses about the embedded back ends.
+
+use std::time::Duration;
+
+/// Settings of an open data folder.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Partitions of the log. Counts only when the data folder is created; an existing one keeps
+    /// its number.
+    pub partitions: u16,
+    /// The fold's deduplication window. The log is kept from two windows and a minute before each
+    /// partition's mark.
+    pub window: Duration,
+    /// Bound on records queued for the writer, in bytes. Above it, `publish` is refused.
+    pub queue_bytes: usize,
+    /// Bound on committed records kept in memory for readers near the log's end, in bytes. Older
+    /// records are read from the disk.
+    pub recent_bytes: usize,
+    /// How long a transaction waits for another process's lock on the database before it fails
+    /// with `SQLITE_BUSY`.
+    pub busy_timeout: Duration,
+    /// Connections for reading: at most this many reads run at a time, further ones wait.
+    pub read_connections: usize,
+    /// Pause between two runs of the maintenance thread, which trims the log and removes expired
+    /// login sessions.
+    pub maintenance_interval: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            partitions: 16,
+            window: Duration::from_secs(600),
+            queue_bytes: 16 << 20,
+            recent_bytes: 8 << 20,
+            busy_timeout: Duration::from_secs(5),
+            read_connections: 4,
+            maintenance_interval: Duration::from_secs(60),
+        }
+    }
+}
