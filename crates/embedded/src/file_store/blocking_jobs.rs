@@ -1,4 +1,4 @@
-//! The blocking jobs of the store: few at once, so that files can't take every blocking thread.
+//! Runs the store's blocking jobs, a few at a time, so that files can't occupy every blocking thread.
 
 use std::io;
 use std::sync::Arc;
@@ -6,42 +6,42 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::finished;
+use super::errors::outcome;
 use lakechat_core::ports::PortError;
 
-/// Jobs that run at once. The other half of the runtime's blocking threads is left to reads of the
+/// BlockingJobs that run at once. The other half of the runtime's blocking threads is left to reads of the
 /// database. More would wait for the same disk anyway.
-const AT_ONCE: usize = 4;
+const MAX_JOBS: usize = 4;
 
-/// Places for jobs. Who comes later waits for one, without a thread, in the order of coming; each
-/// belongs to a transfer or a sweep, whose number is bounded elsewhere.
+/// Permits for blocking jobs. Further callers wait for one in order, without a thread; each belongs
+/// to a transfer or a sweep, whose number is bounded elsewhere.
 #[derive(Clone)]
-pub(crate) struct Jobs(Arc<Semaphore>);
+pub(crate) struct BlockingJobs(Arc<Semaphore>);
 
-impl Jobs {
-    pub fn new() -> Jobs {
-        Jobs(Arc::new(Semaphore::new(AT_ONCE)))
+impl BlockingJobs {
+    pub fn new() -> BlockingJobs {
+        BlockingJobs(Arc::new(Semaphore::new(MAX_JOBS)))
     }
 
-    /// Waits for a place and starts a job, which ends by itself: it may wait for the disk, and for
-    /// nobody else. The place is the job's, whether or not anybody still waits for its outcome.
+    /// Waits for a permit and starts a job. The job may wait for the disk only, so that it always
+    /// ends. It keeps its permit until then, even if the caller has dropped the handle.
     pub async fn start<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> JoinHandle<io::Result<T>> {
-        let places = Arc::clone(&self.0);
-        let place = places.acquire_owned().await.expect("never closed");
+        let permits = Arc::clone(&self.0);
+        let permit = permits.acquire_owned().await.expect("never closed");
         spawn_blocking(move || {
-            let _place = place;
+            let _permit = permit;
             work()
         })
     }
 
-    /// As `start`, and waits for the outcome.
+    /// Starts a job and waits for its outcome.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> Result<T, PortError> {
-        finished(self.start(work).await.await)
+        outcome(self.start(work).await.await)
     }
 }

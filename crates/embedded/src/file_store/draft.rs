@@ -1,7 +1,7 @@
-//! Files that are being written, and the sweeping up after writers that died.
+//! Drafts: files being written, and the removal of those whose writer died.
 //!
-//! A live writer holds a lock on its draft. The kernel lets go of the lock when the process ends,
-//! however it ends: so a draft whose lock is free is nobody's.
+//! A live writer holds a lock on its draft. The kernel releases the lock when the process ends,
+//! however it ends, so a draft that can be locked has no writer.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,25 +12,26 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::remove;
+use super::paths::remove_file;
 use crate::folder::private_file;
 use lakechat_core::domain::FileId;
 
-/// The name of a draft; dropping it removes the file.
+/// Owns a draft's name: dropping it removes the file.
 pub(super) struct Draft {
     pub path: PathBuf,
 }
 
 impl Draft {
-    /// Makes a draft and locks it.
-    pub fn begin(folder: &Path, id: FileId) -> io::Result<(Draft, File)> {
-        let mut tries = 0..;
+    /// Creates a draft and locks it.
+    pub fn create(folder: &Path, id: FileId) -> io::Result<(Draft, File)> {
+        let mut attempts = 0..;
         loop {
-            let path = folder.join(format!("{id}.{}", tries.next().unwrap_or(0)));
+            let path = folder.join(format!("{id}.{}", attempts.next().unwrap_or(0)));
             let file = private_file().create_new(true).open(&path)?;
             let draft = Draft { path };
-            // A sweep may have met the file before it was locked; then it is gone.
-            if lock(&file)? && file.metadata()?.nlink() > 0 {
+            // Between creation and lock a sweep may lock the file or remove it: then try again
+            // under another name.
+            if try_lock(&file)? && file.metadata()?.nlink() > 0 {
                 return Ok((draft, file));
             }
         }
@@ -39,12 +40,12 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // Already renamed or removed in the usual case; what can't be removed is swept later.
-        let _ = remove(&self.path);
+        // Usually it has been renamed or removed already. If removing fails, a sweep does it later.
+        let _ = remove_file(&self.path);
     }
 }
 
-/// Removes drafts without a writer, where nobody has written for `idle`; tells how many.
+/// Removes drafts that have no writer and were last written `idle` ago or earlier; returns how many.
 pub(super) fn sweep(folder: &Path, idle: Duration) -> io::Result<usize> {
     let now = SystemTime::now();
     let mut swept = 0;
@@ -62,16 +63,16 @@ pub(super) fn sweep(folder: &Path, idle: Duration) -> io::Result<usize> {
 
 fn sweep_one(path: &Path, now: SystemTime, idle: Duration) -> io::Result<bool> {
     let file = File::open(path)?;
-    let written = file.metadata()?.modified()?;
-    let age = now.duration_since(written).unwrap_or_default();
-    if age < idle || !lock(&file)? {
+    let last_write = file.metadata()?.modified()?;
+    let age = now.duration_since(last_write).unwrap_or_default();
+    if age < idle || !try_lock(&file)? {
         return Ok(false);
     }
-    remove(path)
+    remove_file(path)
 }
 
-/// Tells whether the lock could be had.
-fn lock(file: &File) -> io::Result<bool> {
+/// Returns false if another holds the lock.
+fn try_lock(file: &File) -> io::Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),

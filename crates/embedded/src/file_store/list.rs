@@ -1,4 +1,4 @@
-//! Walking through the files: by a thread of its own, as it waits for its reader.
+//! Lists the files of the store, on a thread of its own: the walk waits for its reader.
 
 use std::fs::{DirEntry, read_dir};
 use std::io;
@@ -11,31 +11,34 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::stream;
 use tokio::sync::mpsc;
 
-use super::{port_error, relative};
+use super::errors::port_error;
+use super::paths::relative_path;
 use lakechat_core::domain::FileId;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::file_store::{Listing, StoredFile};
 
-/// Files found ahead; a full queue makes the walker wait.
-const AHEAD: usize = 64;
+/// Files found ahead of the reader. When the queue is full the walk waits.
+const READ_AHEAD: usize = 64;
 
-type Found = mpsc::Sender<Result<StoredFile, PortError>>;
+type FileSender = mpsc::Sender<Result<StoredFile, PortError>>;
 
-/// The files of a folder whose commit is so long ago. An error: there is no thread to be had.
+/// The files whose commit is as long ago as `age` says. Fails if the thread can't be started.
 pub(super) fn list(files: PathBuf, age: Range<Duration>) -> io::Result<Listing> {
-    let (tell, told) = mpsc::channel(AHEAD);
+    let (sender, receiver) = mpsc::channel(READ_AHEAD);
     let walker = thread::Builder::new().name("embedded-files".into());
     walker.spawn(move || {
-        if let Err(error) = walk(&files, &age, &tell) {
-            // Dropped by a reader that has seen enough.
-            drop(tell.blocking_send(Err(port_error(error))));
+        if let Err(error) = walk(&files, &age, &sender) {
+            // If the reader has dropped the listing, nobody needs the error.
+            drop(sender.blocking_send(Err(port_error(error))));
         }
     })?;
-    let next = |mut told: mpsc::Receiver<_>| async move { told.recv().await.map(|f| (f, told)) };
-    Ok(Box::pin(stream::unfold(told, next)))
+    let files = stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|file| (file, receiver))
+    });
+    Ok(Box::pin(files))
 }
 
-fn walk(files: &Path, age: &Range<Duration>, tell: &Found) -> io::Result<()> {
+fn walk(files: &Path, age: &Range<Duration>, sender: &FileSender) -> io::Result<()> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -45,10 +48,10 @@ fn walk(files: &Path, age: &Range<Duration>, tell: &Found) -> io::Result<()> {
             continue;
         }
         for entry in read_dir(folder.path())? {
-            let Some(found) = stored(&folder, &entry?, now, age)? else {
+            let Some(file) = stored_file(&folder, &entry?, now, age)? else {
                 continue;
             };
-            if tell.blocking_send(Ok(found)).is_err() {
+            if sender.blocking_send(Ok(file)).is_err() {
                 return Ok(());
             }
         }
@@ -56,8 +59,8 @@ fn walk(files: &Path, age: &Range<Duration>, tell: &Found) -> io::Result<()> {
     Ok(())
 }
 
-/// The entry, if it is a file of this store and as old as is asked for.
-fn stored(
+/// The entry as a file of this store; `None` if it is something else or not of the age.
+fn stored_file(
     folder: &DirEntry,
     entry: &DirEntry,
     now: Duration,
@@ -67,7 +70,7 @@ fn stored(
     let Some(id) = name.to_str().and_then(FileId::parse) else {
         return Ok(None);
     };
-    let path = relative(id);
+    let path = relative_path(id);
     let in_place = folder
         .file_name()
         .to_str()
@@ -76,9 +79,8 @@ fn stored(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         metadata => metadata?,
     };
-    // The rename of the commit is the last change of the inode; writing may have ended long before.
+    // The commit's rename is the inode's last change (ctime); the last write may be much older (mtime).
     let committed = Duration::from_secs(u64::try_from(metadata.ctime()).unwrap_or(0));
-    let is_asked_for =
-        in_place && metadata.is_file() && age.contains(&now.saturating_sub(committed));
-    Ok(is_asked_for.then_some(StoredFile { id, path }))
+    let is_listed = in_place && metadata.is_file() && age.contains(&now.saturating_sub(committed));
+    Ok(is_listed.then_some(StoredFile { id, path }))
 }

@@ -7,13 +7,13 @@ use std::path::Path;
 use bytes::Bytes;
 use futures_util::stream;
 
-use super::blocking_jobs::Jobs;
+use super::blocking_jobs::BlockingJobs;
 use lakechat_core::ports::file_store::ByteStream;
 
-/// Bytes of a chunk: what a reader holds in memory.
-const CHUNK: u64 = 64 << 10;
+/// Size of a chunk, and so what a reader holds in memory.
+const CHUNK_BYTES: u64 = 64 << 10;
 
-/// Opens a file that has `length` bytes from `offset` on.
+/// Opens a file at `offset`; fails unless it has `length` bytes from there.
 pub(super) fn open(path: &Path, offset: u64, length: u64) -> io::Result<File> {
     let mut file = File::open(path)?;
     let size = file.metadata()?.len();
@@ -25,12 +25,12 @@ pub(super) fn open(path: &Path, offset: u64, length: u64) -> io::Result<File> {
 }
 
 /// The next `length` bytes of a file.
-pub(super) fn stream(file: File, length: u64, jobs: Jobs) -> ByteStream {
+pub(super) fn stream(file: File, length: u64, jobs: BlockingJobs) -> ByteStream {
     let chunks = stream::try_unfold((file, length, jobs), async |(file, left, jobs)| {
         if left == 0 {
             return Ok(None);
         }
-        let read = move || read_chunk(file, left.min(CHUNK));
+        let read = move || read_chunk(file, left.min(CHUNK_BYTES));
         let (file, chunk) = jobs.run(read).await?;
         let left = left - chunk.len() as u64;
         Ok(Some((chunk, (file, left, jobs))))

@@ -1,5 +1,5 @@
-//! Writing one file: chunks are gathered, and one batch is on its way to the disk while the next
-//! is gathered.
+//! Writes one file: chunks are collected into batches, and one batch is written while the next is
+//! collected.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -10,95 +10,104 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::blocking_jobs::Jobs;
+use super::blocking_jobs::BlockingJobs;
 use super::draft::Draft;
-use super::{FolderStore, finished, port_error, remove, unavailable};
+use super::errors::{outcome, port_error, unavailable};
+use super::paths::remove_file;
 use crate::folder::{make_private_dir, sync_dir};
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::file_store::FileWriter;
 
-/// Bytes that go to the disk in one go. Twice that is what a writer holds in memory.
-const BATCH: usize = 256 << 10;
-/// After this many bytes the disk is set to work on them, beside the writing: one sync of everything
-/// at the end would hold up the commits of the log for as long as it takes.
-const SYNC_EVERY: usize = 32 << 20;
+/// Bytes of one write. A writer holds up to two batches in memory.
+const BATCH_BYTES: usize = 256 << 10;
+/// After this many bytes a sync runs beside the writing. Syncing everything at the end would delay
+/// the log's commits on the same disk for as long as that takes.
+const SYNC_EVERY_BYTES: usize = 32 << 20;
 
 pub(super) struct FolderWriter {
     draft: Draft,
     files: PathBuf,
-    /// Where it will be within the store.
+    /// The file's path within the store, once it is committed.
     path: String,
-    gathered: Vec<u8>,
-    state: State,
+    batch: Vec<u8>,
+    state: WriteState,
     syncing: Option<JoinHandle<io::Result<()>>>,
-    jobs: Jobs,
+    jobs: BlockingJobs,
 }
 
-enum State {
-    Idle(Disk),
-    Writing(JoinHandle<io::Result<Disk>>),
+enum WriteState {
+    Idle(DraftFile),
+    Writing(JoinHandle<io::Result<DraftFile>>),
     Failed,
 }
 
-/// The file, and a buffer to gather the next batch in.
-struct Disk {
-    file: File,
+/// The open draft, with an empty buffer for the next batch.
+struct DraftFile {
+    handle: File,
     spare: Vec<u8>,
-    unsynced: usize,
+    unsynced_bytes: usize,
 }
 
 impl FolderWriter {
-    pub fn new(draft: Draft, file: File, store: &FolderStore, path: String) -> FolderWriter {
+    pub fn new(
+        draft: Draft,
+        handle: File,
+        files: PathBuf,
+        path: String,
+        jobs: BlockingJobs,
+    ) -> FolderWriter {
         FolderWriter {
             draft,
-            files: store.files.clone(),
+            files,
             path,
-            gathered: Vec::new(),
-            state: State::Idle(Disk {
-                file,
+            batch: Vec::new(),
+            state: WriteState::Idle(DraftFile {
+                handle,
                 spare: Vec::new(),
-                unsynced: 0,
+                unsynced_bytes: 0,
             }),
             syncing: None,
-            jobs: store.jobs.clone(),
+            jobs,
         }
     }
 
-    /// Waits for the batch that is on its way, then sends the next.
-    async fn send(&mut self) -> Result<(), PortError> {
-        let mut disk = self.disk().await?;
-        if disk.unsynced >= SYNC_EVERY {
-            // Only one at a time: so no more than twice the amount is ever unsynced.
-            self.synced().await?;
-            disk.unsynced = 0;
-            let file = disk.file.try_clone().map_err(port_error)?;
-            self.syncing = Some(self.jobs.start(move || file.sync_data()).await);
+    /// Waits for the write under way, then starts writing the current batch.
+    async fn start_write(&mut self) -> Result<(), PortError> {
+        let mut file = self.file().await?;
+        if file.unsynced_bytes >= SYNC_EVERY_BYTES {
+            // One sync at a time, so at most twice this amount is ever unsynced.
+            self.finish_sync().await?;
+            file.unsynced_bytes = 0;
+            let handle = file.handle.try_clone().map_err(port_error)?;
+            self.syncing = Some(self.jobs.start(move || handle.sync_data()).await);
         }
-        let batch = mem::replace(&mut self.gathered, mem::take(&mut disk.spare));
-        self.state = State::Writing(self.jobs.start(move || disk.write(batch)).await);
+        let batch = mem::replace(&mut self.batch, mem::take(&mut file.spare));
+        self.state = WriteState::Writing(self.jobs.start(move || file.write(batch)).await);
         Ok(())
     }
 
-    /// The file, once nothing is on its way to it. It is the caller's from then on: a writer that
-    /// does not put it back has failed.
-    async fn disk(&mut self) -> Result<Disk, PortError> {
-        if let State::Writing(job) = &mut self.state {
-            let written = finished(job.await);
-            self.state = State::Failed;
+    /// Waits for the write under way and takes the file. Until the caller puts it back into `state`,
+    /// the writer counts as failed.
+    async fn file(&mut self) -> Result<DraftFile, PortError> {
+        if let WriteState::Writing(job) = &mut self.state {
+            let written = outcome(job.await);
+            self.state = WriteState::Failed;
             return written;
         }
-        match mem::replace(&mut self.state, State::Failed) {
-            State::Idle(disk) => Ok(disk),
-            State::Writing(_) | State::Failed => Err(unavailable("an earlier write failed".into())),
+        match mem::replace(&mut self.state, WriteState::Failed) {
+            WriteState::Idle(file) => Ok(file),
+            WriteState::Writing(_) | WriteState::Failed => {
+                Err(unavailable("an earlier write failed".into()))
+            }
         }
     }
 
-    /// Waits for the sync under way. What it says must be heard: the kernel tells of a failed sync
-    /// once.
-    async fn synced(&mut self) -> Result<(), PortError> {
+    /// Waits for the sync under way. Its result must not be dropped: the kernel reports a failed
+    /// writeback only once.
+    async fn finish_sync(&mut self) -> Result<(), PortError> {
         match self.syncing.as_mut() {
             Some(job) => {
-                let synced = finished(job.await);
+                let synced = outcome(job.await);
                 self.syncing = None;
                 synced
             }
@@ -107,10 +116,10 @@ impl FolderWriter {
     }
 }
 
-impl Disk {
-    fn write(mut self, mut batch: Vec<u8>) -> io::Result<Disk> {
-        self.file.write_all(&batch)?;
-        self.unsynced += batch.len();
+impl DraftFile {
+    fn write(mut self, mut batch: Vec<u8>) -> io::Result<DraftFile> {
+        self.handle.write_all(&batch)?;
+        self.unsynced_bytes += batch.len();
         batch.clear();
         self.spare = batch;
         Ok(self)
@@ -120,36 +129,37 @@ impl Disk {
 #[async_trait]
 impl FileWriter for FolderWriter {
     async fn write(&mut self, chunk: Bytes) -> Result<(), PortError> {
-        self.gathered.extend_from_slice(&chunk);
-        if self.gathered.len() >= BATCH {
-            self.send().await?;
+        self.batch.extend_from_slice(&chunk);
+        if self.batch.len() >= BATCH_BYTES {
+            self.start_write().await?;
         }
         Ok(())
     }
 
     async fn commit(mut self: Box<Self>) -> Result<String, PortError> {
-        self.send().await?;
-        let disk = self.disk().await?;
-        self.synced().await?;
+        self.start_write().await?;
+        let file = self.file().await?;
+        self.finish_sync().await?;
         let (from, to) = (self.draft.path.clone(), self.files.join(&self.path));
-        let publish = move || publish(&disk.file, &from, &to);
+        let publish = move || publish(&file.handle, &from, &to);
         self.jobs.run(publish).await?;
         Ok(mem::take(&mut self.path))
     }
 
     async fn abort(mut self: Box<Self>) -> Result<(), PortError> {
-        // The outcome of a write does not matter to a file that goes.
-        let disk = self.disk().await;
+        // The file is removed, so a failed write does not matter.
+        let file = self.file().await;
         let path = self.draft.path.clone();
         let remove = move || {
-            drop(disk);
-            remove(&path).map(drop)
+            drop(file);
+            remove_file(&path).map(drop)
         };
         self.jobs.run(remove).await
     }
 }
 
-/// Makes a draft a file: its bytes are durable before its name is, and its name before we say so.
+/// Turns a draft into a file. Its bytes are durable before it has its name, and the name is durable
+/// when this returns.
 fn publish(file: &File, from: &Path, to: &Path) -> io::Result<()> {
     file.sync_all()?;
     let folder = to.parent().ok_or(io::ErrorKind::InvalidInput)?;
@@ -157,6 +167,6 @@ fn publish(file: &File, from: &Path, to: &Path) -> io::Result<()> {
     make_private_dir(folder)?;
     fs::rename(from, to)?;
     sync_dir(folder)?;
-    // Also where another upload made the folder: that one may not have synced it yet.
+    // Even if another upload created the folder: that one may not have synced its name yet.
     sync_dir(above)
 }
