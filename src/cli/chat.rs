@@ -66,7 +66,7 @@ pub async fn run(args: Args) -> Result<()> {
                 screen.note(&format!("the login can't be kept: {error:#}"));
             }
         };
-        Arc::new(Credentials::storing(api, login, keep))
+        Arc::new(Credentials::with_callback(api, login, keep))
     };
     let (session, events) = Session::start(credentials.clone(), Options::default());
     let talk = Talk::new(session, credentials, args.channel, screen);

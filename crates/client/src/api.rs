@@ -1,4 +1,4 @@
-//! HTTP calls, one function each. Each is one request: nothing is retried here.
+//! HTTP calls: one function and one request each. Nothing is retried here.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::wire::{ChannelInfo, Page, Refusal};
 use lakechat_core::domain::{ChannelName, FileId, Id, Secret, UserName};
 
-/// How long an answer to a small call may take; transfers have no limit as a whole.
+/// Timeout of every call except transfers, which have none.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The tokens of one login.
@@ -22,11 +22,11 @@ pub struct Login {
     pub user: UserName,
     pub token: Secret<String>,
     pub refresh_token: Secret<String>,
-    /// Seconds for which the access token is good.
+    /// Lifetime of the access token, in seconds.
     pub expires_in: u64,
 }
 
-/// What the server says of a file that it took.
+/// A file that the server has stored.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Uploaded {
     pub id: FileId,
@@ -40,24 +40,24 @@ pub struct Uploaded {
     pub url: String,
 }
 
-/// Why a call has no answer.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The server said no, and why.
+    /// The server refused the request.
     #[error("{refusal} (HTTP {})", status.as_u16())]
     Refused {
         status: StatusCode,
         refusal: Refusal,
     },
-    /// Nothing came, or not the whole of it; what was asked may have been done.
-    #[error("no answer from the server")]
+    /// No response, or not a complete one. The request may have been executed.
+    #[error("no response from the server")]
     Unreachable(#[from] reqwest::Error),
-    /// An answer that is none of lakechat's.
-    #[error("HTTP {}, not an answer of lakechat's", status.as_u16())]
+    /// A response that does not come from lakechat, for example from a proxy.
+    #[error("HTTP {}, with a response that is not lakechat's", status.as_u16())]
     Foreign { status: StatusCode },
 }
 
-/// A server's HTTP calls.
+/// Sends HTTP requests to one server.
 #[derive(Clone, Debug)]
 pub struct Api {
     http: reqwest::Client,
@@ -65,9 +65,10 @@ pub struct Api {
 }
 
 impl Api {
-    /// `base` is where the server's routes begin, such as `http://127.0.0.1:8080`. Does no I/O.
+    /// `base` is the URL in front of the server's routes, such as `http://127.0.0.1:8080`. Does no
+    /// I/O.
     pub fn new(base: Url) -> Result<Api, reqwest::Error> {
-        // Fails only if a provider was chosen before: then that one serves.
+        // Fails only if the process has a provider already; then that one is used.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(10))
@@ -79,7 +80,7 @@ impl Api {
         &self.base
     }
 
-    /// A request to a route, for calls that have no function here.
+    /// A request to a route that has no function here.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, self.url(path, &[]))
     }
@@ -92,7 +93,7 @@ impl Api {
         self.post("login", credentials(user, password)).await
     }
 
-    /// Trades a refresh token for new tokens. It works once: using it again ends the login.
+    /// Exchanges a refresh token for new tokens. Using the same token again ends the login.
     pub async fn refresh(&self, refresh_token: &str) -> Result<Login, CallError> {
         self.post("token/refresh", json!({ "refresh_token": refresh_token }))
             .await
@@ -104,7 +105,7 @@ impl Api {
         Ok(())
     }
 
-    /// The first page of the channels that one may see, by name.
+    /// The first page of the channels that the user may see, sorted by name.
     pub async fn channels(&self, token: &str) -> Result<Vec<ChannelInfo>, CallError> {
         #[derive(Deserialize)]
         struct Channels {
@@ -128,7 +129,7 @@ impl Api {
         .await
     }
 
-    /// The newest messages of a channel before an id, oldest first.
+    /// The last `limit` messages of a channel before the id `before`, oldest first.
     pub async fn newest(
         &self,
         token: &str,
@@ -144,7 +145,7 @@ impl Api {
         call(self.http.get(url).bearer_auth(token)).await
     }
 
-    /// Streams a file of `size` bytes to the server, at the server's pace.
+    /// Uploads a file of `size` bytes. `bytes` is polled only as fast as the server receives.
     pub async fn upload<S, E>(
         &self,
         token: &str,
@@ -166,7 +167,8 @@ impl Api {
         parsed(checked(request.send().await?).await?).await
     }
 
-    /// A file's size and its bytes. A stream that ends without an error is the whole file.
+    /// Downloads a file: its size, if the server says it, and its bytes. The file is complete if the
+    /// stream ends without an error.
     pub async fn download(
         &self,
         token: &str,
@@ -181,9 +183,12 @@ impl Api {
         let request = self
             .request(Method::GET, &format!("download/{file}"))
             .bearer_auth(token);
-        let answer = checked(request.send().await?).await?;
-        let size = answer.content_length();
-        Ok((size, answer.bytes_stream().map_err(CallError::Unreachable)))
+        let response = checked(request.send().await?).await?;
+        let size = response.content_length();
+        Ok((
+            size,
+            response.bytes_stream().map_err(CallError::Unreachable),
+        ))
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, body: Value) -> Result<T, CallError> {
@@ -211,25 +216,25 @@ async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, CallErr
     parsed(checked(request.timeout(CALL_TIMEOUT).send().await?).await?).await
 }
 
-async fn parsed<T: DeserializeOwned>(answer: Response) -> Result<T, CallError> {
-    let status = answer.status();
-    let body = answer.bytes().await?;
+async fn parsed<T: DeserializeOwned>(response: Response) -> Result<T, CallError> {
+    let status = response.status();
+    let body = response.bytes().await?;
     serde_json::from_slice(&body).map_err(|_| CallError::Foreign { status })
 }
 
-/// The answer, if it is a good one; the refusal in it otherwise.
-async fn checked(answer: Response) -> Result<Response, CallError> {
+/// The response if its status is 2xx, otherwise the refusal that it contains.
+async fn checked(response: Response) -> Result<Response, CallError> {
     #[derive(Deserialize)]
-    struct Shape {
+    struct ErrorBody {
         error: Refusal,
     }
-    let status = answer.status();
+    let status = response.status();
     if status.is_success() {
-        return Ok(answer);
+        return Ok(response);
     }
-    let body = answer.bytes().await?;
-    Err(match serde_json::from_slice::<Shape>(&body) {
-        Ok(Shape { error: refusal }) => CallError::Refused { status, refusal },
+    let body = response.bytes().await?;
+    Err(match serde_json::from_slice::<ErrorBody>(&body) {
+        Ok(ErrorBody { error: refusal }) => CallError::Refused { status, refusal },
         Err(_) => CallError::Foreign { status },
     })
 }

@@ -1,12 +1,12 @@
-//! How long to wait before the next try: full jitter over an exponentially growing span.
+//! Exponential backoff with full jitter.
 
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// Waits that grow with the number of failures and are spread over their whole span, so that
-/// clients that lost one server don't come back as one.
+/// Each wait is random between zero and a span that doubles with every failure, so that clients
+/// that lost the same server don't reconnect at the same time.
 #[derive(Debug)]
 pub struct Backoff {
     base: Duration,
@@ -25,8 +25,8 @@ impl Backoff {
         }
     }
 
-    /// The wait after one more failure: anything from none up to `base` doubled with each failure,
-    /// but never over `cap`.
+    /// The wait after another failure: between zero and `base`, which is doubled for each earlier
+    /// failure, but not more than `cap`.
     pub fn next_wait(&mut self) -> Duration {
         let grown = 2u32
             .checked_pow(self.failures)
@@ -36,7 +36,7 @@ impl Backoff {
         span.mul_f64(self.rng.random::<f64>())
     }
 
-    /// After a success.
+    /// To be called after a success: the next wait is short again.
     pub fn reset(&mut self) {
         self.failures = 0;
     }

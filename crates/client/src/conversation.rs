@@ -1,7 +1,7 @@
-//! What is said on one connection after another: joins, cursors, sends and their answers.
+//! The state of a session across its connections: joins, cursors, sends and their answers.
 //!
-//! Frames in, frames and events out; no socket and no clock of its own. Times are those of the
-//! session's clock.
+//! A state machine: frames go in, frames and events come out. It has no socket and no clock; all
+//! times are readings of the session's clock.
 
 mod answers;
 #[cfg(test)]
@@ -18,56 +18,57 @@ use super::outbox::{Outbox, Pending, Post};
 use super::wire::{Page, Refusal};
 use lakechat_core::domain::{ChannelName, Id, UserName};
 
-/// How far a channel is on this connection.
+/// The state of a channel on the current connection.
 #[derive(Debug, PartialEq, Eq)]
 enum Phase {
-    /// Not joined; a join is due at that time.
-    Away(Duration),
+    /// A join is due at this time.
+    NotJoined(Duration),
     Joining,
-    /// Joined, and it is asked which message is the newest: what comes up to it may be one's own.
-    Asking(u64),
-    /// Joined; sends wait until the cursor is there.
+    /// Joined. The request with this `ref` asks for the newest message: up to there, own messages
+    /// that were accepted on an earlier connection may still arrive.
+    FindingNewest(u64),
+    /// Joined. Sends wait until the cursor has reached this id.
     CatchingUp(Id),
-    /// Joined; sends wait until that time, because the server asked for it.
+    /// Joined. Sends wait until this time, as the server demanded.
     Paused(Duration),
     Live,
 }
 
 #[derive(Debug)]
 struct Subscription {
-    /// The largest id seen; none before the first `joined`.
+    /// The largest id received; None before the first `joined`.
     cursor: Option<Id>,
     phase: Phase,
-    /// The ref of this connection's join: what a failure on the way refers to.
+    /// The `ref` of the join on this connection. An error during the resume carries it too.
     join_ref: u64,
 }
 
-/// Why a question has no answer.
+/// Why a request for history failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     #[error("{0}")]
     Refused(Refusal),
-    /// The connection went before the answer came, or there is none.
+    /// There is no connection, or it ended before the answer.
     #[error("not connected")]
     Disconnected,
 }
 
-pub(super) type Answer = oneshot::Sender<Result<Page, HistoryError>>;
+pub(super) type HistoryReply = oneshot::Sender<Result<Page, HistoryError>>;
 
-/// The state of a session, whatever connection it is on.
 #[derive(Debug)]
 pub(super) struct Conversation {
     subscriptions: BTreeMap<ChannelName, Subscription>,
     outbox: Outbox,
-    histories: HashMap<u64, Answer>,
+    histories: HashMap<u64, HistoryReply>,
     next_ref: u64,
     /// None while there is no connection.
     connection: Option<Connection>,
-    /// Sends in flight at once.
+    /// Maximum number of sends in flight.
     window: usize,
-    /// Posts tried longer ago than this may be forgotten by the server's window: look first.
+    /// The server may no longer recognise a retry of a post that was first sent longer ago than
+    /// this. Before the retry the resume has to show that the message does not exist.
     stale_after: Duration,
-    /// Frames to write and events to tell, taken by the session after each step.
+    /// To be drained by the driver after each call.
     pub frames: VecDeque<String>,
     pub events: VecDeque<Event>,
 }
@@ -99,7 +100,7 @@ impl Conversation {
             limits: welcome.limits,
         });
         for subscription in self.subscriptions.values_mut() {
-            subscription.phase = Phase::Away(now);
+            subscription.phase = Phase::NotJoined(now);
         }
         self.advance(now);
     }
@@ -109,27 +110,27 @@ impl Conversation {
         self.frames.clear();
         self.outbox.disconnected();
         for (_, answer) in self.histories.drain() {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = answer.send(Err(HistoryError::Disconnected));
         }
         for subscription in self.subscriptions.values_mut() {
-            subscription.phase = Phase::Away(now);
+            subscription.phase = Phase::NotJoined(now);
         }
-        // Sends to channels left meanwhile: nothing would answer them any more.
+        // The answers to posts in channels that were left are lost with the connection.
         for channel in self.outbox.channels() {
             if !self.subscriptions.contains_key(&channel) {
-                self.abandon(&channel);
+                self.refuse_unsent(&channel);
             }
         }
     }
 
-    /// Joins a channel, after an id; one that is joined stays as it is.
+    /// Joins a channel, with the messages after an id. Does nothing if it is joined already.
     pub fn join(&mut self, channel: ChannelName, after: Option<Id>, now: Duration) {
         self.subscriptions
             .entry(channel)
             .or_insert_with(|| Subscription {
                 cursor: after,
-                phase: Phase::Away(now),
+                phase: Phase::NotJoined(now),
                 join_ref: 0,
             });
         self.advance(now);
@@ -139,9 +140,9 @@ impl Conversation {
         let Some(subscription) = self.subscriptions.remove(channel) else {
             return;
         };
-        self.abandon(channel);
-        if self.connection.is_some() && !matches!(subscription.phase, Phase::Away(_)) {
-            let reference = self.reference();
+        self.refuse_unsent(channel);
+        if self.connection.is_some() && !matches!(subscription.phase, Phase::NotJoined(_)) {
+            let reference = self.take_ref();
             self.frames
                 .push_back(Outgoing::Leave { reference, channel }.encode());
         } else {
@@ -163,45 +164,45 @@ impl Conversation {
         channel: &ChannelName,
         before: Option<Id>,
         limit: usize,
-        answer: Answer,
+        answer: HistoryReply,
     ) {
         if self.connection.is_none() {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = answer.send(Err(HistoryError::Disconnected));
             return;
         }
-        let reference = self.ask(channel, before, limit);
+        let reference = self.request_history(channel, before, limit);
         self.histories.insert(reference, answer);
     }
 
-    /// A new access token for the running connection.
+    /// Sends a new access token on the running connection.
     pub fn refresh(&mut self, token: &str) {
         self.frames.push_back(Outgoing::Refresh { token }.encode());
     }
 
-    /// When `advance` has something to do though nothing happened.
+    /// When to call `advance` if nothing else happens before.
     pub fn next_due(&self) -> Option<Duration> {
         self.connection.as_ref()?;
         let waiting = self.subscriptions.values().filter_map(|s| match s.phase {
-            Phase::Away(due) | Phase::Paused(due) => Some(due),
-            Phase::Live | Phase::Joining | Phase::Asking(_) | Phase::CatchingUp(_) => None,
+            Phase::NotJoined(due) | Phase::Paused(due) => Some(due),
+            Phase::Live | Phase::Joining | Phase::FindingNewest(_) | Phase::CatchingUp(_) => None,
         });
         waiting.min()
     }
 
-    /// Writes what is due: joins, then sends in the order of their posts.
+    /// Emits the frames that are due: joins, then sends in the order of their posts.
     pub fn advance(&mut self, now: Duration) {
         if self.connection.is_none() {
             return;
         }
         self.join_due(now);
-        self.resume_due(now);
+        self.make_live(now);
         self.send_due(now);
     }
 
     fn join_due(&mut self, now: Duration) {
         for (channel, subscription) in &mut self.subscriptions {
-            if matches!(subscription.phase, Phase::Away(due) if due <= now) {
+            if matches!(subscription.phase, Phase::NotJoined(due) if due <= now) {
                 let reference = self.next_ref;
                 self.next_ref += 1;
                 subscription.join_ref = reference;
@@ -217,13 +218,15 @@ impl Conversation {
         }
     }
 
-    /// Channels that have waited, or that have caught up, go on.
-    fn resume_due(&mut self, now: Duration) {
+    /// Lets channels send that have waited long enough or have caught up.
+    fn make_live(&mut self, now: Duration) {
         for subscription in self.subscriptions.values_mut() {
             let live = match subscription.phase {
                 Phase::Paused(until) => until <= now,
                 Phase::CatchingUp(newest) => subscription.cursor >= Some(newest),
-                Phase::Away(_) | Phase::Joining | Phase::Asking(_) | Phase::Live => false,
+                Phase::NotJoined(_) | Phase::Joining | Phase::FindingNewest(_) | Phase::Live => {
+                    false
+                }
             };
             if live {
                 subscription.phase = Phase::Live;
@@ -248,27 +251,27 @@ impl Conversation {
             pending.in_flight = Some(reference);
             let frame = send_frame(reference, &pending.post);
             if frame.len() > limits.frame_bytes {
-                // The server would close the connection for it, each time again.
+                // The server would close every connection on which it arrives.
                 too_large.push((reference, frame.len()));
                 continue;
             }
-            pending.first_tried.get_or_insert(now);
+            pending.first_sent.get_or_insert(now);
             self.frames.push_back(frame);
             room -= 1;
         }
         for (reference, bytes) in too_large {
             let text = format!(
-                "The frame has {bytes} bytes; {} are allowed.",
+                "The frame has {bytes} bytes; at most {} are allowed.",
                 limits.frame_bytes
             );
-            if let Some(post) = self.outbox.answered(reference) {
+            if let Some(post) = self.outbox.take_answered(reference) {
                 self.refused(post, Refusal::own("message_too_large", text));
             }
         }
     }
 
-    fn ask(&mut self, channel: &ChannelName, before: Option<Id>, limit: usize) -> u64 {
-        let reference = self.reference();
+    fn request_history(&mut self, channel: &ChannelName, before: Option<Id>, limit: usize) -> u64 {
+        let reference = self.take_ref();
         let frame = Outgoing::History {
             reference,
             channel,
@@ -279,14 +282,14 @@ impl Conversation {
         reference
     }
 
-    fn reference(&mut self) -> u64 {
+    fn take_ref(&mut self) -> u64 {
         let reference = self.next_ref;
         self.next_ref += 1;
         reference
     }
 
-    fn abandon(&mut self, channel: &ChannelName) {
-        for post in self.outbox.abandon(channel) {
+    fn refuse_unsent(&mut self, channel: &ChannelName) {
+        for post in self.outbox.take_unsent(channel) {
             self.refused(post, not_joined());
         }
     }

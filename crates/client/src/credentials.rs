@@ -1,4 +1,4 @@
-//! The tokens of one login, shared by all who act for it and renewed by whoever needs it first.
+//! The tokens of one login, shared by everything that acts for it.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -12,18 +12,18 @@ type OnRenewed = Box<dyn Fn(&Login) + Send + Sync>;
 pub struct Credentials {
     api: Api,
     login: Mutex<Login>,
-    /// Held for the length of a renewal: a refresh token used twice ends the login.
+    /// Held during a renewal, because a refresh token that is used twice ends the login.
     renewal: tokio::sync::Mutex<()>,
     on_renewed: OnRenewed,
 }
 
 impl Credentials {
     pub fn new(api: Api, login: Login) -> Credentials {
-        Credentials::storing(api, login, |_| ())
+        Credentials::with_callback(api, login, |_| ())
     }
 
-    /// `on_renewed` sees new tokens before anybody uses them; it is the place to keep them.
-    pub fn storing(
+    /// Calls `on_renewed` with new tokens before they are used, so that it can store them.
+    pub fn with_callback(
         api: Api,
         login: Login,
         on_renewed: impl Fn(&Login) + Send + Sync + 'static,
@@ -44,16 +44,16 @@ impl Credentials {
         self.current().user
     }
 
-    /// The access token to use now.
+    /// The current access token.
     pub fn token(&self) -> String {
         self.current().token.expose().clone()
     }
 
-    /// A token newer than `used`, which the server no longer takes or soon won't. Who comes while a
-    /// renewal is under way gets its result. Dropping this half-way may end the login: the server
-    /// may have replaced a refresh token by one that nobody received.
+    /// Returns a newer access token than `used`, which has expired or will soon. Callers that come
+    /// during a renewal wait for its result. Don't drop this future before it completes: the server
+    /// may have issued a refresh token that then is lost, and with it the login.
     pub async fn renew(&self, used: &str) -> Result<String, CallError> {
-        let _one_at_a_time = self.renewal.lock().await;
+        let _guard = self.renewal.lock().await;
         let login = self.current();
         if login.token.expose() != used {
             return Ok(login.token.expose().clone());

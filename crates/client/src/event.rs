@@ -1,4 +1,4 @@
-//! What a session reports to its owner.
+//! The events of a session.
 
 use std::time::Duration;
 
@@ -7,13 +7,12 @@ use lakechat_core::domain::{ChannelName, ClientMsgId, Id};
 use super::frame::Welcome;
 use super::wire::{ChatMessage, Refusal};
 
-/// What happens in a session.
 #[derive(Debug)]
 pub enum Event {
     Connected(Box<Welcome>),
-    /// Connected again. Joined channels are being resumed, each tells it by `Joined`.
+    /// Connected again. `Joined` follows for each channel that is resumed.
     Reconnected(Box<Welcome>),
-    /// A connection is gone, or couldn't be had.
+    /// The connection ended, or could not be opened.
     Disconnected {
         reason: String,
         retry_in: Duration,
@@ -24,7 +23,8 @@ pub enum Event {
         members: u64,
         resumed: bool,
     },
-    /// The channel is no longer joined: as asked, or because the server refused it.
+    /// The channel is no longer joined: after [`Session::leave`](crate::Session::leave), or because
+    /// the server refused the join.
     Left {
         channel: ChannelName,
         refusal: Option<Refusal>,
@@ -33,37 +33,36 @@ pub enum Event {
         channel: ChannelName,
         message: ChatMessage,
     },
-    /// A post is stored. Each post is answered once, by this or by `Refused`.
+    /// A post is stored. Each post is answered once, by `Acked` or by `Refused`.
     Acked {
         channel: ChannelName,
         client_msg_id: ClientMsgId,
         id: Id,
-        /// It was known from an earlier try.
+        /// An earlier attempt had stored it.
         duplicate: bool,
     },
-    /// A post was not taken and will not be tried again.
+    /// A post was refused and will not be retried.
     Refused {
         channel: ChannelName,
         client_msg_id: ClientMsgId,
         refusal: Refusal,
     },
-    /// The last event, unless the session was closed by its owner.
+    /// The session has ended and will not reconnect. The last event.
     Stopped(Stop),
 }
 
-/// Why a session will not come back by itself.
+/// Why a session does not reconnect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
-    /// The login is over: log in again.
-    #[error("the login is no longer good: {0}")]
+    /// The user has to log in again.
+    #[error("the login is no longer valid: {0}")]
     LoginEnded(String),
-    /// Too many connections of this user.
-    #[error("the server has too many connections of this user: {0}")]
+    #[error("this user has too many connections: {0}")]
     ConnectionLimit(String),
-    /// The server doesn't want this user.
-    #[error("the server turned this user away: {0}")]
-    TurnedAway(String),
-    /// The server took exception to what was sent; coming back would send it again.
+    /// Removed or banned, or the account is gone.
+    #[error("the server does not admit this user: {0}")]
+    NotAdmitted(String),
+    /// The server objected to a frame, which a reconnect would send again.
     #[error("the server closed the session ({code}): {reason}")]
     Protocol { code: u16, reason: String },
 }

@@ -1,7 +1,7 @@
 //! Frames as a client reads and writes them.
 //!
-//! A tolerant reader: fields it doesn't know are ignored, and so are frames of types it doesn't know,
-//! but for the event id by which they move the cursor.
+//! The reader is tolerant: it ignores unknown fields. Of a frame of unknown type it uses only the
+//! event id, which moves the channel's cursor.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ pub struct Welcome {
     #[serde(default)]
     pub degraded: Vec<String>,
     pub limits: Limits,
-    /// None while the server can't tell.
+    /// None if the server can't read the list at the moment.
     pub channels: Option<Vec<ChannelInfo>>,
 }
 
@@ -26,7 +26,7 @@ pub struct Welcome {
 pub struct Limits {
     pub frame_bytes: usize,
     pub text_bytes: usize,
-    /// Joined at once in one session.
+    /// Channels that one session may join.
     pub channels: usize,
 }
 
@@ -79,7 +79,7 @@ pub(super) enum Incoming {
     Refused(Refused),
     TokenExpiring,
     Closing(Closing),
-    /// Something that happened in a channel and that this client makes nothing of.
+    /// An event of a channel, of a type that this client doesn't know or use.
     Event(ChannelName, Id),
     /// Anything else.
     Ignored,
@@ -96,8 +96,7 @@ struct Head<'a> {
 }
 
 impl Incoming {
-    /// What a text frame says. One that can't be read is ignored like one of an unknown type: a
-    /// client has nobody to complain to.
+    /// Parses a text frame. A malformed frame is ignored like one of an unknown type.
     pub fn parse(text: &str) -> Incoming {
         Incoming::try_parse(text).unwrap_or(Incoming::Ignored)
     }

@@ -1,8 +1,13 @@
-//! The client's side of the wire: HTTP calls, and a chat session that outlives its connections.
+//! The client's side of the protocol: HTTP calls, and a chat session that outlives its connections.
 //!
-//! What a person's terminal, the black-box tests and load simulations hold on to. It knows the wire
-//! and the nouns of `domain`, and nothing of the server behind them; what a newer server adds is
-//! ignored.
+//! The terminal client, the black-box tests and load generators use it. It shares names and ids
+//! with the server (`lakechat_core::domain`) and nothing else, and it ignores what a newer server
+//! adds to the protocol.
+//!
+//! [`Api`] has the HTTP calls and [`Credentials`] the tokens of a login. [`Session`] is a chat
+//! session and [`Event`] what it reports. Behind `Session`, a task (`session/driver`) owns the
+//! connection (`socket`) and feeds its frames (`frame`) to a state machine without I/O
+//! (`conversation`), which keeps unanswered posts in an `outbox`.
 
 mod api;
 mod backoff;

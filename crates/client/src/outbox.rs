@@ -1,4 +1,4 @@
-//! What was sent and not answered yet, in the order of the sends.
+//! The posts that the server has not answered yet, in the order in which they were sent.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -7,19 +7,19 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use lakechat_core::domain::{ChannelName, ClientMsgId, FileId, Id};
 
-/// A message on its way out.
+/// A message to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Post {
     pub channel: ChannelName,
     pub text: String,
-    /// What makes a retry known as one; see [`Post::text`] for a fresh one.
+    /// Identifies the message across retries. [`Post::text`] makes a random one.
     pub client_msg_id: ClientMsgId,
     pub reply_to: Option<Id>,
     pub file_id: Option<FileId>,
 }
 
 impl Post {
-    /// Some text, under a random `client_msg_id`.
+    /// A message with this text and a random `client_msg_id`.
     pub fn text(channel: ChannelName, text: impl Into<String>) -> Post {
         let id = uuid::Uuid::new_v4().simple().to_string();
         Post {
@@ -32,30 +32,30 @@ impl Post {
     }
 }
 
-/// A post and how far it got.
+/// A post that the server has not answered yet.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub post: Post,
-    /// When it was first written to a socket, by the session's clock.
-    pub first_tried: Option<Duration>,
-    /// The ref of the try that this connection has not answered yet.
+    /// When it was first written to a connection, by the session's clock.
+    pub first_sent: Option<Duration>,
+    /// The `ref` of the frame that was written to the current connection.
     pub in_flight: Option<u64>,
-    /// Its place in the bounded outbox, given back when it is answered.
-    _room: OwnedSemaphorePermit,
+    /// Its place in the bounded outbox, which is free again when this is dropped.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Pending {
-    pub fn new(post: Post, room: OwnedSemaphorePermit) -> Pending {
+    pub fn new(post: Post, permit: OwnedSemaphorePermit) -> Pending {
         Pending {
             post,
-            first_tried: None,
+            first_sent: None,
             in_flight: None,
-            _room: room,
+            _permit: permit,
         }
     }
 }
 
-/// Pending posts, oldest first. Bounded by the permits that its entries hold.
+/// Pending posts, oldest first. The permits that they hold bound their number.
 #[derive(Debug, Default)]
 pub(super) struct Outbox(VecDeque<Pending>);
 
@@ -72,35 +72,35 @@ impl Outbox {
         self.0.iter_mut()
     }
 
-    /// Takes out the one whose try has this ref.
-    pub fn answered(&mut self, reference: u64) -> Option<Post> {
+    /// Removes the post that is in flight under this `ref`.
+    pub fn take_answered(&mut self, reference: u64) -> Option<Post> {
         self.take(|p| p.in_flight == Some(reference))
     }
 
-    /// Takes out the one that came back as a message, unless the answer to its try is still to come.
-    pub fn seen(&mut self, channel: &ChannelName, id: &ClientMsgId) -> Option<Post> {
+    /// Removes a post that was received as a message, unless it is in flight: then its ack follows.
+    pub fn take_received(&mut self, channel: &ChannelName, id: &ClientMsgId) -> Option<Post> {
         self.take(|p| {
             p.in_flight.is_none()
-                && p.first_tried.is_some()
+                && p.first_sent.is_some()
                 && p.post.client_msg_id == *id
                 && p.post.channel == *channel
         })
     }
 
-    /// Makes the one whose try has this ref wait for another try.
-    pub fn postpone(&mut self, reference: u64) -> Option<&Post> {
+    /// Marks the post that is in flight under this `ref` to be sent again.
+    pub fn retry_later(&mut self, reference: u64) -> Option<&Post> {
         let pending = self.0.iter_mut().find(|p| p.in_flight == Some(reference))?;
         pending.in_flight = None;
         Some(&pending.post)
     }
 
-    /// Takes out those of a channel that are not in flight.
-    pub fn abandon(&mut self, channel: &ChannelName) -> Vec<Post> {
-        let (gone, kept): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.0)
+    /// Removes the posts of a channel that are not in flight.
+    pub fn take_unsent(&mut self, channel: &ChannelName) -> Vec<Post> {
+        let (unsent, kept): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.0)
             .into_iter()
             .partition(|p| p.in_flight.is_none() && p.post.channel == *channel);
         self.0 = kept;
-        gone.into_iter().map(|p| p.post).collect()
+        unsent.into_iter().map(|p| p.post).collect()
     }
 
     /// The channels that have pending posts.
@@ -108,16 +108,16 @@ impl Outbox {
         self.0.iter().map(|p| p.post.channel.clone()).collect()
     }
 
-    /// After the connection is gone: nothing is in flight.
+    /// To be called after the connection ended: nothing is in flight any more.
     pub fn disconnected(&mut self) {
         self.0.iter_mut().for_each(|p| p.in_flight = None);
     }
 
-    /// Whether a channel has posts whose first try was at or before a time.
-    pub fn tried_by(&self, channel: &ChannelName, time: Duration) -> bool {
+    /// Whether a channel has a post that was first sent at or before `time`.
+    pub fn has_sent_by(&self, channel: &ChannelName, time: Duration) -> bool {
         self.0
             .iter()
-            .any(|p| p.post.channel == *channel && p.first_tried.is_some_and(|t| t <= time))
+            .any(|p| p.post.channel == *channel && p.first_sent.is_some_and(|t| t <= time))
     }
 
     fn take(&mut self, wanted: impl Fn(&Pending) -> bool) -> Option<Post> {

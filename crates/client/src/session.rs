@@ -1,8 +1,8 @@
 //! A chat session that outlives its connections.
 //!
-//! It reconnects with full-jitter backoff, resumes every joined channel after the last id seen,
-//! sends again what was not answered, in order and under the same `client_msg_id`, and renews its
-//! token. What it can't mend it tells once, as [`Event::Stopped`].
+//! It reconnects with full-jitter backoff, resumes every joined channel after the last id that it
+//! received, sends unanswered posts again, in order and under the same `client_msg_id`, and renews
+//! its token. When it can't go on, its last event is [`Event::Stopped`].
 
 mod command;
 mod driver;
@@ -25,19 +25,18 @@ use super::outbox::{Pending, Post};
 use super::wire::Page;
 use lakechat_core::domain::{ChannelName, ClientMsgId, Id};
 
-/// The session has stopped; its events say why.
+/// The session has ended. Its last event says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the session has ended")]
 pub struct SessionEnded;
 
-/// The handle of a session. It lives until the last clone is dropped; then it says good-bye.
+/// The handle of a session. Dropping the last clone closes the session.
 ///
-/// Take the events in a task of their own: while nobody does and their queue is full, these calls
-/// wait too.
+/// Read the events in a separate task: when their queue is full, these calls wait.
 #[derive(Clone, Debug)]
 pub struct Session {
     commands: mpsc::Sender<Command>,
-    room: Arc<Semaphore>,
+    outbox_slots: Arc<Semaphore>,
 }
 
 /// The events of a session, in order. Dropping it ends the session.
@@ -47,36 +46,41 @@ pub struct Events {
 }
 
 impl Events {
-    /// None once the session has ended.
+    /// None after the session has ended.
     pub async fn next(&mut self) -> Option<Event> {
         self.queue.recv().await
     }
 }
 
 impl Session {
-    /// Begins a session; it connects by itself.
+    /// Starts a session, which connects in the background.
     pub fn start(credentials: Arc<Credentials>, options: Options) -> (Session, Events) {
-        // Full: callers wait, the session takes commands as fast as its events are taken.
-        let (commands, taken) = mpsc::channel(64);
-        // Full: the session stops reading, see `Options::events`.
-        let (told, queue) = mpsc::channel(options.events);
-        let room = Arc::new(Semaphore::new(options.outbox));
+        // Full: callers wait until the session has delivered its events.
+        let (commands, received) = mpsc::channel(64);
+        // Full: the session stops reading its socket, see `Options::events`.
+        let (events, queue) = mpsc::channel(options.events);
+        let outbox_slots = Arc::new(Semaphore::new(options.outbox));
         // Ends when the last handle or the events are dropped, or by `Stopped`.
-        tokio::spawn(Driver::new(credentials, options, taken, told).run());
-        (Session { commands, room }, Events { queue })
+        tokio::spawn(Driver::new(credentials, options, received, events).run());
+        let session = Session {
+            commands,
+            outbox_slots,
+        };
+        (session, Events { queue })
     }
 
-    /// Joins a channel and keeps it joined; `after` an id what follows it comes first.
+    /// Joins a channel, and joins it again on each new connection. With `after`, first come the
+    /// messages after that id.
     pub async fn join(&self, channel: ChannelName, after: Option<Id>) -> Result<(), SessionEnded> {
         self.command(Command::Join(channel, after)).await
     }
 
-    /// Leaves a channel; its posts that are not in flight are refused.
+    /// Leaves a channel. Posts in it that are not in flight are refused.
     pub async fn leave(&self, channel: ChannelName) -> Result<(), SessionEnded> {
         self.command(Command::Leave(channel)).await
     }
 
-    /// Sends a text under a fresh `client_msg_id`, which its answer among the events will carry.
+    /// Sends a text under a random `client_msg_id`, which `Acked` or `Refused` will carry.
     pub async fn send(
         &self,
         channel: ChannelName,
@@ -88,14 +92,14 @@ impl Session {
         Ok(id)
     }
 
-    /// Sends a post. Waits for room in the outbox.
+    /// Sends a post. Waits while the outbox is full.
     pub async fn post(&self, post: Post) -> Result<(), SessionEnded> {
-        let room = self.room.clone().acquire_owned().await;
-        let room = room.map_err(|_| SessionEnded)?;
-        self.command(Command::Post(Pending::new(post, room))).await
+        let slots = self.outbox_slots.clone();
+        let slot = slots.acquire_owned().await.map_err(|_| SessionEnded)?;
+        self.command(Command::Post(Pending::new(post, slot))).await
     }
 
-    /// The newest messages of a channel, before an id if one is given. Asked once, on the running
+    /// The last messages of a channel, before an id if one is given. Asks once, on the running
     /// connection.
     pub async fn history(
         &self,
@@ -110,8 +114,9 @@ impl Session {
             limit,
             answer,
         };
-        let asked = self.command(command).await;
-        asked.map_err(|SessionEnded| HistoryError::Disconnected)?;
+        self.command(command)
+            .await
+            .map_err(|SessionEnded| HistoryError::Disconnected)?;
         answered.await.unwrap_or(Err(HistoryError::Disconnected))
     }
 

@@ -1,4 +1,4 @@
-//! One WebSocket to the server: opened, written by a queue, read until its stream ends.
+//! One WebSocket to the server: opening it, and writing frames from a queue.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 pub(super) type Reader = SplitStream<Socket>;
 pub(super) type Writer = SplitSink<Socket, Message>;
 
-/// Why there is no connection.
+/// Why the WebSocket could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
     #[error("the server refused the token")]
@@ -30,44 +30,45 @@ pub(super) enum OpenError {
     },
     #[error("{0}")]
     Failed(#[source] Box<WsError>),
-    #[error("no connection within {}s", .0.as_secs())]
+    #[error("could not connect within {} s", .0.as_secs())]
     TimedOut(Duration),
 }
 
-/// Opens `/chat` of the server at `base` with a token in the header.
+/// Opens `/chat` of the server at `base`, with the token in the Authorization header.
 pub(super) async fn open(
     base: &Url,
     token: &str,
-    patience: Duration,
+    limit: Duration,
 ) -> Result<(Writer, Reader), OpenError> {
     let failed = |e| OpenError::Failed(Box::new(e));
     let mut request = chat_url(base).into_client_request().map_err(failed)?;
-    let bearer = format!("Bearer {token}").parse();
-    let bearer = bearer.map_err(|_| OpenError::Unauthorized)?;
+    let bearer = format!("Bearer {token}")
+        .parse()
+        .map_err(|_| OpenError::Unauthorized)?;
     request.headers_mut().insert(header::AUTHORIZATION, bearer);
     let config = WebSocketConfig::default()
         .read_buffer_size(16 << 10)
         .write_buffer_size(16 << 10);
     let nodelay = true;
     let opening = connect_async_tls_with_config(request, Some(config), nodelay, None);
-    match timeout(patience, opening).await {
+    match timeout(limit, opening).await {
         Ok(Ok((socket, _))) => Ok(socket.split()),
-        Ok(Err(WsError::Http(answer))) => Err(refused(&answer)),
+        Ok(Err(WsError::Http(response))) => Err(refused(&response)),
         Ok(Err(error)) => Err(failed(error)),
-        Err(_) => Err(OpenError::TimedOut(patience)),
+        Err(_) => Err(OpenError::TimedOut(limit)),
     }
 }
 
-fn refused(answer: &http::Response<Option<Vec<u8>>>) -> OpenError {
-    if answer.status() == StatusCode::UNAUTHORIZED {
+fn refused(response: &http::Response<Option<Vec<u8>>>) -> OpenError {
+    if response.status() == StatusCode::UNAUTHORIZED {
         return OpenError::Unauthorized;
     }
-    let seconds = answer
+    let seconds = response
         .headers()
         .get(header::RETRY_AFTER)
         .and_then(|v| v.to_str().ok()?.parse().ok());
     OpenError::Refused {
-        status: answer.status(),
+        status: response.status(),
         retry_after: seconds.map(Duration::from_secs),
     }
 }
@@ -78,8 +79,8 @@ fn chat_url(base: &Url) -> String {
     format!("ws{address}/chat")
 }
 
-/// Writes what is queued, as much as there is per flush; closes the WebSocket when the queue's other
-/// end is gone.
+/// Writes the queued frames and flushes once for all that are waiting. Closes the WebSocket when
+/// the sender of the queue is dropped.
 pub(super) async fn write(
     mut sink: Writer,
     mut queue: mpsc::Receiver<String>,

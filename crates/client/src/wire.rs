@@ -1,9 +1,9 @@
-//! JSON objects that HTTP answers and frames have in common.
+//! JSON objects that occur both in HTTP responses and in frames.
 
 use lakechat_core::domain::{Attachment, ChannelName, ClientMsgId, Id, UserName};
 use serde::Deserialize;
 
-/// A message as the wire has it, in frames and in history.
+/// A message, in a frame or in a page of history.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ChatMessage {
     pub id: Id,
@@ -16,14 +16,14 @@ pub struct ChatMessage {
     pub file: Option<Attachment>,
 }
 
-/// A channel as the wire has it.
+/// A channel, in a list or in `welcome`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ChannelInfo {
     pub name: ChannelName,
     pub kind: String,
     pub topic: Option<String>,
     pub state: Option<String>,
-    /// For members only.
+    /// The caller's role; None if the caller is not a member.
     pub role: Option<String>,
 }
 
@@ -31,11 +31,12 @@ pub struct ChannelInfo {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Page {
     pub messages: Vec<ChatMessage>,
-    /// What asks for the page behind this one; none at the end.
+    /// The query for the page after this one; None on the last page.
     pub next: Option<String>,
 }
 
-/// The `error` object of an answer or a frame. Codes are text here: a newer server may have more.
+/// The `error` object of a response or a frame. `code` is a string, because a newer server may
+/// have more codes.
 #[derive(Clone, Debug, Deserialize, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct Refusal {
@@ -49,7 +50,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// One that this client makes itself, without asking the server.
+    /// A refusal by this client itself, without a request to the server.
     pub(super) fn own(code: &str, message: impl Into<String>) -> Refusal {
         Refusal {
             code: code.to_owned(),
@@ -61,9 +62,9 @@ impl Refusal {
         }
     }
 
-    /// Whether the same request may be taken later.
-    pub fn is_passing(&self) -> bool {
-        const PASSING: [&str; 7] = [
+    /// Whether the same request may succeed later.
+    pub fn is_temporary(&self) -> bool {
+        const TEMPORARY: [&str; 7] = [
             "rate_limited",
             "broker_unavailable",
             "history_unavailable",
@@ -72,6 +73,6 @@ impl Refusal {
             "shutting_down",
             "clock_skew",
         ];
-        PASSING.contains(&self.code.as_str())
+        TEMPORARY.contains(&self.code.as_str())
     }
 }

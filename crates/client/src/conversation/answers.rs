@@ -1,4 +1,4 @@
-//! What the server says, frame by frame.
+//! The frames that come from the server.
 
 use std::time::Duration;
 
@@ -8,20 +8,21 @@ use crate::frame::{Ack, Incoming, Joined, Refused};
 use crate::wire::{ChatMessage, Page, Refusal};
 use lakechat_core::domain::{ChannelName, Id};
 
-/// How long to wait before a request is tried again that was refused for now without a time.
+/// The wait before a retry if a temporary refusal has no `retry_after_ms`.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Conversation {
-    /// Takes a frame of this connection. `Welcome`, `TokenExpiring` and `Closing` are the session's.
+    /// Handles a frame of this connection. The driver handles `Welcome`, `TokenExpiring` and
+    /// `Closing`.
     pub fn receive(&mut self, frame: Incoming, now: Duration) {
         match frame {
             Incoming::Message(channel, message) => self.message(channel, *message),
-            Incoming::Event(channel, id) => self.moved(&channel, id),
+            Incoming::Event(channel, id) => self.advance_cursor(&channel, id),
             Incoming::Ack(ack) => self.acked(&ack),
             Incoming::Joined(joined) => self.joined(joined, now),
             Incoming::Left(channel) => self.left(channel, None),
             Incoming::History(reference, page) => self.page(reference, page, now),
-            Incoming::Refused(refused) => self.failed(refused, now),
+            Incoming::Refused(refused) => self.request_failed(refused, now),
             Incoming::Welcome(_)
             | Incoming::TokenExpiring
             | Incoming::Closing(_)
@@ -31,13 +32,13 @@ impl Conversation {
     }
 
     fn message(&mut self, channel: ChannelName, message: ChatMessage) {
-        self.moved(&channel, message.id);
+        self.advance_cursor(&channel, message.id);
         let own = self
             .connection
             .as_ref()
             .is_some_and(|c| c.user == message.sender);
-        let id = message.client_msg_id.as_ref().filter(|_| own);
-        let post = id.and_then(|id| self.outbox.seen(&channel, id));
+        let own_id = message.client_msg_id.as_ref().filter(|_| own);
+        let post = own_id.and_then(|id| self.outbox.take_received(&channel, id));
         let id = message.id;
         self.events.push_back(Event::Message {
             channel: channel.clone(),
@@ -53,14 +54,14 @@ impl Conversation {
         }
     }
 
-    fn moved(&mut self, channel: &ChannelName, id: Id) {
+    fn advance_cursor(&mut self, channel: &ChannelName, id: Id) {
         if let Some(subscription) = self.subscriptions.get_mut(channel) {
             subscription.cursor = subscription.cursor.max(Some(id));
         }
     }
 
     fn acked(&mut self, ack: &Ack) {
-        let post = ack.reference.and_then(|r| self.outbox.answered(r));
+        let post = ack.reference.and_then(|r| self.outbox.take_answered(r));
         if let Some(post) = post {
             self.events.push_back(Event::Acked {
                 channel: post.channel,
@@ -74,8 +75,8 @@ impl Conversation {
     fn joined(&mut self, joined: Joined, now: Duration) {
         let stale = now
             .checked_sub(self.stale_after)
-            .is_some_and(|by| self.outbox.tried_by(&joined.channel, by));
-        let question = stale.then(|| self.ask(&joined.channel, None, 1));
+            .is_some_and(|by| self.outbox.has_sent_by(&joined.channel, by));
+        let newest_ref = stale.then(|| self.request_history(&joined.channel, None, 1));
         let Some(subscription) = self.subscriptions.get_mut(&joined.channel) else {
             return;
         };
@@ -83,7 +84,7 @@ impl Conversation {
             return;
         }
         subscription.cursor.get_or_insert(joined.at);
-        subscription.phase = question.map_or(Phase::Live, Phase::Asking);
+        subscription.phase = newest_ref.map_or(Phase::Live, Phase::FindingNewest);
         self.events.push_back(Event::Joined {
             channel: joined.channel,
             at: joined.at,
@@ -92,36 +93,36 @@ impl Conversation {
         });
     }
 
-    /// A history page: an answer to somebody, or to the question which message is the newest.
+    /// A page of history, which a caller or `FindingNewest` has requested.
     fn page(&mut self, reference: Option<u64>, page: Page, now: Duration) {
         let Some(reference) = reference else { return };
         if let Some(answer) = self.histories.remove(&reference) {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = answer.send(Ok(page));
             return;
         }
         let newest = page.messages.last().map_or(Id::ZERO, |m| m.id);
-        let asking = Phase::Asking(reference);
+        let asking = Phase::FindingNewest(reference);
         for subscription in self.subscriptions.values_mut() {
             if subscription.phase == asking {
                 subscription.phase = Phase::CatchingUp(newest);
             }
         }
-        self.resume_due(now);
+        self.make_live(now);
     }
 
-    fn failed(&mut self, refused: Refused, now: Duration) {
+    fn request_failed(&mut self, refused: Refused, now: Duration) {
         let Some(reference) = refused.reference else {
             return;
         };
         let refusal = refused.error;
         if let Some(answer) = self.histories.remove(&reference) {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = answer.send(Err(HistoryError::Refused(refusal)));
             return;
         }
         let channel = self.subscriptions.iter().find_map(|(channel, s)| {
-            let asked = s.phase == Phase::Asking(reference);
+            let asked = s.phase == Phase::FindingNewest(reference);
             (asked || s.join_ref == reference).then(|| channel.clone())
         });
         match channel {
@@ -130,38 +131,39 @@ impl Conversation {
         }
     }
 
-    /// The server says that the channel is as after `leave`, or can't say what is the newest there.
+    /// A join, its resume or the request for the newest message failed. On the server the channel is
+    /// not joined.
     fn join_failed(&mut self, channel: ChannelName, refusal: Refusal, now: Duration) {
-        if refusal.is_passing() {
+        if refusal.is_temporary() {
             if let Some(subscription) = self.subscriptions.get_mut(&channel) {
-                subscription.phase = Phase::Away(now + wait_of(&refusal));
+                subscription.phase = Phase::NotJoined(now + retry_wait(&refusal));
             }
             return;
         }
         self.subscriptions.remove(&channel);
-        self.abandon(&channel);
+        self.refuse_unsent(&channel);
         self.left(channel, Some(refusal));
     }
 
-    /// A send that may pass later holds back those behind it, so that they keep their order.
+    /// A temporary refusal holds back the later sends too, so that they keep their order.
     fn send_failed(&mut self, reference: u64, refusal: Refusal, now: Duration) {
-        if !refusal.is_passing() {
-            if let Some(post) = self.outbox.answered(reference) {
+        if !refusal.is_temporary() {
+            if let Some(post) = self.outbox.take_answered(reference) {
                 self.refused(post, refusal);
             }
             return;
         }
-        let Some(post) = self.outbox.postpone(reference) else {
+        let Some(post) = self.outbox.retry_later(reference) else {
             return;
         };
         let subscription = self.subscriptions.get_mut(&post.channel);
         if let Some(phase @ (Phase::Live | Phase::Paused(_))) = subscription.map(|s| &mut s.phase) {
-            *phase = Phase::Paused(now + wait_of(&refusal));
+            *phase = Phase::Paused(now + retry_wait(&refusal));
         }
     }
 }
 
-fn wait_of(refusal: &Refusal) -> Duration {
+fn retry_wait(refusal: &Refusal) -> Duration {
     refusal
         .retry_after_ms
         .map_or(RETRY_AFTER, Duration::from_millis)

@@ -7,7 +7,7 @@ use super::*;
 
 const STALE: Duration = Duration::from_secs(240);
 
-/// A conversation, its clock and what it wrote.
+/// A conversation and its clock.
 struct Rig {
     conversation: Conversation,
     now: Duration,
@@ -28,7 +28,7 @@ impl Rig {
         self.conversation.connected(&welcome, self.now);
     }
 
-    fn hear(&mut self, frame: Value) {
+    fn receive(&mut self, frame: Value) {
         let frame = crate::frame::Incoming::parse(&frame.to_string());
         self.conversation.receive(frame, self.now);
     }
@@ -47,11 +47,11 @@ impl Rig {
         id
     }
 
-    /// Joins and hears that it did; the ref of the join is gone by.
+    /// Answers the join.
     fn joined(&mut self, at: u64) {
         let join = self.wrote_one();
         assert_eq!(join["type"], "join");
-        self.hear(
+        self.receive(
             json!({"type": "joined", "ref": join["ref"], "channel": "ops",
             "at": at.to_string(), "members": 2, "resumed": join["after"].is_string()}),
         );
@@ -81,7 +81,7 @@ impl Rig {
         texts.map(str::to_owned).collect()
     }
 
-    fn told(&mut self) -> Vec<Event> {
+    fn events(&mut self) -> Vec<Event> {
         self.conversation.events.drain(..).collect()
     }
 }
@@ -106,7 +106,7 @@ fn cursor_starts_at_joined_and_follows_messages_and_events_but_not_acks() {
     rig.join(None);
     rig.connect();
     rig.joined(10);
-    rig.hear(json!({"type": "ack", "ref": 99, "id": "50"}));
+    rig.receive(json!({"type": "ack", "ref": 99, "id": "50"}));
     for (frame, cursor) in [
         (
             json!({"type": "typing", "channel": "ops", "user": "bob"}),
@@ -119,7 +119,7 @@ fn cursor_starts_at_joined_and_follows_messages_and_events_but_not_acks() {
         ),
         (message(25, "bob", "y"), 30),
     ] {
-        rig.hear(frame);
+        rig.receive(frame);
         rig.conversation.disconnected(rig.now);
         rig.connect();
         assert_eq!(rig.wrote_one()["after"], format!("{cursor:020}"));
@@ -137,7 +137,7 @@ fn sends_wait_for_the_join_and_go_out_in_order_up_to_the_window() {
     rig.joined(0);
     let sends = rig.wrote();
     assert_eq!(sends.len(), 4);
-    rig.hear(json!({"type": "ack", "ref": sends[1]["ref"], "id": "7"}));
+    rig.receive(json!({"type": "ack", "ref": sends[1]["ref"], "id": "7"}));
     assert_eq!(rig.texts(), ["5"]);
 }
 
@@ -149,7 +149,7 @@ fn what_was_not_acked_goes_out_again_in_order_under_the_same_id() {
     rig.joined(5);
     let ids = ["1", "2", "3"].map(|text| rig.post(text));
     let first = rig.wrote();
-    rig.hear(json!({"type": "ack", "ref": first[1]["ref"], "id": "7"}));
+    rig.receive(json!({"type": "ack", "ref": first[1]["ref"], "id": "7"}));
     rig.conversation.disconnected(rig.now);
     rig.connect();
     rig.joined(9);
@@ -175,17 +175,17 @@ fn after_a_long_absence_it_resumes_first_and_drops_what_it_sees_of_its_own() {
         (&question["type"], &question["limit"]),
         (&json!("history"), &json!(1))
     );
-    rig.hear(message(20, "ann", &ids[0]));
-    rig.hear(message(21, "bob", &ids[1]));
+    rig.receive(message(20, "ann", &ids[0]));
+    rig.receive(message(21, "bob", &ids[1]));
     let mut newest = message(30, "bob", "z");
-    rig.hear(
+    rig.receive(
         json!({"type": "history", "ref": question["ref"], "channel": "ops",
         "messages": [newest.clone()], "next": null}),
     );
     assert_eq!(rig.texts(), [""; 0]);
     newest["type"] = json!("message");
-    rig.told();
-    rig.hear(newest);
+    rig.events();
+    rig.receive(newest);
     assert_eq!(rig.texts(), ["2"]);
 }
 
@@ -201,11 +201,11 @@ fn own_message_seen_in_a_resume_is_its_ack() {
     rig.wait(STALE);
     rig.connect();
     rig.joined(40);
-    rig.told();
-    rig.hear(message(20, "ann", &id));
-    let told = rig.told();
+    rig.events();
+    rig.receive(message(20, "ann", &id));
+    let events = rig.events();
     assert!(
-        matches!(&told[..], [Event::Message { .. }, Event::Acked { id, duplicate: true, .. }]
+        matches!(&events[..], [Event::Message { .. }, Event::Acked { id, duplicate: true, .. }]
         if id.as_u64() == 20)
     );
 }
@@ -218,7 +218,7 @@ fn refused_for_now_is_tried_again_when_the_server_said_and_holds_back_the_rest()
     rig.joined(5);
     rig.post("1");
     let send = rig.wrote_one();
-    rig.hear(refusal(&send["ref"], "rate_limited", 300));
+    rig.receive(refusal(&send["ref"], "rate_limited", 300));
     rig.post("2");
     assert_eq!(
         rig.conversation.next_due(),
@@ -231,20 +231,20 @@ fn refused_for_now_is_tried_again_when_the_server_said_and_holds_back_the_rest()
 }
 
 #[test]
-fn refused_for_good_is_told_once() {
+fn permanent_refusal_is_reported_once() {
     let mut rig = Rig::new();
     rig.join(None);
     rig.connect();
     rig.joined(5);
-    rig.told();
+    rig.events();
     let id = rig.post("1");
     let send = rig.wrote_one();
     for _ in 0..2 {
-        rig.hear(refusal(&send["ref"], "idempotency_conflict", 0));
+        rig.receive(refusal(&send["ref"], "idempotency_conflict", 0));
     }
-    let told = rig.told();
+    let events = rig.events();
     assert!(
-        matches!(&told[..], [Event::Refused { client_msg_id, refusal, .. }]
+        matches!(&events[..], [Event::Refused { client_msg_id, refusal, .. }]
         if client_msg_id.as_str() == id && refusal.code == "idempotency_conflict")
     );
 }
@@ -255,11 +255,11 @@ fn frame_over_the_servers_limit_is_not_sent() {
     rig.join(None);
     rig.connect();
     rig.joined(5);
-    rig.told();
+    rig.events();
     rig.post(&"x".repeat(300));
     rig.post("2");
     assert_eq!(rig.texts(), ["2"]);
-    assert!(matches!(&rig.told()[..], [Event::Refused { refusal, .. }]
+    assert!(matches!(&rig.events()[..], [Event::Refused { refusal, .. }]
         if refusal.code == "message_too_large"));
 }
 
@@ -269,12 +269,12 @@ fn resume_that_fails_half_way_begins_again_at_the_cursor() {
     rig.join(Some(3));
     rig.connect();
     let join = rig.wrote_one();
-    rig.hear(
+    rig.receive(
         json!({"type": "joined", "ref": join["ref"], "channel": "ops", "at": "40",
         "members": 2, "resumed": true}),
     );
-    rig.hear(message(12, "bob", "x"));
-    rig.hear(refusal(&join["ref"], "history_unavailable", 2000));
+    rig.receive(message(12, "bob", "x"));
+    rig.receive(refusal(&join["ref"], "history_unavailable", 2000));
     rig.wait(Duration::from_secs(2));
     assert_eq!(rig.wrote_one()["after"], format!("{:020}", 12));
 }
@@ -286,10 +286,10 @@ fn join_refused_for_good_leaves_the_channel_and_refuses_its_posts() {
     rig.connect();
     rig.post("1");
     let join = rig.wrote_one();
-    rig.hear(refusal(&join["ref"], "channel_not_found", 0));
-    let told = rig.told();
+    rig.receive(refusal(&join["ref"], "channel_not_found", 0));
+    let events = rig.events();
     assert!(
-        matches!(&told[..], [Event::Refused { .. }, Event::Left { refusal: Some(r), .. }]
+        matches!(&events[..], [Event::Refused { .. }, Event::Left { refusal: Some(r), .. }]
         if r.code == "channel_not_found")
     );
 }
@@ -300,6 +300,6 @@ fn post_without_a_join_is_refused_here() {
     rig.connect();
     rig.post("1");
     assert_eq!(rig.texts(), [""; 0]);
-    assert!(matches!(&rig.told()[..], [Event::Refused { refusal, .. }]
+    assert!(matches!(&rig.events()[..], [Event::Refused { refusal, .. }]
         if refusal.code == "not_a_member"));
 }

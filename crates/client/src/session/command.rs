@@ -1,8 +1,8 @@
-//! What the handle of a session asks of the task behind it.
+//! The commands from the handle of a session to its task.
 
 use std::fmt;
 
-use crate::conversation::Answer;
+use crate::conversation::HistoryReply;
 use crate::outbox::Pending;
 use lakechat_core::domain::{ChannelName, Id};
 
@@ -14,7 +14,7 @@ pub(super) enum Command {
         channel: ChannelName,
         before: Option<Id>,
         limit: usize,
-        answer: Answer,
+        answer: HistoryReply,
     },
 }
 

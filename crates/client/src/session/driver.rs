@@ -1,4 +1,4 @@
-//! The task behind a session: connects, carries frames and commands, waits, and connects again.
+//! The task behind a session: it connects, passes frames and commands on, waits, and reconnects.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,35 +21,35 @@ use crate::event::Event;
 use crate::frame::{Closing, Incoming, Welcome};
 use crate::socket::{self, OpenError, Reader, Writer};
 
-/// Frames on their way to the socket. More than fit an outbox' window and all joins of a session:
-/// full means that the server takes nothing, and the connection is given up.
+/// Frames on their way to the socket: more than a full window and the joins of all channels. If the
+/// queue is full, the server has stopped reading and the connection is given up.
 const UNWRITTEN_FRAMES: usize = 1_024;
 
-/// How long to wait for the other side of a good-bye.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// Timeout of the closing handshake.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Driver {
     credentials: Arc<Credentials>,
     options: Options,
     commands: mpsc::Receiver<Command>,
-    told: mpsc::Sender<Event>,
+    events: mpsc::Sender<Event>,
     conversation: Conversation,
     backoff: Backoff,
     renewal: Option<Renewal>,
     welcomed_before: bool,
 }
 
-/// Runs to its end even if the session doesn't: see [`Credentials::renew`].
+/// A task, because a renewal has to complete even if the session ends: see [`Credentials::renew`].
 type Renewal = JoinHandle<Result<String, CallError>>;
 
-/// What a running connection is like.
+/// A running connection.
 struct Connection {
     queue: mpsc::Sender<String>,
     token: String,
     /// How long the server may be silent.
-    patience: Duration,
-    silent_until: Instant,
-    /// What the server said of the close to come.
+    silence_limit: Duration,
+    silence_deadline: Instant,
+    /// The server's `closing` frame, if it came.
     closing: Option<Closing>,
 }
 
@@ -58,7 +58,7 @@ impl Driver {
         credentials: Arc<Credentials>,
         options: Options,
         commands: mpsc::Receiver<Command>,
-        told: mpsc::Sender<Event>,
+        events: mpsc::Sender<Event>,
     ) -> Driver {
         Driver {
             conversation: Conversation::new(options.window, options.stale_after),
@@ -66,7 +66,7 @@ impl Driver {
             credentials,
             options,
             commands,
-            told,
+            events,
             renewal: None,
             welcomed_before: false,
         }
@@ -75,23 +75,23 @@ impl Driver {
     pub async fn run(mut self) {
         let mut used: Option<String> = None;
         loop {
-            let ending = self.connect_and_talk(&mut used).await;
+            let ending = self.connect_and_run(&mut used).await;
             let now = self.now();
             self.conversation.disconnected(now);
-            if !self.tell_all().await {
+            if !self.deliver_events().await {
                 return;
             }
             match ending {
-                Ending::Finished => return,
+                Ending::Dropped => return,
                 Ending::Stop(stop) => {
-                    // Whoever owned the events may have gone.
-                    let _ = self.told.send(Event::Stopped(stop)).await;
+                    // The owner may have dropped the events.
+                    let _ = self.events.send(Event::Stopped(stop)).await;
                     return;
                 }
-                Ending::Return { reason, after, .. } => {
+                Ending::Reconnect { reason, after, .. } => {
                     let retry_in = after.unwrap_or_else(|| self.backoff.next_wait());
-                    let told = Event::Disconnected { reason, retry_in };
-                    if self.told.send(told).await.is_err() || !self.idle_for(retry_in).await {
+                    let event = Event::Disconnected { reason, retry_in };
+                    if self.events.send(event).await.is_err() || !self.wait_for(retry_in).await {
                         return;
                     }
                 }
@@ -99,8 +99,8 @@ impl Driver {
         }
     }
 
-    /// One connection from its beginning to its end. `used` is the token that the next one can't use.
-    async fn connect_and_talk(&mut self, used: &mut Option<String>) -> Ending {
+    /// Runs one connection. `used` is set to its token if the next connection needs another one.
+    async fn connect_and_run(&mut self, used: &mut Option<String>) -> Ending {
         if let Some(token) = used.as_deref() {
             if let Err(ending) = self.renew(token).await {
                 return ending;
@@ -110,11 +110,12 @@ impl Driver {
         let token = self.credentials.token();
         let ending = match self.open(&token).await {
             Ok((writer, reader, welcome)) => {
-                self.talk(writer, reader, welcome, token.clone()).await
+                self.run_connection(writer, reader, welcome, token.clone())
+                    .await
             }
             Err(ending) => ending,
         };
-        if matches!(ending, Ending::Return { renew: true, .. }) {
+        if matches!(ending, Ending::Reconnect { renew: true, .. }) {
             *used = Some(token);
         }
         ending
@@ -125,11 +126,11 @@ impl Driver {
             .renewal
             .take()
             .unwrap_or_else(|| self.begin_renewal(used));
-        match self.busy_with(renewal).await {
-            None => Err(Ending::Finished),
+        match self.run_beside_commands(renewal).await {
+            None => Err(Ending::Dropped),
             Some(Ok(Ok(_))) => Ok(()),
             Some(Ok(Err(error))) => Err(Ending::not_renewed(&error)),
-            Some(Err(_)) => Err(Ending::lost("the renewal of the token was cut off")),
+            Some(Err(_)) => Err(Ending::lost("the renewal of the token was interrupted")),
         }
     }
 
@@ -141,21 +142,21 @@ impl Driver {
     /// Opens a connection and waits for the server's `welcome`.
     async fn open(&mut self, token: &str) -> Result<(Writer, Reader, Box<Welcome>), Ending> {
         let base = self.credentials.api().base().clone();
-        let (token, patience) = (token.to_owned(), self.options.connect_timeout);
+        let (token, limit) = (token.to_owned(), self.options.connect_timeout);
         let opening = async move {
-            let opened = socket::open(&base, &token, patience).await;
-            let (writer, mut reader) = opened.map_err(|e| Ending::unopened(&e))?;
-            match timeout(patience, welcome(&mut reader)).await {
+            let opened = socket::open(&base, &token, limit).await;
+            let (writer, mut reader) = opened.map_err(|e| Ending::not_opened(&e))?;
+            match timeout(limit, read_welcome(&mut reader)).await {
                 Ok(welcome) => Ok((writer, reader, welcome?)),
-                Err(_) => Err(Ending::unopened(&OpenError::TimedOut(patience))),
+                Err(_) => Err(Ending::not_opened(&OpenError::TimedOut(limit))),
             }
         };
-        self.busy_with(opening)
+        self.run_beside_commands(opening)
             .await
-            .unwrap_or(Err(Ending::Finished))
+            .unwrap_or(Err(Ending::Dropped))
     }
 
-    async fn talk(
+    async fn run_connection(
         &mut self,
         writer: Writer,
         mut reader: Reader,
@@ -164,66 +165,66 @@ impl Driver {
     ) -> Ending {
         let (queue, unwritten) = mpsc::channel(UNWRITTEN_FRAMES);
         let mut writing = pin!(socket::write(writer, unwritten));
-        let patience = Duration::from_millis(welcome.ping_ms) * 2 + self.options.silence_slack;
+        let silence_limit = Duration::from_millis(welcome.ping_ms) * 2 + self.options.silence_slack;
         let began = Instant::now();
         let mut connection = Connection {
             queue,
             token,
-            patience,
-            silent_until: began + patience,
+            silence_limit,
+            silence_deadline: began + silence_limit,
             closing: None,
         };
-        self.greet(welcome);
+        self.welcomed(welcome);
         let ending = loop {
-            if !self.tell_all().await {
-                break Ending::Finished;
+            if !self.deliver_events().await {
+                break Ending::Dropped;
             }
-            if !self.write_all(&connection) {
-                break Ending::lost("the server takes no frames");
+            if !self.queue_frames(&connection) {
+                break Ending::lost("the server accepts no more frames");
             }
             let now = self.now();
             let due = self.conversation.next_due();
-            // What is not taken this time waits in its socket, queue or timer.
+            // The branches that lose keep their input in the socket, a queue or a timer.
             tokio::select! {
                 frame = reader.next() => {
-                    connection.silent_until = Instant::now() + connection.patience;
-                    if let Some(ending) = self.hear(frame, &mut connection) {
+                    connection.silence_deadline = Instant::now() + connection.silence_limit;
+                    if let Some(ending) = self.receive(frame, &mut connection) {
                         break ending;
                     }
                 }
                 command = self.commands.recv() => match command {
-                    Some(command) => self.obey(command),
-                    None => break Ending::Finished,
+                    Some(command) => self.execute(command),
+                    None => break Ending::Dropped,
                 },
                 written = &mut writing => {
                     break Ending::lost(written.err().map_or_else(String::new, |e| e.to_string()));
                 }
-                renewed = finished(&mut self.renewal) => {
+                renewed = renewal_result(&mut self.renewal) => {
                     self.renewal = None;
-                    self.renewed(renewed, &mut connection);
+                    self.finish_renewal(renewed, &mut connection);
                 }
-                () = sleep_until(connection.silent_until) => {
-                    break Ending::lost("nothing heard from the server");
+                () = sleep_until(connection.silence_deadline) => {
+                    break Ending::lost("the server has gone silent");
                 }
-                () = until(due, now) => self.conversation.advance(self.now()),
+                () = sleep_until_due(due, now) => self.conversation.advance(self.now()),
             }
         };
         if began.elapsed() >= self.options.steady_after {
             self.backoff.reset();
         }
-        if ending == Ending::Finished {
+        if ending == Ending::Dropped {
             drop(connection);
-            // Best effort: the server finds out in any case.
-            let farewell = async { tokio::join!(writing, reader.for_each(|_| async {})) };
-            let _ = timeout(FAREWELL, farewell).await;
+            // Best effort: without it the server notices the end of the connection.
+            let closing = async { tokio::join!(writing, reader.for_each(|_| async {})) };
+            let _ = timeout(CLOSE_TIMEOUT, closing).await;
         }
         ending
     }
 
-    fn greet(&mut self, welcome: Box<Welcome>) {
+    fn welcomed(&mut self, welcome: Box<Welcome>) {
         self.conversation.connected(&welcome, self.now());
-        let again = std::mem::replace(&mut self.welcomed_before, true);
-        let event = if again {
+        let reconnected = std::mem::replace(&mut self.welcomed_before, true);
+        let event = if reconnected {
             Event::Reconnected(welcome)
         } else {
             Event::Connected(welcome)
@@ -231,7 +232,7 @@ impl Driver {
         self.conversation.events.push_front(event);
     }
 
-    fn hear(
+    fn receive(
         &mut self,
         frame: Option<Result<Message, WsError>>,
         connection: &mut Connection,
@@ -244,7 +245,7 @@ impl Driver {
                 }
                 frame => self.conversation.receive(frame, self.now()),
             },
-            // The answer to a ping goes out with the next read; nothing else is for us.
+            // tungstenite answers pings with the next read. The protocol uses text frames only.
             Some(Ok(
                 Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_),
             )) => {}
@@ -255,25 +256,25 @@ impl Driver {
                 return Some(Ending::closed(code, reason, connection.closing.take()));
             }
             Some(Err(_)) | None if connection.closing.is_some() => {
-                let said = connection.closing.take();
-                return Some(Ending::closed(None, String::new(), said));
+                let announced = connection.closing.take();
+                return Some(Ending::closed(None, String::new(), announced));
             }
             Some(Err(error)) => return Some(Ending::lost(error.to_string())),
-            None => return Some(Ending::lost("the server is gone")),
+            None => return Some(Ending::lost("the connection broke")),
         }
         None
     }
 
-    /// A new token for the running connection. Without one the server will close it, and the next
-    /// connection tries again.
-    fn renewed(&mut self, renewed: Result<String, CallError>, connection: &mut Connection) {
+    /// Hands a renewed token to the running connection. If the renewal failed, the server will close
+    /// the connection, and the next one tries again.
+    fn finish_renewal(&mut self, renewed: Result<String, CallError>, connection: &mut Connection) {
         if let Ok(token) = renewed {
             self.conversation.refresh(&token);
             connection.token = token;
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn execute(&mut self, command: Command) {
         let now = self.now();
         match command {
             Command::Join(channel, after) => self.conversation.join(channel, after, now),
@@ -288,37 +289,37 @@ impl Driver {
         }
     }
 
-    /// Does something else and obeys commands meanwhile; None if the owner goes.
-    async fn busy_with<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+    /// Runs `work` and executes commands meanwhile. None if the owner drops the session.
+    async fn run_beside_commands<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);
         loop {
-            if !self.tell_all().await {
+            if !self.deliver_events().await {
                 return None;
             }
-            // A command that loses waits in its queue; the work goes on where it was.
+            // A command that loses stays in its queue, and `work` is not dropped.
             tokio::select! {
                 done = &mut work => return Some(done),
-                command = self.commands.recv() => self.obey(command?),
+                command = self.commands.recv() => self.execute(command?),
             }
         }
     }
 
-    async fn idle_for(&mut self, time: Duration) -> bool {
-        self.busy_with(sleep(time)).await.is_some()
+    async fn wait_for(&mut self, time: Duration) -> bool {
+        self.run_beside_commands(sleep(time)).await.is_some()
     }
 
-    /// Hands out events; false if nobody takes them any more.
-    async fn tell_all(&mut self) -> bool {
+    /// Delivers the pending events. False if the owner has dropped the session.
+    async fn deliver_events(&mut self) -> bool {
         while let Some(event) = self.conversation.events.pop_front() {
-            if self.told.send(event).await.is_err() {
+            if self.events.send(event).await.is_err() {
                 return false;
             }
         }
-        !self.told.is_closed()
+        !self.events.is_closed()
     }
 
-    /// Hands frames to the writer; false if it can't take them.
-    fn write_all(&mut self, connection: &Connection) -> bool {
+    /// Queues the pending frames for the writer. False if its queue is full.
+    fn queue_frames(&mut self, connection: &Connection) -> bool {
         self.conversation
             .frames
             .drain(..)
@@ -330,29 +331,29 @@ impl Driver {
     }
 }
 
-/// Reads up to the server's first words.
-async fn welcome(reader: &mut Reader) -> Result<Box<Welcome>, Ending> {
-    let mut said = None;
+/// Reads up to the `welcome` frame.
+async fn read_welcome(reader: &mut Reader) -> Result<Box<Welcome>, Ending> {
+    let mut announced = None;
     loop {
         match reader.next().await {
             Some(Ok(Message::Text(text))) => match Incoming::parse(&text) {
                 Incoming::Welcome(welcome) => return Ok(welcome),
-                Incoming::Closing(closing) => said = Some(closing),
+                Incoming::Closing(closing) => announced = Some(closing),
                 _ => {}
             },
             Some(Ok(Message::Close(frame))) => {
                 let code = frame.map(|f| u16::from(f.code));
-                return Err(Ending::closed(code, String::new(), said));
+                return Err(Ending::closed(code, String::new(), announced));
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => return Err(Ending::lost(error.to_string())),
-            None => return Err(Ending::closed(None, String::new(), said)),
+            None => return Err(Ending::closed(None, String::new(), announced)),
         }
     }
 }
 
-/// The result of a renewal that is under way; never, if none is.
-async fn finished(renewal: &mut Option<Renewal>) -> Result<String, CallError> {
+/// The result of the running renewal. Never completes if there is none.
+async fn renewal_result(renewal: &mut Option<Renewal>) -> Result<String, CallError> {
     match renewal {
         Some(handle) => handle
             .await
@@ -361,8 +362,8 @@ async fn finished(renewal: &mut Option<Renewal>) -> Result<String, CallError> {
     }
 }
 
-/// Until a time of the session's clock; for ever, if there is none.
-async fn until(due: Option<Duration>, now: Duration) {
+/// Sleeps until `due`, by the session's clock. Never completes if it is None.
+async fn sleep_until_due(due: Option<Duration>, now: Duration) {
     match due {
         Some(due) => sleep(due.saturating_sub(now)).await,
         None => std::future::pending().await,

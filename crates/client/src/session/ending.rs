@@ -1,4 +1,4 @@
-//! Why a connection ended, and whether to come back.
+//! Why a connection ended, and whether to reconnect.
 
 use std::time::Duration;
 
@@ -9,54 +9,52 @@ use crate::event::Stop;
 use crate::frame::Closing;
 use crate::socket::OpenError;
 
-/// What to do after a connection.
+/// What follows the end of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// Come back: after what the server said, else after a backoff.
-    Return {
+    /// Reconnect, after the time that the server demanded or else after the backoff.
+    Reconnect {
         reason: String,
         after: Option<Duration>,
-        /// With another token than the last.
+        /// Whether another token is needed.
         renew: bool,
     },
     Stop(Stop),
-    /// The owner has gone.
-    Finished,
+    /// The owner has dropped the session.
+    Dropped,
 }
 
 impl Ending {
-    /// The connection broke, or went silent.
+    /// The connection broke, or the server went silent.
     pub fn lost(reason: impl Into<String>) -> Ending {
-        Ending::Return {
+        Ending::Reconnect {
             reason: reason.into(),
             after: None,
             renew: false,
         }
     }
 
-    /// The server closed it, with a code or with none.
-    pub fn closed(code: Option<u16>, reason: String, said: Option<Closing>) -> Ending {
-        let said = said.unwrap_or_default();
-        let code = if said.code == 0 {
-            code.unwrap_or(1006)
-        } else {
-            said.code
+    /// The server closed the connection. `announced` is its last `closing` frame.
+    pub fn closed(code: Option<u16>, reason: String, announced: Option<Closing>) -> Ending {
+        let announced = announced.unwrap_or_default();
+        let code = match announced.code {
+            0 => code.unwrap_or(1006),
+            announced => announced,
         };
-        let reason = if reason.is_empty() {
-            said.reason
-        } else {
-            reason
+        let reason = match reason.is_empty() {
+            true => announced.reason,
+            false => reason,
         };
-        let after = said.reconnect_after_ms.or(said.retry_after_ms);
+        let after = announced.reconnect_after_ms.or(announced.retry_after_ms);
         match code {
             4501 => Ending::Stop(Stop::LoginEnded(reason)),
-            4503 => Ending::Stop(Stop::TurnedAway(reason)),
+            4503 => Ending::Stop(Stop::NotAdmitted(reason)),
             4504 => Ending::Stop(Stop::ConnectionLimit(reason)),
-            // What is wrong with a frame would be wrong with it again.
+            // The same frame would be wrong on the next connection too.
             1002 | 1003 | 1007 | 1009 | 4500..=4999 => {
                 Ending::Stop(Stop::Protocol { code, reason })
             }
-            _ => Ending::Return {
+            _ => Ending::Reconnect {
                 reason: format!("closed by the server ({code} {reason})"),
                 after: after.map(Duration::from_millis),
                 renew: code == 4003,
@@ -64,31 +62,31 @@ impl Ending {
         }
     }
 
-    /// There was no connection.
-    pub fn unopened(error: &OpenError) -> Ending {
+    /// The connection could not be opened.
+    pub fn not_opened(error: &OpenError) -> Ending {
         let after = match error {
             OpenError::Refused { retry_after, .. } => *retry_after,
             OpenError::Unauthorized | OpenError::Failed(_) | OpenError::TimedOut(_) => None,
         };
-        Ending::Return {
+        Ending::Reconnect {
             reason: error.to_string(),
             after,
             renew: matches!(error, OpenError::Unauthorized),
         }
     }
 
-    /// There is no new token.
+    /// The token could not be renewed.
     pub fn not_renewed(error: &CallError) -> Ending {
         match error {
             CallError::Refused { status, refusal } if *status == StatusCode::UNAUTHORIZED => {
                 Ending::Stop(Stop::LoginEnded(refusal.to_string()))
             }
-            CallError::Refused { refusal, .. } => Ending::Return {
+            CallError::Refused { refusal, .. } => Ending::Reconnect {
                 reason: refusal.to_string(),
                 after: refusal.retry_after_ms.map(Duration::from_millis),
                 renew: true,
             },
-            CallError::Unreachable(_) | CallError::Foreign { .. } => Ending::Return {
+            CallError::Unreachable(_) | CallError::Foreign { .. } => Ending::Reconnect {
                 reason: error.to_string(),
                 after: None,
                 renew: true,
@@ -119,7 +117,7 @@ mod tests {
         for code in [
             1000, 1001, 1006, 1011, 4000, 4001, 4002, 4003, 4008, 4029, 4499,
         ] {
-            let Ending::Return { renew, .. } = Ending::closed(Some(code), String::new(), None)
+            let Ending::Reconnect { renew, .. } = Ending::closed(Some(code), String::new(), None)
             else {
                 panic!("{code} is not final");
             };
@@ -130,7 +128,7 @@ mod tests {
     #[test]
     fn the_server_says_when_to_come_back() {
         let after = |said| match Ending::closed(None, String::new(), said) {
-            Ending::Return { after, .. } => after,
+            Ending::Reconnect { after, .. } => after,
             other => panic!("{other:?}"),
         };
         assert_eq!(

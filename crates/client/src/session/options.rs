@@ -1,35 +1,37 @@
-//! How a session behaves.
+//! The options of a session.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Tells time since some moment; goes on while the machine sleeps.
+/// The time since some fixed moment. It has to advance while the machine is suspended.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
-/// How a session behaves. The default is what a person's client wants.
+/// Timeouts and bounds of a session. The default suits an interactive client.
 #[derive(Clone)]
 pub struct Options {
-    /// The span of the first wait before a reconnect; it doubles with each failure.
+    /// Longest first wait before a reconnect. It doubles with each failure.
     pub backoff_base: Duration,
-    /// The longest such span.
+    /// The longest wait at all.
     pub backoff_cap: Duration,
-    /// A connection that stood this long ends the growth of the waits.
+    /// A connection that lasted this long resets the backoff.
     pub steady_after: Duration,
-    /// How long opening a connection, up to its `welcome`, may take.
+    /// Timeout for opening the WebSocket, and again for the `welcome`.
     pub connect_timeout: Duration,
-    /// Beyond two silent ping intervals, how long until a server counts as dead.
+    /// A server counts as dead if it is silent for two ping intervals and this.
     pub silence_slack: Duration,
-    /// Posts without an answer; [`Session::post`] waits while there are as many.
+    /// Maximum number of posts without an answer; further calls of
+    /// [`Session::post`](crate::Session::post) wait.
     pub outbox: usize,
-    /// Sends in flight at once.
+    /// Maximum number of sends in flight.
     pub window: usize,
-    /// Events not taken yet. When full the session reads nothing more from its socket, and the
-    /// server may close it as slow: nothing is lost, it resumes.
+    /// Maximum number of events that wait for their owner. If there are more, the session stops
+    /// reading. The server may then close it as slow; it resumes later, and nothing is lost.
     pub events: usize,
-    /// A post first tried longer ago than this is sent again only after the resume has shown that
-    /// it isn't there: the server's window may have forgotten it. The protocol promises 5 minutes.
+    /// The server may no longer recognise a retry of a post that was first sent longer ago than
+    /// this; the protocol promises 5 minutes. It is sent again only after the resume has shown that
+    /// the message does not exist.
     pub stale_after: Duration,
-    /// Decides the jitter.
+    /// Seed of the backoff's jitter.
     pub seed: u64,
     pub clock: Clock,
 }
@@ -52,7 +54,8 @@ impl Default for Options {
     }
 }
 
-/// `Instant` stands still while the machine sleeps; what the server remembers doesn't.
+/// Unlike `Instant`, it advances while the machine is suspended. So does the age of what the server
+/// remembers.
 fn boot_time() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     now.try_into()

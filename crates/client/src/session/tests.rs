@@ -251,7 +251,7 @@ async fn final_close_codes_stop_the_session_by_kind() {
             },
         ),
         (4501, Stop::LoginEnded("why".to_owned())),
-        (4503, Stop::TurnedAway("why".to_owned())),
+        (4503, Stop::NotAdmitted("why".to_owned())),
         (4504, Stop::ConnectionLimit("why".to_owned())),
     ] {
         let script = Script::new().await;
@@ -290,10 +290,7 @@ async fn silent_server_is_given_up() {
         Event::Disconnected { reason, .. } => Some(reason),
         _ => None,
     };
-    assert_eq!(
-        event(&mut events, pick).await,
-        "nothing heard from the server"
-    );
+    assert_eq!(event(&mut events, pick).await, "the server has gone silent");
     script.welcome().await;
 }
 
