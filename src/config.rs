@@ -5,9 +5,9 @@
 //! and takes a variable's `007` for the number 7.
 
 mod addresses;
+mod kafka_options;
 mod mistake;
 mod names;
-mod options;
 mod print;
 mod reader;
 mod section;

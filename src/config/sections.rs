@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::addresses::{HdfsPath, HdfsUrl, HostPorts, RedisUrl};
+use super::kafka_options::Options;
 use super::names::{Name, Namespace, RedisPrefix, ServerId, TablePrefix};
-use super::options::Options;
 use super::section::section;
 use super::setting::TextSetting;
 use super::values::{LogFilter, LogFormat, Mode, Origin, PublicUrl};
