@@ -1,8 +1,8 @@
-//! The configuration: a file, over it the environment, over it flags.
+//! The configuration: flags override environment variables, which override a file.
 //!
-//! All keys stand in `sections`, once. Every mistake is found and told together before the
-//! server does anything. Values are merged here and not by figment, which stops at the first mistake
-//! and takes a variable's `007` for the number 7.
+//! `sections` declares every key. All mistakes are found and reported together, before the server
+//! does anything. The merge is not left to figment, which stops at the first mistake and reads a
+//! variable's `007` as the number 7.
 
 mod addresses;
 mod kafka_options;
@@ -16,6 +16,7 @@ mod setting;
 mod source;
 #[cfg(test)]
 mod tests;
+mod text;
 mod values;
 
 use std::ffi::OsString;
@@ -24,19 +25,24 @@ use std::path::PathBuf;
 
 pub use self::mistake::ConfigErrors;
 pub use self::names::ServerId;
-pub use self::print::{Shown, to_toml};
+pub use self::print::{PrintedValues, to_toml};
+pub use self::reader::ConfigKey;
 use self::reader::Reader;
-pub use self::reader::Row;
-use self::sections::Top;
-pub use self::sections::{Auth, Chat, Files, Hbase, Hdfs, Kafka, Limits, Redis, Server};
+use self::sections::TopLevel;
+pub use self::sections::{
+    AuthConfig, ChatConfig, FilesConfig, HbaseConfig, HdfsConfig, KafkaConfig, LimitsConfig,
+    RedisConfig, ServerConfig,
+};
+#[cfg(feature = "cluster")]
+pub use self::source::ConfigFlag;
 use self::source::Givens;
-pub use self::source::{ConfigFlag, Flags, Source};
+pub use self::source::{Flags, Source};
 pub use self::values::{LogFilter, LogFormat, Mode, Origin, PublicUrl};
 
-/// What a frame holds beside the text of a message, at most.
+/// Maximum size of everything in a frame except the text of its message.
 const FRAME_OVERHEAD_BYTES: usize = 512;
 
-/// Options of librdkafka that are not the operator's.
+/// Options of librdkafka that lakechat sets itself.
 const OWN_OPTIONS: [&str; 16] = [
     "acks",
     "auto.offset.reset",
@@ -56,10 +62,10 @@ const OWN_OPTIONS: [&str; 16] = [
     "transactional.id",
 ];
 
-/// The name of the signing key within the data folder.
+/// The file name of the signing key in the data folder.
 const KEY_FILE: &str = "lakechat.key";
 
-/// The whole configuration, checked.
+/// A valid configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub mode: Mode,
@@ -67,30 +73,30 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub log: LogFilter,
     pub log_format: LogFormat,
-    pub server: Server,
-    pub kafka: Kafka,
-    pub hbase: Hbase,
-    pub hdfs: Hdfs,
-    pub redis: Redis,
-    pub auth: Auth,
-    pub files: Files,
-    pub limits: Limits,
-    pub chat: Chat,
+    pub server: ServerConfig,
+    pub kafka: KafkaConfig,
+    pub hbase: HbaseConfig,
+    pub hdfs: HdfsConfig,
+    pub redis: RedisConfig,
+    pub auth: AuthConfig,
+    pub files: FilesConfig,
+    pub limits: LimitsConfig,
+    pub chat: ChatConfig,
 }
 
-/// A configuration with the story of each key.
+/// A configuration, and where each value came from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub config: Config,
-    pub rows: Vec<Row>,
+    pub keys: Vec<ConfigKey>,
 }
 
-/// Reads flags, this process' environment and the file that one of them names.
+/// Loads the configuration from flags, the environment of this process and the file that one of them names.
 pub fn load(flags: &Flags) -> Result<Loaded, ConfigErrors> {
     load_from(flags, std::env::vars_os())
 }
 
-/// Reads flags, an environment and the file that one of them names.
+/// Like [`load`], with a given environment.
 pub fn load_from(
     flags: &Flags,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -100,39 +106,39 @@ pub fn load_from(
     let mut reader = Reader::new(givens, mistakes);
     let config = Config::read(&mut reader);
     config.compare(&mut reader);
-    let rows = reader.finish()?;
-    Ok(Loaded { config, rows })
+    let keys = reader.finish()?;
+    Ok(Loaded { config, keys })
 }
 
 impl Config {
     fn read(reader: &mut Reader) -> Config {
-        let top = Top::read(reader);
+        let top = TopLevel::read(reader);
         Config {
             mode: top.mode,
             listen: top.listen,
             data_dir: top.data_dir,
             log: top.log,
             log_format: top.log_format,
-            server: Server::read(reader),
-            kafka: Kafka::read(reader),
-            hbase: Hbase::read(reader),
-            hdfs: Hdfs::read(reader),
-            redis: Redis::read(reader),
-            auth: Auth::read(reader),
-            files: Files::read(reader),
-            limits: Limits::read(reader),
-            chat: Chat::read(reader),
+            server: ServerConfig::read(reader),
+            kafka: KafkaConfig::read(reader),
+            hbase: HbaseConfig::read(reader),
+            hdfs: HdfsConfig::read(reader),
+            redis: RedisConfig::read(reader),
+            auth: AuthConfig::read(reader),
+            files: FilesConfig::read(reader),
+            limits: LimitsConfig::read(reader),
+            chat: ChatConfig::read(reader),
         }
     }
 
-    /// What each value has to be beside the others.
+    /// Checks values against each other.
     fn compare(&self, reader: &mut Reader) {
         if self.mode == Mode::Cluster && !cfg!(feature = "cluster") {
             let what =
-                "has to be \"embedded\": this lakechat was built without the feature cluster";
+                "has to be \"embedded\": this binary was built without the feature `cluster`";
             reader.refuse("mode", what);
         }
-        let Chat {
+        let ChatConfig {
             text_bytes,
             frame_bytes,
             ..
@@ -155,26 +161,26 @@ impl Config {
         }
         for (name, _) in self.kafka.options.iter() {
             if OWN_OPTIONS.contains(&name) {
-                let what = format!("{name} can't be set: lakechat's promises stand on its value");
+                let what = format!("{name} can't be set: lakechat depends on its own value for it");
                 reader.refuse("kafka.options", what);
             }
         }
         if self.server.metrics_listen == Some(self.listen) && self.listen.port() != 0 {
-            let what = "has to be another address than listen; leave it out to share that one";
+            let what = "has to differ from listen; leave it out to serve /metrics there";
             reader.refuse("server.metrics_listen", what);
         }
     }
 
-    /// Where the key is that signs tokens.
+    /// The file with the key that signs tokens.
     pub fn secret_file(&self) -> PathBuf {
-        let given = self.auth.secret_file.clone();
-        given.unwrap_or_else(|| self.data_dir.join(KEY_FILE))
+        let configured = self.auth.secret_file.clone();
+        configured.unwrap_or_else(|| self.data_dir.join(KEY_FILE))
     }
 
-    /// What this server is called before clients.
+    /// The name under which clients and presence show this server.
     pub fn server_id(&self) -> ServerId {
-        let given = self.server.id.clone();
-        given.unwrap_or_else(ServerId::of_host)
+        let configured = self.server.id.clone();
+        configured.unwrap_or_else(ServerId::of_host)
     }
 }
 

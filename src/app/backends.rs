@@ -70,6 +70,10 @@ impl Backends {
     }
 
     /// Their ports, as soon as they answer.
+    #[cfg_attr(
+        not(feature = "cluster"),
+        expect(unused_variables, reason = "only a cluster may take long to connect")
+    )]
     pub async fn ports(&self, readiness: &Readiness) -> anyhow::Result<Ports> {
         match self {
             Backends::Embedded { embedded, server } => Ok(Ports {

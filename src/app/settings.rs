@@ -35,7 +35,7 @@ pub fn kafka(config: &Config, partitions: u16) -> kafka::Settings {
 }
 
 #[cfg(feature = "cluster")]
-pub fn hbase(hbase: &config::Hbase) -> hbase::Settings {
+pub fn hbase(hbase: &config::HbaseConfig) -> hbase::Settings {
     hbase::Settings {
         servers: hbase.thrift.each().map(str::to_owned).collect(),
         namespace: hbase.namespace.as_str().to_owned(),

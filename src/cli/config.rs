@@ -1,10 +1,10 @@
-//! `lakechat config`: looks at the configuration without starting anything.
+//! `lakechat config`: checks and prints the configuration.
 
 use clap::{Args, Subcommand};
 
-use crate::config::{self, ConfigErrors, Flags, Loaded, Shown};
+use crate::config::{self, ConfigErrors, Flags, Loaded, PrintedValues};
 
-/// Look at the configuration
+/// Check or print the configuration
 #[derive(Args, Clone, Debug)]
 pub struct ConfigArgs {
     #[command(subcommand)]
@@ -13,9 +13,9 @@ pub struct ConfigArgs {
 
 #[derive(Subcommand, Clone, Debug)]
 enum ConfigCommand {
-    /// Tell every mistake there is; exit code 64 if there are any
+    /// List every mistake in the configuration; exit code 64 if there are any
     Check(Flags),
-    /// Print what counts, as a configuration file that says where each value comes from
+    /// Print the configuration in effect as a file, with the source of each value
     Print(PrintArgs),
 }
 
@@ -23,30 +23,30 @@ enum ConfigCommand {
 struct PrintArgs {
     #[command(flatten)]
     flags: Flags,
-    /// Print the defaults instead: every key, with what it means and may be
+    /// Print the defaults instead: every key with its meaning and the allowed values
     #[arg(long)]
     defaults: bool,
 }
 
-/// What to print on standard output; mistakes are the caller's to print, with their exit code.
+/// The text for standard output, or the mistakes.
 pub fn run(args: &ConfigArgs) -> Result<String, ConfigErrors> {
     match &args.command {
         ConfigCommand::Check(flags) => config::load(flags).map(|loaded| check(&loaded)),
         ConfigCommand::Print(print) if print.defaults => {
             let loaded = config::load_from(&Flags::default(), [])?;
-            Ok(config::to_toml(&loaded.rows, Shown::Defaults))
+            Ok(config::to_toml(&loaded.keys, PrintedValues::Defaults))
         }
         ConfigCommand::Print(print) => {
             let loaded = config::load(&print.flags)?;
-            Ok(config::to_toml(&loaded.rows, Shown::Effective))
+            Ok(config::to_toml(&loaded.keys, PrintedValues::Effective))
         }
     }
 }
 
 fn check(loaded: &Loaded) -> String {
-    let given = |row: &&config::Row| row.source != config::Source::Default;
-    let count = loaded.rows.iter().filter(given).count();
-    let all = loaded.rows.len();
+    let given = |key: &&config::ConfigKey| key.source != config::Source::Default;
+    let count = loaded.keys.iter().filter(given).count();
+    let all = loaded.keys.len();
     format!("ok: {count} of {all} keys are set, the others have their defaults\n")
 }
 

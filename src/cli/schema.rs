@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand, value_parser};
 
 use crate::app::settings;
-use crate::config::{ConfigFlag, Flags, Hbase};
+use crate::config::{ConfigFlag, Flags, HbaseConfig};
 use lakechat_cluster::hbase::schema::{DEFAULT_REGIONS, MOST_REGIONS, statements};
 use lakechat_cluster::hbase::{HBase, SchemaError};
 
@@ -57,14 +57,14 @@ impl SchemaArgs {
 }
 
 /// What to print on standard output; an error if the tables differ or can't be looked at.
-pub async fn run(args: &SchemaArgs, config: &Hbase) -> Result<String> {
+pub async fn run(args: &SchemaArgs, config: &HbaseConfig) -> Result<String> {
     match &args.command {
         SchemaCommand::Print(schema) => Ok(statements(&settings::hbase(config), schema.regions)),
         SchemaCommand::Check(schema) => check(config, schema.regions).await,
     }
 }
 
-async fn check(config: &Hbase, regions: u16) -> Result<String> {
+async fn check(config: &HbaseConfig, regions: u16) -> Result<String> {
     let hbase = HBase::start(&settings::hbase(config)).context("no thread can be started")?;
     match hbase.check_schema(Some(regions)).await {
         Ok(()) => Ok("ok: all tables are as lakechat needs them\n".to_owned()),

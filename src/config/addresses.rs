@@ -1,4 +1,4 @@
-//! Where the services of a cluster are.
+//! Addresses of the services of a cluster.
 
 use std::fmt;
 
@@ -7,24 +7,26 @@ use toml::Value;
 
 use super::setting::{Bounds, Setting, TextSetting};
 use super::source::Raw;
+use super::text::checked_text;
 
-/// One or several `host:port`: any of them leads to the service.
+/// One or more `host:port`, each of which leads to the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPorts(Vec<String>);
 
 impl HostPorts {
+    #[cfg(feature = "cluster")]
     pub fn each(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
 
-    /// With commas between.
+    /// Separated by commas.
     pub fn joined(&self) -> String {
         self.0.join(",")
     }
 }
 
 impl TextSetting for HostPorts {
-    const ALLOWED: &str = "host:port, several with commas between";
+    const ALLOWED: &str = "host:port, or several separated by commas";
 
     fn parse(text: &str) -> Option<HostPorts> {
         let one = |text: &str| has_host_and_port(text).then(|| text.to_owned());
@@ -32,7 +34,7 @@ impl TextSetting for HostPorts {
         all.collect::<Option<_>>().map(HostPorts)
     }
 
-    fn shown(&self) -> String {
+    fn to_text(&self) -> String {
         self.joined()
     }
 }
@@ -47,62 +49,30 @@ fn has_host_and_port(text: &str) -> bool {
     good && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// A name node or a name service: `hdfs://host:port` or `hdfs://service`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HdfsUrl(String);
-
-impl HdfsUrl {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TextSetting for HdfsUrl {
-    const ALLOWED: &str = "hdfs://host:port or hdfs://service, without a path";
-
-    fn parse(text: &str) -> Option<HdfsUrl> {
-        let text = text.strip_suffix('/').unwrap_or(text);
-        let uri: Uri = text.parse().ok()?;
+checked_text! {
+    /// A NameNode or a name service: `hdfs://host:port` or `hdfs://service`.
+    HdfsUrl, "hdfs://host:port or hdfs://service, without a path",
+    |text| {
+        let url = text.strip_suffix('/').unwrap_or(text);
+        let uri: Uri = url.parse().ok()?;
         let good = uri.scheme_str() == Some("hdfs")
             && uri.host().is_some_and(|host| !host.is_empty())
-            && !text.contains(['@', '?', '#'])
+            && !url.contains(['@', '?', '#'])
             && uri.path().trim_end_matches('/').is_empty();
-        good.then(|| HdfsUrl(text.to_owned()))
-    }
-
-    fn shown(&self) -> String {
-        self.0.clone()
+        good.then(|| url.to_owned())
     }
 }
 
-/// A path within HDFS, from its root on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HdfsPath(String);
-
-impl HdfsPath {
-    /// Without a slash at its end.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TextSetting for HdfsPath {
-    const ALLOWED: &str = "a path such as /lakechat: not the root, without '.' and '..'";
-
-    fn parse(text: &str) -> Option<HdfsPath> {
+checked_text! {
+    /// An absolute path in HDFS, without a slash at its end.
+    HdfsPath, "a path such as /lakechat: not the root, without '.' and '..'",
+    |text| {
         let path = text.trim_end_matches('/');
-        let parts = path.strip_prefix('/')?;
         let good = |part: &str| {
             !part.is_empty() && part != "." && part != ".." && !part.contains([':', '\0'])
         };
-        parts
-            .split('/')
-            .all(good)
-            .then(|| HdfsPath(path.to_owned()))
-    }
-
-    fn shown(&self) -> String {
-        self.0.clone()
+        let parts = path.strip_prefix('/')?;
+        parts.split('/').all(good).then(|| path.to_owned())
     }
 }
 
@@ -112,21 +82,23 @@ pub struct RedisUrl(String);
 
 impl fmt::Debug for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown())
+        f.write_str(&self.redacted())
     }
 }
 
 impl RedisUrl {
-    /// With its password.
+    /// Including its password.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Host and port, to be shown.
+    /// Host and port.
     pub fn address(&self) -> &str {
-        let rest = self.0.split_once("://").map_or(&*self.0, |(_, rest)| rest);
-        let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-        rest.split('/').next().unwrap_or(rest)
+        let after_scheme = self.0.split_once("://").map_or(&*self.0, |(_, rest)| rest);
+        let after_login = after_scheme
+            .rsplit_once('@')
+            .map_or(after_scheme, |(_, rest)| rest);
+        after_login.split('/').next().unwrap_or(after_login)
     }
 }
 
@@ -142,20 +114,20 @@ impl RedisUrl {
         good.then(|| RedisUrl(text.to_owned()))
     }
 
-    /// With stars where a password is.
-    fn shown(&self) -> String {
+    /// With `***` in place of a password.
+    fn redacted(&self) -> String {
         let hidden = || {
             let (scheme, rest) = self.0.split_once("://")?;
             let (login, place) = rest.rsplit_once('@')?;
             let (user, _) = login.split_once(':')?;
             Some(format!("{scheme}://{user}:***@{place}"))
         };
-        hidden().unwrap_or_else(|| self.0.clone())
+        hidden().unwrap_or_else(|| self.as_str().to_owned())
     }
 }
 
 impl Setting for RedisUrl {
-    /// What is refused may have a password in it.
+    /// A refused value may contain a password.
     const SECRET: bool = true;
 
     fn allowed(_: &Bounds) -> String {
@@ -169,8 +141,8 @@ impl Setting for RedisUrl {
         }
     }
 
-    fn show(&self) -> Option<Value> {
-        Some(Value::String(self.shown()))
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::String(self.redacted()))
     }
 }
 
@@ -213,7 +185,7 @@ mod tests {
     fn a_redis_url_is_shown_without_its_password() {
         let url = RedisUrl::parse("rediss://u:pass@cache:6380/2").expect("a URL");
         assert_eq!(url.address(), "cache:6380");
-        assert_eq!(url.shown(), "rediss://u:***@cache:6380/2");
+        assert_eq!(url.redacted(), "rediss://u:***@cache:6380/2");
         assert!(!format!("{url:?}").contains("pass"));
         for bad in ["cache:6379", "http://cache", "redis://", "redis://a/x"] {
             assert_eq!(RedisUrl::parse(bad), None, "{bad}");

@@ -1,4 +1,4 @@
-//! Options that are handed on as they are: a table of names and values.
+//! Options for librdkafka: a table of names and values.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use toml::{Table, Value};
 use super::setting::{Bounds, Setting};
 use super::source::{Given, Givens, Raw};
 
-/// Options of librdkafka by name.
+/// Options of librdkafka by name. Values that may be secret are not printed.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Options(BTreeMap<String, String>);
+pub struct KafkaOptions(BTreeMap<String, String>);
 
-/// Words in the names of options whose values are shown to nobody.
+/// An option is secret if its name contains one of these.
 const SECRETS: [&str; 5] = [
     "password",
     "secret",
@@ -20,24 +20,24 @@ const SECRETS: [&str; 5] = [
     "sasl.oauthbearer.config",
 ];
 
-impl Options {
+impl KafkaOptions {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 }
 
-impl std::fmt::Debug for Options {
+impl std::fmt::Debug for KafkaOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
-impl Setting for Options {
+impl Setting for KafkaOptions {
     /// A refused value may be a password.
     const SECRET: bool = true;
 
     fn allowed(_: &Bounds) -> String {
-        "a table of texts, numbers and booleans".to_owned()
+        "a table of strings, numbers and booleans".to_owned()
     }
 
     fn gather(givens: &mut Givens, key: &str) -> Option<Given> {
@@ -46,7 +46,7 @@ impl Setting for Options {
             .range(below.clone()..)
             .map_while(|(name, _)| name.strip_prefix(&below).map(str::to_owned))
             .collect();
-        // A section that is there and empty.
+        // An empty section.
         let empty = givens.remove(key);
         let mut table = Table::new();
         let mut source = None;
@@ -63,7 +63,7 @@ impl Setting for Options {
         source.map(|source| Given { raw, source }).or(empty)
     }
 
-    fn read(raw: &Raw, _: &Bounds) -> Option<Options> {
+    fn read(raw: &Raw, _: &Bounds) -> Option<KafkaOptions> {
         let Raw::Toml(Value::Table(table)) = raw else {
             return None;
         };
@@ -75,15 +75,15 @@ impl Setting for Options {
         let all = table
             .iter()
             .map(|(name, value)| Some((name.clone(), text(value)?)));
-        all.collect::<Option<_>>().map(Options)
+        all.collect::<Option<_>>().map(KafkaOptions)
     }
 
-    fn show(&self) -> Option<Value> {
-        let shown = |(name, value): (&str, &str)| {
+    fn to_toml(&self) -> Option<Value> {
+        let printed = |(name, value): (&str, &str)| {
             let hidden = SECRETS.iter().any(|word| name.contains(word));
             let value = if hidden { "***" } else { value };
             (name.to_owned(), Value::String(value.to_owned()))
         };
-        Some(Value::Table(self.iter().map(shown).collect()))
+        Some(Value::Table(self.iter().map(printed).collect()))
     }
 }

@@ -1,14 +1,13 @@
-//! What is wrong with a configuration, all of it at once.
+//! The mistakes of a configuration, reported together.
 
 use std::error::Error;
 use std::fmt;
 
-/// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// What was given and where: the key and its file, a variable or a flag; with the value.
+    /// Where: the key with its file, the variable or the flag; and the value, if there is one.
     pub at: String,
-    /// What is wrong and what is allowed.
+    /// What is wrong, and what is allowed.
     pub what: String,
 }
 
@@ -23,7 +22,7 @@ impl fmt::Display for Mistake {
 pub struct ConfigErrors(pub Vec<Mistake>);
 
 impl ConfigErrors {
-    /// The exit code of a process that is configured wrongly (EX_USAGE of sysexits.h).
+    /// EX_USAGE of sysexits.h.
     pub const EXIT_CODE: u8 = 64;
 }
 

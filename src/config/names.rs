@@ -1,61 +1,56 @@
-//! What things of a server are called: short texts of certain characters.
+//! Names and prefixes: short texts of certain characters.
 
 use std::ffi::CStr;
+use std::ops::RangeInclusive;
 
 use super::setting::TextSetting;
+use super::text::checked_text;
 
-macro_rules! name {
-    ($(#[$meta:meta])* $name:ident: $lengths:expr, $is_allowed:expr, $allowed:literal) => {
-        $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq, Eq)]
-        pub struct $name(String);
-
-        impl $name {
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl TextSetting for $name {
-            const ALLOWED: &str = $allowed;
-
-            fn parse(text: &str) -> Option<$name> {
-                let good = ($lengths).contains(&text.len()) && text.bytes().all($is_allowed);
-                good.then(|| $name(text.to_owned()))
-            }
-
-            fn shown(&self) -> String {
-                self.0.clone()
-            }
-        }
-    };
+checked_text! {
+    /// The name under which clients and presence show a server.
+    ServerId, "1 to 64 letters, digits, '.', '_' and '-'",
+    |text| checked(text, 1..=64, is_in_a_name)
 }
 
-name! {
-    /// What a server is called before clients and in presence.
-    ServerId: 1..=64, is_in_a_name, "1 to 64 letters, digits, '.', '_' and '-'"
+checked_text! {
+    /// The beginning of the names of Kafka's topics and groups.
+    TopicPrefix, "1 to 64 letters, digits, '.', '_' and '-'",
+    |text| checked(text, 1..=64, is_in_a_name)
 }
 
-name! {
-    /// What the names of topics begin with, or a user of Hadoop.
-    Name: 1..=64, is_in_a_name, "1 to 64 letters, digits, '.', '_' and '-'"
-}
-
-name! {
+checked_text! {
     /// A namespace of HBase.
-    Namespace: 1..=64, is_in_a_table, "1 to 64 letters, digits and '_'"
+    Namespace, "1 to 64 letters, digits and '_'",
+    |text| checked(text, 1..=64, is_in_a_table)
 }
 
-name! {
-    /// What the names of tables begin with; may be empty.
+checked_text! {
+    /// The beginning of the names of HBase's tables; may be empty.
     #[derive(Default)]
-    TablePrefix: 0..=32, is_in_a_table, "up to 32 letters, digits and '_', or nothing"
+    TablePrefix, "up to 32 letters, digits and '_', or nothing",
+    |text| checked(text, 0..=32, is_in_a_table)
 }
 
-name! {
-    /// What all keys in Redis begin with: without the characters of patterns and hash tags.
-    RedisPrefix: 1..=64, is_in_a_key,
-    "1 to 64 printable ASCII characters without spaces, '{', '}', '*', '?', '[', ']' and '\\'"
+checked_text! {
+    /// A user of Hadoop.
+    HdfsUser, "1 to 64 letters, digits, '.', '_' and '-'",
+    |text| checked(text, 1..=64, is_in_a_name)
+}
+
+checked_text! {
+    /// The beginning of all keys in Redis: without the characters of patterns and hash tags.
+    RedisPrefix,
+    "1 to 64 printable ASCII characters without spaces, '{', '}', '*', '?', '[', ']' and '\\'",
+    |text| checked(text, 1..=64, is_in_a_key)
+}
+
+fn checked(
+    text: &str,
+    lengths: RangeInclusive<usize>,
+    is_allowed: fn(u8) -> bool,
+) -> Option<String> {
+    let good = lengths.contains(&text.len()) && text.bytes().all(is_allowed);
+    good.then(|| text.to_owned())
 }
 
 fn is_in_a_name(b: u8) -> bool {
@@ -71,7 +66,7 @@ fn is_in_a_key(b: u8) -> bool {
 }
 
 impl ServerId {
-    /// The name of this host, as far as it can be one.
+    /// The host name, or `lakechat` where the host name is not a valid id.
     pub fn of_host() -> ServerId {
         let uname = rustix::system::uname();
         let name = CStr::to_string_lossy(uname.nodename());

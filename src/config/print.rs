@@ -4,28 +4,28 @@ use std::fmt::{self, Write};
 
 use toml::Value;
 
-use super::reader::Row;
+use super::reader::ConfigKey;
 use super::source::Source;
 
-/// Which value of each key is shown.
+/// Which value of each key is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
-    /// What counts, and where it comes from.
+pub enum PrintedValues {
+    /// The value in effect, and where it comes from.
     Effective,
-    /// The default: a sample to begin with.
+    /// The default: a sample to start from.
     Defaults,
 }
 
-pub fn to_toml(rows: &[Row], shown: Shown) -> String {
+pub fn to_toml(keys: &[ConfigKey], values: PrintedValues) -> String {
     let mut text = String::new();
-    write_rows(&mut text, rows, shown).expect("a String takes everything");
+    write_keys(&mut text, keys, values).expect("writing to a String never fails");
     text
 }
 
-fn write_rows(out: &mut String, rows: &[Row], shown: Shown) -> fmt::Result {
+fn write_keys(out: &mut String, keys: &[ConfigKey], values: PrintedValues) -> fmt::Result {
     let mut current = "";
-    for row in rows {
-        let (section, name) = row.key.rsplit_once('.').unwrap_or(("", row.key));
+    for key in keys {
+        let (section, name) = key.name.rsplit_once('.').unwrap_or(("", key.name));
         if !out.is_empty() {
             writeln!(out)?;
         }
@@ -33,26 +33,26 @@ fn write_rows(out: &mut String, rows: &[Row], shown: Shown) -> fmt::Result {
             writeln!(out, "[{section}]")?;
             current = section;
         }
-        write_row(out, row, name, shown)?;
+        write_key(out, key, name, values)?;
     }
     Ok(())
 }
 
-fn write_row(out: &mut String, row: &Row, name: &str, shown: Shown) -> fmt::Result {
-    for line in row.docs {
+fn write_key(out: &mut String, key: &ConfigKey, name: &str, values: PrintedValues) -> fmt::Result {
+    for line in key.docs {
         writeln!(out, "#{line}")?;
     }
     writeln!(
         out,
         "# Allowed: {}. Variable: {}",
-        row.allowed,
-        row.variable()
+        key.allowed,
+        key.variable()
     )?;
-    match shown {
-        Shown::Defaults => write_value(out, name, row.default.as_ref())?,
-        Shown::Effective => {
-            write_value(out, name, row.value.as_ref())?;
-            write!(out, "  # {}", origin(row))?;
+    match values {
+        PrintedValues::Defaults => write_value(out, name, key.default.as_ref())?,
+        PrintedValues::Effective => {
+            write_value(out, name, key.value.as_ref())?;
+            write!(out, "  # {}", origin(key))?;
         }
     }
     writeln!(out)
@@ -65,11 +65,11 @@ fn write_value(out: &mut String, name: &str, value: Option<&Value>) -> fmt::Resu
     }
 }
 
-fn origin(row: &Row) -> String {
-    match (&row.source, &row.default) {
+fn origin(key: &ConfigKey) -> String {
+    match (&key.source, &key.default) {
         (Source::Default, Some(_)) => "default".to_owned(),
         (Source::Default, None) => "not given".to_owned(),
-        // A path may have a line break in it, and a comment has to end with its line.
+        // A path may contain a line break, which would end the comment.
         (source, Some(default)) => format!("from {}; default {default}", one_line(source)),
         (source, None) => format!("from {}", one_line(source)),
     }

@@ -1,4 +1,4 @@
-//! Turns what was given into settings, and keeps a row of each key for whoever shows them.
+//! Turns what was given into settings, and records each key for `config print`.
 
 use strsim::osa_distance;
 use toml::Value;
@@ -7,33 +7,33 @@ use super::mistake::{ConfigErrors, Mistake};
 use super::setting::{Bounds, Setting};
 use super::source::{Given, Givens, Raw, Source, variable};
 
-/// A key of the configuration, with what it is set to and by whom.
+/// A key of the configuration, its value and where the value comes from.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct ConfigKey {
     /// With its section: `limits.sends_per_user`.
-    pub key: &'static str,
-    /// Lines that say what it means and in which unit.
+    pub name: &'static str,
+    /// Meaning and unit, line by line.
     pub docs: &'static [&'static str],
-    /// What it may be.
+    /// The values that are allowed.
     pub allowed: String,
-    /// None: nothing unless given.
+    /// None if the key has no default.
     pub default: Option<Value>,
-    /// None: nothing is given. A secret is `***`.
+    /// None if the key has no value. A secret is `***`.
     pub value: Option<Value>,
     pub source: Source,
 }
 
-impl Row {
-    /// The variable that sets the key.
+impl ConfigKey {
+    /// The environment variable that sets the key.
     pub fn variable(&self) -> String {
-        variable(self.key)
+        variable(self.name)
     }
 }
 
-/// Each key is taken once; what nobody took is unknown.
+/// Every section takes its keys from here. Whatever is left at the end is unknown.
 pub struct Reader {
     given: Givens,
-    rows: Vec<Row>,
+    keys: Vec<ConfigKey>,
     mistakes: Vec<Mistake>,
 }
 
@@ -41,104 +41,105 @@ impl Reader {
     pub fn new(given: Givens, mistakes: Vec<Mistake>) -> Reader {
         Reader {
             given,
-            rows: Vec::new(),
+            keys: Vec::new(),
             mistakes,
         }
     }
 
-    /// The value of a key, or its default where nothing (or nothing allowed) was given.
+    /// The value of a key. The default if nothing was given, or nothing that is allowed: then the
+    /// mistake is recorded.
     pub fn take<T: Setting>(
         &mut self,
-        key: &'static str,
+        name: &'static str,
         docs: &'static [&'static str],
         default: T,
         bounds: &Bounds,
     ) -> T {
-        let mut row = Row {
-            key,
+        let mut key = ConfigKey {
+            name,
             docs,
             allowed: T::allowed(bounds),
-            default: default.show(),
+            default: default.to_toml(),
             value: None,
             source: Source::Default,
         };
         let mut value = default;
-        if let Some(given) = T::gather(&mut self.given, key) {
+        if let Some(given) = T::gather(&mut self.given, name) {
             match T::read(&given.raw, bounds) {
                 Some(read) => value = read,
-                None => self.mistakes.push(refusal::<T>(key, &given, bounds)),
+                None => self.mistakes.push(not_allowed::<T>(name, &given, bounds)),
             }
-            row.source = given.source;
+            key.source = given.source;
         }
-        row.value = value.show();
-        self.rows.push(row);
+        key.value = value.to_toml();
+        self.keys.push(key);
         value
     }
 
-    /// Refuses the value of a key that was taken, for what it is beside others.
-    pub fn refuse(&mut self, key: &str, what: impl Into<String>) {
-        let row = self.rows.iter().find(|row| row.key == key);
-        let row = row.expect("only keys that were taken are compared");
-        let value = row
+    /// Records that the value of a key that was taken does not fit the values of other keys.
+    pub fn refuse(&mut self, name: &str, what: impl Into<String>) {
+        let key = self.keys.iter().find(|key| key.name == name);
+        let key = key.expect("only keys that were taken are compared");
+        let value = key
             .value
             .as_ref()
             .map_or("nothing".to_owned(), Value::to_string);
         self.mistakes.push(Mistake {
-            at: place(key, &value, &row.source),
+            at: place(name, &value, &key.source),
             what: what.into(),
         });
     }
 
-    /// The rows in the order of reading, or every mistake there was.
-    pub fn finish(mut self) -> Result<Vec<Row>, ConfigErrors> {
-        for (key, given) in &self.given {
-            if let Some(what) = unknown(key, given, &self.rows) {
+    /// The keys in the order in which they were taken, or every mistake.
+    pub fn finish(mut self) -> Result<Vec<ConfigKey>, ConfigErrors> {
+        for (name, given) in &self.given {
+            if let Some(what) = unknown(name, given, &self.keys) {
                 let at = match &given.source {
-                    Source::Variable(name) => name.clone(),
-                    source => format!("{key} ({source})"),
+                    Source::Variable(variable) => variable.clone(),
+                    source => format!("{name} ({source})"),
                 };
                 self.mistakes.push(Mistake { at, what });
             }
         }
         match self.mistakes.is_empty() {
-            true => Ok(self.rows),
+            true => Ok(self.keys),
             false => Err(ConfigErrors(self.mistakes)),
         }
     }
 }
 
-fn refusal<T: Setting>(key: &str, given: &Given, bounds: &Bounds) -> Mistake {
+fn not_allowed<T: Setting>(name: &str, given: &Given, bounds: &Bounds) -> Mistake {
     let value = match T::SECRET {
         true => "***".to_owned(),
         false => given.raw.to_string(),
     };
     Mistake {
-        at: place(key, &value, &given.source),
-        what: T::refusal(&given.raw, bounds),
+        at: place(name, &value, &given.source),
+        what: format!("has to be {}", T::allowed(bounds)),
     }
 }
 
-fn place(key: &str, value: &str, source: &Source) -> String {
+fn place(name: &str, value: &str, source: &Source) -> String {
     match source {
-        Source::Default | Source::File(_) => format!("{key} = {value} ({source})"),
+        Source::Default | Source::File(_) => format!("{name} = {value} ({source})"),
         Source::Variable(_) | Source::Flag(_) => format!("{source} = {value}"),
     }
 }
 
-/// What to say of a key that nobody took; nothing of a section that is there and empty.
-fn unknown(key: &str, given: &Given, rows: &[Row]) -> Option<String> {
-    let section = format!("{key}.");
-    if rows.iter().any(|row| row.key.starts_with(&section)) {
+/// The text of the mistake for a name that is not a key. None for an empty section, which is fine.
+fn unknown(name: &str, given: &Given, keys: &[ConfigKey]) -> Option<String> {
+    let section = format!("{name}.");
+    if keys.iter().any(|key| key.name.starts_with(&section)) {
         let empty = matches!(&given.raw, Raw::Toml(Value::Table(table)) if table.is_empty());
-        return (!empty).then(|| "is a section and has no value of its own".to_owned());
+        return (!empty).then(|| "is a section, not a key".to_owned());
     }
-    let near = nearest(key, rows).map(|row| match given.source {
-        Source::Variable(_) => row.variable(),
-        _ => row.key.to_owned(),
+    let near = nearest(name, keys).map(|key| match given.source {
+        Source::Variable(_) => key.variable(),
+        _ => key.name.to_owned(),
     });
     Some(match (near, &given.source) {
         (Some(near), _) => format!("there is no such key; did you mean {near}?"),
-        (None, Source::Variable(name)) if looks_like_kubernetes(name) => {
+        (None, Source::Variable(variable)) if looks_like_kubernetes(variable) => {
             "there is no such key; if Kubernetes sets it for another service, turn that off with \
              enableServiceLinks: false"
                 .to_owned()
@@ -151,18 +152,17 @@ fn looks_like_kubernetes(variable: &str) -> bool {
     variable.ends_with("_PORT") || variable.contains("_PORT_") || variable.contains("_SERVICE_")
 }
 
-/// The key that somebody may have meant: one with nearly the same letters, or the same name in
-/// another section.
-fn nearest<'a>(key: &str, rows: &'a [Row]) -> Option<&'a Row> {
-    let letters = |key: &str| key.replace(['.', '-'], "_");
-    let last = |key: &str| key.rsplit('.').next().map(letters);
-    let near = rows
+/// The key that was probably meant: the closest spelling, or the same last part in another section.
+fn nearest<'a>(name: &str, keys: &'a [ConfigKey]) -> Option<&'a ConfigKey> {
+    let letters = |name: &str| name.replace(['.', '-'], "_");
+    let last = |name: &str| name.rsplit('.').next().map(letters);
+    let near = keys
         .iter()
-        .map(|row| (osa_distance(&letters(row.key), &letters(key)), row))
+        .map(|key| (osa_distance(&letters(key.name), &letters(name)), key))
         .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= 1 + key.len() / 6)
-        .map(|(_, row)| row);
-    near.or_else(|| rows.iter().find(|row| last(row.key) == last(key)))
+        .filter(|(distance, _)| *distance <= 1 + name.len() / 6)
+        .map(|(_, key)| key);
+    near.or_else(|| keys.iter().find(|key| last(key.name) == last(name)))
 }
 
 #[cfg(test)]
@@ -172,7 +172,7 @@ mod tests {
     use lakechat_core::domain::Secret;
 
     #[test]
-    fn a_secret_is_shown_neither_in_rows_nor_in_mistakes() {
+    fn a_secret_is_shown_neither_in_keys_nor_in_mistakes() {
         let given = |value: i64| Given {
             raw: Raw::Text(value.to_string()),
             source: Source::Flag("--key"),
@@ -184,10 +184,13 @@ mod tests {
         assert_eq!(*secret.expose(), 1111);
         reader.take("bad", &[], Secret::new(0u32), &UNBOUNDED);
         reader.refuse("good", "is not what it has to be");
-        assert_eq!(reader.rows[0].value, Some(Value::from("***")));
+        assert_eq!(reader.keys[0].value, Some(Value::from("***")));
 
-        let told = reader.finish().expect_err("two mistakes").to_string();
-        assert!(told.contains("--key = \"***\""), "{told}");
-        assert!(!told.contains("1111") && !told.contains("2222"), "{told}");
+        let mistakes = reader.finish().expect_err("two mistakes").to_string();
+        assert!(mistakes.contains("--key = \"***\""), "{mistakes}");
+        assert!(
+            !mistakes.contains("1111") && !mistakes.contains("2222"),
+            "{mistakes}"
+        );
     }
 }

@@ -1,9 +1,9 @@
-//! The one place where a key is told: its type, its default, what it may be and what it means.
+//! The macro that declares keys: name, type, default, range and meaning, in one place.
 
 /// Declares a section: a struct, and a `read` that takes its keys from a `Reader`.
 ///
 /// A line is `key: type = default;` or, for numbers, `key: type = default, least..=most;`. Its doc
-/// comment is what `lakechat config print` says of it.
+/// comment is what `lakechat config print` prints above the key.
 macro_rules! section {
     (
         $(#[$about:meta])*

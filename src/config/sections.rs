@@ -1,4 +1,4 @@
-//! All keys there are.
+//! Every key of the configuration.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::addresses::{HdfsPath, HdfsUrl, HostPorts, RedisUrl};
-use super::kafka_options::Options;
-use super::names::{Name, Namespace, RedisPrefix, ServerId, TablePrefix};
+use super::kafka_options::KafkaOptions;
+use super::names::{HdfsUser, Namespace, RedisPrefix, ServerId, TablePrefix, TopicPrefix};
 use super::section::section;
 use super::setting::TextSetting;
 use super::values::{LogFilter, LogFormat, Mode, Origin, PublicUrl};
@@ -16,190 +16,204 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
 
-/// A default that is a text with rules.
+/// A default that is written as a text.
 fn text<T: TextSetting>(text: &str) -> T {
     T::parse(text).expect("a default is allowed")
 }
 
-/// As many a second is no limit in practice.
-const MOST_A_SECOND: u64 = 1_000_000;
+/// A rate or count so high that it never limits anything in practice.
+const MOST: u64 = 1_000_000;
 
 const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 section! {
-    /// What stands above the sections.
-    Top "" {
-        /// What the server stands on: "embedded" is one process and one folder, "cluster" is Kafka,
-        /// HBase, HDFS and Redis.
+    /// The keys outside any section.
+    TopLevel "" {
+        /// "embedded": one process that keeps everything in one folder. "cluster": one of several
+        /// servers on Kafka, HBase, HDFS and Redis.
         mode: Mode = Mode::Embedded;
-        /// Where people connect. Port 0 is any free one.
+        /// The address on which clients connect. Port 0 picks a free port.
         listen: SocketAddr = LOCAL;
-        /// The folder that everything is kept in; in the cluster mode the signing key, unless
-        /// auth.secret_file is given.
+        /// The data folder. In embedded mode it holds everything. In cluster mode it holds only the
+        /// signing key, unless auth.secret_file is given.
         data_dir: PathBuf = PathBuf::from("./lakechat-data");
         /// Which events are logged.
         log: LogFilter = LogFilter::info();
-        /// How events are written: "text" is for people, "json" one object a line.
+        /// The format of the log: "text" for people, "json" for one JSON object per line.
         log_format: LogFormat = LogFormat::Text;
     }
 }
 
 section! {
-    /// This server, as others see and reach it.
-    Server "server." {
-        /// What this server is called before clients; the host name unless given.
+    /// This server: its name, addresses, connections and timeouts.
+    ServerConfig "server." {
+        /// The name under which clients and presence show this server. Default: the host name.
         id: Option<ServerId> = None;
-        /// Where clients reach the service; taken from each request unless given.
+        /// The URL at which clients reach the service; links to files begin with it. Default: taken
+        /// from each request.
         public_url: Option<PublicUrl> = None;
-        /// Origins whose web pages may open a chat, beside the server's own.
+        /// Other web origins whose pages may open a WebSocket. The server's own origin always may.
         allowed_origins: Vec<Origin> = Vec::new();
-        /// Proxies whose X-Forwarded-For counts; none unless given.
+        /// Proxies whose X-Forwarded-For header is trusted. Default: no proxy.
         trusted_proxies: Vec<IpNet> = Vec::new();
-        /// A listener of its own for /metrics; on the common one unless given.
+        /// A separate address for /metrics. Default: /metrics is served on the address in `listen`.
         metrics_listen: Option<SocketAddr> = None;
-        /// Open connections; over it the next ones wait.
+        /// Maximum number of open connections, WebSockets included. Further connections wait in the
+        /// kernel's backlog.
         max_connections: usize = 20_000, 1..=1_000_000;
-        /// Open connections of one address that is no trusted proxy; over it the next ones are
-        /// dropped. 0 is off.
+        /// Maximum number of open connections from one address (IPv6: one /64). Further ones are
+        /// dropped. Does not apply to trusted proxies. 0 turns it off.
         max_connections_per_peer: usize = 2_000, 0..=1_000_000;
-        /// How long the headers of a request may take, and how long a connection may be idle
-        /// between two, in ms.
+        /// Timeout for the headers of a request, and for an idle connection between two requests,
+        /// in ms.
         header_timeout_ms: u64 = 10_000, 10..=600_000;
-        /// How long nothing of a body may come, in ms.
+        /// Timeout while no byte of a request's body arrives, in ms. Then: 408.
         body_timeout_ms: u64 = 30_000, 10..=600_000;
-        /// How long a client may take nothing of its answer, in ms.
+        /// Timeout while a client accepts no byte of its response, in ms. Then the connection is
+        /// closed.
         write_timeout_ms: u64 = 60_000, 10..=600_000;
-        /// What a client has to send of a body, or take of an answer, a second, in bytes: on average
-        /// over body_timeout_ms, or write_timeout_ms, of waiting for it. 0 is off.
+        /// Minimum transfer rate of a request's body and of a response, in bytes per second. It is
+        /// averaged over body_timeout_ms or write_timeout_ms of waiting for the client. 0 turns it
+        /// off.
         min_bytes_per_second: u64 = 1024, 0..=MIB;
-        /// How long a stopping server lets sessions and transfers end, in seconds.
+        /// How long a server that shuts down waits for sessions and transfers to end, in seconds.
+        /// Whatever is left then is cut.
         drain_seconds: u64 = 25, 0..=3_600;
     }
 }
 
 section! {
-    /// The log of the cluster mode.
-    Kafka "kafka." {
-        /// Some brokers of the cluster.
+    /// The log in cluster mode.
+    #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "for cluster mode"))]
+    KafkaConfig "kafka." {
+        /// Bootstrap servers.
         brokers: HostPorts = text("127.0.0.1:9092");
-        /// What the names of topics and groups begin with.
-        topic_prefix: Name = text("lakechat");
-        /// Handed to librdkafka as they are, for security.protocol, sasl.mechanisms, ssl.ca.location
-        /// and the like.
-        options: Options = Options::default();
+        /// Prefix of the names of topics and consumer groups.
+        topic_prefix: TopicPrefix = text("lakechat");
+        /// Options for librdkafka, such as security.protocol, sasl.mechanisms or ssl.ca.location.
+        options: KafkaOptions = KafkaOptions::default();
     }
 }
 
 section! {
-    /// History and directory of the cluster mode.
-    Hbase "hbase." {
-        /// Thrift servers of HBase (service Thrift1, buffered, binary).
+    /// History and directory in cluster mode.
+    #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "for cluster mode"))]
+    HbaseConfig "hbase." {
+        /// HBase Thrift servers (Thrift 1, buffered transport, binary protocol).
         thrift: HostPorts = text("127.0.0.1:9090");
-        /// The namespace of the tables.
+        /// Namespace of the tables.
         namespace: Namespace = text("lakechat");
-        /// What the names of the tables begin with, for several lakechats in one namespace.
+        /// Prefix of the tables' names, if several clusters of lakechat share a namespace.
         table_prefix: TablePrefix = TablePrefix::default();
-        /// How long an answer may take, in ms.
+        /// Timeout of a call to HBase, in ms.
         timeout_ms: u64 = 10_000, 100..=600_000;
-        /// Connections for reads, and as many for writes.
+        /// Connections for reads; there are as many again for writes.
         connections: usize = 4, 1..=64;
     }
 }
 
 section! {
-    /// Files of the cluster mode.
-    Hdfs "hdfs." {
-        /// The name node, or a name service that conf_dir describes.
+    /// Files in cluster mode.
+    #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "for cluster mode"))]
+    HdfsConfig "hdfs." {
+        /// The NameNode, or a name service that is defined in conf_dir.
         url: HdfsUrl = text("hdfs://127.0.0.1:9000");
-        /// The folder in HDFS that all files are kept in.
+        /// The folder in HDFS that holds all files.
         root: HdfsPath = text("/lakechat");
-        /// As whom files are written; where Kerberos is used, the ticket decides.
-        user: Name = text("lakechat");
-        /// The folder with core-site.xml and hdfs-site.xml; HADOOP_CONF_DIR unless given.
+        /// The user who writes the files. With Kerberos the ticket decides instead.
+        user: HdfsUser = text("lakechat");
+        /// The folder with core-site.xml and hdfs-site.xml. Default: HADOOP_CONF_DIR.
         conf_dir: Option<PathBuf> = None;
-        /// How many times each block is kept; what the cluster is set to unless given.
+        /// Replicas of each block. Default: what HDFS is configured with.
         replication: Option<u32> = None, 1..=512;
     }
 }
 
 section! {
-    /// Presence and common limits of the cluster mode.
-    Redis "redis." {
-        /// The server.
+    /// Presence in cluster mode.
+    #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "for cluster mode"))]
+    RedisConfig "redis." {
+        /// The Redis server.
         url: RedisUrl = RedisUrl::default();
-        /// What all keys begin with.
+        /// Prefix of all keys.
         prefix: RedisPrefix = text("lakechat:");
-        /// How long the sessions of a server that died are shown, in ms; a living one says three
-        /// times as often that they live.
+        /// How long the sessions of a server that died are still shown, in ms. A running server
+        /// refreshes its sessions three times in this period.
         presence_deadline_ms: u64 = 30_000, 1_000..=600_000;
     }
 }
 
 section! {
-    /// Logins.
-    Auth "auth." {
-        /// The key that signs tokens: any bytes, at least 32, one newline at the end aside. The
-        /// file lakechat.key in data_dir unless given; in the embedded mode made at the first
-        /// start. All servers of a cluster have the same one, and make none.
+    /// Tokens.
+    AuthConfig "auth." {
+        /// File with the key that signs tokens: at least 32 bytes, not counting one newline at the
+        /// end. Default: lakechat.key in data_dir. In embedded mode the first start creates it. In
+        /// cluster mode it has to exist, and to be the same on all servers.
         secret_file: Option<PathBuf> = None;
-        /// How long an access token is good, in seconds.
+        /// Lifetime of an access token, in seconds.
         access_token_seconds: u64 = 900, 1..=86_400;
-        /// How long a login lasts without being used, in seconds; each refresh begins it anew.
+        /// Lifetime of a login that is not used, in seconds. Each refresh restarts it.
         refresh_token_seconds: u64 = 2_592_000, 1..=31_536_000;
     }
 }
 
 section! {
-    /// Files that people exchange.
-    Files "files." {
-        /// The largest file that is taken, in bytes.
+    /// Uploaded files.
+    FilesConfig "files." {
+        /// Maximum size of a file, in bytes. Larger uploads are refused.
         max_bytes: u64 = 10 * GIB, 1..=1024 * GIB;
-        /// The largest file that is kept in its row and not as a file of its own, in bytes.
+        /// Files up to this size are stored in their row of the directory, larger ones in the file
+        /// store; in bytes.
         inline_bytes: usize = 65_536, 0..=4 * MIB;
     }
 }
 
 section! {
-    /// How often, and how much at once. 0 is off; what is said a second allows bursts of five
-    /// seconds' worth.
-    Limits "limits." {
-        /// Messages that a user may send a second.
-        sends_per_user: u32 = 20, 0..=MOST_A_SECOND;
-        /// Messages that a channel takes a second.
-        sends_per_channel: u32 = 200, 0..=MOST_A_SECOND;
-        /// Chats that may be opened a second from an address.
-        connects_per_address: u32 = 50, 0..=MOST_A_SECOND;
-        /// Logins and registrations a second from an address.
-        logins_per_address: u32 = 5, 0..=MOST_A_SECOND;
-        /// Chats that a user may have open.
-        connections_per_user: u32 = 100, 0..=MOST_A_SECOND;
-        /// Chats that may be open from an address.
-        connections_per_address: u32 = 1000, 0..=MOST_A_SECOND;
+    /// Limits per user, channel and address. Rates are per second, with bursts of five times as
+    /// many. 0 turns a limit off.
+    LimitsConfig "limits." {
+        /// Messages that a user may send per second; five times as many in a burst. 0 turns it off.
+        sends_per_user: u32 = 20, 0..=MOST;
+        /// Messages that a channel takes per second; five times as many in a burst. 0 turns it off.
+        sends_per_channel: u32 = 200, 0..=MOST;
+        /// WebSockets that an address may open per second; five times as many in a burst. 0 turns
+        /// it off.
+        connects_per_address: u32 = 50, 0..=MOST;
+        /// Logins and registrations from an address per second; five times as many in a burst. 0
+        /// turns it off.
+        logins_per_address: u32 = 5, 0..=MOST;
+        /// WebSockets that a user may have open. 0 turns it off.
+        connections_per_user: u32 = 100, 0..=MOST;
+        /// WebSockets that may be open from an address. 0 turns it off.
+        connections_per_address: u32 = 1000, 0..=MOST;
     }
 }
 
 section! {
-    /// Chat.
-    Chat "chat." {
-        /// How often a session is pinged, in ms; one that is silent for twice as long is closed.
+    /// Sessions, and the memory and storage of messages.
+    ChatConfig "chat." {
+        /// Interval of pings to a session, in ms. A session that is silent for two intervals is
+        /// closed.
         ping_ms: u64 = 25_000, 50..=300_000;
-        /// The largest frame that a client may send, in bytes.
+        /// Maximum size of a frame from a client, in bytes. A larger one closes the session.
         frame_bytes: usize = 65_536, KIB..=16 * MIB;
-        /// The longest text of a message, in bytes of UTF-8; has to fit into a frame.
+        /// Maximum size of a message's text, in bytes of UTF-8. Has to be at least 512 below
+        /// frame_bytes.
         text_bytes: usize = 16_384, 1..=MIB;
-        /// Channels that a session may have joined at once.
+        /// Channels that one session may join.
         channels: usize = 128, 1..=10_000;
-        /// Frames that wait for a session; one that is slower is closed and comes back.
+        /// Frames that may wait for a slow client. If there are more, the session is closed; the
+        /// client reconnects and resumes.
         queue_frames: usize = 1024, 16..=1_000_000;
-        /// Memory for recent records that reads are answered from, in bytes.
+        /// Memory for recent messages, from which reads are answered without a query; in bytes.
         tail_bytes: usize = 256 * MIB as usize, MIB..=1024 * GIB;
-        /// Memory for knowing retries, in bytes; when it is full, sends are refused.
+        /// Memory for the recognition of retries, in bytes. When it is full, sends are refused.
         window_bytes: usize = 512 * MIB as usize, MIB..=1024 * GIB;
-        /// Rows that are stored in history at once.
+        /// Maximum number of rows in a batch that is written to history.
         archive_batch_rows: usize = 1000, 1..=100_000;
-        /// How long a row waits for others to be stored with, in ms.
+        /// How long a row waits for its batch to fill, in ms.
         archive_batch_ms: u64 = 200, 0..=10_000;
-        /// Partitions of the log; counts only when the log is made.
+        /// Partitions of the log. Only has an effect when the log is created.
         partitions: u16 = 16, 1..=1024;
     }
 }

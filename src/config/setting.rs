@@ -1,4 +1,4 @@
-//! The types that a key can have: how each is read, what it allows, how it is shown.
+//! The types that a key can have: what each allows, how it is parsed and how it is printed.
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -11,34 +11,29 @@ use toml::Value;
 use super::source::{Given, Givens, Raw};
 use lakechat_core::domain::Secret;
 
-/// What a number has to lie in; other types don't look at it.
+/// The range of a number; other types ignore it.
 pub type Bounds = RangeInclusive<u64>;
 
 pub const UNBOUNDED: Bounds = 0..=u64::MAX;
 
-/// A value of the configuration.
+/// A type that a key can have.
 pub trait Setting: Sized {
-    /// Shown as `***`, in mistakes too.
+    /// Printed as `***`, also in mistakes.
     const SECRET: bool = false;
 
-    /// Takes what was given for a key out of all that was given.
+    /// Removes and returns what was given for a key.
     fn gather(givens: &mut Givens, key: &str) -> Option<Given> {
         givens.remove(key)
     }
 
-    /// What is allowed, to stand behind "has to be".
+    /// What is allowed, as the rest of a sentence that begins with "has to be".
     fn allowed(bounds: &Bounds) -> String;
 
-    /// None for what is not allowed.
+    /// None if the value is not allowed.
     fn read(raw: &Raw, bounds: &Bounds) -> Option<Self>;
 
-    /// What to say of a value that `read` did not take.
-    fn refusal(_raw: &Raw, bounds: &Bounds) -> String {
-        format!("has to be {}", Self::allowed(bounds))
-    }
-
-    /// None: nothing is set.
-    fn show(&self) -> Option<Value>;
+    /// None if the setting has no value.
+    fn to_toml(&self) -> Option<Value>;
 }
 
 macro_rules! whole_numbers {
@@ -59,8 +54,8 @@ macro_rules! whole_numbers {
                 <$number>::try_from(number).ok()
             }
 
-            fn show(&self) -> Option<Value> {
-                let number = i64::try_from(*self).expect("bounded by what TOML can say");
+            fn to_toml(&self) -> Option<Value> {
+                let number = i64::try_from(*self).expect("the bounds lie within TOML's integers");
                 Some(Value::Integer(number))
             }
         }
@@ -69,18 +64,13 @@ macro_rules! whole_numbers {
 
 whole_numbers!(u16, u32, u64, usize);
 
-/// Types that are a text with rules: `parse` knows them, `shown` gives the text back.
+/// Types that are written as a text. `parse` reads what `to_text` returns.
 pub trait TextSetting: Sized {
     const ALLOWED: &str;
 
     fn parse(text: &str) -> Option<Self>;
 
-    fn shown(&self) -> String;
-
-    /// What to say of a text that is none, if there is something better than what is allowed.
-    fn hint(_text: &str) -> Option<String> {
-        None
-    }
+    fn to_text(&self) -> String;
 }
 
 impl<T: TextSetting> Setting for T {
@@ -92,17 +82,12 @@ impl<T: TextSetting> Setting for T {
         T::parse(&text_of(raw)?)
     }
 
-    fn refusal(raw: &Raw, bounds: &Bounds) -> String {
-        let hint = text_of(raw).and_then(|text| T::hint(&text));
-        hint.unwrap_or_else(|| format!("has to be {}", T::allowed(bounds)))
-    }
-
-    fn show(&self) -> Option<Value> {
-        Some(Value::String(self.shown()))
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::String(self.to_text()))
     }
 }
 
-/// A number is taken for a text that consists of digits.
+/// A TOML number counts as a text of digits, so that `id = 7` needs no quotes.
 fn text_of(raw: &Raw) -> Option<String> {
     match raw {
         Raw::Text(text) | Raw::Toml(Value::String(text)) => Some(text.clone()),
@@ -118,7 +103,7 @@ impl TextSetting for PathBuf {
         (!text.is_empty() && !text.contains('\0')).then(|| text.into())
     }
 
-    fn shown(&self) -> String {
+    fn to_text(&self) -> String {
         self.display().to_string()
     }
 }
@@ -130,7 +115,7 @@ impl TextSetting for SocketAddr {
         text.parse().ok()
     }
 
-    fn shown(&self) -> String {
+    fn to_text(&self) -> String {
         self.to_string()
     }
 }
@@ -143,12 +128,12 @@ impl TextSetting for IpNet {
         text.parse().ok().or_else(single)
     }
 
-    fn shown(&self) -> String {
+    fn to_text(&self) -> String {
         self.to_string()
     }
 }
 
-/// Nothing, where nothing is given; in a variable an empty text is nothing too.
+/// None unless given. An empty variable counts as not given.
 impl<T: Setting> Setting for Option<T> {
     const SECRET: bool = T::SECRET;
 
@@ -163,16 +148,12 @@ impl<T: Setting> Setting for Option<T> {
         }
     }
 
-    fn refusal(raw: &Raw, bounds: &Bounds) -> String {
-        T::refusal(raw, bounds)
-    }
-
-    fn show(&self) -> Option<Value> {
-        self.as_ref().and_then(T::show)
+    fn to_toml(&self) -> Option<Value> {
+        self.as_ref().and_then(T::to_toml)
     }
 }
 
-/// In a variable: the items with commas between them, or a list as in TOML.
+/// In a variable: items separated by commas, or a list as in TOML.
 impl<T: Setting> Setting for Vec<T> {
     const SECRET: bool = T::SECRET;
 
@@ -185,8 +166,8 @@ impl<T: Setting> Setting for Vec<T> {
         items.iter().map(|item| T::read(item, bounds)).collect()
     }
 
-    fn show(&self) -> Option<Value> {
-        Some(Value::Array(self.iter().filter_map(T::show).collect()))
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::Array(self.iter().filter_map(T::to_toml).collect()))
     }
 }
 
@@ -218,7 +199,7 @@ impl<T: Setting> Setting for Secret<T> {
         T::read(raw, bounds).map(Secret::new)
     }
 
-    fn show(&self) -> Option<Value> {
+    fn to_toml(&self) -> Option<Value> {
         Some(Value::String(self.to_string()))
     }
 }
@@ -231,7 +212,7 @@ fn grouped(number: u64) -> String {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
-        write!(text, "{digit}").expect("a String takes everything");
+        write!(text, "{digit}").expect("writing to a String never fails");
     }
     text
 }
@@ -274,6 +255,6 @@ mod tests {
     #[test]
     fn a_secret_shows_stars() {
         let secret = Secret::<PathBuf>::read(&text("hunter2"), &UNBOUNDED).expect("a text");
-        assert_eq!(secret.show(), Some(Value::String("***".to_owned())));
+        assert_eq!(secret.to_toml(), Some(Value::String("***".to_owned())));
     }
 }

@@ -1,4 +1,4 @@
-//! Where values come from: a file, over it the environment, over it flags.
+//! Collects the given values: flags override environment variables, which override the file.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,28 +11,28 @@ use super::mistake::Mistake;
 
 const PREFIX: &str = "LAKECHAT_";
 
-/// What Kubernetes sets in every container beside a service that is called `lakechat`.
+/// Prefixes of the variables that Kubernetes sets in containers for a service named `lakechat`.
 const OF_KUBERNETES: [&str; 2] = ["LAKECHAT_PORT", "LAKECHAT_SERVICE_"];
 
-/// What `lakechat chat` reads its user's password from: in a shell where somebody talks, a server may
-/// be started too.
+/// Where `lakechat chat` reads the password. It may be set in a shell that also starts a server.
 const OF_CHAT: &str = "LAKECHAT_PASSWORD";
 
-/// What is used daily.
+/// The settings that have a flag.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Flags {
     /// The configuration file (TOML) [env: LAKECHAT_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where people connect, such as 127.0.0.1:8080 [env: LAKECHAT_LISTEN]
+    /// The address to listen on, such as 127.0.0.1:8080 [env: LAKECHAT_LISTEN]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
-    /// The folder that everything is kept in, in the embedded mode [env: LAKECHAT_DATA_DIR]
+    /// The data folder, which in embedded mode holds everything [env: LAKECHAT_DATA_DIR]
     #[arg(long, value_name = "FOLDER")]
     pub data_dir: Option<String>,
 }
 
-/// What leads a tool that serves nobody to the configuration.
+/// The flag of the commands that only read the configuration.
+#[cfg(feature = "cluster")]
 #[derive(Args, Clone, Debug, Default)]
 pub struct ConfigFlag {
     /// The configuration file (TOML) [env: LAKECHAT_CONFIG]
@@ -40,6 +40,7 @@ pub struct ConfigFlag {
     config: Option<PathBuf>,
 }
 
+#[cfg(feature = "cluster")]
 impl ConfigFlag {
     pub fn flags(&self) -> Flags {
         Flags {
@@ -54,9 +55,9 @@ impl ConfigFlag {
 pub enum Source {
     Default,
     File(PathBuf),
-    /// The variable's name.
+    /// The name of the variable.
     Variable(String),
-    /// The flag with its dashes.
+    /// The flag, including its dashes.
     Flag(&'static str),
 }
 
@@ -71,7 +72,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// A value as it was written. Of text from a variable or flag only the key can tell what it is.
+/// A value as it was written. Only the type of the key can interpret the text of a variable or flag.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Raw {
     Toml(toml::Value),
@@ -93,21 +94,21 @@ pub struct Given {
     pub source: Source,
 }
 
-/// What was given, by key (`limits.sends_per_user`).
+/// The given values by key (`limits.sends_per_user`).
 pub type Givens = BTreeMap<String, Given>;
 
-/// The variable that sets a key.
+/// The name of the variable that sets a key.
 pub fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }
 
-/// Everything that was given, whoever comes last wins.
+/// Everything that was given. Mistakes that don't depend on a key's type go into `mistakes`.
 pub fn collect(
     flags: &Flags,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     mistakes: &mut Vec<Mistake>,
 ) -> Givens {
-    let mut from_variables = of_environment(variables, mistakes);
+    let mut from_variables = read_environment(variables, mistakes);
     let named = from_variables.remove("config");
     let file = match (&flags.config, named) {
         (Some(path), _) => Some((path.clone(), Source::Flag("--config"))),
@@ -119,14 +120,14 @@ pub fn collect(
     };
     let mut givens = Givens::new();
     if let Some((path, source)) = file {
-        givens.extend(of_file(&path, &source, mistakes));
+        givens.extend(read_file(&path, &source, mistakes));
     }
     givens.extend(from_variables);
-    givens.extend(of_flags(flags));
+    givens.extend(read_flags(flags));
     givens
 }
 
-fn of_file(path: &Path, named_by: &Source, mistakes: &mut Vec<Mistake>) -> Givens {
+fn read_file(path: &Path, named_by: &Source, mistakes: &mut Vec<Mistake>) -> Givens {
     let mut givens = Givens::new();
     match std::fs::read_to_string(path) {
         Err(error) => mistakes.push(Mistake {
@@ -144,7 +145,7 @@ fn of_file(path: &Path, named_by: &Source, mistakes: &mut Vec<Mistake>) -> Given
     givens
 }
 
-/// Without the line itself, which `Display` would show: it may hold a secret.
+/// The error without the line that caused it, which may contain a secret.
 fn not_toml(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start));
     let line = before.map_or(0, |text| text.matches('\n').count()) + 1;
@@ -167,7 +168,7 @@ fn flatten(prefix: &str, table: toml::Table, source: &Source, into: &mut Givens)
     }
 }
 
-fn of_environment(
+fn read_environment(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     mistakes: &mut Vec<Mistake>,
 ) -> Givens {
@@ -200,15 +201,16 @@ fn of_environment(
     givens
 }
 
-fn of_flags(flags: &Flags) -> Givens {
-    let given = [
+fn read_flags(flags: &Flags) -> Givens {
+    [
         ("listen", "--listen", &flags.listen),
         ("data_dir", "--data-dir", &flags.data_dir),
-    ];
-    let given = given.into_iter().filter_map(|(key, flag, value)| {
+    ]
+    .into_iter()
+    .filter_map(|(key, flag, value)| {
         let raw = Raw::Text(value.clone()?);
         let source = Source::Flag(flag);
         Some((key.to_owned(), Given { raw, source }))
-    });
-    given.collect()
+    })
+    .collect()
 }

@@ -118,7 +118,7 @@ fn the_environment_stands_over_the_file_and_flags_over_both() {
     };
     let loaded = load_from(&flags, variables(&env)).expect("good");
     assert_eq!(loaded.config.listen.port(), 3);
-    assert_eq!(loaded.rows[1].source, Source::Flag("--listen"));
+    assert_eq!(loaded.keys[1].source, Source::Flag("--listen"));
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_number_is_a_text_where_a_text_is_wanted_and_keeps_its_zeros() {
 
 #[test]
 fn unknown_keys_are_refused_wherever_they_stand_and_near_ones_named() {
-    let told = mistakes(
+    let found = mistakes(
         "lisen = \"127.0.0.1:1\"\n[limits]\nsend_per_user = 1\n[server]\nping_ms = 5\n\
          [nonsense]\nx = 1",
         &[
@@ -139,7 +139,7 @@ fn unknown_keys_are_refused_wherever_they_stand_and_near_ones_named() {
         ],
     );
     assert_eq!(
-        told,
+        found,
         [
             "LAKECHAT_COLOUR: there is no such key",
             "limits.send_per_user (FILE): there is no such key; \
@@ -155,7 +155,7 @@ fn unknown_keys_are_refused_wherever_they_stand_and_near_ones_named() {
 
 #[test]
 fn all_mistakes_come_in_one_message_with_place_and_what_is_allowed() {
-    let told = mistakes(
+    let found = mistakes(
         "limits = 5\n[chat]\nchannels = \"many\"\n[files]\nmax_bytes = -1",
         &[
             ("LAKECHAT_LISTEN", "localhost"),
@@ -165,7 +165,7 @@ fn all_mistakes_come_in_one_message_with_place_and_what_is_allowed() {
         ],
     );
     assert_eq!(
-        told,
+        found,
         [
             "LAKECHAT_LISTEN = \"localhost\": has to be an IP address and a port, such as \
              127.0.0.1:8080 or [::]:8080",
@@ -177,7 +177,7 @@ fn all_mistakes_come_in_one_message_with_place_and_what_is_allowed() {
              86,400",
             "files.max_bytes = -1 (FILE): has to be a whole number from 1 to 1,099,511,627,776",
             "chat.channels = \"many\" (FILE): has to be a whole number from 1 to 10,000",
-            "limits (FILE): is a section and has no value of its own",
+            "limits (FILE): is a section, not a key",
         ]
     );
     let message = load_text("a = 1\nb = 2", &[]).expect_err("two").to_string();
@@ -189,7 +189,7 @@ fn all_mistakes_come_in_one_message_with_place_and_what_is_allowed() {
 
 #[test]
 fn values_are_compared_with_each_other() {
-    let told = mistakes(
+    let found = mistakes(
         "listen = \"127.0.0.1:1\"\n[server]\nmetrics_listen = \"127.0.0.1:1\"\n\
          [chat]\nframe_bytes = 4096\ntext_bytes = 3585\n\
          [files]\nmax_bytes = 10\n[auth]\nrefresh_token_seconds = 899",
@@ -201,24 +201,44 @@ fn values_are_compared_with_each_other() {
         "auth.refresh",
         "server.metrics",
     ];
-    assert_eq!(told.len(), keys.len(), "{told:?}");
-    for (mistake, key) in told.iter().zip(keys) {
+    assert_eq!(found.len(), keys.len(), "{found:?}");
+    for (mistake, key) in found.iter().zip(keys) {
         assert!(mistake.starts_with(key), "{mistake}");
     }
     assert!(
-        told[0].contains("512 below chat.frame_bytes = 4096"),
+        found[0].contains("512 below chat.frame_bytes = 4096"),
         "{}",
-        told[0]
+        found[0]
     );
-    assert!(told[1].contains("65536 (default)"), "{}", told[1]);
+    assert!(found[1].contains("65536 (default)"), "{}", found[1]);
     good("[chat]\nframe_bytes = 4096\ntext_bytes = 3584", &[]);
+}
+
+#[cfg(not(feature = "cluster"))]
+#[test]
+fn binary_without_the_cluster_refuses_its_mode_and_still_reads_its_sections() {
+    let found = mistakes("mode = \"cluster\"\n[kafka]\nbrokers = \"k:9092\"", &[]);
+    assert_eq!(
+        found,
+        [
+            "mode = \"cluster\" (FILE): has to be \"embedded\": this binary was built without the \
+             feature `cluster`"
+        ]
+    );
 }
 
 #[test]
 fn kafka_options_are_handed_on_and_their_secrets_hidden() {
-    let file = "mode = \"cluster\"\n[kafka.options]\nsecurity.protocol = \"SASL_SSL\"\n\
-                \"sasl.password\" = \"hunter2\"\nsocket.nagle.disable = true";
-    let loaded = load_text(file, &[("LAKECHAT_KAFKA__OPTIONS__RETRIES", "9")]).expect("good");
+    let mode = if cfg!(feature = "cluster") {
+        "cluster"
+    } else {
+        "embedded"
+    };
+    let file = format!(
+        "mode = \"{mode}\"\n[kafka.options]\nsecurity.protocol = \"SASL_SSL\"\n\
+         \"sasl.password\" = \"hunter2\"\nsocket.nagle.disable = true"
+    );
+    let loaded = load_text(&file, &[("LAKECHAT_KAFKA__OPTIONS__RETRIES", "9")]).expect("good");
     let options: Vec<_> = loaded.config.kafka.options.iter().collect();
     let expected = [
         ("retries", "9"),
@@ -227,7 +247,7 @@ fn kafka_options_are_handed_on_and_their_secrets_hidden() {
         ("socket.nagle.disable", "true"),
     ];
     assert_eq!(options, expected);
-    let printed = to_toml(&loaded.rows, Shown::Effective);
+    let printed = to_toml(&loaded.keys, PrintedValues::Effective);
     assert!(!printed.contains("hunter2"), "{printed}");
     assert!(printed.contains("\"sasl.password\" = \"***\""), "{printed}");
     printed.parse::<toml::Table>().expect("TOML again");
@@ -236,14 +256,14 @@ fn kafka_options_are_handed_on_and_their_secrets_hidden() {
 #[test]
 fn kafka_options_that_are_not_the_operators_are_refused() {
     for own in ["acks = 1", "enable.idempotence = false", "group.id = \"x\""] {
-        let told = mistakes(&format!("[kafka.options]\n{own}"), &[]);
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].contains("can't be set"), "{told:?}");
+        let found = mistakes(&format!("[kafka.options]\n{own}"), &[]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("can't be set"), "{found:?}");
     }
-    let told = mistakes("[kafka.options]\nsasl.password = [\"hunter2\"]", &[]);
+    let found = mistakes("[kafka.options]\nsasl.password = [\"hunter2\"]", &[]);
     assert!(
-        told[0].contains("a table of") && !told[0].contains("hunter2"),
-        "{told:?}"
+        found[0].contains("a table of") && !found[0].contains("hunter2"),
+        "{found:?}"
     );
 }
 
@@ -305,7 +325,7 @@ fn what_is_printed_says_where_values_come_from_and_reads_back_the_same() {
     let file = "[server]\nallowed_origins = [\"https://a.example\"]";
     let env = [("LAKECHAT_LIMITS__SENDS_PER_USER", "7")];
     let loaded = load_text(file, &env).expect("good");
-    let text = to_toml(&loaded.rows, Shown::Effective);
+    let text = to_toml(&loaded.keys, PrintedValues::Effective);
     let line = "sends_per_user = 7  # from LAKECHAT_LIMITS__SENDS_PER_USER; default 20";
     assert!(text.contains(line), "{text}");
     assert!(
@@ -324,10 +344,10 @@ fn what_is_printed_says_where_values_come_from_and_reads_back_the_same() {
 #[test]
 fn every_key_is_in_the_printed_sample_with_its_meaning() {
     let loaded = load_from(&NO_FLAGS, []).expect("good");
-    let sample = to_toml(&loaded.rows, Shown::Defaults);
-    for row in &loaded.rows {
-        assert!(sample.contains(&row.variable()), "{}", row.key);
-        assert!(row.docs.iter().all(|line| line.starts_with(' ')));
+    let sample = to_toml(&loaded.keys, PrintedValues::Defaults);
+    for key in &loaded.keys {
+        assert!(sample.contains(&key.variable()), "{}", key.name);
+        assert!(key.docs.iter().all(|line| line.starts_with(' ')));
     }
     let again = load_text(&sample, &[]).expect("the sample is good");
     assert_eq!(

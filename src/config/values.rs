@@ -1,15 +1,16 @@
-//! Values of the configuration with rules of their own.
+//! Settings with a syntax of their own.
 
 use http::Uri;
 use tracing_subscriber::EnvFilter;
 
 use super::setting::TextSetting;
+use super::text::checked_text;
 pub use crate::telemetry::LogFormat;
 
-/// Which adapters stand behind the ports.
+/// Which adapters implement the ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Everything in one process and one folder.
+    /// One process with one data folder.
     Embedded,
     /// Kafka, HBase, HDFS and Redis.
     Cluster,
@@ -26,7 +27,7 @@ impl TextSetting for Mode {
         }
     }
 
-    fn shown(&self) -> String {
+    fn to_text(&self) -> String {
         match self {
             Mode::Embedded => "embedded".to_owned(),
             Mode::Cluster => "cluster".to_owned(),
@@ -34,13 +35,13 @@ impl TextSetting for Mode {
     }
 }
 
-/// Scheme, host and port of an `http` or `https` URL, in lower case and without the scheme's own
-/// port: two are the same origin if they are equal.
+/// Scheme, host and port of an `http` or `https` URL, in lower case and without the scheme's
+/// default port. Two values are equal if they are the same origin.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin(String);
 
 impl Origin {
-    /// None for anything with a path, and for `null`.
+    /// None for a URL with a path, and for `null`.
     pub fn parse(text: &str) -> Option<Origin> {
         let (origin, rest) = split(text)?;
         rest.is_empty().then_some(origin)
@@ -54,12 +55,12 @@ impl TextSetting for Origin {
         Origin::parse(text)
     }
 
-    fn shown(&self) -> String {
+    fn to_text(&self) -> String {
         self.0.clone()
     }
 }
 
-/// Where clients reach the service, behind whatever stands before it.
+/// The URL at which clients reach the service, through its proxies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl {
     origin: Origin,
@@ -87,7 +88,7 @@ impl TextSetting for PublicUrl {
         Some(PublicUrl { origin, path })
     }
 
-    fn shown(&self) -> String {
+    fn to_text(&self) -> String {
         self.join("")
     }
 }
@@ -96,7 +97,7 @@ impl TextSetting for PublicUrl {
 fn split(text: &str) -> Option<(Origin, &str)> {
     let (scheme, rest) = text.split_once("://")?;
     let scheme = scheme.to_ascii_lowercase();
-    let own_port = match &*scheme {
+    let default_port = match &*scheme {
         "http" => 80,
         "https" => 443,
         _ => return None,
@@ -107,15 +108,14 @@ fn split(text: &str) -> Option<(Origin, &str)> {
     let path = &rest[rest.find('/').unwrap_or(rest.len())..];
     let uri: Uri = text.parse().ok()?;
     let host = Some(uri.host()?.to_ascii_lowercase()).filter(|host| !host.is_empty())?;
-    let origin = match (port(&uri)?, own_port) {
-        (Some(port), own) if port != own => format!("{scheme}://{host}:{port}"),
+    let origin = match (port(&uri)?, default_port) {
+        (Some(port), default) if port != default => format!("{scheme}://{host}:{port}"),
         _ => format!("{scheme}://{host}"),
     };
     Some((Origin(origin), path))
 }
 
-/// The port, if there is one; nothing for a port that is none: `Uri` lets `host:` and `host:99999`
-/// pass.
+/// The port, if one is given. None for an invalid one: `Uri` accepts `host:` and `host:99999`.
 fn port(uri: &Uri) -> Option<Option<u16>> {
     let authority = uri.authority()?;
     match authority.as_str().strip_prefix(authority.host())? {
@@ -124,31 +124,20 @@ fn port(uri: &Uri) -> Option<Option<u16>> {
     }
 }
 
-/// Which events are logged, in the language of tracing's `EnvFilter`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogFilter(String);
+checked_text! {
+    /// Which events are logged, in the syntax of tracing's `EnvFilter`.
+    LogFilter,
+    "a level (error, warn, info, debug, trace), or levels by module such as \
+     info,lakechat_core::chat=debug",
+    |text| {
+        let good = !text.is_empty() && EnvFilter::try_new(text).is_ok();
+        good.then(|| text.to_owned())
+    }
+}
 
 impl LogFilter {
     pub fn info() -> LogFilter {
         LogFilter("info".to_owned())
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TextSetting for LogFilter {
-    const ALLOWED: &str = "a level (error, warn, info, debug, trace), or levels by module such as \
-                           info,lakechat::chat=debug";
-
-    fn parse(text: &str) -> Option<LogFilter> {
-        let good = !text.is_empty() && EnvFilter::try_new(text).is_ok();
-        good.then(|| LogFilter(text.to_owned()))
-    }
-
-    fn shown(&self) -> String {
-        self.0.clone()
     }
 }
 
@@ -163,7 +152,7 @@ impl TextSetting for LogFormat {
         }
     }
 
-    fn shown(&self) -> String {
+    fn to_text(&self) -> String {
         match self {
             LogFormat::Text => "text".to_owned(),
             LogFormat::Json => "json".to_owned(),
@@ -208,7 +197,7 @@ mod tests {
             url.join("/download/1"),
             "https://example.org:8443/chat/download/1"
         );
-        assert_eq!(url.shown(), "https://example.org:8443/chat");
+        assert_eq!(url.to_text(), "https://example.org:8443/chat");
         for bad in [
             "",
             "chat.example",
@@ -225,7 +214,7 @@ mod tests {
 
     #[test]
     fn log_filters_are_checked() {
-        assert!(LogFilter::parse("info,lakechat::chat=debug").is_some());
+        assert!(LogFilter::parse("info,lakechat_core::chat=debug").is_some());
         assert!(LogFilter::parse("lakechat=loud").is_none());
         assert!(LogFilter::parse("").is_none());
     }
