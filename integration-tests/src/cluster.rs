@@ -14,10 +14,8 @@ use crate::on_hdfs::{self, Root};
 use crate::on_kafka::{BROKERS, Topics};
 use crate::{server, stack, within};
 
-/// Whether the servers of this test run are to be a cluster's: `TEST_MODE=cluster`.
-pub fn is_wanted() -> bool {
-    std::env::var("TEST_MODE").is_ok_and(|mode| mode == "cluster")
-}
+/// Where the services have Redis.
+const REDIS: &str = "127.0.0.1:6379";
 
 pub struct Cluster {
     pub tables: Tables,
@@ -29,6 +27,7 @@ pub struct Cluster {
 
 impl Cluster {
     pub async fn fresh() -> Result<Arc<Cluster>> {
+        stack::needs(&[&stack::thrift(), BROKERS, &on_hdfs::address(), REDIS])?;
         let secrets = tempfile::tempdir()?;
         std::fs::write(secrets.path().join("key"), random().repeat(8))?;
         Ok(Arc::new(Cluster {

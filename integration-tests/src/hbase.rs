@@ -33,8 +33,8 @@ pub type Client = HbaseSyncClient<
 
 pub fn client() -> Result<Client> {
     let server = stack::thrift();
-    let stream = TcpStream::connect(&server)
-        .with_context(|| format!("HBase's Thrift server at {server}; is the stack up?"))?;
+    stack::needs(&[&server])?;
+    let stream = TcpStream::connect(&server)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     let reading = TBufferedReadTransport::new(stream.try_clone()?);

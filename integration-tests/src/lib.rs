@@ -26,7 +26,7 @@ pub mod ws;
 
 pub use http::{Answer, Http};
 pub use people::Person;
-pub use server::Server;
+pub use server::{Mode, Server};
 pub use ws::{Closed, Ws};
 
 use std::time::Duration;

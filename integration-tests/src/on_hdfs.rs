@@ -20,6 +20,11 @@ pub fn url() -> String {
     env::var("TEST_HDFS_URL").unwrap_or_else(|_| URL.to_owned())
 }
 
+/// The same without its scheme.
+pub fn address() -> String {
+    url().replace("hdfs://", "")
+}
+
 /// A folder in HDFS that goes with it.
 pub struct Root(pub String, IsKept);
 
@@ -76,6 +81,7 @@ pub struct OnHdfs {
 }
 
 pub async fn fresh() -> Result<OnHdfs> {
+    stack::needs(&[&address()])?;
     let root = Root::random();
     Ok(OnHdfs {
         store: Arc::new(root.store()?),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use lakechat_cluster::kafka::{KafkaBroker, Settings, StartError};
+use lakechat_cluster::kafka::{KafkaBroker, Settings};
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::{DeadLetter, LogRecord, Offset};
 use lakechat_core::ports::{Broker, Directory, FileStore, History};
@@ -19,6 +19,7 @@ use rdkafka::{ClientConfig, Message, TopicPartitionList};
 
 use crate::contract::{Backend, DEADLINE, random};
 use crate::on_disk::{self, OnDisk};
+use crate::stack;
 
 /// Where `integration-tests/stack` has it.
 pub const BROKERS: &str = "127.0.0.1:9092";
@@ -42,11 +43,8 @@ pub async fn fresh() -> Result<OnKafka> {
 }
 
 pub async fn connect(settings: Settings) -> Result<KafkaBroker> {
-    let connected = KafkaBroker::connect(settings).await;
-    if connected.as_ref().is_err_and(StartError::is_away) {
-        return connected.context("no Kafka to test with: run `integration-tests/stack up`");
-    }
-    Ok(connected?)
+    stack::needs(&[BROKERS])?;
+    Ok(KafkaBroker::connect(settings).await?)
 }
 
 /// The names of a test's topics; dropping it deletes them.
@@ -109,6 +107,7 @@ impl Drop for Topics {
 }
 
 pub fn admin() -> Result<AdminClient<DefaultClientContext>> {
+    stack::needs(&[BROKERS])?;
     let config = ClientConfig::new()
         .set("bootstrap.servers", BROKERS)
         .clone();

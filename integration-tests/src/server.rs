@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
-use crate::cluster::{self, Cluster};
+use crate::cluster::Cluster;
 use crate::{Http, eventually, within};
 
 /// Off, so that tests reach only the limits that they are about.
@@ -30,6 +30,15 @@ const NO_LIMITS: [(&str, &str); 6] = [
 const SHOWN_LINES: usize = 200;
 
 type Log = Arc<Mutex<Vec<String>>>;
+
+/// What a server stands on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mode {
+    /// A folder of its own.
+    Embedded,
+    /// The services, in which it has topics, tables, a folder and keys of its own.
+    Cluster,
+}
 
 /// A running server. Dropping it kills it; in a failing test it shows its log first.
 pub struct Server {
@@ -74,23 +83,23 @@ pub fn command(args: &[&str]) -> Command {
 
 impl Server {
     /// A server with every limit off.
-    pub async fn start() -> Server {
-        Server::with(&[]).await
+    pub async fn start(mode: Mode) -> Server {
+        Server::with(mode, &[]).await
     }
 
     /// One with some settings, by the names that they have in the environment.
-    pub async fn with(env: &[(&str, &str)]) -> Server {
-        let server = Server::starting(env).await;
+    pub async fn with(mode: Mode, env: &[(&str, &str)]) -> Server {
+        let server = Server::starting(mode, env).await;
         server.ready().await;
         server
     }
 
     /// One that listens and may not be ready yet.
-    pub async fn starting(env: &[(&str, &str)]) -> Server {
-        let mut cluster = None;
-        if cluster::is_wanted() {
-            cluster = Some(Cluster::fresh().await.expect("a part of the stack"));
-        }
+    pub async fn starting(mode: Mode, env: &[(&str, &str)]) -> Server {
+        let cluster = match mode {
+            Mode::Embedded => None,
+            Mode::Cluster => Some(Cluster::fresh().await.expect("a part of the services")),
+        };
         Server::launch(cluster, env).await
     }
 

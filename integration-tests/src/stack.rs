@@ -1,6 +1,7 @@
 //! The real services, as `integration-tests/stack` runs them.
 
 use std::io::Write;
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -9,6 +10,17 @@ use anyhow::{Context, Result, ensure};
 /// Where HBase's Thrift server is; `TEST_THRIFT` names another one.
 pub fn thrift() -> String {
     std::env::var("TEST_THRIFT").unwrap_or_else(|_| "127.0.0.1:9090".to_owned())
+}
+
+/// Fails unless the services listen at these addresses.
+pub fn needs(addresses: &[&str]) -> Result<()> {
+    for address in addresses {
+        ensure!(
+            TcpStream::connect(address).is_ok(),
+            "needs the services: integration-tests/stack up (nothing listens at {address})"
+        );
+    }
+    Ok(())
 }
 
 /// The script; `TEST_STACK` names another one.

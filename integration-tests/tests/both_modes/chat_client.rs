@@ -10,6 +10,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
+use crate::MODE;
+
 /// A terminal with a home of its own.
 struct Terminal {
     home: TempDir,
@@ -90,7 +92,7 @@ fn succeeded(output: &Output) {
 
 #[tokio::test]
 async fn two_people_register_talk_and_exchange_a_file() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let (ann, bob) = (Terminal::of("ann"), Terminal::of("bob"));
     let text = b"the plan\n".repeat(30_000);
     std::fs::write(ann.path("plan.txt"), &text).expect("ours");
@@ -126,7 +128,7 @@ async fn two_people_register_talk_and_exchange_a_file() {
 
 #[tokio::test]
 async fn login_is_kept_for_the_user_alone() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Terminal::of("ann");
     let (_, output) = ann
         .types(&server, &["--register"], Some(PASSWORD), "one\n")
@@ -150,7 +152,7 @@ async fn login_is_kept_for_the_user_alone() {
 
 #[tokio::test]
 async fn lines_typed_while_the_server_is_away_arrive_once() {
-    let mut server = Server::start().await;
+    let mut server = Server::start(MODE).await;
     let ann = Terminal::of("ann");
     let mut running = ann.start(&server, &["--register"], Some(PASSWORD));
     running
@@ -191,7 +193,7 @@ async fn lines_typed_while_the_server_is_away_arrive_once() {
 
 #[tokio::test]
 async fn interrupt_ends_it_cleanly() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Terminal::of("ann");
     let mut running = ann.start(&server, &["--register"], Some(PASSWORD));
     let line = within(running.output.next_line()).await.expect("text");

@@ -9,6 +9,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
+use crate::MODE;
+
 async fn ann(server: &Server) -> Ws {
     Person::register(server, "ann")
         .await
@@ -29,7 +31,7 @@ fn announced(closed: &Closed, code: u16) {
 
 #[tokio::test]
 async fn session_that_answers_no_ping_is_closed_with_4002() {
-    let server = Server::with(&[("LAKECHAT_CHAT__PING_MS", "200")]).await;
+    let server = Server::with(MODE, &[("LAKECHAT_CHAT__PING_MS", "200")]).await;
     let mut ws = ann(&server).await;
     assert_eq!(ws.welcome["ping_ms"], 200);
     let other = Person::register(&server, "bob").await;
@@ -52,7 +54,7 @@ async fn session_that_answers_no_ping_is_closed_with_4002() {
 
 #[tokio::test]
 async fn twentieth_bad_frame_within_ten_seconds_closes_with_4500() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     for bad in [
         Message::text("nonsense"),
         Message::text(r#"{"type":"sparkle"}"#),
@@ -75,7 +77,7 @@ async fn twentieth_bad_frame_within_ten_seconds_closes_with_4500() {
 
 #[tokio::test]
 async fn bad_frames_from_before_the_hello_count_too() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = Ws::bare(server.address()).await;
     for _ in 0..19 {
@@ -91,7 +93,7 @@ async fn bad_frames_from_before_the_hello_count_too() {
 
 #[tokio::test]
 async fn thousand_refused_frames_within_ten_seconds_close_with_4029() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let mut ws = Person::register(&server, "ann")
         .await
         .connect(&server)
@@ -113,7 +115,7 @@ async fn thousand_refused_frames_within_ten_seconds_close_with_4029() {
 
 #[tokio::test]
 async fn nobody_gets_in_without_a_good_token() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let mut nonsense = Ws::bare(server.address()).await;
     nonsense
         .send(json!({"type": "hello", "token": "nonsense"}))
@@ -129,7 +131,7 @@ async fn nobody_gets_in_without_a_good_token() {
 
 #[tokio::test]
 async fn token_comes_in_hello_in_the_header_or_as_a_subprotocol() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut hello = Ws::bare(server.address()).await;
     hello
@@ -148,10 +150,13 @@ async fn token_comes_in_hello_in_the_header_or_as_a_subprotocol() {
 #[tokio::test]
 async fn foreign_origin_is_refused_before_the_upgrade() {
     let allowed = "https://friend.example";
-    let server = Server::with(&[(
-        "LAKECHAT_SERVER__ALLOWED_ORIGINS",
-        r#"["https://friend.example"]"#,
-    )])
+    let server = Server::with(
+        MODE,
+        &[(
+            "LAKECHAT_SERVER__ALLOWED_ORIGINS",
+            r#"["https://friend.example"]"#,
+        )],
+    )
     .await;
     let own = server.url();
     for (origin, good) in [
@@ -166,7 +171,7 @@ async fn foreign_origin_is_refused_before_the_upgrade() {
 
 #[tokio::test]
 async fn frame_over_the_limit_closes_with_1009_and_invalid_utf8_with_1007() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let person = Person::register(&server, "ann").await;
     let mut ws = person.connect(&server).await;
     let most = ws.welcome["limits"]["frame_bytes"]
@@ -187,6 +192,6 @@ async fn frame_over_the_limit_closes_with_1009_and_invalid_utf8_with_1007() {
 
 #[tokio::test]
 async fn good_bye_of_the_client_is_answered() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     ann(&server).await.close().await;
 }

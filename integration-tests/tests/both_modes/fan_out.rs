@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use integration_tests::{Person, Server, Ws, ws::send_frame};
 
+use crate::MODE;
+
 const SESSIONS: usize = 200;
 const SENDERS: usize = 10;
 const MESSAGES_EACH: usize = 1_000;
@@ -14,7 +16,7 @@ const WINDOW: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_sessions_receive_ten_thousand_messages_each_once_in_one_order() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let mut people = Vec::new();
     for n in 0..SENDERS {
         people.push(Person::register(&server, &format!("user-{n}")).await);

@@ -4,9 +4,11 @@ use integration_tests::http::send;
 use integration_tests::{Person, Server, bytes};
 use reqwest::multipart::{Form, Part};
 
+use crate::MODE;
+
 #[tokio::test]
 async fn any_name_is_kept_and_comes_back_in_the_disposition() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let longest = "n".repeat(255);
     for (name, encoded) in [
@@ -53,7 +55,7 @@ async fn any_name_is_kept_and_comes_back_in_the_disposition() {
 
 #[tokio::test]
 async fn names_that_cannot_be_are_refused() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let too_long = "n".repeat(256);
     let too_long_in_bytes = "日".repeat(86);
@@ -75,7 +77,7 @@ async fn names_that_cannot_be_are_refused() {
 
 #[tokio::test]
 async fn name_comes_from_the_query_the_disposition_or_the_form() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let http = server.http();
     let upload = |path: &str| {

@@ -6,12 +6,14 @@ use integration_tests::traffic::Traffic;
 use integration_tests::{Server, within};
 use rand::RngExt;
 
+use crate::MODE;
+
 const KILLS: usize = 10;
 const SENDERS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_kills_at_random_moments_lose_nothing_acked_and_double_nothing() {
-    let mut server = Server::start().await;
+    let mut server = Server::start(MODE).await;
     let traffic = Traffic::begin(&[&server], SENDERS, Duration::from_millis(1)).await;
     for _ in 0..KILLS {
         let moment = rand::rng().random_range(100..1_500);

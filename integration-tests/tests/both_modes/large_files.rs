@@ -9,12 +9,14 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use crate::MODE;
+
 const GIB: u64 = 1 << 30;
 const MAY_GROW_KIB: u64 = 64 << 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gibibyte_goes_up_and_down_within_64_mib_of_memory() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let before = server.rss_kib();
     let (done, mut ended) = tokio::sync::oneshot::channel::<()>();
@@ -56,7 +58,7 @@ async fn gibibyte_goes_up_and_down_within_64_mib_of_memory() {
 
 #[tokio::test]
 async fn client_that_leaves_half_way_leaves_no_file() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     for framing in ["content-length: 10000000", "transfer-encoding: chunked"] {
         let mut tcp = TcpStream::connect(server.address())
@@ -87,7 +89,7 @@ async fn client_that_leaves_half_way_leaves_no_file() {
 
 #[tokio::test]
 async fn upload_that_fails_at_its_source_leaves_no_file() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let chunk = Ok(Bytes::from(vec![b'x'; 1 << 20]));
     let broken = stream::iter([chunk, Err(std::io::Error::other("the disk is gone"))]);
@@ -103,52 +105,8 @@ async fn upload_that_fails_at_its_source_leaves_no_file() {
 }
 
 #[tokio::test]
-async fn half_file_of_a_killed_server_is_swept_and_never_visible() {
-    let mut server = Server::start().await;
-    let ann = Person::register(&server, "ann").await;
-    let whole = ann
-        .api()
-        .upload(ann.token(), "whole", 200_000, made(3, 200_000))
-        .await;
-    let whole = whole.expect("it is taken");
-    let mut tcp = TcpStream::connect(server.address())
-        .await
-        .expect("it listens");
-    let head = format!(
-        "POST /upload?name=half HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
-         content-length: 10000000\r\n\r\n",
-        ann.token()
-    );
-    tcp.write_all(head.as_bytes()).await.expect("it reads");
-    tcp.write_all(&vec![b'x'; 1 << 20]).await.expect("it reads");
-    eventually("half a file is being written", async || {
-        (server.stored_files().len() > 1).then_some(())
-    })
-    .await;
-    server.kill_9().await;
-    let left = server.files_in("tmp");
-    assert_eq!((left.len(), server.files_in("files").len()), (1, 1));
-    // A writer counts as dead only after a long silence: let that be over.
-    let half = std::fs::File::open(&left[0]).expect("ours");
-    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 3600);
-    half.set_modified(long_ago).expect("ours");
-    drop(half);
-    server.restart().await;
-    eventually("the half file is swept", async || {
-        server.files_in("tmp").is_empty().then_some(())
-    })
-    .await;
-    let (size, _) = ann
-        .api()
-        .download(ann.token(), whole.id)
-        .await
-        .expect("the whole one stays");
-    assert_eq!(size, Some(200_000));
-}
-
-#[tokio::test]
 async fn files_of_all_small_sizes_come_back_as_they_were() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     // Around the threshold below which a file is a cell of its row, and none at all.
     for size in [0, 1, 4095, 65_535, 65_536, 65_537, 1_000_000] {

@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Error;
 
+use crate::MODE;
+
 /// Sends many at once; the refusals among the answers.
 async fn burst(ws: &mut Ws, name: &str, count: usize) -> Vec<Value> {
     for n in 0..count {
@@ -31,7 +33,7 @@ async fn burst(ws: &mut Ws, name: &str, count: usize) -> Vec<Value> {
 
 /// Bursts of five seconds' worth pass, more is refused with a time, and then it goes on.
 async fn sends_are_limited(limit: &str) {
-    let server = Server::with(&[(limit, "2")]).await;
+    let server = Server::with(MODE, &[(limit, "2")]).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.joined(&server, "general").await;
     let refused = burst(&mut ws, "a", 40).await;
@@ -66,7 +68,7 @@ async fn sends_per_channel() {
 
 #[tokio::test]
 async fn one_users_limit_is_not_anothers() {
-    let server = Server::with(&[("LAKECHAT_LIMITS__SENDS_PER_USER", "2")]).await;
+    let server = Server::with(MODE, &[("LAKECHAT_LIMITS__SENDS_PER_USER", "2")]).await;
     let mut ann = Person::register(&server, "ann")
         .await
         .joined(&server, "general")
@@ -96,7 +98,7 @@ async fn upgrade_refused(server: &Server, token: &str) -> Option<(u16, bool)> {
 
 #[tokio::test]
 async fn connects_per_address() {
-    let server = Server::with(&[("LAKECHAT_LIMITS__CONNECTS_PER_ADDRESS", "1")]).await;
+    let server = Server::with(MODE, &[("LAKECHAT_LIMITS__CONNECTS_PER_ADDRESS", "1")]).await;
     let ann = Person::register(&server, "ann").await;
     for _ in 0..5 {
         ann.connect(&server).await;
@@ -117,7 +119,7 @@ async fn connects_per_address() {
 
 #[tokio::test]
 async fn connections_per_address() {
-    let server = Server::with(&[("LAKECHAT_LIMITS__CONNECTIONS_PER_ADDRESS", "3")]).await;
+    let server = Server::with(MODE, &[("LAKECHAT_LIMITS__CONNECTIONS_PER_ADDRESS", "3")]).await;
     let ann = Person::register(&server, "ann").await;
     let mut open = Vec::new();
     for _ in 0..3 {
@@ -151,7 +153,7 @@ async fn kept(server: &Server) -> Option<TcpStream> {
 
 #[tokio::test]
 async fn connections_of_one_peer() {
-    let server = Server::with(&[("LAKECHAT_SERVER__MAX_CONNECTIONS_PER_PEER", "3")]).await;
+    let server = Server::with(MODE, &[("LAKECHAT_SERVER__MAX_CONNECTIONS_PER_PEER", "3")]).await;
     let mut open = Vec::new();
     while open.len() < 3 {
         // The calls that asked whether it is ready may not be gone yet.
@@ -164,7 +166,7 @@ async fn connections_of_one_peer() {
 
 #[tokio::test]
 async fn connections_per_user() {
-    let server = Server::with(&[("LAKECHAT_LIMITS__CONNECTIONS_PER_USER", "2")]).await;
+    let server = Server::with(MODE, &[("LAKECHAT_LIMITS__CONNECTIONS_PER_USER", "2")]).await;
     let ann = Person::register(&server, "ann").await;
     let bob = Person::register(&server, "bob").await;
     let first = ann.connect(&server).await;
@@ -192,7 +194,7 @@ async fn connections_per_user() {
 
 #[tokio::test]
 async fn logins_per_address() {
-    let server = Server::with(&[("LAKECHAT_LIMITS__LOGINS_PER_ADDRESS", "1")]).await;
+    let server = Server::with(MODE, &[("LAKECHAT_LIMITS__LOGINS_PER_ADDRESS", "1")]).await;
     let login = async |path: &str, user: String| {
         let body = json!({"username": user, "password": PASSWORD});
         server.http().open(Method::POST, path, body).await
@@ -217,7 +219,7 @@ async fn logins_per_address() {
 
 #[tokio::test]
 async fn repeated_wrong_passwords_are_slowed_and_the_right_one_waits_too() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     Person::register(&server, "ann").await;
     let login = async |password: &str| {
         let body = json!({"username": "ann", "password": password});
@@ -240,7 +242,7 @@ async fn repeated_wrong_passwords_are_slowed_and_the_right_one_waits_too() {
 
 #[tokio::test]
 async fn text_bytes() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let mut ws = Person::register(&server, "ann")
         .await
         .joined(&server, "general")
@@ -262,7 +264,7 @@ async fn text_bytes() {
 #[tokio::test]
 async fn full_window_refuses_sends_and_still_knows_retries() {
     let window = [("LAKECHAT_CHAT__WINDOW_BYTES", "1048576")];
-    let server = Server::with(&window).await;
+    let server = Server::with(MODE, &window).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.joined(&server, "general").await;
     let first = ws.say("general", "a-0", "x").await;
@@ -295,7 +297,7 @@ async fn full_window_refuses_sends_and_still_knows_retries() {
 
 #[tokio::test]
 async fn events_of_channels_count_against_the_limit_of_sends() {
-    let server = Server::with(&[("LAKECHAT_LIMITS__SENDS_PER_USER", "1")]).await;
+    let server = Server::with(MODE, &[("LAKECHAT_LIMITS__SENDS_PER_USER", "1")]).await;
     let ann = Person::register(&server, "ann").await;
     ann.create_channel(&server, "anns").await;
     let mut statuses = Vec::new();
@@ -313,7 +315,7 @@ async fn events_of_channels_count_against_the_limit_of_sends() {
 
 #[tokio::test]
 async fn pages_asked_for_together_all_come() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.joined(&server, "general").await;
     let text = "x".repeat(16_000);

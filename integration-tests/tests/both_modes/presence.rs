@@ -4,6 +4,8 @@ use integration_tests::{Person, Server, eventually, within};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::MODE;
+
 async fn ask(server: &Server, who: &Person, channel: &str) -> Value {
     let path = format!("/channels/{channel}/presence");
     server
@@ -25,7 +27,7 @@ async fn present(server: &Server, who: &Person, channel: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn who_has_joined_is_there_with_server_and_time() {
-    let server = Server::with(&[("LAKECHAT_SERVER__ID", "a")]).await;
+    let server = Server::with(MODE, &[("LAKECHAT_SERVER__ID", "a")]).await;
     let [ann, bob] = [
         Person::register(&server, "ann").await,
         Person::register(&server, "bob").await,
@@ -47,7 +49,7 @@ async fn who_has_joined_is_there_with_server_and_time() {
 
 #[tokio::test]
 async fn a_person_is_there_until_the_last_session_has_left() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut leaves = ann.joined(&server, "general").await;
     let closes = ann.joined(&server, "general").await;
@@ -72,7 +74,7 @@ async fn a_person_is_there_until_the_last_session_has_left() {
 
 #[tokio::test]
 async fn who_is_no_member_any_more_is_not_there() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.joined(&server, "general").await;
     assert_eq!(present(&server, &ann, "general").await, ["ann"]);
@@ -87,7 +89,7 @@ async fn who_is_no_member_any_more_is_not_there() {
 
 #[tokio::test]
 async fn resumed_session_is_there() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let [ann, bob] = [
         Person::register(&server, "ann").await,
         Person::register(&server, "bob").await,
@@ -108,7 +110,7 @@ async fn resumed_session_is_there() {
 
 #[tokio::test]
 async fn everybody_with_a_token_may_ask_of_a_public_channel() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let [ann, bob] = [
         Person::register(&server, "ann").await,
         Person::register(&server, "bob").await,

@@ -5,6 +5,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::MODE;
+
 /// A channel in which somebody goes on sending.
 struct Busy {
     more: watch::Sender<bool>,
@@ -79,7 +81,7 @@ async fn resume_sees(server: &Server, after: &str, before: &[String]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn resume_after_one_message_and_from_the_beginning() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.joined(&server, "general").await;
     let ids = send_many(&mut ws, "a", 2).await;
@@ -95,7 +97,7 @@ async fn resume_after_one_message_and_from_the_beginning() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn resume_after_ten_thousand_messages() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.joined(&server, "general").await;
     let ids = send_many(&mut ws, "a", 10_001).await;
@@ -104,7 +106,7 @@ async fn resume_after_ten_thousand_messages() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn resume_after_a_kill_comes_from_what_is_stored() {
-    let mut server = Server::start().await;
+    let mut server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.joined(&server, "general").await;
     let ids = send_many(&mut ws, "a", 1_000).await;
@@ -115,7 +117,7 @@ async fn resume_after_a_kill_comes_from_what_is_stored() {
 
 #[tokio::test]
 async fn join_without_after_begins_at_its_own_moment() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.joined(&server, "general").await;
     let old = send_many(&mut ws, "a", 3).await;
@@ -136,7 +138,7 @@ async fn join_without_after_begins_at_its_own_moment() {
 
 #[tokio::test]
 async fn left_channel_is_silent_and_resumes_from_its_cursor() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.joined(&server, "general").await;
     let mut other = ann.joined(&server, "general").await;

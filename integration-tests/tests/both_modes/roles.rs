@@ -4,6 +4,8 @@ use integration_tests::{Person, Server};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::MODE;
+
 /// In the list of channels, first: nothing has loaded the channel then.
 const LISTS: [&str; 2] = ["/channels", "/me"];
 
@@ -35,7 +37,7 @@ async fn roles(server: &Server, person: &Person) -> Vec<Value> {
 
 #[tokio::test]
 async fn oldest_member_of_a_channel_without_an_owner_is_its_owner_wherever_it_is_shown() {
-    let mut server = Server::start().await;
+    let mut server = Server::start(MODE).await;
     let mut people = Vec::new();
     for name in ["zoe", "carl", "bob"] {
         people.push(Person::register(&server, name).await);

@@ -3,6 +3,8 @@
 use integration_tests::ws::{Got, send_frame};
 use integration_tests::{Http, Person, Server, Ws, eventually};
 
+use crate::MODE;
+
 /// More than any queue and socket buffer between server and reader holds.
 const MESSAGES: usize = 6_000;
 const TEXT_BYTES: usize = 8_000;
@@ -12,7 +14,7 @@ const WINDOW: usize = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_reader_is_closed_and_channel_goes_on_and_it_resumes_whole() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let (ann, bob) = (
         Person::register(&server, "ann").await,
         Person::register(&server, "bob").await,

@@ -8,6 +8,8 @@ use integration_tests::{Person, Server, within, ws::send_frame};
 use lakechat_client::Event;
 use rustix::process::Signal;
 
+use crate::MODE;
+
 /// Longer than the 30 s after which a server reads nothing from before.
 const STANDSTILL: Duration = Duration::from_secs(40);
 
@@ -15,7 +17,7 @@ const WAITING: usize = 50;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_from_before_a_standstill_are_closed_unread_and_retries_give_one_message_each() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let (ann, bob) = (
         Person::register(&server, "ann").await,
         Person::register(&server, "bob").await,

@@ -1,4 +1,4 @@
-//! What a server does alike on a folder and on a cluster. The tests of both modes have these.
+//! What a server does alike on a folder and on a cluster: part of the tests of both, which set `MODE`.
 
 mod chat_client;
 mod closes;

@@ -8,9 +8,11 @@ use lakechat_client::Event;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::MODE;
+
 #[tokio::test]
 async fn session_is_told_in_time_may_refresh_and_goes_on() {
-    let server = Server::with(&[("LAKECHAT_AUTH__ACCESS_TOKEN_SECONDS", "3")]).await;
+    let server = Server::with(MODE, &[("LAKECHAT_AUTH__ACCESS_TOKEN_SECONDS", "3")]).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.connect(&server).await;
     let told = ws.of_type("token_expiring").await;
@@ -52,7 +54,7 @@ fn expiry(token: &str) -> u64 {
 
 #[tokio::test]
 async fn session_that_does_not_refresh_is_closed_with_4003() {
-    let server = Server::with(&[("LAKECHAT_AUTH__ACCESS_TOKEN_SECONDS", "2")]).await;
+    let server = Server::with(MODE, &[("LAKECHAT_AUTH__ACCESS_TOKEN_SECONDS", "2")]).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.connect(&server).await;
     let closed = ws.closed().await;
@@ -70,7 +72,7 @@ async fn session_that_does_not_refresh_is_closed_with_4003() {
 
 #[tokio::test]
 async fn expired_token_is_refused_by_name() {
-    let server = Server::with(&[("LAKECHAT_AUTH__ACCESS_TOKEN_SECONDS", "1")]).await;
+    let server = Server::with(MODE, &[("LAKECHAT_AUTH__ACCESS_TOKEN_SECONDS", "1")]).await;
     let ann = Person::register(&server, "ann").await;
     let code = eventually("the token ends", async || {
         let answer = server.http().get("/me", ann.token()).await;
@@ -82,7 +84,7 @@ async fn expired_token_is_refused_by_name() {
 
 #[tokio::test]
 async fn refresh_token_used_twice_ends_the_whole_login() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let refresh = async |token: &str| {
         let body = json!({"refresh_token": token});
@@ -114,7 +116,7 @@ async fn refresh_token_used_twice_ends_the_whole_login() {
 
 #[tokio::test]
 async fn reconnecting_client_outlives_many_tokens() {
-    let server = Server::with(&[("LAKECHAT_AUTH__ACCESS_TOKEN_SECONDS", "2")]).await;
+    let server = Server::with(MODE, &[("LAKECHAT_AUTH__ACCESS_TOKEN_SECONDS", "2")]).await;
     let ann = Person::register(&server, "ann").await;
     let (session, mut events) = ann.session();
     session

@@ -4,9 +4,11 @@ use integration_tests::bytes::sha256;
 use integration_tests::{Person, Server};
 use serde_json::{Value, json};
 
+use crate::MODE;
+
 #[tokio::test]
 async fn two_people_chat_exchange_a_file_and_find_all_of_it_after_a_kill() {
-    let mut server = Server::start().await;
+    let mut server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let bob = Person::register(&server, "bob").await;
     let (mut a, mut b) = (
@@ -66,7 +68,7 @@ async fn two_people_chat_exchange_a_file_and_find_all_of_it_after_a_kill() {
 
 #[tokio::test]
 async fn channel_is_made_described_left_and_archived() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let (ann, bob) = (
         Person::register(&server, "ann").await,
         Person::register(&server, "bob").await,
@@ -136,7 +138,7 @@ async fn channel_is_made_described_left_and_archived() {
 
 #[tokio::test]
 async fn history_is_paged_in_both_directions_without_gap_or_double() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.joined(&server, "general").await;
     let mut ids = Vec::new();
@@ -193,7 +195,7 @@ async fn history_is_paged_in_both_directions_without_gap_or_double() {
 
 #[tokio::test]
 async fn retry_is_harmless_and_another_body_is_refused() {
-    let mut server = Server::start().await;
+    let mut server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.joined(&server, "general").await;
     let first = ws.say("general", "a-1", "once").await;
@@ -224,16 +226,6 @@ async fn retry_is_harmless_and_another_body_is_refused() {
         texts(&ann.history(&server, "general").await),
         ["once", "kept"]
     );
-}
-
-#[tokio::test]
-async fn second_server_on_the_same_folder_refuses_to_start() {
-    let server = Server::start().await;
-    let (status, log) = server.rival().await;
-    assert!(!status.success());
-    assert!(log.contains("in use"), "{log}");
-    let ann = Person::register(&server, "ann").await;
-    ann.joined(&server, "general").await;
 }
 
 fn texts(messages: &[Value]) -> Vec<&str> {

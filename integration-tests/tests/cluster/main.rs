@@ -3,6 +3,8 @@
 mod adopt;
 mod archive;
 mod archiver_kills;
+#[path = "../both_modes/tests.rs"]
+mod both_modes;
 mod cluster_start;
 mod documents;
 mod hbase_schema;
@@ -11,3 +13,7 @@ mod real_input;
 mod servers;
 mod wrong_hosts;
 mod wrong_topics;
+
+use integration_tests::Mode;
+
+const MODE: Mode = Mode::Cluster;

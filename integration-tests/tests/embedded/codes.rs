@@ -16,6 +16,8 @@ use lakechat_core::domain::Code;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::MODE;
+
 /// The largest file that the stage's server takes.
 const MAX_FILE_BYTES: usize = 1_000_000;
 
@@ -109,7 +111,7 @@ fn cases() -> Vec<Case> {
 impl Stage {
     async fn set() -> Stage {
         let max_bytes = MAX_FILE_BYTES.to_string();
-        let server = Server::with(&[("LAKECHAT_FILES__MAX_BYTES", &max_bytes)]).await;
+        let server = Server::with(MODE, &[("LAKECHAT_FILES__MAX_BYTES", &max_bytes)]).await;
         let ann = Person::register(&server, "ann").await;
         let bob = Person::register(&server, "bob").await;
         ann.create_channel(&server, "anns").await;

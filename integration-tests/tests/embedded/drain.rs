@@ -9,10 +9,12 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Error;
 
+use crate::MODE;
+
 #[tokio::test]
 async fn sessions_are_told_to_come_back_and_the_exit_code_is_0() {
     for signal in [Signal::TERM, Signal::INT] {
-        let mut server = Server::start().await;
+        let mut server = Server::start(MODE).await;
         let ann = Person::register(&server, "ann").await;
         let mut ws = ann.joined(&server, "general").await;
         ws.say("general", "a-1", "before the end").await;
@@ -35,7 +37,7 @@ async fn sessions_are_told_to_come_back_and_the_exit_code_is_0() {
 
 #[tokio::test]
 async fn reconnects_are_spread() {
-    let mut server = Server::start().await;
+    let mut server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut sessions = Vec::new();
     for _ in 0..40 {
@@ -85,7 +87,7 @@ async fn long_upload(
 
 #[tokio::test]
 async fn upload_under_way_is_finished_before_the_end() {
-    let mut server = Server::start().await;
+    let mut server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let (more, uploading) = long_upload(&server, &ann).await;
     server.signal(Signal::TERM);
@@ -102,7 +104,7 @@ async fn upload_under_way_is_finished_before_the_end() {
 
 #[tokio::test]
 async fn draining_server_answers_probes_and_refuses_the_rest() {
-    let mut server = Server::start().await;
+    let mut server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let (more, uploading) = long_upload(&server, &ann).await;
     server.signal(Signal::TERM);
@@ -133,7 +135,7 @@ async fn draining_server_answers_probes_and_refuses_the_rest() {
 
 #[tokio::test]
 async fn second_signal_ends_at_once() {
-    let mut server = Server::start().await;
+    let mut server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let (_more, uploading) = long_upload(&server, &ann).await;
     server.signal(Signal::TERM);
@@ -161,7 +163,7 @@ async fn second_signal_ends_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reconnecting_client_loses_nothing_over_a_restart() {
-    let mut server = Server::start().await;
+    let mut server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let (session, mut events) = ann.session();
     session
@@ -200,7 +202,7 @@ async fn reconnecting_client_loses_nothing_over_a_restart() {
 
 #[tokio::test]
 async fn session_that_arrives_in_the_drain_is_told_to_come_back() {
-    let mut server = Server::start().await;
+    let mut server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut early = ann.connect(&server).await;
     let mut late = integration_tests::Ws::bare(server.address()).await;

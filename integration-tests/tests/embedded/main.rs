@@ -9,4 +9,9 @@ mod documents;
 mod drain;
 mod observe;
 mod real_input;
+mod server_folder;
 mod start;
+
+use integration_tests::Mode;
+
+const MODE: Mode = Mode::Embedded;

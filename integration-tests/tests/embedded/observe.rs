@@ -5,9 +5,11 @@ use integration_tests::{Person, Server, eventually};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use crate::MODE;
+
 #[tokio::test]
 async fn health_and_readiness_have_their_shapes() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let health = server.http().get("/healthz", "").await.expect(200);
     assert_eq!(health.json(), json!({"status": "ok"}));
     let ready = server.http().get("/readyz", "").await.expect(200).json();
@@ -30,7 +32,7 @@ async fn health_and_readiness_have_their_shapes() {
 
 #[tokio::test]
 async fn files_are_down_while_their_folder_is_gone() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     for name in ["files", "tmp"] {
         let (folder, away) = (server.data_dir().join(name), server.data_dir().join("away"));
@@ -52,7 +54,7 @@ async fn files_are_down_while_their_folder_is_gone() {
 
 #[tokio::test]
 async fn directory_is_down_by_itself() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let shell = async |sql: &str| {
         let mut shell = Command::new("sqlite3");
         let shell = shell.args(["-cmd", ".timeout 10000"]);
@@ -69,7 +71,7 @@ async fn directory_is_down_by_itself() {
 
 #[tokio::test]
 async fn metrics_count_what_happened() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.joined(&server, "general").await;
     ws.say("general", "a-1", "hi").await;
@@ -106,7 +108,7 @@ async fn metrics_may_have_a_listener_of_their_own() {
     let address = free.local_addr().expect("bound");
     drop(free);
     let listen = address.to_string();
-    let server = Server::with(&[("LAKECHAT_SERVER__METRICS_LISTEN", &listen)]).await;
+    let server = Server::with(MODE, &[("LAKECHAT_SERVER__METRICS_LISTEN", &listen)]).await;
     server.http().get("/metrics", "").await.expect(404);
     let own = integration_tests::Http::new(address);
     own.get("/metrics", "").await.expect(200);
@@ -114,7 +116,7 @@ async fn metrics_may_have_a_listener_of_their_own() {
 
 #[tokio::test]
 async fn log_has_no_tokens_passwords_or_texts() {
-    let server = Server::with(&[("LAKECHAT_LOG", "lakechat=trace")]).await;
+    let server = Server::with(MODE, &[("LAKECHAT_LOG", "lakechat=trace")]).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.joined(&server, "general").await;
     ws.say("general", "a-1", "nobody's business").await;
@@ -140,7 +142,7 @@ async fn log_has_no_tokens_passwords_or_texts() {
 
 #[tokio::test]
 async fn request_ids_are_told_and_logged() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let answer = server.http().get("/nowhere", "").await.expect(404);
     let id = answer.header("x-request-id").expect("an id").to_owned();
     assert_eq!(answer.json()["error"]["request_id"], *id);

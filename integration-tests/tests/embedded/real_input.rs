@@ -6,6 +6,8 @@ use integration_tests::input::Input;
 use integration_tests::{Person, Server, eventually};
 use serde_json::Value;
 
+use crate::MODE;
+
 fn output_of(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output();
     let output = output.unwrap_or_else(|_| panic!("{program} is installed"));
@@ -27,7 +29,7 @@ fn sqlite3(server: &Server, query: &str) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn source_tree_and_readme_come_back_from_a_folder_as_they_were() {
     let input = Input::read();
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let stored = input.upload(&server, &ann).await;
     for (name, path) in &input.files {

@@ -8,6 +8,8 @@ use integration_tests::{Person, Server, within};
 use reqwest::Method;
 use serde_json::json;
 
+use crate::MODE;
+
 /// A pipe in the place of the signing key: the start waits for its other end.
 fn pipe(folder: &Path) -> String {
     let path = folder.join("key");
@@ -20,7 +22,7 @@ fn pipe(folder: &Path) -> String {
 async fn starting_server_answers_probes_and_refuses_the_rest() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let key = pipe(folder.path());
-    let server = Server::starting(&[("LAKECHAT_AUTH__SECRET_FILE", &key)]).await;
+    let server = Server::starting(MODE, &[("LAKECHAT_AUTH__SECRET_FILE", &key)]).await;
     let http = server.http();
     http.get("/healthz", "").await.expect(200);
     http.get("/metrics", "").await.expect(200);

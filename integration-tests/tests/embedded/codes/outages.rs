@@ -13,6 +13,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::interval;
 
 use super::refusal;
+use crate::MODE;
 
 /// Somebody's shell that holds the database's only place for a writer.
 struct Lock {
@@ -48,7 +49,7 @@ impl Lock {
 
 #[tokio::test]
 async fn file_store_that_fails_is_storage_unavailable() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let (tmp, away) = (
         server.data_dir().join("tmp"),
@@ -75,7 +76,7 @@ async fn file_store_that_fails_is_storage_unavailable() {
 
 #[tokio::test]
 async fn slow_body_is_request_timeout() {
-    let server = Server::with(&[("LAKECHAT_SERVER__BODY_TIMEOUT_MS", "200")]).await;
+    let server = Server::with(MODE, &[("LAKECHAT_SERVER__BODY_TIMEOUT_MS", "200")]).await;
     let ann = Person::register(&server, "ann").await;
     let request = format!(
         "POST /upload?name=slow HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
@@ -90,10 +91,13 @@ async fn slow_body_is_request_timeout() {
 
 #[tokio::test]
 async fn dripping_body_is_request_timeout() {
-    let server = Server::with(&[
-        ("LAKECHAT_SERVER__BODY_TIMEOUT_MS", "1000"),
-        ("LAKECHAT_SERVER__MIN_BYTES_PER_SECOND", "5000"),
-    ])
+    let server = Server::with(
+        MODE,
+        &[
+            ("LAKECHAT_SERVER__BODY_TIMEOUT_MS", "1000"),
+            ("LAKECHAT_SERVER__MIN_BYTES_PER_SECOND", "5000"),
+        ],
+    )
     .await;
     let ann = Person::register(&server, "ann").await;
     let drops = stream::unfold(interval(Duration::from_millis(100)), async |mut pace| {
@@ -109,7 +113,7 @@ async fn dripping_body_is_request_timeout() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn locked_database_is_broker_and_directory_unavailable() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.joined(&server, "general").await;
     ws.say("general", "a-1", "before").await;
@@ -149,7 +153,7 @@ async fn locked_database_is_broker_and_directory_unavailable() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn retry_of_a_message_with_a_file_is_answered_while_the_directory_takes_nothing() {
-    let server = Server::start().await;
+    let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.joined(&server, "general").await;
     let parent = ws.say("general", "a-1", "before").await;
@@ -180,7 +184,7 @@ async fn retry_of_a_message_with_a_file_is_answered_while_the_directory_takes_no
 
 #[tokio::test]
 async fn session_that_is_asked_for_in_the_drain_is_refused_as_shutting_down() {
-    let mut server = Server::start().await;
+    let mut server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     let mut tcp = TcpStream::connect(server.address())
         .await
