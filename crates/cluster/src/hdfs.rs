@@ -1,11 +1,14 @@
 //! Files in HDFS.
 //!
-//! HDFS gives a file one writer and shows it from its first byte on, so a draft is written where
-//! nobody looks, closed, checked and then renamed ([`layout`] has the places). A server that was
-//! killed leaves its drafts; who is dead is told by beats ([`run`]), as the time stamps of an
-//! open file stand still. Both know no client library, nor does [`exceptions`], which reads what a
-//! NameNode answers: what is [`native`] alone talks to HDFS.
+//! HDFS gives a file one writer and shows it from its first byte on. So an upload writes a draft in a
+//! folder of its server's [`run`], closes it, checks its length and renames it to its place ([`layout`]).
+//! A killed server leaves its drafts behind; because the time stamps of an open file stand still, a
+//! [`heartbeat`] file shows whether a run is alive, and [`sweep`] removes the drafts of dead ones.
+//!
+//! [`client`] is what these rules need of a client library. [`native`] implements it and is the only
+//! place that names the library: another library is another folder, and a line in [`store`].
 
+mod client;
 mod exceptions;
 mod hadoop_conf;
 mod heartbeat;
@@ -15,8 +18,13 @@ mod native;
 mod read;
 mod run;
 mod settings;
+mod site;
 mod store;
 mod sweep;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod writer;
 

@@ -1,8 +1,8 @@
-//! What a NameNode says when it refuses, by the name of the Java exception and its text.
+//! The port's errors for Java exceptions of HDFS, by the name of their class and their text.
 
 use lakechat_core::ports::PortError;
 
-/// What errors of this adapter are said to come from.
+/// The part that errors of this adapter name.
 pub(super) const PART: &str = "files";
 
 pub(super) fn unavailable(reason: impl Into<String>) -> PortError {
@@ -13,8 +13,8 @@ pub(super) fn broken(reason: impl Into<String>) -> PortError {
     PortError::broken(PART, reason)
 }
 
-/// The error for an exception, with what an operator can do.
-pub(super) fn refused(class: &str, text: &str) -> PortError {
+/// The error for an exception, with advice for an operator.
+pub(super) fn from_exception(class: &str, text: &str) -> PortError {
     let name = class.rsplit(['.', '$']).next().unwrap_or(class);
     let said = text.lines().next().unwrap_or_default();
     let with = |advice: &str| format!("{name}: {said} ({advice})");
@@ -37,27 +37,27 @@ pub(super) fn refused(class: &str, text: &str) -> PortError {
     }
 }
 
-/// Whether an exception says that a file or a folder isn't there.
+/// Whether an exception says that a file or a folder does not exist.
 pub(super) fn is_missing(class: &str) -> bool {
     class == "java.io.FileNotFoundException"
 }
 
 const SAFE_MODE: &str = "it leaves safe mode by itself when enough DataNodes have reported; \
-                         `hdfs dfsadmin -safemode get` tells what it waits for";
+                         `hdfs dfsadmin -safemode get` shows what it waits for";
 const NAME_QUOTA: &str = "raise it with `hdfs dfsadmin -setQuota`, or remove files";
 const SPACE_QUOTA: &str = "raise it with `hdfs dfsadmin -setSpaceQuota`, or remove files";
 const PERMISSION: &str = "the folder hdfs.root has to exist and belong to the user hdfs.user: \
                           `hdfs dfs -mkdir -p` and `hdfs dfs -chown` as HDFS's superuser";
-const LOGIN: &str = "see hdfs.user and, with Kerberos, the ticket of this process";
-const NO_NODE: &str = "no DataNode takes blocks: they are down or full; \
-                       `hdfs dfsadmin -report` tells which";
+const LOGIN: &str = "check hdfs.user and, with Kerberos, the ticket of this process";
+const NO_NODE: &str = "no DataNode accepts blocks: they are down or full; \
+                       `hdfs dfsadmin -report` shows which";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_an_operator_can_mend_is_said() {
+    fn exceptions_that_an_operator_can_resolve_come_with_advice() {
         let safe = "Cannot create file/a. Name node is in safe mode.\nThe reported blocks 0 …";
         let refusals = [
             (
@@ -87,7 +87,7 @@ mod tests {
             ),
         ];
         for (class, text, advice) in refusals {
-            let PortError::Unavailable { reason, .. } = refused(class, text) else {
+            let PortError::Unavailable { reason, .. } = from_exception(class, text) else {
                 panic!("{class} passes");
             };
             assert!(
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_trying_again_does_not_help_is_broken() {
+    fn exceptions_that_a_retry_does_not_resolve_are_broken() {
         for (class, text) in [
             (
                 "org.apache.hadoop.security.AccessControlException",
@@ -110,7 +110,7 @@ mod tests {
             ),
         ] {
             assert!(
-                matches!(refused(class, text), PortError::Broken { .. }),
+                matches!(from_exception(class, text), PortError::Broken { .. }),
                 "{class}"
             );
         }

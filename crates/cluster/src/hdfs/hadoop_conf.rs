@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 
 const FILES: [&str; 2] = ["core-site.xml", "hdfs-site.xml"];
 
-/// Where the site's settings are, and what has to be known of them before a client is made.
+/// Where the site's settings are, and what a client has to know before it is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HadoopConf {
     pub folder: Option<PathBuf>,
-    /// Whether who one is comes from Kerberos rather than from a name that is believed.
+    /// Whether clients prove who they are (Kerberos), rather than give a user name.
     pub is_secure: bool,
 }
 
 impl HadoopConf {
-    /// Finds the folder as Hadoop does, and looks into it. A folder that is named and has neither
-    /// file is an error.
+    /// Finds the folder as Hadoop does (the named one, HADOOP_CONF_DIR, HADOOP_HOME/etc/hadoop) and reads
+    /// it. It is an error if a named folder has neither file.
     pub fn find(named: Option<&Path>) -> io::Result<HadoopConf> {
         let from = |name: &str| {
             env::var_os(name)
@@ -58,8 +58,8 @@ impl HadoopConf {
     }
 }
 
-/// The value of a property. Enough for the flat files that Hadoop reads: properties of a name and a
-/// value, and comments.
+/// The value of a property; the last one wins. Not an XML parser: enough for the flat files that Hadoop
+/// reads, which hold properties of a name and a value, and comments.
 fn value_of(xml: &str, name: &str) -> Option<String> {
     let text = without_comments(xml);
     let properties = text.split("<property>").skip(1);
@@ -94,7 +94,7 @@ mod tests {
     </configuration>";
 
     #[test]
-    fn kerberos_is_seen_and_comments_are_not() {
+    fn kerberos_is_found_and_comments_are_ignored() {
         let folder = tempfile::tempdir().expect("a folder");
         assert!(HadoopConf::find(Some(folder.path())).is_err());
         fs::write(folder.path().join("core-site.xml"), SITE).expect("written");

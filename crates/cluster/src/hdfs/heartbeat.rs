@@ -1,4 +1,4 @@
-//! Telling other servers that this run lives, and oneself whether HDFS takes changes.
+//! Shows other servers that this run is alive, and this server whether HDFS accepts writes.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,67 +8,69 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::store::Site;
-use crate::hdfs::exceptions::unavailable;
-use crate::hdfs::layout::BEAT;
+use super::exceptions::unavailable;
+use super::layout::HEARTBEAT;
+use super::site::Site;
 use lakechat_core::ports::PortError;
 
-/// What beating has come to. One task beats; who wants to know waits for it.
+/// The outcome of the heartbeats. One task writes them; others wait for an outcome.
 #[derive(Default)]
 pub(super) struct Heartbeat {
-    state: watch::Sender<State>,
-    /// Somebody wants a beat before its time.
+    state: watch::Sender<HeartbeatState>,
+    /// A heartbeat is wanted before its time.
     wanted: Notify,
 }
 
 #[derive(Clone, Default)]
-struct State {
-    /// How often was tried.
-    tries: u64,
-    /// The NameNode's time of the latest beat, and when that was by this machine.
+struct HeartbeatState {
+    attempts: u64,
+    /// The NameNode's time stamp of the latest heartbeat, and this machine's time when it was read.
     stamp: Option<(u64, Instant)>,
-    /// Why the latest try failed.
+    /// Why the latest attempt failed.
     failure: Option<String>,
-    is_over: bool,
+    is_closed: bool,
 }
 
 impl Heartbeat {
-    /// The NameNode's time, in milliseconds since 1970. Waits for the first beat of this run.
+    /// The time by the NameNode's clock, in milliseconds since 1970. Waits for the first attempt of this
+    /// run.
     pub async fn now_ms(&self) -> Result<u64, PortError> {
-        let state = self.wait_for(|state| state.tries > 0).await;
+        let state = self.wait_for(|state| state.attempts > 0).await;
         match state.stamp {
-            Some((ms, at)) => Ok(ms + at.elapsed().as_millis() as u64),
-            None => Err(failed(state)),
+            Some((ms, read_at)) => Ok(ms + read_at.elapsed().as_millis() as u64),
+            None => Err(not_accepting(state)),
         }
     }
 
-    /// Tells whether HDFS takes changes: what the latest beat came to, or, where that failed, one
-    /// that is made now.
+    /// Whether HDFS accepts writes. If the latest heartbeat failed, another one is made at once, so that
+    /// a recovery is not seen an interval late.
     async fn check(&self) -> Result<(), PortError> {
-        let latest = self.wait_for(|state| state.tries > 0).await;
-        if latest.failure.is_none() && !latest.is_over {
+        let latest = self.wait_for(|state| state.attempts > 0).await;
+        if latest.failure.is_none() && !latest.is_closed {
             return Ok(());
         }
         self.wanted.notify_one();
-        let state = self.wait_for(|state| state.tries > latest.tries).await;
+        let state = self
+            .wait_for(|state| state.attempts > latest.attempts)
+            .await;
         match state.failure {
-            None if !state.is_over => Ok(()),
-            _ => Err(failed(state)),
+            None if !state.is_closed => Ok(()),
+            _ => Err(not_accepting(state)),
         }
     }
 
-    async fn wait_for(&self, is_there: impl Fn(&State) -> bool) -> State {
+    async fn wait_for(&self, reached: impl Fn(&HeartbeatState) -> bool) -> HeartbeatState {
         let mut states = self.state.subscribe();
-        let state = states.wait_for(|state| is_there(state) || state.is_over);
-        // Never closed: the sender is here.
+        let state = states.wait_for(|state| reached(state) || state.is_closed);
+        // Never an error: the sender lives as long as `self`.
         state.await.map(|state| state.clone()).unwrap_or_default()
     }
 
-    fn note(&self, beaten: Result<u64, PortError>) {
+    fn record(&self, outcome: Result<u64, PortError>) {
         self.state.send_modify(|state| {
-            state.tries += 1;
+            state.attempts += 1;
             let before = state.failure.take();
-            match beaten {
+            match outcome {
                 Ok(ms) => state.stamp = Some((ms, Instant::now())),
                 Err(
                     PortError::Unavailable { reason, .. }
@@ -81,15 +83,15 @@ impl Heartbeat {
     }
 }
 
-fn failed(state: State) -> PortError {
+fn not_accepting(state: HeartbeatState) -> PortError {
     let reason = state.failure.unwrap_or_else(|| "it is closed".to_owned());
-    unavailable(format!("HDFS takes no changes: {reason}"))
+    unavailable(format!("HDFS does not accept writes: {reason}"))
 }
 
 fn report(before: Option<&str>, after: Option<&str>) {
     match (before, after) {
-        (None, Some(reason)) => warn!("HDFS takes no changes: {reason}"),
-        (Some(_), None) => info!("HDFS takes changes again"),
+        (None, Some(reason)) => warn!(%reason, "HDFS does not accept writes: {reason}"),
+        (Some(_), None) => info!("HDFS accepts writes again"),
         _ => {}
     }
     if after.is_some() {
@@ -97,39 +99,41 @@ fn report(before: Option<&str>, after: Option<&str>) {
     }
 }
 
-/// Beats until the store closes. Dropping it is safe.
+/// Writes heartbeats until the store closes. The future may be dropped.
 pub(super) async fn beat_until(closing: CancellationToken, site: Arc<Site>) {
-    let mut ticks = interval(site.settings.beat_every);
+    let mut ticks = interval(site.settings.heartbeat_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            // Nothing is lost: no beat is wanted any more.
+            // Loses nothing: a closing store needs no heartbeat.
             () = closing.cancelled() => break,
-            // A tick that loses comes at once next time, and so does a wish.
+            // A tick or a wish that loses is ready at once the next time.
             _ = ticks.tick() => {}
             () = site.heartbeat.wanted.notified() => {}
         }
-        let beaten = beat(&site).await;
-        site.heartbeat.note(beaten);
+        let outcome = beat(&site).await;
+        site.heartbeat.record(outcome);
     }
     site.heartbeat
         .state
-        .send_modify(|state| state.is_over = true);
+        .send_modify(|state| state.is_closed = true);
 }
 
-/// Makes this run's beat anew; tells the NameNode's time of it.
+/// Writes this run's heartbeat and returns the NameNode's time stamp of it.
 async fn beat(site: &Site) -> Result<u64, PortError> {
     let folder = site.layout.run(&site.run);
-    let beat = format!("{folder}/{BEAT}");
-    site.name_node.make_folder(&folder).await?;
-    site.name_node.touch(&beat).await?;
-    let status = site.name_node.stat(&beat).await?;
-    let status = status.ok_or_else(|| unavailable("this server's beat was removed"))?;
-    Ok(status.modification_time)
+    let file = format!("{folder}/{HEARTBEAT}");
+    // Each time: a server that took this run for dead has removed its folder.
+    site.client.make_folder(&folder).await?;
+    site.client.touch(&file).await?;
+    let status = site.client.stat(&file).await?;
+    let status = status.ok_or_else(|| unavailable("this server's heartbeat file was removed"))?;
+    Ok(status.modified_ms)
 }
 
 /// See [`lakechat_core::ports::FileStore::check`].
 pub(super) async fn check(site: &Site) -> Result<(), PortError> {
     site.heartbeat.check().await?;
-    site.name_node.stat(site.layout.root()).await.map(drop)
+    // The latest heartbeat may be an interval old: the NameNode is asked in any case.
+    site.client.stat(site.layout.root()).await.map(drop)
 }

@@ -1,17 +1,17 @@
-//! Where things lie in HDFS, below one root:
+//! Paths in HDFS, below one root:
 //!
-//! - `files/<first two hex digits of the id>/<id>`: files that are whole. 256 folders, as a folder
-//!   in HDFS is one list that every change of it locks.
+//! - `files/<first two hex digits of the id>/<id>`: complete files, in 256 folders so that none of them
+//!   grows too large for HDFS.
 //! - `tmp/<run>/<id>`: drafts of one run of one server.
-//! - `tmp/<run>/alive`: that run's beat.
+//! - `tmp/<run>/alive`: the heartbeat file of that run.
 
 use super::run::Run;
 use lakechat_core::domain::FileId;
 
-/// The name of a run's beat; no file id looks like it.
-pub(super) const BEAT: &str = "alive";
+/// The name of a heartbeat file; it is not a file id.
+pub(super) const HEARTBEAT: &str = "alive";
 
-/// The places below a root.
+/// The paths below a root.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
     root: String,
@@ -28,12 +28,12 @@ impl Layout {
         &self.root
     }
 
-    /// The folder of the folders of files.
+    /// The folder that holds the 256 folders of files.
     pub fn files(&self) -> String {
         format!("{}/files", self.root)
     }
 
-    /// The folder of the runs.
+    /// The folder that holds a folder for each run.
     pub fn runs(&self) -> String {
         format!("{}/tmp", self.root)
     }
@@ -46,8 +46,8 @@ impl Layout {
         format!("{}/{id}", self.run(run))
     }
 
-    /// Where a path of this store lies; none where it isn't one.
-    pub fn place(&self, path: &str) -> Option<String> {
+    /// The absolute path of a file of this store; `None` if `path` does not name one.
+    pub fn stored_path(&self, path: &str) -> Option<String> {
         let id = path.split_once('/').and_then(|(_, id)| FileId::parse(id));
         let is_ours = id.is_some_and(|id| path_of(id) == path);
         is_ours.then(|| format!("{}/{path}", self.files()))
@@ -70,12 +70,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_paths_of_the_store_have_a_place() {
+    fn only_paths_of_the_store_are_resolved() {
         let layout = Layout::new("/lake/chat");
         let id = FileId::random();
         let path = path_of(id);
         let place = format!("/lake/chat/files/{path}");
-        assert_eq!(layout.place(&path).as_deref(), Some(&*place));
+        assert_eq!(layout.stored_path(&path).as_deref(), Some(&*place));
         assert_eq!(name_of(&place), id.to_string());
         let elsewhere = format!("zz/{id}");
         for bad in [
@@ -86,16 +86,16 @@ mod tests {
             &*elsewhere,
             &id.to_string(),
         ] {
-            assert_eq!(layout.place(bad), None, "{bad}");
+            assert_eq!(layout.stored_path(bad), None, "{bad}");
         }
     }
 
     #[test]
-    fn a_draft_lies_beside_the_beat_of_its_run() {
+    fn draft_lies_beside_the_heartbeat_of_its_run() {
         let (layout, run, id) = (Layout::new("/a"), Run::begin("s1"), FileId::random());
         let folder = layout.run(&run);
         assert!(folder.starts_with("/a/tmp/s1."), "{folder}");
         assert_eq!(layout.draft(&run, id), format!("{folder}/{id}"));
-        assert_eq!(FileId::parse(BEAT), None);
+        assert_eq!(FileId::parse(HEARTBEAT), None);
     }
 }

@@ -1,8 +1,8 @@
-//! Who is alive: servers by their beats, drafts of this server by their writers.
+//! Runs of servers, and the drafts that this run has open.
 //!
-//! Every run of a server touches a file of its own once in a while. All times are those of the
-//! NameNode, as it stamps them, and "now" is the stamp of one's own latest beat: so clocks that
-//! differ between servers kill nobody.
+//! A run shows that it is alive by touching a heartbeat file. Its age is computed from two time stamps
+//! of the NameNode, that file's and the one of this server's own latest heartbeat: so servers whose
+//! clocks differ don't take each other for dead.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use rand::random;
 
 use lakechat_core::domain::FileId;
 
-/// One run of one server: its name, and what tells it from other runs.
+/// The name of one run of one server: the server's id and a random number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Run(String);
 
@@ -26,33 +26,33 @@ impl Run {
     }
 }
 
-/// How old a stamp is; one from the future is no age at all.
+/// The age of a time stamp; zero if it lies in the future.
 pub(super) fn age(now_ms: u64, stamp_ms: u64) -> Duration {
     Duration::from_millis(now_ms.saturating_sub(stamp_ms))
 }
 
-/// Whether a run is over: it was silent for `idle`, and for so long that beats that failed can't
-/// explain it.
-pub(super) fn is_over(silent: Duration, idle: Duration, dead_after: Duration) -> bool {
+/// Whether a run that was silent for so long counts as dead: for `idle`, and for longer than failed
+/// heartbeats can explain.
+pub(super) fn is_dead(silent: Duration, idle: Duration, dead_after: Duration) -> bool {
     silent >= idle.max(dead_after)
 }
 
 /// The drafts of this run that have a writer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Drafts(Arc<Mutex<HashSet<FileId>>>);
+pub(super) struct OpenDrafts(Arc<Mutex<HashSet<FileId>>>);
 
-impl Drafts {
-    /// Enters a draft. It has a writer until what is returned is dropped.
-    pub fn enter(&self, id: FileId) -> Entered {
+impl OpenDrafts {
+    /// Adds a draft, until the returned guard is dropped.
+    pub fn register(&self, id: FileId) -> OpenDraft {
         self.with(|drafts| drafts.insert(id));
         metrics::gauge!("lakechat_hdfs_open_drafts").increment(1);
-        Entered {
+        OpenDraft {
             drafts: self.clone(),
             id,
         }
     }
 
-    pub fn contain(&self, id: FileId) -> bool {
+    pub fn contains(&self, id: FileId) -> bool {
         self.with(|drafts| drafts.contains(&id))
     }
 
@@ -61,14 +61,14 @@ impl Drafts {
     }
 }
 
-/// A draft's place among those that have a writer.
+/// Keeps a draft among the open ones.
 #[derive(Debug)]
-pub(super) struct Entered {
-    drafts: Drafts,
+pub(super) struct OpenDraft {
+    drafts: OpenDrafts,
     id: FileId,
 }
 
-impl Drop for Entered {
+impl Drop for OpenDraft {
     fn drop(&mut self) {
         self.drafts.with(|drafts| drafts.remove(&self.id));
         metrics::gauge!("lakechat_hdfs_open_drafts").decrement(1);
@@ -80,25 +80,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_over_only_after_many_beats() {
+    fn run_is_dead_only_after_many_heartbeats() {
         let [idle, dead_after] = [3600, 300].map(Duration::from_secs);
-        assert!(!is_over(
+        assert!(!is_dead(
             Duration::from_secs(299),
             Duration::ZERO,
             dead_after
         ));
-        assert!(is_over(dead_after, Duration::ZERO, dead_after));
-        assert!(!is_over(dead_after, idle, dead_after));
-        assert!(is_over(idle, idle, dead_after));
+        assert!(is_dead(dead_after, Duration::ZERO, dead_after));
+        assert!(!is_dead(dead_after, idle, dead_after));
+        assert!(is_dead(idle, idle, dead_after));
         assert_eq!(age(5, 7), Duration::ZERO);
     }
 
     #[test]
-    fn a_draft_has_a_writer_until_it_is_let_go() {
-        let (drafts, id) = (Drafts::default(), FileId::random());
-        let entered = drafts.enter(id);
-        assert!(drafts.contain(id) && !drafts.contain(FileId::random()));
-        drop(entered);
-        assert!(!drafts.contain(id));
+    fn draft_is_open_until_its_guard_is_dropped() {
+        let (drafts, id) = (OpenDrafts::default(), FileId::random());
+        let open = drafts.register(id);
+        assert!(drafts.contains(id) && !drafts.contains(FileId::random()));
+        drop(open);
+        assert!(!drafts.contains(id));
     }
 }

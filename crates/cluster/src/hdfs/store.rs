@@ -1,4 +1,4 @@
-//! The store over `hdfs-native`: no JVM, all on the runtime that makes it.
+//! The port's file store.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,78 +8,58 @@ use async_trait::async_trait;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::exceptions::broken;
-use super::heartbeat::{self, Heartbeat};
-use super::layout::Layout;
-use super::native::name_node::NameNode;
-use super::run::{Drafts, Run};
+use super::client::HdfsClient;
+use super::native::NativeClient;
+use super::site::Site;
 use super::writer::HdfsWriter;
-use super::{HadoopConf, Settings, list, read, sweep, upload};
+use super::{HadoopConf, Settings, heartbeat, list, read, sweep, upload};
 use lakechat_core::domain::FileId;
 use lakechat_core::ports::file_store::{ByteStream, FileWriter, Listing};
 use lakechat_core::ports::{FileStore, PortError};
 
-/// Why a store can't be made at all. HDFS that is away is no such reason.
+/// A store cannot be opened with these settings. An HDFS that does not respond is not such a reason.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("hdfs.conf_dir can't be used: {0}")]
     Conf(#[from] std::io::Error),
     #[error("hdfs.url or the files in hdfs.conf_dir can't be used: {0}")]
-    Client(#[from] hdfs_native::HdfsError),
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Files in HDFS, as long as it lives.
+/// Files in HDFS.
 ///
-/// Dropping it lets go at once; drafts that are open then are removed by the sweeper of any
-/// server. [`FileStore::close`] leaves nothing behind.
+/// Dropping the store ends its work at once, and any server's sweep removes the drafts that are open
+/// then. [`FileStore::close`] leaves nothing behind.
 pub struct HdfsStore {
     site: Arc<Site>,
-    /// Uploads, downloads and the heartbeat: whoever closes the store waits for them.
+    /// Uploads, downloads and the heartbeat: `close` waits for them.
     tasks: TaskTracker,
     closing: CancellationToken,
+    /// Ends the heartbeat of a store that is dropped without `close`.
     _closes: DropGuard,
 }
 
-/// What all parts of the store need to know.
-pub(super) struct Site {
-    pub(super) name_node: NameNode,
-    pub(super) layout: Layout,
-    pub(super) settings: Settings,
-    pub(super) run: Run,
-    pub(super) drafts: Drafts,
-    pub(super) heartbeat: Heartbeat,
-}
-
 impl HdfsStore {
-    /// Makes the store and starts its heartbeat; within a runtime. HDFS may be away: what needs it
-    /// answers `Unavailable` until it is there.
+    /// Makes the store and starts its heartbeat; must be called within a runtime. Does not wait for
+    /// HDFS: until it responds, calls answer `Unavailable`.
     pub fn open(settings: Settings) -> Result<HdfsStore, OpenError> {
         let conf = HadoopConf::find(settings.conf_dir.as_deref())?;
+        let client = NativeClient::new(&settings, conf)
+            .map_err(|error| OpenError::Client(Box::new(error)))?;
+        Ok(HdfsStore::over(Arc::new(client), settings))
+    }
+
+    pub(super) fn over(client: Arc<dyn HdfsClient>, settings: Settings) -> HdfsStore {
         let closing = CancellationToken::new();
-        let site = Arc::new(Site {
-            name_node: NameNode::new(&settings, conf)?,
-            layout: Layout::new(&settings.root),
-            run: Run::begin(&settings.server),
-            drafts: Drafts::default(),
-            heartbeat: Heartbeat::default(),
-            settings,
-        });
+        let site = Arc::new(Site::new(settings, client));
         let tasks = TaskTracker::new();
         tasks.spawn(heartbeat::beat_until(closing.clone(), Arc::clone(&site)));
-        Ok(HdfsStore {
+        HdfsStore {
             site,
             tasks,
             _closes: closing.clone().drop_guard(),
             closing,
-        })
-    }
-}
-
-impl Site {
-    /// Where a path of ours lies; any other is refused, whatever wrote it.
-    pub(super) fn place(&self, path: &str) -> Result<String, PortError> {
-        let place = self.layout.place(path);
-        place.ok_or_else(|| broken(format!("{path:?} is no path of this store")))
+        }
     }
 }
 
@@ -91,14 +71,14 @@ impl FileStore for HdfsStore {
     }
 
     async fn read(&self, path: &str, offset: u64, length: u64) -> Result<ByteStream, PortError> {
-        let place = self.site.place(path)?;
-        let range = read::open(&self.site, &place, offset, length).await?;
+        let path = self.site.stored_path(path)?;
+        let range = read::open(&self.site, &path, offset, length).await?;
         Ok(range.stream(&self.tasks))
     }
 
     async fn remove(&self, path: &str) -> Result<(), PortError> {
-        let place = self.site.place(path)?;
-        self.site.name_node.delete(&place, false).await.map(drop)
+        let path = self.site.stored_path(path)?;
+        self.site.client.delete(&path, false).await.map(drop)
     }
 
     async fn sweep(&self, idle: Duration) -> Result<usize, PortError> {
@@ -109,8 +89,7 @@ impl FileStore for HdfsStore {
         list::list(Arc::clone(&self.site), age).await
     }
 
-    /// One question to the NameNode while all is well; while it isn't, also whether it takes changes
-    /// again.
+    /// One `stat` while HDFS accepts writes. After a failed heartbeat it also waits for another one.
     async fn check(&self) -> Result<(), PortError> {
         heartbeat::check(&self.site).await
     }
@@ -119,7 +98,8 @@ impl FileStore for HdfsStore {
         self.closing.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        // Last: while the folder is there, other servers wait before they touch the drafts in it.
         let run = self.site.layout.run(&self.site.run);
-        self.site.name_node.delete(&run, true).await.map(drop)
+        self.site.client.delete(&run, true).await.map(drop)
     }
 }

@@ -1,8 +1,9 @@
-//! One file on its way into HDFS: a task that owns the library's writer.
+//! One file on its way into HDFS: a task that owns the open draft.
 //!
-//! The library's futures must not be dropped half-way: its pipeline to the DataNodes would go on
-//! beating and hold its connections for ever. So nobody's request drives them but this task, which always
-//! runs to its end, whatever becomes of the request.
+//! The futures of a draft must not be dropped half-way: its pipeline to the DataNodes would go on
+//! sending keep-alives and hold its connections for ever. A request may be dropped at any await, so it
+//! does not poll them itself. This task does, and always runs to its end, whatever becomes of the
+//! request.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,76 +11,94 @@ use std::time::Instant;
 use bytes::Bytes;
 use metrics::{counter, histogram};
 use tokio::sync::{mpsc, oneshot};
-use tracing::warn;
+use tracing::{Instrument, info_span, warn};
 
-use super::native::draft_file::DraftFile;
-use super::store::Site;
-use crate::hdfs::exceptions::{broken, unavailable};
-use crate::hdfs::layout::path_of;
-use crate::hdfs::run::Entered;
+use super::client::DraftFile;
+use super::exceptions::{broken, unavailable};
+use super::layout::path_of;
+use super::run::OpenDraft;
+use super::site::Site;
 use lakechat_core::domain::FileId;
 use lakechat_core::ports::PortError;
 
-pub(super) type Answer<T> = oneshot::Sender<Result<T, PortError>>;
+pub(super) type Reply<T> = oneshot::Sender<Result<T, PortError>>;
 
-/// What a request wants of its upload. Without more orders the upload is given up.
-pub(super) enum Order {
-    Write(Bytes, Answer<()>),
-    /// Answered with the path within the store.
-    Commit(Answer<String>),
+/// What a writer wants of its upload. When the writer is gone, the upload is discarded.
+pub(super) enum UploadCommand {
+    Write(Bytes, Reply<()>),
+    /// Replies with the path within the store.
+    Commit(Reply<String>),
 }
 
 pub(super) struct Upload {
     pub site: Arc<Site>,
     id: FileId,
-    pub draft: DraftFile,
-    /// Where it was renamed to, perhaps.
+    pub path: String,
+    draft: Box<dyn DraftFile>,
+    written: u64,
+    /// Where a rename may have put the file.
     published: Option<String>,
-    _entered: Entered,
+    /// Keeps this server's sweep away from the draft.
+    _open: OpenDraft,
 }
 
-/// Opens a draft.
+/// Makes a draft.
 pub(super) async fn begin(site: Arc<Site>, id: FileId) -> Result<Upload, PortError> {
-    // Before the draft is there, so that no sweep meets it without a writer.
-    let entered = site.drafts.enter(id);
+    // Before the draft exists: a sweep must not find it without a writer.
+    let open = site.open_drafts.register(id);
     let path = site.layout.draft(&site.run, id);
     Ok(Upload {
-        draft: DraftFile::create(Arc::clone(&site), path).await?,
+        draft: site.client.create(&path).await?,
         site,
         id,
+        path,
+        written: 0,
         published: None,
-        _entered: entered,
+        _open: open,
     })
 }
 
 impl Upload {
-    /// Does what it is told, to the end.
-    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
-        while let Some(order) = orders.recv().await {
-            match order {
-                Order::Write(bytes, answer) => {
-                    let written = self.draft.write(bytes).await;
+    /// Carries out commands until a commit, an error, or the writer's end.
+    pub async fn run(self, commands: mpsc::Receiver<UploadCommand>) {
+        let span = info_span!("hdfs_upload", file.id = %self.id);
+        self.carry_out(commands).instrument(span).await;
+    }
+
+    async fn carry_out(mut self, mut commands: mpsc::Receiver<UploadCommand>) {
+        while let Some(command) = commands.recv().await {
+            match command {
+                UploadCommand::Write(bytes, reply) => {
+                    let written = self.write(bytes).await;
                     let failed = written.is_err();
-                    // Nobody to hear it: then no more orders come.
-                    let _ = answer.send(written);
+                    // A writer that left sends no further command, which ends the loop.
+                    let _ = reply.send(written);
                     if failed {
                         break;
                     }
                 }
-                Order::Commit(answer) => return self.commit(answer).await,
+                UploadCommand::Commit(reply) => return self.commit(reply).await,
             }
         }
         self.discard().await;
     }
 
-    async fn commit(mut self, answer: Answer<String>) {
+    async fn write(&mut self, batch: Bytes) -> Result<(), PortError> {
+        let length = batch.len() as u64;
+        self.draft.write(batch).await?;
+        self.written += length;
+        counter!("lakechat_hdfs_written_bytes_total").increment(length);
+        Ok(())
+    }
+
+    async fn commit(mut self, reply: Reply<String>) {
         let begun = Instant::now();
         let published = self.publish().await;
         histogram!("lakechat_hdfs_commit_seconds").record(begun.elapsed());
-        let is_wanted = published.is_ok();
-        // A file whose path nobody hears will have no row.
-        let is_heard = answer.send(published).is_ok();
-        if !(is_wanted && is_heard) {
+        let succeeded = published.is_ok();
+        // A file whose path nobody receives gets no row: it would stay for ever.
+        let received = reply.send(published).is_ok();
+        if !(succeeded && received) {
             self.discard().await;
         }
     }
@@ -88,61 +107,61 @@ impl Upload {
         self.draft.close().await?;
         self.check_length().await?;
         let path = path_of(self.id);
-        let place = self.site.place(&path)?;
-        self.published = Some(place.clone());
-        match self.rename(&place).await {
-            // The answer got lost, and the rename may have happened.
+        let stored = self.site.stored_path(&path)?;
+        self.published = Some(stored.clone());
+        match self.rename(&stored).await {
+            // Only the answer may have been lost: the file's presence tells whether it was renamed.
             Err(error @ PortError::Unavailable { .. }) => {
-                let found = self.site.name_node.stat(&place).await?;
-                found.map(|_| path).ok_or(error)
+                let status = self.site.client.stat(&stored).await?;
+                status.map(|_| path).ok_or(error)
             }
             renamed => renamed.map(|()| path),
         }
     }
 
     async fn check_length(&self) -> Result<(), PortError> {
-        let (draft, written) = (&self.draft.path, self.draft.written);
-        let status = self.site.name_node.stat(draft).await?;
-        let length = status.map(|status| status.length as u64);
-        if length == Some(written) {
-            return Ok(());
-        }
-        Err(match length {
-            Some(length) => broken(format!(
+        let (draft, written) = (&self.path, self.written);
+        let status = self.site.client.stat(draft).await?;
+        match status.map(|status| status.length) {
+            Some(length) if length == written => Ok(()),
+            Some(length) => Err(broken(format!(
                 "{draft} has {length} bytes, and {written} were written"
-            )),
-            None => unavailable(format!("{draft} was removed while it was written")),
-        })
+            ))),
+            None => Err(unavailable(format!(
+                "{draft} was removed while it was written"
+            ))),
+        }
     }
 
-    async fn rename(&self, place: &str) -> Result<(), PortError> {
-        let (node, draft) = (&self.site.name_node, &self.draft.path);
-        if node.rename(draft, place).await? {
+    async fn rename(&self, stored: &str) -> Result<(), PortError> {
+        let (client, draft) = (&self.site.client, &self.path);
+        if client.rename(draft, stored).await? {
             return Ok(());
         }
-        // The first file in its folder.
-        let (folder, _) = place.rsplit_once('/').unwrap_or_default();
-        node.make_folder(folder).await?;
-        if node.rename(draft, place).await? {
+        // This is the first file in its folder: only 256 renames ever need the folder made.
+        let (folder, _) = stored.rsplit_once('/').unwrap_or_default();
+        client.make_folder(folder).await?;
+        if client.rename(draft, stored).await? {
             return Ok(());
         }
-        let reason = format!("{draft} was removed before it was a file");
+        let reason = format!("{draft} was removed before it could be renamed");
         Err(unavailable(reason))
     }
 
-    /// Removes what was written, and then ends the pipeline to the DataNodes.
+    /// Removes what was written, and then lets go of the DataNodes.
     async fn discard(self) {
-        self.note(self.draft.remove().await);
-        if let Some(place) = &self.published {
-            self.note(self.site.name_node.delete(place, false).await.map(drop));
+        let client = &self.site.client;
+        self.log_failure(client.delete(&self.path, false).await);
+        if let Some(stored) = &self.published {
+            self.log_failure(client.delete(stored, false).await);
         }
         self.draft.end_pipeline().await;
     }
 
-    fn note(&self, removed: Result<(), PortError>) {
+    fn log_failure(&self, removed: Result<bool, PortError>) {
         if let Err(error) = removed {
             counter!("lakechat_hdfs_drafts_left_total").increment(1);
-            warn!(file.id = %self.id, %error, "what an upload wrote is left to the sweeper");
+            warn!(file.id = %self.id, %error, "can't remove the draft of an upload that failed; a sweep will");
         }
     }
 }

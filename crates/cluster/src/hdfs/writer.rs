@@ -1,4 +1,7 @@
-//! The port's writer: gathers chunks and hands them to the upload's task, one batch ahead.
+//! The port's writer: gathers chunks into batches and hands them to the upload's task, one batch ahead.
+
+use std::mem;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -6,85 +9,83 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use std::mem;
-use std::sync::Arc;
-
-use super::store::Site;
-use super::upload::{Order, Upload};
-use crate::hdfs::exceptions::unavailable;
+use super::exceptions::unavailable;
+use super::site::Site;
+use super::upload::{Upload, UploadCommand};
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::file_store::FileWriter;
 
-/// Bytes of a batch: four packets to a DataNode. A writer holds one that is gathered and one that
-/// is on its way; the library queues up to 100 packets of 64 KiB, and as many that a DataNode has
-/// not acknowledged.
-const BATCH: usize = 256 << 10;
+/// Bytes of a batch: four packets to a DataNode. A writer holds a batch that it gathers and one that is
+/// being written; the library queues up to 100 packets of 64 KiB, and as many that a DataNode has not
+/// acknowledged.
+const BATCH_BYTES: usize = 256 << 10;
 
 pub(super) struct HdfsWriter {
     site: Arc<Site>,
     draft: String,
     gathered: BytesMut,
-    orders: mpsc::Sender<Order>,
-    state: State,
+    commands: mpsc::Sender<UploadCommand>,
+    state: WriteState,
 }
 
-enum State {
+enum WriteState {
     Idle,
     Writing(oneshot::Receiver<Result<(), PortError>>),
     Failed,
 }
 
 impl HdfsWriter {
-    /// Starts the upload's task, which ends by itself once the writer is committed or dropped.
+    /// Starts the upload's task. It ends by itself once the writer was committed or dropped.
     pub fn start(upload: Upload, tasks: &TaskTracker) -> HdfsWriter {
-        // Never full: an order is given when the one before it is done.
-        let (orders, ordered) = mpsc::channel(1);
+        // Never full: a command is sent after the reply to the one before.
+        let (commands, received) = mpsc::channel(1);
         let writer = HdfsWriter {
             site: Arc::clone(&upload.site),
-            draft: upload.draft.path.clone(),
+            draft: upload.path.clone(),
             gathered: BytesMut::new(),
-            orders,
-            state: State::Idle,
+            commands,
+            state: WriteState::Idle,
         };
-        tasks.spawn(upload.run(ordered));
+        tasks.spawn(upload.run(received));
         writer
     }
 
-    /// Waits for the batch that is on its way, then sends the next.
+    /// Waits until the batch before is written, then sends this one.
     async fn send(&mut self, batch: Bytes) -> Result<(), PortError> {
         self.settle().await?;
-        let (answer, answered) = oneshot::channel();
-        self.order(Order::Write(batch, answer)).await?;
-        self.state = State::Writing(answered);
+        let (reply, written) = oneshot::channel();
+        self.command(UploadCommand::Write(batch, reply)).await?;
+        self.state = WriteState::Writing(written);
         Ok(())
     }
 
-    /// Waits until nothing is on its way. A writer that failed stays so.
+    /// Waits until no batch is being written. Dropped half-way, or after an error, the writer has failed
+    /// for good: it cannot know what was written.
     async fn settle(&mut self) -> Result<(), PortError> {
-        match mem::replace(&mut self.state, State::Failed) {
-            State::Idle => {}
-            State::Writing(answered) => self.patiently(answered).await?,
-            State::Failed => return Err(unavailable("an earlier write failed")),
+        match mem::replace(&mut self.state, WriteState::Failed) {
+            WriteState::Idle => {}
+            WriteState::Writing(written) => self.with_stall_timeout(written).await?,
+            WriteState::Failed => return Err(unavailable("an earlier write failed")),
         }
-        self.state = State::Idle;
+        self.state = WriteState::Idle;
         Ok(())
     }
 
-    async fn order(&self, order: Order) -> Result<(), PortError> {
-        let taken = self.orders.send(order).await;
-        taken.map_err(|_| unavailable("the upload has ended"))
+    async fn command(&self, command: UploadCommand) -> Result<(), PortError> {
+        let sent = self.commands.send(command).await;
+        sent.map_err(|_| unavailable("the upload has ended"))
     }
 
-    async fn patiently<T>(
+    async fn with_stall_timeout<T>(
         &self,
-        answered: oneshot::Receiver<Result<T, PortError>>,
+        reply: oneshot::Receiver<Result<T, PortError>>,
     ) -> Result<T, PortError> {
-        let stall = self.site.settings.stall;
-        match timeout(stall, answered).await {
-            Ok(Ok(answer)) => answer,
+        let limit = self.site.settings.stall_timeout;
+        match timeout(limit, reply).await {
+            Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(unavailable("the upload has ended")),
             Err(_) => {
-                let seconds = stall.as_secs_f32();
+                let seconds = limit.as_secs_f32();
                 let reason = format!("HDFS took no bytes of {} for {seconds} s", self.draft);
                 Err(unavailable(reason))
             }
@@ -95,12 +96,13 @@ impl HdfsWriter {
 #[async_trait]
 impl FileWriter for HdfsWriter {
     async fn write(&mut self, chunk: Bytes) -> Result<(), PortError> {
-        if self.gathered.is_empty() && chunk.len() >= BATCH {
+        // A chunk of a batch's size is not copied.
+        if self.gathered.is_empty() && chunk.len() >= BATCH_BYTES {
             return self.send(chunk).await;
         }
-        self.gathered.reserve(BATCH);
+        self.gathered.reserve(BATCH_BYTES);
         self.gathered.extend_from_slice(&chunk);
-        if self.gathered.len() >= BATCH {
+        if self.gathered.len() >= BATCH_BYTES {
             let batch = self.gathered.split().freeze();
             self.send(batch).await?;
         }
@@ -113,18 +115,15 @@ impl FileWriter for HdfsWriter {
             self.send(rest).await?;
         }
         self.settle().await?;
-        let (answer, answered) = oneshot::channel();
-        self.order(Order::Commit(answer)).await?;
-        self.patiently(answered).await
+        let (reply, committed) = oneshot::channel();
+        self.command(UploadCommand::Commit(reply)).await?;
+        self.with_stall_timeout(committed).await
     }
 
-    /// Does not wait for a batch that is on its way: the NameNode lets go of an open file, and the
-    /// task meets that.
+    /// Does not wait for a batch that is being written: the NameNode removes an open file, and the
+    /// upload's task gets an error and ends.
     async fn abort(self: Box<Self>) -> Result<(), PortError> {
-        self.site
-            .name_node
-            .delete(&self.draft, false)
-            .await
-            .map(drop)
+        let client = &self.site.client;
+        client.delete(&self.draft, false).await.map(drop)
     }
 }

@@ -52,7 +52,7 @@ async fn silent_name_node_is_unavailable_in_time() -> Result<()> {
     // Takes connections, and never says a word.
     let silent = TcpListener::bind("127.0.0.1:0").await?;
     let settings = Settings {
-        answer: Duration::from_secs(1),
+        call_timeout: Duration::from_secs(1),
         ..Settings::at(
             &format!("hdfs://{}", silent.local_addr()?),
             "/lakechat",

@@ -16,7 +16,7 @@ use tokio::process::Command;
 /// Servers that beat quickly, so that their death shows soon.
 fn quick(root: &Root) -> Settings {
     Settings {
-        beat_every: Duration::from_millis(200),
+        heartbeat_interval: Duration::from_millis(200),
         dead_after: Duration::from_secs(2),
         ..root.settings()
     }
@@ -88,7 +88,7 @@ async fn servers_that_live_spare_each_other() -> Result<()> {
 async fn server_that_was_swept_gets_an_error_and_no_file() -> Result<()> {
     let backend = fresh().await?;
     let silent = Settings {
-        beat_every: Duration::from_secs(3600),
+        heartbeat_interval: Duration::from_secs(3600),
         ..backend.root.settings()
     };
     let silent = HdfsStore::open(silent)?;

@@ -1,16 +1,16 @@
-//! An open file in HDFS, and the library's writer behind it.
+//! An open draft in HDFS, and the library's writer behind it.
 //!
-//! The library takes whatever DataNodes the NameNode names for a block, and fails when one of them
-//! is dead; the NameNode names dead nodes for as long as it has not noticed, which by Hadoop's
-//! defaults may be minutes. While a file has only its first batch, that costs nothing but trying
-//! again, in the end with a single copy, as Hadoop's own client goes on with the nodes that are
-//! left: HDFS makes the others once the file is closed. Nodes that fail later are replaced by the
-//! library.
+//! The library writes to whatever DataNodes the NameNode names for a block, and fails if one of them is
+//! dead. The NameNode names dead nodes until it notices, which takes minutes by Hadoop's defaults. As
+//! long as a file has only its first batch, it costs nothing to begin again: in the end with a single
+//! replica, as Hadoop's own client goes on with the nodes that are left. HDFS makes the other replicas
+//! once the file is closed. The library itself replaces nodes that fail later.
 
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use hdfs_native::HdfsError;
 use hdfs_native::file::FileWriter;
@@ -18,13 +18,13 @@ use metrics::counter;
 use tokio::time::{sleep, timeout};
 use tracing::info;
 
-use super::name_node::port_error;
+use super::name_node::{NameNode, port_error};
+use crate::hdfs::client::DraftFile;
 use crate::hdfs::exceptions::unavailable;
-use crate::hdfs::store::Site;
 use lakechat_core::ports::PortError;
 
-/// Waits before the first batch is tried again, and with how many copies; as many as is wanted
-/// where it doesn't say.
+/// The pause before each retry of the first batch, and with how many replicas; `None`: as many as are
+/// wanted.
 const RETRIES: [(Duration, Option<u32>); 4] = [
     (Duration::ZERO, None),
     (Duration::from_millis(500), Some(1)),
@@ -32,103 +32,104 @@ const RETRIES: [(Duration, Option<u32>); 4] = [
     (Duration::from_secs(2), Some(1)),
 ];
 
-pub(in crate::hdfs) struct DraftFile {
-    site: Arc<Site>,
-    pub path: String,
+pub(super) struct NativeDraft {
+    name_node: Arc<NameNode>,
+    path: String,
     file: FileWriter,
-    pub written: u64,
-    /// How many copies are to be made of what was begun with fewer.
-    copies: Option<u32>,
+    has_begun: bool,
+    /// How many replicas a file is to get that was begun with fewer.
+    replicas: Option<u32>,
 }
 
-impl DraftFile {
-    pub async fn create(site: Arc<Site>, path: String) -> Result<DraftFile, PortError> {
-        Ok(DraftFile {
-            file: site.name_node.create(&path, None).await?,
-            site,
+impl NativeDraft {
+    pub async fn create(name_node: Arc<NameNode>, path: String) -> Result<NativeDraft, PortError> {
+        Ok(NativeDraft {
+            file: name_node.create(&path, None).await?,
+            name_node,
             path,
-            written: 0,
-            copies: None,
+            has_begun: false,
+            replicas: None,
         })
     }
 
-    pub async fn write(&mut self, batch: Bytes) -> Result<(), PortError> {
-        let length = batch.len() as u64;
-        if self.written == 0 {
-            self.begin(batch).await?;
-        } else {
-            self.file.write_bytes(batch).await.map_err(data_error)?;
-        }
-        self.written += length;
-        counter!("lakechat_hdfs_written_bytes_total").increment(length);
-        Ok(())
-    }
-
-    /// Writes the first batch, and sees to it that the DataNodes have it.
+    /// Writes the first batch, and makes sure that the DataNodes have it.
     async fn begin(&mut self, batch: Bytes) -> Result<(), PortError> {
-        for (pause, copies) in RETRIES {
+        for (pause, replicas) in RETRIES {
             match self.write_through(batch.clone()).await {
                 Err(error @ (HdfsError::IOError(_) | HdfsError::DataTransferError(_))) => {
                     counter!("lakechat_hdfs_pipelines_failed_total").increment(1);
-                    info!(%error, "DataNodes did not take a file's first bytes, others are tried");
+                    info!(%error, "the DataNodes did not take the first bytes of a file; beginning again");
                 }
                 written => return written.map_err(data_error),
             }
             sleep(pause).await;
-            self.create_anew(copies).await?;
+            self.begin_again(replicas).await?;
         }
         self.write_through(batch).await.map_err(data_error)
     }
 
+    /// `write_bytes` only queues a batch; a dead DataNode shows when it has to acknowledge it.
     async fn write_through(&mut self, batch: Bytes) -> hdfs_native::Result<()> {
         self.file.write_bytes(batch).await?;
         match self.file.hsync().await {
-            // The library can't tell with erasure coding.
+            // The library can't sync files with erasure coding. Then the batch is taken as written.
             Err(HdfsError::OperationFailed(_)) => Ok(()),
             synced => synced,
         }
     }
 
-    async fn create_anew(&mut self, copies: Option<u32>) -> Result<(), PortError> {
-        let node = &self.site.name_node;
-        if copies.is_some() && self.copies.is_none() {
-            let status = node.stat(&self.path).await?;
-            self.copies = status.and_then(|status| status.replication);
+    async fn begin_again(&mut self, replicas: Option<u32>) -> Result<(), PortError> {
+        if replicas.is_some() && self.replicas.is_none() {
+            // The number that `close` restores.
+            let status = self.name_node.stat(&self.path).await?;
+            self.replicas = status.and_then(|status| status.replication);
         }
-        self.remove().await?;
-        let file = node.create(&self.path, copies).await?;
+        // Not overwritten: removing the file ends its lease, so that `create` is free to take one.
+        self.name_node.delete(&self.path, false).await?;
+        let file = self.name_node.create(&self.path, replicas).await?;
         let failed = mem::replace(&mut self.file, file);
-        end(&self.site, failed).await;
+        end(&self.name_node, failed).await;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl DraftFile for NativeDraft {
+    async fn write(&mut self, batch: Bytes) -> Result<(), PortError> {
+        if self.has_begun {
+            return self
+                .file
+                .write_bytes(batch)
+                .await
+                .map(drop)
+                .map_err(data_error);
+        }
+        self.begin(batch).await?;
+        self.has_begun = true;
         Ok(())
     }
 
-    pub async fn close(&mut self) -> Result<(), PortError> {
+    async fn close(&mut self) -> Result<(), PortError> {
         self.file.close().await.map_err(data_error)?;
-        match self.copies {
-            Some(copies) => self.site.name_node.set_copies(&self.path, copies).await,
+        match self.replicas {
+            Some(replicas) => self.name_node.set_replicas(&self.path, replicas).await,
             None => Ok(()),
         }
     }
 
-    pub async fn remove(&self) -> Result<(), PortError> {
-        let removed = self.site.name_node.delete(&self.path, false).await;
-        removed.map(drop)
-    }
-
-    /// Ends the pipeline to the DataNodes, once the file is removed.
-    pub async fn end_pipeline(self) {
-        end(&self.site, self.file).await;
+    async fn end_pipeline(self: Box<Self>) {
+        end(&self.name_node, self.file).await;
     }
 }
 
-async fn end(site: &Site, mut file: FileWriter) {
-    // Fails, as the file is gone; what counts is that the pipeline is shut down.
-    let _ = timeout(site.settings.stall, file.close()).await;
+async fn end(name_node: &NameNode, mut file: FileWriter) {
+    // Fails, as the file is gone. What counts is that it shuts the pipeline down.
+    let _ = timeout(name_node.settings().stall_timeout, file.close()).await;
 }
 
 fn data_error(error: HdfsError) -> PortError {
     match port_error(error, "HDFS") {
-        // The draft is gone, as a sweep removes those of a server that was silent too long.
+        // The draft is gone: another server took this one for dead and swept it. A retry may succeed.
         PortError::Broken { reason, .. } if reason.contains("FileNotFoundException") => {
             unavailable(reason)
         }

@@ -1,6 +1,6 @@
-//! Asking the NameNode: every question has a deadline and a name in the metrics.
+//! Calls to the NameNode: each has a deadline, and its name in the metrics.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdfs_native::client::{FileStatus, IORuntime};
@@ -8,19 +8,19 @@ use hdfs_native::file::FileWriter;
 use hdfs_native::{Client, ClientBuilder, HdfsError, WriteOptions};
 use metrics::{counter, histogram};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 use tracing::warn;
 
-use crate::hdfs::exceptions::{broken, is_missing, refused, unavailable};
-use crate::hdfs::store::OpenError;
+use crate::hdfs::exceptions::{broken, from_exception, is_missing, unavailable};
 use crate::hdfs::{HadoopConf, Settings};
 use lakechat_core::ports::PortError;
 
-/// Files and folders are for lakechat's eyes only: people's private files lie here.
-const FOLDER: u32 = 0o700;
-const FILE: u32 = 0o600;
+/// Only lakechat's user may read: private files are among them.
+pub(super) const FOLDER_MODE: u32 = 0o700;
+pub(super) const FILE_MODE: u32 = 0o600;
 
-/// The NameNode, or those of a name service.
-pub(in crate::hdfs) struct NameNode {
+/// The NameNode, or those of a name service (HA).
+pub(super) struct NameNode {
     settings: Settings,
     conf: HadoopConf,
     runtime: Handle,
@@ -33,8 +33,8 @@ struct Current {
 }
 
 impl NameNode {
-    /// Asks nobody anything.
-    pub fn new(settings: &Settings, conf: HadoopConf) -> Result<NameNode, OpenError> {
+    /// Does not connect.
+    pub fn new(settings: &Settings, conf: HadoopConf) -> Result<NameNode, HdfsError> {
         let runtime = Handle::current();
         let client = build(settings, &conf, &runtime)?;
         Ok(NameNode {
@@ -52,105 +52,97 @@ impl NameNode {
         self.current().client.clone()
     }
 
-    /// What became of a question. Dropping it leaves open whether a change was made.
-    pub async fn answer<T>(
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Awaits a call for as long as the settings allow. After a time-out, as after dropping the future,
+    /// it is unknown whether a change was made.
+    pub async fn call<T>(
         &self,
-        call: &'static str,
-        asked: impl Future<Output = hdfs_native::Result<T>> + Send,
+        name: &'static str,
+        call: impl Future<Output = hdfs_native::Result<T>> + Send,
     ) -> Result<T, PortError> {
         let begun = Instant::now();
-        let answered = tokio::time::timeout(self.settings.answer, asked).await;
-        histogram!("lakechat_hdfs_call_seconds", "call" => call).record(begun.elapsed());
-        let failed = match answered {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => port_error(error, &self.settings.url),
+        let answer = timeout(self.settings.call_timeout, call).await;
+        histogram!("lakechat_hdfs_call_seconds", "call" => name).record(begun.elapsed());
+        match answer {
+            Ok(answer) => self.outcome(name, answer),
             Err(_) => {
-                self.connect_anew();
-                self.silent(call)
+                self.replace_client();
+                counter!("lakechat_hdfs_call_failures_total", "call" => name).increment(1);
+                Err(self.timed_out(name))
             }
-        };
-        counter!("lakechat_hdfs_call_failures_total", "call" => call).increment(1);
-        Err(failed)
+        }
     }
 
-    fn silent(&self, call: &str) -> PortError {
-        let Settings { url, answer, .. } = &self.settings;
-        let seconds = answer.as_secs_f32();
-        unavailable(format!("{url} did not answer {call} within {seconds} s"))
+    /// The port's outcome for an answer that is there.
+    pub fn outcome<T>(
+        &self,
+        name: &'static str,
+        answer: hdfs_native::Result<T>,
+    ) -> Result<T, PortError> {
+        answer.map_err(|error| {
+            counter!("lakechat_hdfs_call_failures_total", "call" => name).increment(1);
+            port_error(error, &self.settings.url)
+        })
     }
 
-    /// The library would wait on a connection to a host that is gone until the kernel gives it up,
-    /// after a quarter of an hour. Files being written keep the client that they began with.
-    fn connect_anew(&self) {
+    fn timed_out(&self, name: &str) -> PortError {
+        let Settings {
+            url, call_timeout, ..
+        } = &self.settings;
+        let seconds = call_timeout.as_secs_f32();
+        unavailable(format!("{url} did not answer {name} within {seconds} s"))
+    }
+
+    /// The library would wait on a connection to a host that is gone until the kernel gives it up, after
+    /// a quarter of an hour. Files that are being written keep the client that they began with.
+    fn replace_client(&self) {
         let mut current = self.current();
-        // Not for each of the questions that ran into the same silence.
-        if current.since.elapsed() < 2 * self.settings.answer {
+        // Many calls time out at once, and one new client is enough for them.
+        if current.since.elapsed() < 2 * self.settings.call_timeout {
             return;
         }
         match build(&self.settings, &self.conf, &self.runtime) {
             Ok(client) => current.client = client,
-            Err(error) => warn!(%error, "the client of HDFS can't be made anew"),
+            Err(error) => warn!(%error, "can't replace the client of HDFS; keeping the old one"),
         }
         current.since = Instant::now();
     }
 
-    fn current(&self) -> std::sync::MutexGuard<'_, Current> {
+    fn current(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is there, if anything is.
     pub async fn stat(&self, path: &str) -> Result<Option<FileStatus>, PortError> {
         let client = self.client();
-        let asked = async { found(client.get_file_info(path).await) };
-        self.answer("stat", asked).await
+        let status = async { existing(client.get_file_info(path).await) };
+        self.call("stat", status).await
     }
 
-    /// Removes something; tells whether it was there.
-    pub async fn delete(&self, path: &str, with_all_below: bool) -> Result<bool, PortError> {
+    pub async fn delete(&self, path: &str, recursive: bool) -> Result<bool, PortError> {
         let client = self.client();
-        let asked = async { Ok(found(client.delete(path, with_all_below).await)? == Some(true)) };
-        self.answer("delete", asked).await
+        let deleted = async { Ok(existing(client.delete(path, recursive).await)? == Some(true)) };
+        self.call("delete", deleted).await
     }
 
-    pub async fn make_folder(&self, path: &str) -> Result<(), PortError> {
-        let client = self.client();
-        self.answer("mkdirs", client.mkdirs(path, FOLDER, true))
-            .await
-    }
-
-    /// Renames a file; tells whether it and the folder it goes to were there.
-    pub async fn rename(&self, from: &str, to: &str) -> Result<bool, PortError> {
-        let client = self.client();
-        let asked = async { Ok(found(client.rename(from, to, false).await)?.is_some()) };
-        self.answer("rename", asked).await
-    }
-
-    /// Opens a file that was not there for writing, with as many copies of each block as is wanted
-    /// unless it says how many.
-    pub async fn create(&self, path: &str, copies: Option<u32>) -> Result<FileWriter, PortError> {
+    /// Makes a file and opens it for writing, with a number of replicas other than the settings' one if
+    /// given.
+    pub async fn create(&self, path: &str, replicas: Option<u32>) -> Result<FileWriter, PortError> {
         let client = self.client();
         let options = WriteOptions {
-            replication: copies.or(self.settings.replication),
-            permission: FILE,
+            replication: replicas.or(self.settings.replication),
+            permission: FILE_MODE,
             ..WriteOptions::default()
         };
-        self.answer("create", client.create(path, options)).await
+        self.call("create", client.create(path, options)).await
     }
 
-    pub async fn set_copies(&self, path: &str, copies: u32) -> Result<(), PortError> {
+    pub async fn set_replicas(&self, path: &str, replicas: u32) -> Result<(), PortError> {
         let client = self.client();
-        let set = self
-            .answer("set_replication", client.set_replication(path, copies))
-            .await;
-        set.map(drop)
-    }
-
-    /// Makes an empty file, or makes it anew.
-    pub async fn touch(&self, path: &str) -> Result<(), PortError> {
-        let client = self.client();
-        let options = WriteOptions::default().permission(FILE).overwrite(true);
-        let asked = async { client.create(path, options).await?.close().await };
-        self.answer("touch", asked).await
+        let set = client.set_replication(path, replicas);
+        self.call("set_replication", set).await.map(drop)
     }
 }
 
@@ -162,49 +154,52 @@ fn build(settings: &Settings, conf: &HadoopConf, runtime: &Handle) -> Result<Cli
     if let Some(folder) = &conf.folder {
         builder = builder.with_config_dir(folder.to_string_lossy());
     }
-    // With Kerberos a name beside the ticket's would ask to act for somebody else.
+    // With Kerberos, a user name beside the ticket's would ask to impersonate somebody.
     if !conf.is_secure {
         builder = builder.with_user(&settings.user);
     }
     builder.build()
 }
 
-/// A NameNode that refuses connections is asked for some seconds, and those of a name service for
-/// as long as a failover between them may take.
+/// The library's options. A NameNode that refuses connections is retried for some seconds; those of a name
+/// service for as long as a failover between them may take.
 fn tuning(settings: &Settings) -> [(&'static str, String); 5] {
     let attempts = if settings.is_service() { 8 } else { 3 };
     let millis = |time: Duration| time.as_millis().to_string();
     [
-        ("dfs.client.socket-timeout", millis(settings.silence)),
+        (
+            "dfs.client.socket-timeout",
+            millis(settings.data_node_timeout),
+        ),
         ("dfs.client.failover.max.attempts", attempts.to_string()),
         ("dfs.client.failover.sleep.base.millis", "250".to_owned()),
         ("dfs.client.failover.sleep.max.millis", "4000".to_owned()),
-        // A client made anew must not begin with the same dead NameNode each time.
+        // A replaced client must not begin with the same dead NameNode each time.
         ("dfs.client.failover.random.order", "true".to_owned()),
     ]
 }
 
-/// Nothing, where the answer is that there is no such thing.
-fn found<T>(answer: hdfs_native::Result<T>) -> hdfs_native::Result<Option<T>> {
+/// `None` if the answer is that the file or folder does not exist.
+pub(super) fn existing<T>(answer: hdfs_native::Result<T>) -> hdfs_native::Result<Option<T>> {
     match answer {
-        Ok(found) => Ok(Some(found)),
+        Ok(answer) => Ok(Some(answer)),
         Err(HdfsError::FileNotFound(_)) => Ok(None),
         Err(HdfsError::RPCError(class, _)) if is_missing(&class) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// The port's error for one of the library, when talking to `whom`.
-pub(in crate::hdfs) fn port_error(error: HdfsError, whom: &str) -> PortError {
+/// The port's error for one of the library, in a call to `whom`.
+pub(super) fn port_error(error: HdfsError, whom: &str) -> PortError {
     match error {
         HdfsError::RPCError(class, text) | HdfsError::FatalRPCError(class, text) => {
-            refused(&class, &text)
+            from_exception(&class, &text)
         }
         HdfsError::IOError(error) => unavailable(format!(
             "{whom} can't be reached; is a NameNode of HDFS there? ({error})"
         )),
         HdfsError::DataTransferError(reason) => {
-            // What follows is a dump of everything that is known of each node.
+            // Cut off: a dump of everything that is known of each node.
             let reason = reason.split(": [").next().unwrap_or_default();
             unavailable(format!("a DataNode failed, and no other helped: {reason}"))
         }
