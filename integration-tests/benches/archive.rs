@@ -19,7 +19,7 @@ use integration_tests::contract::history::plain_message;
 use integration_tests::hbase::{Tables, client};
 use integration_tests::on_hbase::log_row;
 use lakechat_cluster::hbase::{HBase, schema};
-use lakechat_core::domain::{Cells, ChannelName, Id, Partition, Row};
+use lakechat_core::domain::{Cells, ChannelName, HistoryRow, Id, Partition};
 use lakechat_core::ports::History;
 use lakechat_core::ports::broker::Offset;
 use lakechat_core::ports::history::Mark;
@@ -85,7 +85,7 @@ impl Bench {
         let begun = Instant::now();
         try_join_all((0..PARTITIONS).map(Partition).map(|partition| async move {
             for batch in 0..self.batches {
-                let rows: Vec<Row> = self.messages(partition, round, batch).collect();
+                let rows: Vec<HistoryRow> = self.messages(partition, round, batch).collect();
                 self.history.append(rows).await?;
                 let done = (round * self.batches + batch + 1) * self.rows;
                 let mark = Mark {
@@ -93,7 +93,7 @@ impl Bench {
                     id: self.id(partition, round, batch, self.rows - 1),
                     time_ms: BEGIN_MS,
                 };
-                self.history.advance(partition, mark).await?;
+                self.history.advance_mark(partition, mark).await?;
             }
             anyhow::Ok(())
         }))
@@ -131,10 +131,15 @@ impl Bench {
         Ok(())
     }
 
-    fn messages(&self, partition: Partition, round: u64, batch: u64) -> impl Iterator<Item = Row> {
+    fn messages(
+        &self,
+        partition: Partition,
+        round: u64,
+        batch: u64,
+    ) -> impl Iterator<Item = HistoryRow> {
         let channel: ChannelName =
             ChannelName::parse(&format!("bench-{}", partition.0)).expect("a name");
-        (0..self.rows).map(move |at| Row {
+        (0..self.rows).map(move |at| HistoryRow {
             channel: channel.clone(),
             private: false,
             cells: Cells::Message(plain_message(
@@ -154,7 +159,7 @@ impl Bench {
 }
 
 /// The cells of a message, by hand.
-fn bare_put(row: &Row) -> BatchMutation {
+fn bare_put(row: &HistoryRow) -> BatchMutation {
     let Cells::Message(message) = &row.cells else {
         unreachable!("messages are all there is");
     };

@@ -84,7 +84,7 @@ impl Backend for OnDisk {
             time_ms: self.broker().now_ms() + 86_400_000,
             ..Mark::default()
         };
-        self.history().advance(partition, mark).await?;
+        self.history().advance_mark(partition, mark).await?;
         self.embedded.trim().await?;
         Ok(true)
     }

@@ -16,7 +16,7 @@ use lakechat_cluster::kafka::{self, KafkaBroker, StartError};
 use lakechat_cluster::redis::RedisPresence;
 use lakechat_core::chat::log::fold::WINDOW_MS;
 use lakechat_core::ports::FileStore;
-use lakechat_core::ports::directory::Claim;
+use lakechat_core::ports::directory::CreateOutcome;
 
 /// The back ends of a cluster, connected when they are needed.
 pub struct Cluster {
@@ -91,8 +91,8 @@ impl Cluster {
             floors: Vec::new(),
         };
         match self.hbase.create_log_row(&row).await? {
-            Claim::Made => Ok(row),
-            Claim::Taken(stands) => {
+            CreateOutcome::Created => Ok(row),
+            CreateOutcome::Exists(stands) => {
                 self.is_ours(&stands)?;
                 Ok(stands)
             }

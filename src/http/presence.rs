@@ -6,7 +6,7 @@ use warp::reply::Response;
 
 use super::answer::json;
 use super::context::Call;
-use lakechat_core::chat::service::{InChannel, Present, SeenSession};
+use lakechat_core::chat::service::{ChannelPresence, PresentSession, PresentUser};
 use lakechat_core::domain::{Problem, UserName};
 
 #[derive(Serialize)]
@@ -39,8 +39,8 @@ pub async fn in_channel(name: String, call: Call) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, &Body::from(found)))
 }
 
-impl From<InChannel> for Body {
-    fn from(found: InChannel) -> Body {
+impl From<ChannelPresence> for Body {
+    fn from(found: ChannelPresence) -> Body {
         Body {
             degraded: found.degraded,
             members: found.people.into_iter().map(PersonObject::from).collect(),
@@ -48,14 +48,14 @@ impl From<InChannel> for Body {
     }
 }
 
-impl From<Present> for PersonObject {
-    fn from(person: Present) -> PersonObject {
+impl From<PresentUser> for PersonObject {
+    fn from(person: PresentUser) -> PersonObject {
         let sessions = person.sessions.into_iter();
         PersonObject {
             user: person.user,
             state: "online",
             sessions: sessions
-                .map(|SeenSession { since_ms, server }| SessionObject {
+                .map(|PresentSession { since_ms, server }| SessionObject {
                     server: server.to_string(),
                     since: since_ms,
                 })

@@ -40,7 +40,7 @@ use self::pool::Lines;
 pub use self::schema::SchemaError;
 pub use self::settings::Settings;
 use self::tables::Tables;
-use lakechat_core::ports::directory::Claim;
+use lakechat_core::ports::directory::CreateOutcome;
 use lakechat_core::ports::{Directory, History, PortError};
 
 /// What row `log` is a part of.
@@ -85,7 +85,7 @@ impl HBase {
 
     /// Makes row `log` where there is none. `Unavailable` leaves open whether it was made; a retry
     /// is safe.
-    pub async fn create_log_row(&self, row: &LogRow) -> Result<Claim<LogRow>, PortError> {
+    pub async fn create_log_row(&self, row: &LogRow) -> Result<CreateOutcome<LogRow>, PortError> {
         log_row::create(&self.core, row).await.map_err(port_error)
     }
 

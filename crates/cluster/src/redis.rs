@@ -37,7 +37,8 @@ use self::origin::Origin;
 use self::writer::Writer;
 use lakechat_core::domain::ChannelName;
 use lakechat_core::ports::presence::{
-    Change, Gathering, InChannel, LiveSession, LiveSessions, SeenSession,
+    ChannelPresence, ChannelPresenceBuilder, LiveSession, LiveSessions, PresentSession,
+    SessionChange,
 };
 use lakechat_core::ports::{PortError, Presence};
 
@@ -99,19 +100,23 @@ impl RedisPresence {
         self.own.get().and_then(Weak::upgrade)
     }
 
-    fn add_own(&self, channel: &ChannelName, gathering: &mut Gathering) {
+    fn add_own(&self, channel: &ChannelName, builder: &mut ChannelPresenceBuilder) {
         let Some(own) = self.own() else { return };
-        own.joined(channel, &mut |session| {
-            let seen = SeenSession {
+        own.for_each_in_channel(channel, &mut |session| {
+            let seen = PresentSession {
                 since_ms: session.since_ms,
                 server: self.origin.server.clone(),
             };
-            gathering.add(session.user, seen);
+            builder.add(session.user, seen);
         });
     }
 
     /// Adds what other servers have said; tells whether that is known.
-    async fn add_others(&self, channel: &ChannelName, gathering: &mut Gathering) -> bool {
+    async fn add_others(
+        &self,
+        channel: &ChannelName,
+        builder: &mut ChannelPresenceBuilder,
+    ) -> bool {
         let key = self.keys.channel(channel);
         let Ok(members) = self.link.alive(&key, PLACES).await else {
             return false;
@@ -119,7 +124,7 @@ impl RedisPresence {
         for member in &members {
             // What this server has said itself is older than what it knows.
             if let Some((user, seen)) = self.origin.of_another(member) {
-                gathering.add(&user, seen);
+                builder.add(&user, seen);
             }
         }
         true
@@ -133,12 +138,12 @@ impl Presence for RedisPresence {
         debug_assert!(first, "attach is called once");
     }
 
-    fn changed(&self, session: LiveSession<'_>, change: Change<'_>) {
+    fn session_changed(&self, session: LiveSession<'_>, change: SessionChange<'_>) {
         let told = match change {
-            Change::Began => Told::Began(session.id, self.origin.entry(&session)),
-            Change::Ended => Told::Ended(session.id),
-            Change::Joined(channel) => Told::Joined(session.id, channel.clone()),
-            Change::Left(channel) => Told::Left(session.id, channel.clone()),
+            SessionChange::Began => Told::Began(session.id, self.origin.entry(&session)),
+            SessionChange::Ended => Told::Ended(session.id),
+            SessionChange::Joined(channel) => Told::Joined(session.id, channel.clone()),
+            SessionChange::Left(channel) => Told::Left(session.id, channel.clone()),
         };
         if self.told.try_send(told).is_err() {
             metrics::counter!("lakechat_presence_changes_dropped_total").increment(1);
@@ -154,11 +159,11 @@ impl Presence for RedisPresence {
         writer.run(&*own, &self.origin, stop).await;
     }
 
-    async fn in_channel(&self, channel: &ChannelName, most: usize) -> InChannel {
-        let mut gathering = Gathering::new(most);
-        self.add_own(channel, &mut gathering);
-        let known = self.add_others(channel, &mut gathering).await;
-        gathering.finish(!known)
+    async fn in_channel(&self, channel: &ChannelName, most: usize) -> ChannelPresence {
+        let mut builder = ChannelPresenceBuilder::new(most);
+        self.add_own(channel, &mut builder);
+        let known = self.add_others(channel, &mut builder).await;
+        builder.finish(!known)
     }
 
     fn degraded(&self) -> Option<String> {

@@ -28,7 +28,7 @@ use self::sessions::Sessions;
 pub use self::signing_key::{KeyError, signing_key};
 use self::throttle::Throttle;
 use crate::domain::{Code, LoginSession, Problem, Secret, User, UserName};
-use crate::ports::directory::Claim;
+use crate::ports::directory::CreateOutcome;
 use crate::ports::{Directory, PortError};
 
 /// How long clients are told to wait for the directory.
@@ -114,8 +114,8 @@ impl Accounts {
             name,
         };
         match self.directory.create_user(&user).await {
-            Ok(Claim::Made) => {}
-            Ok(Claim::Taken(_)) => return Err(taken(&user.name)),
+            Ok(CreateOutcome::Created) => {}
+            Ok(CreateOutcome::Exists(_)) => return Err(taken(&user.name)),
             Err(error) => return Err(unavailable(error)),
         }
         tracing::info!(user = %user.name, "account registered");

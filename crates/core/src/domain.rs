@@ -12,9 +12,9 @@ pub mod secret;
 pub mod user;
 
 pub use channel::{Channel, ChannelKind, Member, Role};
-pub use file::{Attachment, File, FileId, Place};
+pub use file::{Attachment, File, FileId, FileLocation};
 pub use id::{Id, Partition};
-pub use message::{Cells, Change, ChangeKind, Message, Row};
+pub use message::{Cells, Change, ChangeKind, HistoryRow, Message};
 pub use name::{ChannelName, ClientMsgId, UserName};
 pub use problem::{Code, Problem};
 pub use secret::Secret;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::engine::Core;
 use super::part;
 use lakechat_core::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
-use lakechat_core::ports::directory::Claim;
+use lakechat_core::ports::directory::CreateOutcome;
 use lakechat_core::ports::{Directory, PortError};
 
 pub(super) struct SqliteDirectory {
@@ -27,7 +27,7 @@ impl SqliteDirectory {
 
 #[async_trait]
 impl Directory for SqliteDirectory {
-    async fn create_user(&self, user: &User) -> Result<Claim<User>, PortError> {
+    async fn create_user(&self, user: &User) -> Result<CreateOutcome<User>, PortError> {
         let user = user.clone();
         let write = move |db: &_| users::create(db, &user);
         self.core.write(part::DIRECTORY, write).await
@@ -40,7 +40,7 @@ impl Directory for SqliteDirectory {
             .await
     }
 
-    async fn create_channel(&self, channel: &Channel) -> Result<Claim<Channel>, PortError> {
+    async fn create_channel(&self, channel: &Channel) -> Result<CreateOutcome<Channel>, PortError> {
         let channel = channel.clone();
         let write = move |db: &_| channels::create(db, &channel);
         self.core.write(part::DIRECTORY, write).await

@@ -22,7 +22,7 @@ use self::paths::{relative_path, remove_file, resolve};
 use self::writer::FolderWriter;
 use super::folder::DataFolder;
 use lakechat_core::domain::FileId;
-use lakechat_core::ports::file_store::{ByteStream, FileWriter, Listing};
+use lakechat_core::ports::file_store::{ByteStream, FileListing, FileWriter};
 use lakechat_core::ports::{FileStore, PortError};
 
 pub(super) struct FolderStore {
@@ -63,12 +63,12 @@ impl FileStore for FolderStore {
         self.jobs.run(move || remove_file(&path)).await.map(drop)
     }
 
-    async fn sweep(&self, idle: Duration) -> Result<usize, PortError> {
+    async fn sweep_drafts(&self, idle: Duration) -> Result<usize, PortError> {
         let drafts = self.drafts.clone();
         self.jobs.run(move || draft::sweep(&drafts, idle)).await
     }
 
-    async fn list(&self, age: Range<Duration>) -> Result<Listing, PortError> {
+    async fn list(&self, age: Range<Duration>) -> Result<FileListing, PortError> {
         list::list(self.files.clone(), age).map_err(port_error)
     }
 

@@ -11,9 +11,9 @@ use async_trait::async_trait;
 use super::engine::Core;
 use super::part;
 use lakechat_core::domain::{
-    Cells, Change, Channel, ChannelName, Id, Member, Message, Partition, Row, UserName,
+    Cells, Change, Channel, ChannelName, HistoryRow, Id, Member, Message, Partition, UserName,
 };
-use lakechat_core::ports::history::{Mark, Span};
+use lakechat_core::ports::history::{Mark, MessageRange};
 use lakechat_core::ports::{History, PortError};
 
 /// Rows written in one go. Records of the log that come meanwhile wait no longer than that takes.
@@ -31,11 +31,11 @@ impl SqliteHistory {
 
 #[async_trait]
 impl History for SqliteHistory {
-    async fn append(&self, rows: Vec<Row>) -> Result<(), PortError> {
+    async fn append(&self, rows: Vec<HistoryRow>) -> Result<(), PortError> {
         let mut rows = rows.into_iter();
         let mut answers = Vec::new();
         while rows.len() > 0 {
-            let chunk: Vec<Row> = rows.by_ref().take(CHUNK).collect();
+            let chunk: Vec<HistoryRow> = rows.by_ref().take(CHUNK).collect();
             let writing = self.core.memberships.write(members(&chunk));
             let write = move |db: &_| write::rows(db, &chunk).map(|()| writing);
             answers.push(self.core.queue.send(write).await);
@@ -55,7 +55,7 @@ impl History for SqliteHistory {
         read.await
     }
 
-    async fn advance(&self, partition: Partition, mark: Mark) -> Result<(), PortError> {
+    async fn advance_mark(&self, partition: Partition, mark: Mark) -> Result<(), PortError> {
         let write = move |db: &_| marks::advance(db, partition, mark);
         self.core.write(part::HISTORY, write).await
     }
@@ -63,11 +63,11 @@ impl History for SqliteHistory {
     async fn messages(
         &self,
         channel: &ChannelName,
-        span: Span,
+        range: MessageRange,
         limit: usize,
     ) -> Result<Vec<Message>, PortError> {
         let channel = channel.clone();
-        let read = move |db: &_| read::messages(db, &channel, span, limit);
+        let read = move |db: &_| read::messages(db, &channel, range, limit);
         self.core.read(part::HISTORY, read).await
     }
 
@@ -83,13 +83,13 @@ impl History for SqliteHistory {
         self.core.read(part::HISTORY, read).await
     }
 
-    async fn last_number(
+    async fn last_message_number(
         &self,
         channel: &ChannelName,
         before: Id,
     ) -> Result<Option<(Id, u64)>, PortError> {
         let channel = channel.clone();
-        let read = move |db: &_| read::last_number(db, &channel, before);
+        let read = move |db: &_| read::last_message_number(db, &channel, before);
         self.core.read(part::HISTORY, read).await
     }
 
@@ -112,7 +112,7 @@ impl History for SqliteHistory {
         known.get(key, self.core.read(part::HISTORY, read)).await
     }
 
-    async fn describe(&self, channels: &mut [Channel]) -> Result<(), PortError> {
+    async fn fill_channel_state(&self, channels: &mut [Channel]) -> Result<(), PortError> {
         let names: Vec<_> = channels.iter().map(|c| c.name.clone()).collect();
         let read = move |db: &_| read::descriptions(db, &names);
         let said = self.core.read(part::HISTORY, read).await?;
@@ -129,8 +129,8 @@ impl History for SqliteHistory {
 }
 
 /// Whose memberships some rows change.
-fn members(rows: &[Row]) -> Vec<UserName> {
-    let member = |row: &Row| match &row.cells {
+fn members(rows: &[HistoryRow]) -> Vec<UserName> {
+    let member = |row: &HistoryRow| match &row.cells {
         Cells::Member { user, .. } => Some(user.clone()),
         _ => None,
     };

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use lakechat_core::domain::ChannelName;
 use lakechat_core::ports::Presence;
 use lakechat_core::ports::presence::{
-    Change, Gathering, InChannel, LiveSession, LiveSessions, SeenSession,
+    ChannelPresence, ChannelPresenceBuilder, LiveSession, LiveSessions, PresentSession,
+    SessionChange,
 };
 
 /// Presence of one server's people.
@@ -39,24 +40,24 @@ impl Presence for MemoryPresence {
         debug_assert!(first, "attach is called once");
     }
 
-    fn changed(&self, _: LiveSession<'_>, _: Change<'_>) {}
+    fn session_changed(&self, _: LiveSession<'_>, _: SessionChange<'_>) {}
 
     async fn run(&self, stop: CancellationToken) {
         stop.cancelled().await;
     }
 
-    async fn in_channel(&self, channel: &ChannelName, most: usize) -> InChannel {
-        let mut gathering = Gathering::new(most);
+    async fn in_channel(&self, channel: &ChannelName, most: usize) -> ChannelPresence {
+        let mut builder = ChannelPresenceBuilder::new(most);
         if let Some(own) = self.own.get().and_then(Weak::upgrade) {
-            own.joined(channel, &mut |session| {
-                let seen = SeenSession {
+            own.for_each_in_channel(channel, &mut |session| {
+                let seen = PresentSession {
                     since_ms: session.since_ms,
                     server: self.server.clone(),
                 };
-                gathering.add(session.user, seen);
+                builder.add(session.user, seen);
             });
         }
-        gathering.finish(false)
+        builder.finish(false)
     }
 
     fn degraded(&self) -> Option<String> {

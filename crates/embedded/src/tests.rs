@@ -98,7 +98,7 @@ async fn full_disk_refuses_sends_and_reads_go_on() {
     o.publish(0, 2, 1 << 20).unwrap();
     let failed = o.failed.recv_timeout(DEADLINE).unwrap();
     assert_eq!((failed.ticket, failed.refused), (2, true));
-    let rows = vec![lakechat_core::domain::Row {
+    let rows = vec![lakechat_core::domain::HistoryRow {
         channel: lakechat_core::domain::ChannelName::general(),
         private: false,
         cells: lakechat_core::domain::Cells::Topic {
@@ -147,7 +147,7 @@ async fn lock_held_too_long_refuses_what_waits_and_later_work_goes_on() {
         assert_eq!((failed.ticket, failed.refused), (ticket, true));
     }
     let mark = Mark::default();
-    is_unavailable(o.embedded.history().advance(Partition(0), mark).await);
+    is_unavailable(o.embedded.history().advance_mark(Partition(0), mark).await);
     assert!(o.embedded.history().marks().await.is_ok(), "reads go on");
     shell.execute_batch("COMMIT").unwrap();
     o.publish(0, 10, 10).unwrap();
@@ -244,7 +244,7 @@ async fn closed_folder_is_unavailable() {
         ticket: 0,
     };
     is_unavailable(broker.publish(record));
-    is_unavailable(history.advance(Partition(0), Mark::default()).await);
+    is_unavailable(history.advance_mark(Partition(0), Mark::default()).await);
     is_unavailable(reader.poll(DEADLINE, &mut Vec::new()));
     Embedded::open(folder.path(), Settings::default()).unwrap();
 }
@@ -271,7 +271,10 @@ async fn mark(o: &Opened, partition: u16, offset: Offset, time_ms: u64) {
         ..Mark::default()
     };
     let history = o.embedded.history();
-    history.advance(Partition(partition), mark).await.unwrap();
+    history
+        .advance_mark(Partition(partition), mark)
+        .await
+        .unwrap();
 }
 
 fn kept(o: &Opened) -> Vec<Offset> {

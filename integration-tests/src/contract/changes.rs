@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use lakechat_core::domain::{Cells, Change, ChangeKind, ChannelName, Id, Message, Role, Row};
+use lakechat_core::domain::{
+    Cells, Change, ChangeKind, ChannelName, HistoryRow, Id, Message, Role,
+};
 use lakechat_core::ports::History;
 use rand::seq::SliceRandom;
 
@@ -57,12 +59,12 @@ async fn cells(history: &Arc<dyn History>, channel: &ChannelName) -> Result<Stri
     let messages = history.messages(channel, ALL, 1_000).await?;
     let changes = history.changes(channel, Id::ZERO, Id::MAX, 1_000).await?;
     let members = history.members(channel, None, 1_000).await?;
-    let last = history.last_number(channel, Id::MAX).await?;
+    let last = history.last_message_number(channel, Id::MAX).await?;
     Ok(format!("{messages:#?}{changes:#?}{members:#?}{last:?}"))
 }
 
 /// Forty messages with everything that may happen to them.
-fn eventful(channel: &ChannelName) -> Vec<Row> {
+fn eventful(channel: &ChannelName) -> Vec<HistoryRow> {
     let mut rows: Vec<_> = (1..=40).map(|n| message_row(channel, n)).collect();
     let changes = (1..=40).flat_map(|n| {
         let user = ["ann", "bob", "eve"][n as usize % 3];
@@ -155,7 +157,7 @@ pub async fn change_before_its_message_shows_nothing<B: Backend>(backend: B) -> 
     ];
     store(&history, &channel, early).await?;
     assert_eq!(history.messages(&channel, ALL, 10).await?, []);
-    assert_eq!(history.last_number(&channel, Id::MAX).await?, None);
+    assert_eq!(history.last_message_number(&channel, Id::MAX).await?, None);
     history
         .append((1..=3).map(|n| message_row(&channel, n)).collect())
         .await?;

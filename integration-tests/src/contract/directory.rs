@@ -5,9 +5,9 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 use lakechat_core::domain::{
-    Channel, ChannelKind, ChannelName, File, FileId, LoginSession, Place, User, UserName,
+    Channel, ChannelKind, ChannelName, File, FileId, FileLocation, LoginSession, User, UserName,
 };
-use lakechat_core::ports::directory::Claim;
+use lakechat_core::ports::directory::CreateOutcome;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -90,12 +90,15 @@ where
 }
 
 /// One claim was granted, and all others were told of the one that stands.
-fn one_winner<T: PartialEq>(claims: Vec<Claim<T>>, stands: &T) -> Result<()> {
-    let won = claims.iter().filter(|c| matches!(c, Claim::Made)).count();
+fn one_winner<T: PartialEq>(claims: Vec<CreateOutcome<T>>, stands: &T) -> Result<()> {
+    let won = claims
+        .iter()
+        .filter(|c| matches!(c, CreateOutcome::Created))
+        .count();
     ensure!(won == 1, "{won} won");
     let lost = claims.into_iter().filter_map(|claim| match claim {
-        Claim::Made => None,
-        Claim::Taken(by) => Some(by),
+        CreateOutcome::Created => None,
+        CreateOutcome::Exists(by) => Some(by),
     });
     for by in lost {
         ensure!(by == *stands, "a loser was told of another winner");
@@ -145,8 +148,11 @@ pub async fn same_value_again_counts_as_made<B: Backend>(backend: B) -> Result<(
     let (directory, ann) = (backend.directory(), account(&user(), "a"));
     let ops = made(&channel(), ChannelKind::Private, &ann.name);
     for _ in 0..2 {
-        assert_eq!(directory.create_user(&ann).await?, Claim::Made);
-        assert_eq!(directory.create_channel(&ops).await?, Claim::Made);
+        assert_eq!(directory.create_user(&ann).await?, CreateOutcome::Created);
+        assert_eq!(
+            directory.create_channel(&ops).await?,
+            CreateOutcome::Created
+        );
     }
     assert_eq!(directory.user(&ann.name).await?, Some(ann));
     assert_eq!(directory.channel(&ops.name).await?, Some(ops));
@@ -158,7 +164,7 @@ pub async fn taken_name_tells_by_what<B: Backend>(backend: B) -> Result<()> {
     directory.create_user(&ann).await?;
     let other = account(&ann.name, "b");
     let claim = directory.create_user(&other).await?;
-    assert_eq!(claim, Claim::Taken(ann.clone()));
+    assert_eq!(claim, CreateOutcome::Exists(ann.clone()));
 
     let ops = made(&channel(), ChannelKind::Public, &ann.name);
     directory.create_channel(&ops).await?;
@@ -176,7 +182,7 @@ pub async fn taken_name_tells_by_what<B: Backend>(backend: B) -> Result<()> {
     ];
     for other in others {
         let claim = directory.create_channel(&other).await?;
-        assert_eq!(claim, Claim::Taken(ops.clone()));
+        assert_eq!(claim, CreateOutcome::Exists(ops.clone()));
     }
     assert_eq!(directory.channel(&ops.name).await?, Some(ops));
     Ok(())
@@ -190,11 +196,17 @@ pub async fn channels_come_without_topic_and_archival<B: Backend>(backend: B) ->
         archived: Some(super::id(2)),
         ..plain.clone()
     };
-    assert_eq!(directory.create_channel(&topical).await?, Claim::Made);
+    assert_eq!(
+        directory.create_channel(&topical).await?,
+        CreateOutcome::Created
+    );
     assert_eq!(directory.channel(&ops).await?, Some(plain.clone()));
-    assert_eq!(directory.create_channel(&plain).await?, Claim::Made);
+    assert_eq!(
+        directory.create_channel(&plain).await?,
+        CreateOutcome::Created
+    );
     let mut described = [plain];
-    backend.history().describe(&mut described).await?;
+    backend.history().fill_channel_state(&mut described).await?;
     assert_eq!(described[0].topic, None, "topics are the log's");
     Ok(())
 }
@@ -293,7 +305,7 @@ pub async fn session_made_again_stays_as_it_is<B: Backend>(backend: B) -> Result
     Ok(())
 }
 
-fn file(name: &str, place: Place) -> File {
+fn file(name: &str, location: FileLocation) -> File {
     File {
         id: FileId::random(),
         name: name.into(),
@@ -302,7 +314,7 @@ fn file(name: &str, place: Place) -> File {
         media_type: "text/plain; charset=utf-8".into(),
         uploader: user(),
         created_at_ms: 1_795_000_000_999,
-        place,
+        location,
     }
 }
 
@@ -310,9 +322,9 @@ pub async fn file_rows_come_back_wherever_the_bytes_are<B: Backend>(backend: B) 
     let directory = backend.directory();
     let all: Bytes = (0..=255).cycle().take(64 << 10).collect::<Vec<u8>>().into();
     let files = [
-        file("../../x", Place::Stored("ab/ab-path".into())),
-        file("a\"b\r\nc.txt", Place::Cell(Bytes::new())),
-        file(&"日".repeat(85), Place::Cell(all)),
+        file("../../x", FileLocation::Stored("ab/ab-path".into())),
+        file("a\"b\r\nc.txt", FileLocation::Inline(Bytes::new())),
+        file(&"日".repeat(85), FileLocation::Inline(all)),
     ];
     for file in &files {
         directory.put_file(file).await?;
@@ -326,7 +338,7 @@ pub async fn file_rows_come_back_wherever_the_bytes_are<B: Backend>(backend: B) 
 
 pub async fn file_is_posted_in_each_channel_once<B: Backend>(backend: B) -> Result<()> {
     let directory = backend.directory();
-    let file = file("x", Place::Cell(Bytes::from_static(b"x")));
+    let file = file("x", FileLocation::Inline(Bytes::from_static(b"x")));
     directory.put_file(&file).await?;
     let mut channels: Vec<_> = (0..5).map(|_| channel()).collect();
     for channel in channels.iter().chain(&channels) {
@@ -355,7 +367,7 @@ pub async fn everything_survives_a_new_start<B: Backend>(backend: B) -> Result<(
         made(&channel(), ChannelKind::Public, &ann.name),
         login(&ann.name),
     );
-    let file = file("x", Place::Stored("p".into()));
+    let file = file("x", FileLocation::Stored("p".into()));
     directory.create_user(&ann).await?;
     directory.create_channel(&ops).await?;
     directory.create_session(&session).await?;

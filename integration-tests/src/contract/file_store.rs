@@ -179,13 +179,13 @@ pub async fn dropped_file_leaves_nothing<B: Backend>(backend: B) -> Result<()> {
 pub async fn sweep_spares_writers_that_live<B: Backend>(backend: B) -> Result<()> {
     let (files, content) = (backend.file_store(), content(2_000_000));
     let mut writer = files.create(FileId::random()).await?;
-    files.sweep(Duration::ZERO).await?;
+    files.sweep_drafts(Duration::ZERO).await?;
     for chunk in content.chunks(500_000) {
         writer.write(content.slice_ref(chunk)).await?;
-        files.sweep(Duration::ZERO).await?;
+        files.sweep_drafts(Duration::ZERO).await?;
     }
     let path = writer.commit().await?;
-    files.sweep(Duration::ZERO).await?;
+    files.sweep_drafts(Duration::ZERO).await?;
     assert_eq!(read(&files, &path, 0, content.len()).await?, content);
     Ok(())
 }
@@ -214,7 +214,7 @@ pub async fn many_are_written_side_by_side<B: Backend>(backend: B) -> Result<()>
         writing.spawn(async move {
             let content = content(100_000 + n);
             let path = store(&files, &content, 30_000).await?;
-            files.sweep(Duration::ZERO).await?;
+            files.sweep_drafts(Duration::ZERO).await?;
             anyhow::Ok((path, content))
         });
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use lakechat_core::domain::{
-    Attachment, Cells, ChannelName, ClientMsgId, FileId, Id, Message, Partition, Row,
+    Attachment, Cells, ChannelName, ClientMsgId, FileId, HistoryRow, Id, Message, Partition,
 };
 use lakechat_core::ports::History;
-use lakechat_core::ports::history::{Mark, Span};
+use lakechat_core::ports::history::{Mark, MessageRange};
 
 use super::{Backend, channel, channel_named, id, random, user_named};
 
@@ -47,7 +47,7 @@ macro_rules! history_contract {
     };
 }
 
-pub(super) const ALL: Span = Span::Oldest {
+pub(super) const ALL: MessageRange = MessageRange::Oldest {
     after: Id::ZERO,
     before: Id::MAX,
 };
@@ -74,15 +74,15 @@ pub fn plain_message(id: Id, n: u64, text: String) -> Message {
     }
 }
 
-pub(super) fn row(channel: &ChannelName, cells: Cells) -> Row {
-    Row {
+pub(super) fn row(channel: &ChannelName, cells: Cells) -> HistoryRow {
+    HistoryRow {
         channel: channel.clone(),
         private: false,
         cells,
     }
 }
 
-pub(super) fn message_row(channel: &ChannelName, n: u64) -> Row {
+pub(super) fn message_row(channel: &ChannelName, n: u64) -> HistoryRow {
     row(channel, Cells::Message(message(n)))
 }
 
@@ -124,14 +124,14 @@ pub async fn spans_exclude_both_ends_and_come_oldest_first<B: Backend>(backend: 
         .append((1..=9).map(|n| message_row(&channel, n)).collect())
         .await?;
     let (after, before) = (id(2), id(8));
-    let cases: [(Span, usize, &[u64]); 7] = [
-        (Span::Newest { after, before }, 3, &[5, 6, 7]),
-        (Span::Oldest { after, before }, 3, &[3, 4, 5]),
-        (Span::Newest { after, before }, 9, &[3, 4, 5, 6, 7]),
-        (Span::Oldest { after, before }, 0, &[]),
+    let cases: [(MessageRange, usize, &[u64]); 7] = [
+        (MessageRange::Newest { after, before }, 3, &[5, 6, 7]),
+        (MessageRange::Oldest { after, before }, 3, &[3, 4, 5]),
+        (MessageRange::Newest { after, before }, 9, &[3, 4, 5, 6, 7]),
+        (MessageRange::Oldest { after, before }, 0, &[]),
         (ALL, 200, &[1, 2, 3, 4, 5, 6, 7, 8, 9]),
         (
-            Span::Newest {
+            MessageRange::Newest {
                 after,
                 before: id(3),
             },
@@ -139,7 +139,7 @@ pub async fn spans_exclude_both_ends_and_come_oldest_first<B: Backend>(backend: 
             &[],
         ),
         (
-            Span::Oldest {
+            MessageRange::Oldest {
                 after: id(9),
                 before: Id::MAX,
             },
@@ -147,9 +147,9 @@ pub async fn spans_exclude_both_ends_and_come_oldest_first<B: Backend>(backend: 
             &[],
         ),
     ];
-    for (span, limit, expected) in cases {
-        let found = history.messages(&channel, span, limit).await?;
-        assert_eq!(numbers(&found), expected, "{span:?}, at most {limit}");
+    for (range, limit, expected) in cases {
+        let found = history.messages(&channel, range, limit).await?;
+        assert_eq!(numbers(&found), expected, "{range:?}, at most {limit}");
     }
     Ok(())
 }
@@ -176,14 +176,14 @@ pub async fn channels_are_apart<B: Backend>(backend: B) -> Result<()> {
 pub async fn private_messages_are_read_like_public_ones<B: Backend>(backend: B) -> Result<()> {
     let (history, name) = (backend.history(), random());
     let channel = channel_named(&format!("dm:a{name}:b{name}"));
-    let private = Row {
+    let private = HistoryRow {
         private: true,
         ..message_row(&channel, 1)
     };
     history.append(vec![private]).await?;
     assert_eq!(history.messages(&channel, ALL, 9).await?, [message(1)]);
     assert_eq!(
-        history.last_number(&channel, Id::MAX).await?,
+        history.last_message_number(&channel, Id::MAX).await?,
         Some((id(1), 1))
     );
     Ok(())
@@ -201,11 +201,11 @@ pub async fn large_batch_is_all_there_when_append_returns<B: Backend>(backend: B
 
 pub async fn last_number_is_of_the_last_message_below<B: Backend>(backend: B) -> Result<()> {
     let (history, channel) = (backend.history(), channel());
-    assert_eq!(history.last_number(&channel, Id::MAX).await?, None);
+    assert_eq!(history.last_message_number(&channel, Id::MAX).await?, None);
     history
         .append((1..=3).map(|n| message_row(&channel, n)).collect())
         .await?;
-    let last = async |before| history.last_number(&channel, before).await;
+    let last = async |before| history.last_message_number(&channel, before).await;
     assert_eq!(last(Id::MAX).await?, Some((id(3), 3)));
     assert_eq!(last(id(3)).await?, Some((id(2), 2)));
     assert_eq!(last(id(1)).await?, None);
@@ -251,16 +251,16 @@ pub async fn marks_never_go_back<B: Backend>(backend: B) -> Result<()> {
     let start = mark_of(&history, partition).await?;
     let others = history.marks().await?;
     let moved = further(start, 10);
-    history.advance(partition, moved).await?;
+    history.advance_mark(partition, moved).await?;
     let same_offset = Mark {
         id: id(99),
         ..moved
     };
     for behind in [further(start, 9), same_offset, Mark::default()] {
-        history.advance(partition, behind).await?;
+        history.advance_mark(partition, behind).await?;
         assert_eq!(mark_of(&history, partition).await?, moved);
     }
-    history.advance(partition, further(start, 11)).await?;
+    history.advance_mark(partition, further(start, 11)).await?;
     assert_eq!(mark_of(&history, partition).await?, further(start, 11));
     // Another rule may move its own partition's meanwhile, but forward.
     let moved = history.marks().await?;
@@ -274,7 +274,7 @@ pub async fn marks_never_go_back<B: Backend>(backend: B) -> Result<()> {
 pub async fn marks_survive_a_new_start<B: Backend>(backend: B) -> Result<()> {
     let partition = Partition(5);
     let moved = further(mark_of(&backend.history(), partition).await?, 3);
-    backend.history().advance(partition, moved).await?;
+    backend.history().advance_mark(partition, moved).await?;
     let backend = backend.reopen().await?;
     assert_eq!(mark_of(&backend.history(), partition).await?, moved);
     Ok(())

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use lakechat_core::domain::{
-    Cells, Channel, ChannelKind, ChannelName, Member, Role, Row, UserName,
+    Cells, Channel, ChannelKind, ChannelName, HistoryRow, Member, Role, UserName,
 };
 use lakechat_core::ports::History;
 
 use super::history::row;
 use super::{Backend, channel, id, user, user_named};
 
-fn event(channel: &ChannelName, by: u64, user: &UserName, role: Role, joined: bool) -> Row {
+fn event(channel: &ChannelName, by: u64, user: &UserName, role: Role, joined: bool) -> HistoryRow {
     let cells = Cells::Member {
         id: id(by),
         user: user.clone(),
@@ -131,7 +131,7 @@ fn bare(name: &ChannelName) -> Channel {
     }
 }
 
-fn topic(channel: &ChannelName, by: u64, topic: &str) -> Row {
+fn topic(channel: &ChannelName, by: u64, topic: &str) -> HistoryRow {
     let topic = topic.into();
     row(channel, Cells::Topic { id: id(by), topic })
 }
@@ -142,7 +142,7 @@ pub async fn topic_and_archival_come_from_the_log<B: Backend>(backend: B) -> Res
         history.append(vec![topic(&channel, by, text)]).await?;
     }
     let mut described = [bare(&channel)];
-    history.describe(&mut described).await?;
+    history.fill_channel_state(&mut described).await?;
     let expected = Channel {
         topic: Some(("third: größer".into(), id(12))),
         ..bare(&channel)
@@ -154,7 +154,7 @@ pub async fn topic_and_archival_come_from_the_log<B: Backend>(backend: B) -> Res
     history
         .append(vec![archived, topic(&channel, 13, "")])
         .await?;
-    history.describe(&mut described).await?;
+    history.fill_channel_state(&mut described).await?;
     let expected = Channel {
         topic: Some((String::new(), id(13))),
         archived: Some(id(20)),
@@ -175,10 +175,10 @@ pub async fn describing_leaves_alone_what_the_log_says_nothing_about<B: Backend>
         ..bare(&unknown)
     };
     let mut described = [set.clone(), bare(&known), bare(&unknown)];
-    history.describe(&mut described).await?;
+    history.fill_channel_state(&mut described).await?;
     assert_eq!(described[0], set);
     assert_eq!(described[1].topic, Some(("known".into(), id(5))));
     assert_eq!(described[2], bare(&unknown));
-    history.describe(&mut []).await?;
+    history.fill_channel_state(&mut []).await?;
     Ok(())
 }

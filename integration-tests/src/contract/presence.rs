@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use lakechat_core::domain::{ChannelName, UserName};
 use lakechat_core::ports::Presence;
-use lakechat_core::ports::presence::{Change, InChannel, LiveSession, LiveSessions};
+use lakechat_core::ports::presence::{ChannelPresence, LiveSession, LiveSessions, SessionChange};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -109,20 +109,20 @@ impl People {
 }
 
 impl LiveSessions for People {
-    fn each(&self, visit: &mut dyn FnMut(LiveSession<'_>)) {
+    fn for_each(&self, visit: &mut dyn FnMut(LiveSession<'_>)) {
         self.all()
             .iter()
             .for_each(|(id, one)| visit(one.as_live(*id)));
     }
 
-    fn each_place(&self, visit: &mut dyn FnMut(&ChannelName, LiveSession<'_>)) {
+    fn for_each_joined_channel(&self, visit: &mut dyn FnMut(&ChannelName, LiveSession<'_>)) {
         for (id, one) in &self.all() {
             one.channels.iter().for_each(|c| visit(c, one.as_live(*id)));
         }
     }
 
-    fn joined(&self, channel: &ChannelName, visit: &mut dyn FnMut(LiveSession<'_>)) {
-        self.each_place(&mut |c, session| {
+    fn for_each_in_channel(&self, channel: &ChannelName, visit: &mut dyn FnMut(LiveSession<'_>)) {
+        self.for_each_joined_channel(&mut |c, session| {
             if c == channel {
                 visit(session);
             }
@@ -161,7 +161,8 @@ impl Server {
         };
         let mut people = self.people.0.lock().expect("no panic while held");
         people.insert(id, one.clone());
-        self.presence.changed(one.as_live(id), Change::Began);
+        self.presence
+            .session_changed(one.as_live(id), SessionChange::Began);
         id
     }
 
@@ -174,12 +175,12 @@ impl Server {
 
     pub fn join(&self, id: Uuid, channel: &ChannelName) {
         self.people.change(id, |all| all.push(channel.clone()));
-        self.tell(id, Change::Joined(channel));
+        self.tell(id, SessionChange::Joined(channel));
     }
 
     pub fn leave(&self, id: Uuid, channel: &ChannelName) {
         self.people.change(id, |all| all.retain(|c| c != channel));
-        self.tell(id, Change::Left(channel));
+        self.tell(id, SessionChange::Left(channel));
     }
 
     pub fn end(&self, id: Uuid) {
@@ -188,15 +189,16 @@ impl Server {
             self.leave(id, channel);
         }
         self.people.forget(id);
-        self.presence.changed(one.as_live(id), Change::Ended);
+        self.presence
+            .session_changed(one.as_live(id), SessionChange::Ended);
     }
 
-    fn tell(&self, id: Uuid, change: Change<'_>) {
+    fn tell(&self, id: Uuid, change: SessionChange<'_>) {
         let one = self.people.all().remove(&id).expect("a session");
-        self.presence.changed(one.as_live(id), change);
+        self.presence.session_changed(one.as_live(id), change);
     }
 
-    pub async fn see(&self, channel: &ChannelName) -> InChannel {
+    pub async fn see(&self, channel: &ChannelName) -> ChannelPresence {
         self.presence.in_channel(channel, 1000).await
     }
 

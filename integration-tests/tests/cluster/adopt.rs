@@ -61,7 +61,10 @@ async fn has_all(
     let name = ChannelName::parse(channel).expect("a name");
     for (n, id) in (1..).zip(&ids) {
         let above = Id::from_u64(id.as_u64() + 1).context("63 bits")?;
-        assert_eq!(history.last_number(&name, above).await?, Some((*id, n)));
+        assert_eq!(
+            history.last_message_number(&name, above).await?,
+            Some((*id, n))
+        );
     }
     for from in [0, 1, count / 2, count - 1] {
         let mut ws = ann.connect(server).await;

@@ -10,10 +10,10 @@ use integration_tests::hbase::client;
 use integration_tests::on_hbase::{OnHBase, fresh, log_row};
 use integration_tests::stack;
 use lakechat_core::domain::{
-    Cells, Change, ChangeKind, ChannelName, File, FileId, Id, LoginSession, Message, Partition,
-    Place, Role, Row, UserName,
+    Cells, Change, ChangeKind, ChannelName, File, FileId, FileLocation, HistoryRow, Id,
+    LoginSession, Message, Partition, Role, UserName,
 };
-use lakechat_core::ports::directory::Claim;
+use lakechat_core::ports::directory::CreateOutcome;
 use lakechat_core::ports::history::Mark;
 use uuid::Uuid;
 
@@ -38,15 +38,15 @@ fn message(n: u64) -> Message {
     plain_message(id(n, 7), n, format!("grüß {n}"))
 }
 
-fn row(channel: &ChannelName, cells: Cells) -> Row {
-    Row {
+fn row(channel: &ChannelName, cells: Cells) -> HistoryRow {
+    HistoryRow {
         channel: channel.clone(),
         private: channel.as_str().starts_with("dm:"),
         cells,
     }
 }
 
-fn change(channel: &ChannelName, by: Id, target: Id, kind: ChangeKind) -> Row {
+fn change(channel: &ChannelName, by: Id, target: Id, kind: ChangeKind) -> HistoryRow {
     let user = user("bob");
     row(
         channel,
@@ -201,7 +201,7 @@ async fn mark_is_stamped_with_its_offset() -> Result<()> {
         id: id(4, 2),
         time_ms: AT,
     };
-    on.history().advance(Partition(15), mark).await?;
+    on.history().advance_mark(Partition(15), mark).await?;
     let expected = format!(
         r#"d:v {{"offset":1234,"id":"{}","time":{AT}}} @1234"#,
         id(4, 2)
@@ -215,10 +215,16 @@ async fn row_of_the_log_is_made_once_and_replaced_only_from_what_it_is() -> Resu
     let on = OnItsOwn::make().await?;
     let (first, other) = (log_row(16), log_row(8));
     assert_eq!(on.hbase.log_row().await?, None);
-    assert_eq!(on.hbase.create_log_row(&first).await?, Claim::Made);
-    assert_eq!(on.hbase.create_log_row(&first).await?, Claim::Made);
+    assert_eq!(
+        on.hbase.create_log_row(&first).await?,
+        CreateOutcome::Created
+    );
+    assert_eq!(
+        on.hbase.create_log_row(&first).await?,
+        CreateOutcome::Created
+    );
     let taken = on.hbase.create_log_row(&other).await?;
-    assert_eq!(taken, Claim::Taken(first.clone()));
+    assert_eq!(taken, CreateOutcome::Exists(first.clone()));
 
     let history = on.hbase.history(16, 1);
     assert_eq!(history.marks().await?.len(), 16);
@@ -294,7 +300,7 @@ async fn file_is_one_row_with_its_bytes_and_where_it_was_posted() -> Result<()> 
         media_type: "text/plain".to_owned(),
         uploader: user("ann"),
         created_at_ms: AT,
-        place: Place::Cell("inner".into()),
+        location: FileLocation::Inline("inner".into()),
     };
     let channel = ChannelName::parse("dm:ann:bob").expect("a name");
     on.directory().put_file(&file).await?;

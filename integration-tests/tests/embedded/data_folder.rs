@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use integration_tests::contract::Backend;
 use integration_tests::on_disk::{OnDisk, fresh, open};
-use lakechat_core::domain::{File, FileId, Partition, Place, UserName};
+use lakechat_core::domain::{File, FileId, FileLocation, Partition, UserName};
 use lakechat_core::ports::broker::OutgoingRecord;
 use lakechat_core::ports::{Broker, FileStore, PortError};
 use lakechat_embedded::{
@@ -59,14 +59,14 @@ async fn put(on_disk: &OnDisk, content: &[u8]) -> Result<File> {
         media_type: "text/plain".into(),
         uploader: UserName::parse("ann").expect("a plain name"),
         created_at_ms: 1,
-        place: Place::Stored(writer.commit().await?),
+        location: FileLocation::Stored(writer.commit().await?),
     };
     on_disk.directory().put_file(&file).await?;
     Ok(file)
 }
 
 async fn content(store: &Arc<dyn FileStore>, file: &File) -> Result<Vec<u8>> {
-    let Place::Stored(path) = &file.place else {
+    let FileLocation::Stored(path) = &file.location else {
         anyhow::bail!("a stored file")
     };
     let chunks: Vec<Bytes> = store.read(path, 0, file.size).await?.try_collect().await?;
@@ -180,8 +180,12 @@ async fn draft_of_a_writer_that_died_is_swept_once_it_is_idle() -> Result<()> {
     let store = on_disk.file_store();
     let live = store.create(FileId::random()).await?;
     fs::write(on_disk.folder.path().join("tmp/dead"), "half a file")?;
-    assert_eq!(store.sweep(Duration::from_secs(60)).await?, 0, "not idle");
-    assert_eq!(store.sweep(Duration::ZERO).await?, 1);
+    assert_eq!(
+        store.sweep_drafts(Duration::from_secs(60)).await?,
+        0,
+        "not idle"
+    );
+    assert_eq!(store.sweep_drafts(Duration::ZERO).await?, 1);
     assert_eq!(on_disk.drafts().await?, 1);
     live.commit().await?;
     Ok(())
@@ -191,7 +195,7 @@ async fn draft_of_a_writer_that_died_is_swept_once_it_is_idle() -> Result<()> {
 async fn file_cut_short_on_the_disk_is_broken() -> Result<()> {
     let on_disk = fresh().await?;
     let file = put(&on_disk, &[7; 200_000]).await?;
-    let Place::Stored(path) = &file.place else {
+    let FileLocation::Stored(path) = &file.location else {
         anyhow::bail!("a stored file")
     };
     let whole = on_disk.file_store().read(path, 0, file.size).await?;
@@ -287,7 +291,7 @@ async fn backup_tells_of_files_without_bytes() -> Result<()> {
     let on_disk = fresh().await?;
     put(&on_disk, b"whole").await?;
     let gone = put(&on_disk, b"gone").await?;
-    if let Place::Stored(path) = &gone.place {
+    if let FileLocation::Stored(path) = &gone.location {
         on_disk.file_store().remove(path).await?;
     }
     let target = tempfile::tempdir()?;

@@ -7,7 +7,7 @@ use lakechat_core::chat::hub::HubChannel;
 use lakechat_core::chat::service::{Page, PageQuery};
 use lakechat_core::domain::{ChannelName, Code, Id, Problem, UserName};
 use lakechat_core::ports::History;
-use lakechat_core::ports::history::Span;
+use lakechat_core::ports::history::MessageRange;
 use serde_json::Value;
 
 use crate::chance::{Cast, Chance};
@@ -232,11 +232,11 @@ impl Checks<'_> {
         })
         .await;
         for name in &self.cast.channels {
-            let span = Span::Oldest {
+            let range = MessageRange::Oldest {
                 after: Id::ZERO,
                 before: Id::MAX,
             };
-            let rows = self.server.history.messages(name, span, usize::MAX >> 1);
+            let rows = self.server.history.messages(name, range, usize::MAX >> 1);
             let rows = rows.await.expect("history is there");
             let numbers: Vec<_> = rows.iter().map(|row| row.n).collect();
             assert_eq!(numbers, (1..=rows.len() as u64).collect::<Vec<_>>());

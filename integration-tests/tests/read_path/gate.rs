@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use async_trait::async_trait;
 use lakechat_core::domain::{
-    Change, Channel, ChannelName, Id, Member, Message, Partition, Row, UserName,
+    Change, Channel, ChannelName, HistoryRow, Id, Member, Message, Partition, UserName,
 };
-use lakechat_core::ports::history::{Mark, Span};
+use lakechat_core::ports::history::{Mark, MessageRange};
 use lakechat_core::ports::{History, PortError};
 use rand::RngExt;
 use tokio::sync::watch;
@@ -103,7 +103,7 @@ pub fn away(part: &'static str) -> PortError {
 
 #[async_trait]
 impl History for GatedHistory {
-    async fn append(&self, rows: Vec<Row>) -> Result<(), PortError> {
+    async fn append(&self, rows: Vec<HistoryRow>) -> Result<(), PortError> {
         self.write(self.inner.append(rows)).await
     }
 
@@ -111,17 +111,17 @@ impl History for GatedHistory {
         self.inner.marks().await
     }
 
-    async fn advance(&self, partition: Partition, mark: Mark) -> Result<(), PortError> {
-        self.write(self.inner.advance(partition, mark)).await
+    async fn advance_mark(&self, partition: Partition, mark: Mark) -> Result<(), PortError> {
+        self.write(self.inner.advance_mark(partition, mark)).await
     }
 
     async fn messages(
         &self,
         channel: &ChannelName,
-        span: Span,
+        range: MessageRange,
         limit: usize,
     ) -> Result<Vec<Message>, PortError> {
-        self.read(self.inner.messages(channel, span, limit)).await
+        self.read(self.inner.messages(channel, range, limit)).await
     }
 
     async fn changes(
@@ -135,12 +135,12 @@ impl History for GatedHistory {
             .await
     }
 
-    async fn last_number(
+    async fn last_message_number(
         &self,
         channel: &ChannelName,
         before: Id,
     ) -> Result<Option<(Id, u64)>, PortError> {
-        self.inner.last_number(channel, before).await
+        self.inner.last_message_number(channel, before).await
     }
 
     async fn members(
@@ -156,7 +156,7 @@ impl History for GatedHistory {
         self.read(self.inner.memberships(user)).await
     }
 
-    async fn describe(&self, channels: &mut [Channel]) -> Result<(), PortError> {
-        self.read(self.inner.describe(channels)).await
+    async fn fill_channel_state(&self, channels: &mut [Channel]) -> Result<(), PortError> {
+        self.read(self.inner.fill_channel_state(channels)).await
     }
 }

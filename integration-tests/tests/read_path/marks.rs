@@ -74,7 +74,7 @@ async fn a_mark_of_another_log_stops_its_partition_alone() {
         };
         // The one who writes it has read the log to its end and stored it, but for this mark.
         let embedded = integration_tests::on_disk::open(folder.path()).expect("ours");
-        let written = embedded.history().advance(Partition(0), mark).await;
+        let written = embedded.history().advance_mark(Partition(0), mark).await;
         written.expect("written");
         drop(embedded);
         let server = Server::start(folder.path(), &SHAPE).await;

@@ -4,7 +4,7 @@ use integration_tests::eventually;
 use lakechat_core::chat::log::record::Body;
 use lakechat_core::domain::{ChannelName, Id, Partition, UserName};
 use lakechat_core::ports::History;
-use lakechat_core::ports::history::Span;
+use lakechat_core::ports::history::MessageRange;
 
 use crate::server::{Server, Shape};
 
@@ -39,11 +39,11 @@ async fn a_channel_is_numbered_on_across_ten_thousand_others_in_one_batch() {
         (mark.id == last).then_some(())
     })
     .await;
-    let span = Span::Oldest {
+    let range = MessageRange::Oldest {
         after: Id::ZERO,
         before: Id::MAX,
     };
-    let rows = server.history.messages(&named(0), span, 10).await;
+    let rows = server.history.messages(&named(0), range, 10).await;
     let rows = rows.expect("history is there");
     assert_eq!(rows.iter().map(|row| row.n).collect::<Vec<_>>(), [1, 2]);
     server.stop().await;

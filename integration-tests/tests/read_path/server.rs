@@ -184,7 +184,7 @@ impl Server {
     pub async fn settle(&self) {
         for _ in 0..2 {
             let history = &self.history.inner;
-            let written = history.advance(Partition(0), Mark::default()).await;
+            let written = history.advance_mark(Partition(0), Mark::default()).await;
             written.expect("written");
         }
         self.barrier.pass_running().await;

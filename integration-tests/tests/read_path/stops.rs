@@ -114,7 +114,7 @@ async fn rows_that_history_refuses_for_a_while_are_stored_then() {
     let newest = log.mark(Partition(0)).id;
     let above = lakechat_core::domain::Id::from_u64(newest.as_u64() + 1).expect("63 bits");
     let history = &stage.server.history;
-    let last = history.last_number(&stage.channel, above).await;
+    let last = history.last_message_number(&stage.channel, above).await;
     assert_eq!(last.expect("readable").map(|(_, n)| n), Some(3));
 }
 

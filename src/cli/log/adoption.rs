@@ -84,7 +84,7 @@ impl Adoption {
         for (partition, place) in (0..).map(Partition).zip(&self.places) {
             let begin = place.begin();
             if begin.offset > 0 {
-                history.advance(partition, begin).await?;
+                history.advance_mark(partition, begin).await?;
             }
         }
         let replaced = hbase.replace_log_row(&self.old, &self.new).await?;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::client::Core;
 use super::error::Fault;
 use lakechat_core::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
-use lakechat_core::ports::directory::Claim;
+use lakechat_core::ports::directory::CreateOutcome;
 use lakechat_core::ports::{Directory, PortError};
 
 const PART: &str = "directory";
@@ -34,7 +34,7 @@ fn port_error(fault: Fault) -> PortError {
 
 #[async_trait]
 impl Directory for HBaseDirectory {
-    async fn create_user(&self, user: &User) -> Result<Claim<User>, PortError> {
+    async fn create_user(&self, user: &User) -> Result<CreateOutcome<User>, PortError> {
         users::create(&self.core, user).await.map_err(port_error)
     }
 
@@ -42,7 +42,7 @@ impl Directory for HBaseDirectory {
         users::find(&self.core, name).await.map_err(port_error)
     }
 
-    async fn create_channel(&self, channel: &Channel) -> Result<Claim<Channel>, PortError> {
+    async fn create_channel(&self, channel: &Channel) -> Result<CreateOutcome<Channel>, PortError> {
         channels::create(&self.core, channel)
             .await
             .map_err(port_error)

@@ -17,9 +17,9 @@ use super::client::Core;
 use super::error::Fault;
 use super::put;
 use lakechat_core::domain::{
-    Change, Channel, ChannelName, Id, Member, Message, Partition, Row, UserName,
+    Change, Channel, ChannelName, HistoryRow, Id, Member, Message, Partition, UserName,
 };
-use lakechat_core::ports::history::{Mark, Span};
+use lakechat_core::ports::history::{Mark, MessageRange};
 use lakechat_core::ports::{History, PortError};
 
 const PART: &str = "history";
@@ -38,7 +38,7 @@ impl HBaseHistory {
     }
 
     /// Batches go side by side: which of several cells counts is in their stamps.
-    async fn store(&self, rows: &[Row]) -> Result<(), Fault> {
+    async fn store(&self, rows: &[HistoryRow]) -> Result<(), Fault> {
         let batches = batch::of_rows(rows).into_iter();
         let writes: Vec<_> = batches.map(|batch| self.write(batch)).collect();
         stream::iter(writes)
@@ -62,7 +62,7 @@ fn port_error(fault: Fault) -> PortError {
 
 #[async_trait]
 impl History for HBaseHistory {
-    async fn append(&self, rows: Vec<Row>) -> Result<(), PortError> {
+    async fn append(&self, rows: Vec<HistoryRow>) -> Result<(), PortError> {
         self.store(&rows).await.map_err(port_error)
     }
 
@@ -70,7 +70,7 @@ impl History for HBaseHistory {
         self.marks.read(&self.core).await.map_err(port_error)
     }
 
-    async fn advance(&self, partition: Partition, mark: Mark) -> Result<(), PortError> {
+    async fn advance_mark(&self, partition: Partition, mark: Mark) -> Result<(), PortError> {
         let advanced = self.marks.advance(&self.core, partition, mark);
         advanced.await.map_err(port_error)
     }
@@ -78,10 +78,10 @@ impl History for HBaseHistory {
     async fn messages(
         &self,
         channel: &ChannelName,
-        span: Span,
+        range: MessageRange,
         limit: usize,
     ) -> Result<Vec<Message>, PortError> {
-        let found = messages::in_span(&self.core, channel, span, limit);
+        let found = messages::in_range(&self.core, channel, range, limit);
         found.await.map_err(port_error)
     }
 
@@ -96,12 +96,12 @@ impl History for HBaseHistory {
         found.await.map_err(port_error)
     }
 
-    async fn last_number(
+    async fn last_message_number(
         &self,
         channel: &ChannelName,
         before: Id,
     ) -> Result<Option<(Id, u64)>, PortError> {
-        let found = messages::last_number(&self.core, channel, before);
+        let found = messages::last_message_number(&self.core, channel, before);
         found.await.map_err(port_error)
     }
 
@@ -119,7 +119,7 @@ impl History for HBaseHistory {
         members::of_user(&self.core, user).await.map_err(port_error)
     }
 
-    async fn describe(&self, channels: &mut [Channel]) -> Result<(), PortError> {
+    async fn fill_channel_state(&self, channels: &mut [Channel]) -> Result<(), PortError> {
         channels::describe(&self.core, channels)
             .await
             .map_err(port_error)

@@ -8,7 +8,7 @@ use super::error::Fault;
 use super::row_key::LOG;
 use super::tables::Table;
 use lakechat_core::domain::Id;
-use lakechat_core::ports::directory::Claim;
+use lakechat_core::ports::directory::CreateOutcome;
 
 /// The row contract that this release reads and writes.
 pub const CONTRACT: u32 = 1;
@@ -39,12 +39,12 @@ pub(super) async fn read(core: &Core) -> Result<Option<LogRow>, Fault> {
     found.map(|bytes| decode(&bytes)).transpose()
 }
 
-pub(super) async fn create(core: &Core, row: &LogRow) -> Result<Claim<LogRow>, Fault> {
+pub(super) async fn create(core: &Core, row: &LogRow) -> Result<CreateOutcome<LogRow>, Fault> {
     match cell().claim(core, encode(row)).await? {
-        None => Ok(Claim::Made),
+        None => Ok(CreateOutcome::Created),
         Some(stands) => match decode(&stands)? {
-            stands if stands == *row => Ok(Claim::Made),
-            stands => Ok(Claim::Taken(stands)),
+            stands if stands == *row => Ok(CreateOutcome::Created),
+            stands => Ok(CreateOutcome::Exists(stands)),
         },
     }
 }

@@ -12,7 +12,7 @@ use super::run::age;
 use super::site::Site;
 use lakechat_core::domain::FileId;
 use lakechat_core::ports::PortError;
-use lakechat_core::ports::file_store::{Listing, StoredFile};
+use lakechat_core::ports::file_store::{FileListing, StoredFile};
 
 struct Walk {
     site: Arc<Site>,
@@ -24,7 +24,7 @@ struct Walk {
 
 /// The files of an age. A commit closes a file right before it renames it, and HDFS stamps a file when
 /// it is closed: so the stamp is the time of the commit.
-pub(super) async fn list(site: Arc<Site>, age: Range<Duration>) -> Result<Listing, PortError> {
+pub(super) async fn list(site: Arc<Site>, age: Range<Duration>) -> Result<FileListing, PortError> {
     let walk = Walk {
         now_ms: site.heartbeat.now_ms().await?,
         folders: site.client.list(&site.layout.files()),

@@ -14,7 +14,7 @@ use super::site::Site;
 use super::writer::HdfsWriter;
 use super::{HadoopConf, Settings, heartbeat, list, read, sweep, upload};
 use lakechat_core::domain::FileId;
-use lakechat_core::ports::file_store::{ByteStream, FileWriter, Listing};
+use lakechat_core::ports::file_store::{ByteStream, FileListing, FileWriter};
 use lakechat_core::ports::{FileStore, PortError};
 
 /// A store cannot be opened with these settings. An HDFS that does not respond is not such a reason.
@@ -81,11 +81,11 @@ impl FileStore for HdfsStore {
         self.site.client.delete(&path, false).await.map(drop)
     }
 
-    async fn sweep(&self, idle: Duration) -> Result<usize, PortError> {
+    async fn sweep_drafts(&self, idle: Duration) -> Result<usize, PortError> {
         sweep::sweep(&self.site, idle).await
     }
 
-    async fn list(&self, age: Range<Duration>) -> Result<Listing, PortError> {
+    async fn list(&self, age: Range<Duration>) -> Result<FileListing, PortError> {
         list::list(Arc::clone(&self.site), age).await
     }
 

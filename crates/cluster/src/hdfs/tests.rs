@@ -105,8 +105,8 @@ async fn sweep_removes_drafts_of_dead_runs_and_own_ones_without_a_writer() {
         hdfs.put(&draft(run), Some(b"x"), old_ms);
         hdfs.put(&draft(run), Some(b"y"), old_ms);
     }
-    assert_eq!(store.sweep(IDLE).await.expect("swept"), 3);
-    assert_eq!(store.sweep(IDLE).await.expect("swept"), 0);
+    assert_eq!(store.sweep_drafts(IDLE).await.expect("swept"), 3);
+    assert_eq!(store.sweep_drafts(IDLE).await.expect("swept"), 0);
     let left = files(&hdfs);
     assert!(left.contains(&open[0]) && left.len() == 3, "{left:?}");
     assert!(left.iter().filter(|path| path.starts_with(alive)).count() == 2);

@@ -71,14 +71,14 @@ impl Entries {
     /// Takes over what the server knows of its sessions, and leaves all of it to be said again.
     pub fn refresh(&mut self, own: &dyn LiveSessions, origin: &Origin) {
         let mut alive = HashSet::with_capacity(self.live.len());
-        own.each(&mut |session| {
+        own.for_each(&mut |session| {
             alive.insert(session.id);
             if !self.live.contains_key(&session.id) {
                 self.begin(session.id, origin.entry(&session));
             }
         });
         let mut places: HashMap<Uuid, HashSet<ChannelName>> = HashMap::new();
-        own.each_place(&mut |channel, session| {
+        own.for_each_joined_channel(&mut |channel, session| {
             places
                 .entry(session.id)
                 .or_default()

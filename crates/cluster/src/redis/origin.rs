@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use lakechat_core::domain::UserName;
-use lakechat_core::ports::presence::{LiveSession, SeenSession};
+use lakechat_core::ports::presence::{LiveSession, PresentSession};
 
 /// A session as it stands in Redis.
 #[derive(Debug)]
@@ -50,13 +50,13 @@ impl Origin {
 
     /// A member, if another process wrote it. One that can't be read is no session: a later release
     /// may write others.
-    pub fn of_another(&self, member: &str) -> Option<(UserName, SeenSession)> {
+    pub fn of_another(&self, member: &str) -> Option<(UserName, PresentSession)> {
         let mut parts = member.split(' ');
         let user = UserName::parse(parts.next()?).ok()?;
         let server = parts.next()?.into();
         let run = parts.next()?;
         let since_ms = parts.next()?.parse().ok()?;
-        let seen = SeenSession { since_ms, server };
+        let seen = PresentSession { since_ms, server };
         (run != self.run).then_some((user, seen))
     }
 }
@@ -80,7 +80,7 @@ mod tests {
             since_ms: 1_795_507_131_733,
         };
         let member = a.entry(&session).member;
-        let seen = SeenSession {
+        let seen = PresentSession {
             since_ms: session.since_ms,
             server: "a".into(),
         };

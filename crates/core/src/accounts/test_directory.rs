@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
-use crate::ports::directory::Claim;
+use crate::ports::directory::CreateOutcome;
 use crate::ports::{Directory, PortError};
 
 #[derive(Default)]
@@ -58,14 +58,14 @@ fn unavailable() -> PortError {
 
 #[async_trait]
 impl Directory for TestDirectory {
-    async fn create_user(&self, user: &User) -> Result<Claim<User>, PortError> {
+    async fn create_user(&self, user: &User) -> Result<CreateOutcome<User>, PortError> {
         self.reach()?;
         let mut users = self.users.lock().expect("no test panics with it");
         if let Some(owner) = users.get(&user.name) {
-            return Ok(Claim::Taken(owner.clone()));
+            return Ok(CreateOutcome::Exists(owner.clone()));
         }
         users.insert(user.name.clone(), user.clone());
-        Ok(Claim::Made)
+        Ok(CreateOutcome::Created)
     }
 
     async fn user(&self, name: &UserName) -> Result<Option<User>, PortError> {
@@ -108,7 +108,7 @@ impl Directory for TestDirectory {
         }
     }
 
-    async fn create_channel(&self, _: &Channel) -> Result<Claim<Channel>, PortError> {
+    async fn create_channel(&self, _: &Channel) -> Result<CreateOutcome<Channel>, PortError> {
         unreachable!("accounts have no channels")
     }
 

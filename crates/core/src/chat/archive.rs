@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::log::Log;
 use crate::chat::log::entry::Entry;
-use crate::domain::{ChannelName, Id, Partition, Row};
+use crate::domain::{ChannelName, HistoryRow, Id, Partition};
 use crate::ports::broker::{DeadLetter, Offset};
 use crate::ports::history::Mark;
 use crate::ports::{History, PortError};
@@ -228,7 +228,7 @@ impl Archiver {
             id: last.id,
             time_ms: on_time.map_or(self.mark.time_ms, |e| e.append_ms),
         };
-        retry("a mark", || history.advance(self.partition, mark)).await?;
+        retry("a mark", || history.advance_mark(self.partition, mark)).await?;
         self.mark = mark;
         self.is_stored();
         self.log.learn_mark(self.partition, mark);
@@ -253,7 +253,7 @@ impl Archiver {
         Ok(())
     }
 
-    async fn rows(&mut self, entries: &[Arc<Entry>]) -> Result<Vec<Row>, PortError> {
+    async fn rows(&mut self, entries: &[Arc<Entry>]) -> Result<Vec<HistoryRow>, PortError> {
         if self.numbers.len() >= NUMBERS {
             // They are looked up again when they are needed. Only between batches: history does not
             // have the numbers of the one that is being made.
@@ -280,7 +280,7 @@ impl Archiver {
             *last += 1;
             return Ok(*last);
         }
-        let before = retry("a number", || self.history.last_number(channel, id)).await?;
+        let before = retry("a number", || self.history.last_message_number(channel, id)).await?;
         let n = before.map_or(0, |(_, n)| n) + 1;
         self.numbers.insert(channel.clone(), n);
         Ok(n)

@@ -19,7 +19,7 @@ use crate::chat::log::entry::Entry;
 use crate::chat::wire::close::Close;
 use crate::domain::{Channel, ChannelKind, ChannelName, Id, Partition, Role, UserName};
 use crate::ports::Presence;
-use crate::ports::presence::{Change, LiveSessions};
+use crate::ports::presence::{LiveSessions, SessionChange};
 use outbox::Outbox;
 use roster::Roster;
 
@@ -122,7 +122,9 @@ impl HubChannel {
             after,
         });
         // Under the lock: presence hears of coming and going in the order in which it happens.
-        subscription.listener.tell(Change::Joined(&self.name));
+        subscription
+            .listener
+            .tell(SessionChange::Joined(&self.name));
         true
     }
 
@@ -135,7 +137,7 @@ impl HubChannel {
             live.swap_remove(at);
         }
         // Also one that was taken off as slow meanwhile.
-        listener.tell(Change::Left(&self.name));
+        listener.tell(SessionChange::Left(&self.name));
     }
 
     /// Hands frames to every live session, in order, with one wake-up each, left to the caller.
@@ -176,7 +178,7 @@ impl HubChannel {
             }
             l.subscription.active.store(false, Relaxed);
             listener.outbox.push(left.clone());
-            listener.tell(Change::Left(&self.name));
+            listener.tell(SessionChange::Left(&self.name));
             false
         });
     }
@@ -341,7 +343,7 @@ impl Hub {
         }
         *count += 1;
         sessions.all.insert(listener.id, listener.clone());
-        listener.tell(Change::Began);
+        listener.tell(SessionChange::Began);
         metrics::gauge!("lakechat_sessions").set(sessions.all.len() as f64);
         Ok(())
     }
@@ -349,7 +351,7 @@ impl Hub {
     pub fn remove_session(&self, listener: &Listener) {
         let mut sessions = self.sessions.lock().expect("no panic while held");
         sessions.all.remove(&listener.id);
-        listener.tell(Change::Ended);
+        listener.tell(SessionChange::Ended);
         metrics::gauge!("lakechat_sessions").set(sessions.all.len() as f64);
         drop(sessions);
         let mut per_user = self.per_user.lock().expect("no panic while held");

@@ -13,7 +13,7 @@ use super::wire::{self, MessageObject};
 use crate::chat::log::barrier::Barrier;
 use crate::chat::log::entry::Entry;
 use crate::domain::{Code, Id, Message, Partition, Problem, UserName};
-use crate::ports::history::{Mark, Span};
+use crate::ports::history::{Mark, MessageRange};
 use crate::ports::{History, PortError};
 
 /// How often a read starts again because the tail let go of what it still needed.
@@ -79,16 +79,16 @@ impl Reads {
         self.history.as_ref()
     }
 
-    /// Messages of a channel in a span, oldest first, at most `limit`. The caller has passed the
+    /// Messages of a channel in a range, oldest first, at most `limit`. The caller has passed the
     /// barrier, once for all pages of one answer.
     pub async fn messages(
         &self,
         channel: &HubChannel,
-        span: Span,
+        range: MessageRange,
         limit: usize,
     ) -> Result<Vec<Found>, Problem> {
         for _ in 0..TRIES {
-            let tail = self.tail(channel, span, limit);
+            let tail = self.tail(channel, range, limit);
             let Some(above) = tail.needs_below else {
                 return Ok(tail.found);
             };
@@ -98,8 +98,8 @@ impl Reads {
             if above > mark.id {
                 return Err(behind());
             }
-            let rows = self.rows(channel, span, mark.id, limit).await?;
-            if let Some(found) = self.join(channel, span, mark.id, limit, rows) {
+            let rows = self.rows(channel, range, mark.id, limit).await?;
+            if let Some(found) = self.join(channel, range, mark.id, limit, rows) {
                 return Ok(found);
             }
         }
@@ -110,16 +110,17 @@ impl Reads {
         self.log.mark(partition)
     }
 
-    /// What the tail holds of a span. It has the newest even where the oldest lie below it.
-    fn tail(&self, channel: &HubChannel, span: Span, limit: usize) -> FromTail {
+    /// What the tail holds of a range. It has the newest even where the oldest lie below it.
+    fn tail(&self, channel: &HubChannel, range: MessageRange, limit: usize) -> FromTail {
         let state = self.log.lock(channel.partition);
         let above = state.tail.above();
-        let (Span::Newest { after, before } | Span::Oldest { after, before }) = span;
+        let (MessageRange::Newest { after, before } | MessageRange::Oldest { after, before }) =
+            range;
         let entries = state.tail.within(&channel.name, after.max(above), before);
-        let (found, has_all): (Vec<_>, _) = match span {
-            Span::Oldest { .. } if after < above => (Vec::new(), false),
-            Span::Oldest { .. } => (messages(entries).take(limit).collect(), true),
-            Span::Newest { .. } => {
+        let (found, has_all): (Vec<_>, _) = match range {
+            MessageRange::Oldest { .. } if after < above => (Vec::new(), false),
+            MessageRange::Oldest { .. } => (messages(entries).take(limit).collect(), true),
+            MessageRange::Newest { .. } => {
                 let mut found: Vec<_> = messages(entries.rev()).take(limit).collect();
                 found.reverse();
                 let has_all = found.len() == limit || after >= above;
@@ -135,14 +136,15 @@ impl Reads {
     async fn rows(
         &self,
         channel: &HubChannel,
-        mut span: Span,
+        mut range: MessageRange,
         mark: Id,
         limit: usize,
     ) -> Result<Vec<Message>, Problem> {
-        let (Span::Newest { before, .. } | Span::Oldest { before, .. }) = &mut span;
+        let (MessageRange::Newest { before, .. } | MessageRange::Oldest { before, .. }) =
+            &mut range;
         *before = (*before).min(next(mark));
         self.history
-            .messages(&channel.name, span, limit)
+            .messages(&channel.name, range, limit)
             .await
             .map_err(history_unavailable)
     }
@@ -152,7 +154,7 @@ impl Reads {
     fn join(
         &self,
         channel: &HubChannel,
-        span: Span,
+        range: MessageRange,
         mark: Id,
         limit: usize,
         rows: Vec<Message>,
@@ -165,11 +167,12 @@ impl Reads {
             .into_iter()
             .map(|row| Found::Row(Box::new(row)))
             .collect();
-        let (Span::Newest { after, before } | Span::Oldest { after, before }) = span;
+        let (MessageRange::Newest { after, before } | MessageRange::Oldest { after, before }) =
+            range;
         let entries = messages(state.tail.within(&channel.name, after.max(mark), before));
-        match span {
-            Span::Oldest { .. } => found.extend(entries.take(limit - found.len())),
-            Span::Newest { .. } => {
+        match range {
+            MessageRange::Oldest { .. } => found.extend(entries.take(limit - found.len())),
+            MessageRange::Newest { .. } => {
                 found.extend(entries);
                 found.drain(..found.len().saturating_sub(limit));
             }

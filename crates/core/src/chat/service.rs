@@ -29,7 +29,7 @@ use crate::ports::{Directory, History};
 
 pub use channels::{ChannelPage, MemberPage};
 pub use history::{Page, PageQuery, limit_invalid};
-pub use presence::{InChannel, Present, SeenSession};
+pub use presence::{ChannelPresence, PresentSession, PresentUser};
 pub use sending::{Send, not_a_member};
 
 /// The longest topic, in bytes.
@@ -134,7 +134,7 @@ impl Chat {
             let described = self
                 .reads
                 .history()
-                .describe(std::slice::from_mut(&mut row))
+                .fill_channel_state(std::slice::from_mut(&mut row))
                 .await;
             described.map_err(history_unavailable)?;
             let members = self.members_of_history(name).await?;

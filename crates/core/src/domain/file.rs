@@ -45,9 +45,9 @@ pub struct Attachment {
 
 /// Where a file's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum FileLocation {
     /// A small file: a cell of its row.
-    Cell(Bytes),
+    Inline(Bytes),
     /// A path within the file store.
     Stored(String),
 }
@@ -65,7 +65,7 @@ pub struct File {
     pub uploader: UserName,
     /// Milliseconds since 1970.
     pub created_at_ms: u64,
-    pub place: Place,
+    pub location: FileLocation,
 }
 
 impl File {

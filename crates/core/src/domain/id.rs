@@ -45,7 +45,7 @@ pub struct Id(u64);
 
 /// A text that is no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAnId;
+pub struct InvalidId;
 
 impl Id {
     /// Before every id: the cursor "from the beginning".
@@ -100,14 +100,14 @@ impl fmt::Display for Id {
 }
 
 impl FromStr for Id {
-    type Err = NotAnId;
+    type Err = InvalidId;
 
     /// 1 to 20 decimal digits; leading zeros may be left out.
-    fn from_str(s: &str) -> Result<Id, NotAnId> {
+    fn from_str(s: &str) -> Result<Id, InvalidId> {
         if s.is_empty() || s.len() > 20 || !s.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(NotAnId);
+            return Err(InvalidId);
         }
-        s.parse().ok().and_then(Id::from_u64).ok_or(NotAnId)
+        s.parse().ok().and_then(Id::from_u64).ok_or(InvalidId)
     }
 }
 
@@ -121,7 +121,7 @@ impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Id, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
         text.parse()
-            .map_err(|NotAnId| serde::de::Error::custom("an id is 1 to 20 decimal digits"))
+            .map_err(|InvalidId| serde::de::Error::custom("an id is 1 to 20 decimal digits"))
     }
 }
 
@@ -158,7 +158,7 @@ mod tests {
             "9223372036854775808",
             "000000000000000000001",
         ] {
-            assert_eq!(bad.parse::<Id>(), Err(NotAnId), "{bad}");
+            assert_eq!(bad.parse::<Id>(), Err(InvalidId), "{bad}");
         }
     }
 }

@@ -58,7 +58,7 @@ pub struct Change {
 /// What the archiver stores of one accepted record. A row's cells depend on the log alone, so that
 /// writing it again changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct HistoryRow {
     pub channel: ChannelName,
     /// Private talk stands apart from what analysts are granted.
     pub private: bool,
@@ -86,7 +86,7 @@ pub enum Cells {
     },
 }
 
-impl Row {
+impl HistoryRow {
     /// The id that the log gave to the record behind this row.
     pub fn id(&self) -> Id {
         match &self.cells {

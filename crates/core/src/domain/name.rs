@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A text that is no name of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAName;
+pub struct InvalidName;
 
 fn is_plain_name(s: &str, max: usize) -> bool {
     let first = s.bytes().next();
@@ -51,7 +51,7 @@ macro_rules! name {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(d: D) -> Result<$name, D::Error> {
                 let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
-                $name::parse(&text).map_err(|NotAName| serde::de::Error::custom($what))
+                $name::parse(&text).map_err(|InvalidName| serde::de::Error::custom($what))
             }
         }
     };
@@ -82,7 +82,7 @@ impl ChannelName {
     pub const GENERAL: &str = "general";
 
     /// Any name that a channel can have, those of direct channels included.
-    pub fn parse(s: &str) -> Result<ChannelName, NotAName> {
+    pub fn parse(s: &str) -> Result<ChannelName, InvalidName> {
         let direct = || {
             let (a, b) = s.strip_prefix("dm:")?.split_once(':')?;
             (is_plain_name(a, 32) && is_plain_name(b, 32) && a < b).then_some(())
@@ -90,15 +90,15 @@ impl ChannelName {
         if is_plain_name(s, 64) || direct().is_some() {
             return Ok(ChannelName(s.into()));
         }
-        Err(NotAName)
+        Err(InvalidName)
     }
 
     /// A name that people may give to a channel of theirs.
-    pub fn parse_given(s: &str) -> Result<ChannelName, NotAName> {
+    pub fn parse_given(s: &str) -> Result<ChannelName, InvalidName> {
         if is_plain_name(s, 64) {
             Ok(ChannelName(s.into()))
         } else {
-            Err(NotAName)
+            Err(InvalidName)
         }
     }
 
@@ -112,22 +112,22 @@ impl ChannelName {
 }
 
 impl UserName {
-    pub fn parse(s: &str) -> Result<UserName, NotAName> {
+    pub fn parse(s: &str) -> Result<UserName, InvalidName> {
         if is_plain_name(s, 32) {
             Ok(UserName(s.into()))
         } else {
-            Err(NotAName)
+            Err(InvalidName)
         }
     }
 }
 
 impl ClientMsgId {
-    pub fn parse(s: &str) -> Result<ClientMsgId, NotAName> {
+    pub fn parse(s: &str) -> Result<ClientMsgId, InvalidName> {
         let printable = s.bytes().all(|b| (0x20..0x7f).contains(&b));
         if (1..=64).contains(&s.len()) && printable {
             return Ok(ClientMsgId(s.into()));
         }
-        Err(NotAName)
+        Err(InvalidName)
     }
 }
 

@@ -9,7 +9,7 @@ use tracing::error;
 
 use super::transfer::Transfer;
 use super::{Files, read_problem};
-use crate::domain::{File, Place, Problem, UserName};
+use crate::domain::{File, FileLocation, Problem, UserName};
 use crate::ports::PortError;
 use crate::ports::file_store::ByteStream;
 
@@ -20,9 +20,9 @@ impl Files {
     /// Errors: `storage_unavailable`, and `internal` where the store has lost the file.
     pub async fn content(&self, file: &File, user: &UserName) -> Result<ByteStream, Problem> {
         let mut transfer = Transfer::download(file.id, user.clone());
-        let opened = match &file.place {
-            Place::Cell(bytes) => Ok(whole(bytes.clone())),
-            Place::Stored(path) => self.store.read(path, 0, file.size).await,
+        let opened = match &file.location {
+            FileLocation::Inline(bytes) => Ok(whole(bytes.clone())),
+            FileLocation::Stored(path) => self.store.read(path, 0, file.size).await,
         };
         let inner = opened.map_err(read_problem).inspect_err(|problem| {
             transfer.end(problem.code.as_str());

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use super::{Settings, write_problem};
-use crate::domain::{Code, FileId, Place, Problem};
+use crate::domain::{Code, FileId, FileLocation, Problem};
 use crate::ports::file_store::FileWriter;
 use crate::ports::{FileStore, PortError};
 
@@ -87,12 +87,12 @@ impl<'a> Draft<'a> {
     }
 
     /// Makes the bytes durable.
-    pub(super) async fn commit(self) -> Result<Place, Problem> {
+    pub(super) async fn commit(self) -> Result<FileLocation, Problem> {
         match self.held {
-            Held::Memory(bytes) => Ok(Place::Cell(bytes.freeze())),
+            Held::Memory(bytes) => Ok(FileLocation::Inline(bytes.freeze())),
             Held::Store(writer) => {
                 let path = writer.commit().await.map_err(write_problem)?;
-                Ok(Place::Stored(path))
+                Ok(FileLocation::Stored(path))
             }
         }
     }

@@ -50,7 +50,7 @@ impl Files {
     }
 
     async fn sweep_half_files(&self) {
-        match self.store.sweep(IDLE).await {
+        match self.store.sweep_drafts(IDLE).await {
             Ok(0) => {}
             Ok(removed) => {
                 counter!("lakechat_files_swept_total", "kind" => "half").increment(removed as u64);

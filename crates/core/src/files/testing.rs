@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::{Files, Settings};
 use crate::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
-use crate::ports::directory::Claim;
-use crate::ports::file_store::{ByteStream, FileWriter, Listing, StoredFile};
+use crate::ports::directory::CreateOutcome;
+use crate::ports::file_store::{ByteStream, FileListing, FileWriter, StoredFile};
 use crate::ports::{Directory, FileStore, PortError};
 
 pub const INLINE_BYTES: usize = 64 * 1024;
@@ -101,7 +101,7 @@ impl MemoryDirectory {
 
 #[async_trait]
 impl Directory for MemoryDirectory {
-    async fn create_user(&self, _: &User) -> Result<Claim<User>, PortError> {
+    async fn create_user(&self, _: &User) -> Result<CreateOutcome<User>, PortError> {
         unimplemented!("files don't ask for it")
     }
 
@@ -109,7 +109,7 @@ impl Directory for MemoryDirectory {
         unimplemented!("files don't ask for it")
     }
 
-    async fn create_channel(&self, _: &Channel) -> Result<Claim<Channel>, PortError> {
+    async fn create_channel(&self, _: &Channel) -> Result<CreateOutcome<Channel>, PortError> {
         unimplemented!("files don't ask for it")
     }
 
@@ -282,11 +282,11 @@ impl FileStore for MemoryStore {
         Ok(())
     }
 
-    async fn sweep(&self, _: Duration) -> Result<usize, PortError> {
+    async fn sweep_drafts(&self, _: Duration) -> Result<usize, PortError> {
         Ok(0)
     }
 
-    async fn list(&self, age: Range<Duration>) -> Result<Listing, PortError> {
+    async fn list(&self, age: Range<Duration>) -> Result<FileListing, PortError> {
         self.shared.check(Step::List)?;
         let files = self.shared.files.lock().expect("no test panics with it");
         let of_age = files.iter().filter(|(_, stored)| age.contains(&stored.age));

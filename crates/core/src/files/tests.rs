@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::sweep::REACH;
 use super::testing::{Bench, INLINE_BYTES, MAX_BYTES, Step, user};
 use super::*;
-use crate::domain::Place;
+use crate::domain::FileLocation;
 
 fn new_file() -> NewFile {
     NewFile {
@@ -67,7 +67,7 @@ async fn files_up_to_the_threshold_are_cells_and_larger_ones_are_stored() {
         let bytes = noise(length);
         let file = take(&bench, &bytes).await.expect("taken");
         assert_eq!(
-            matches!(file.place, Place::Cell(_)),
+            matches!(file.location, FileLocation::Inline(_)),
             is_cell,
             "{inline} {length}"
         );

@@ -78,7 +78,7 @@ impl Files {
             media_type: media_type.into_string(),
             uploader: uploader.clone(),
             created_at_ms: now_ms(),
-            place: draft.commit().await?,
+            location: draft.commit().await?,
         };
         // A put that failed may have happened, so nothing is removed here: the sweeper decides.
         let put = self.directory.put_file(&file).await;

@@ -8,11 +8,11 @@ use crate::domain::{Channel, ChannelName, File, FileId, LoginSession, User, User
 
 /// What became of a name that somebody wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Claim<T> {
+pub enum CreateOutcome<T> {
     /// It is theirs now.
-    Made,
+    Created,
     /// It was taken before; by what.
-    Taken(T),
+    Exists(T),
 }
 
 /// Users, channels, login sessions and files, each found by its key.
@@ -27,12 +27,12 @@ pub enum Claim<T> {
 /// Dropping a future is safe: a read has no effect, a write may or may not happen.
 #[async_trait]
 pub trait Directory: Send + Sync {
-    async fn create_user(&self, user: &User) -> Result<Claim<User>, PortError>;
+    async fn create_user(&self, user: &User) -> Result<CreateOutcome<User>, PortError>;
 
     async fn user(&self, name: &UserName) -> Result<Option<User>, PortError>;
 
     /// Makes a channel. Topic and archival are the log's and are not written here.
-    async fn create_channel(&self, channel: &Channel) -> Result<Claim<Channel>, PortError>;
+    async fn create_channel(&self, channel: &Channel) -> Result<CreateOutcome<Channel>, PortError>;
 
     /// A channel, without topic and archival ([`super::History::describe`] has those).
     async fn channel(&self, name: &ChannelName) -> Result<Option<Channel>, PortError>;

@@ -23,7 +23,7 @@ pub struct StoredFile {
 }
 
 /// Files one by one. An error ends it; a stream that ends without one is complete.
-pub type Listing = Pin<Box<dyn Stream<Item = Result<StoredFile, PortError>> + Send>>;
+pub type FileListing = Pin<Box<dyn Stream<Item = Result<StoredFile, PortError>> + Send>>;
 
 /// Files, each written once from beginning to end and never changed.
 ///
@@ -45,13 +45,13 @@ pub trait FileStore: Send + Sync {
 
     /// Removes what writers that died left behind, where nobody has written for `idle`. Tells how
     /// many. Writers that live are never touched.
-    async fn sweep(&self, idle: Duration) -> Result<usize, PortError>;
+    async fn sweep_drafts(&self, idle: Duration) -> Result<usize, PortError>;
 
     /// The files that were committed so long ago, in any order: at least `age.start`, less than
     /// `age.end`. The age counts from the commit and not from the last write, which may have been
     /// hours before. Files that come or go meanwhile may be among them or not. Memory is bounded
     /// however many there are; what isn't a file of this store is passed over.
-    async fn list(&self, age: Range<Duration>) -> Result<Listing, PortError>;
+    async fn list(&self, age: Range<Duration>) -> Result<FileListing, PortError>;
 
     /// Whether files could be read and written now: a round trip to where they lie that would meet a
     /// store that is gone, read-only or full, and leaves nothing that anybody sees. Asked about once

@@ -4,7 +4,9 @@ use async_trait::async_trait;
 
 use super::PortError;
 use super::broker::Offset;
-use crate::domain::{Change, Channel, ChannelName, Id, Member, Message, Partition, Row, UserName};
+use crate::domain::{
+    Change, Channel, ChannelName, HistoryRow, Id, Member, Message, Partition, UserName,
+};
 
 /// Up to where history holds everything of a partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub struct Mark {
 
 /// Which messages of a channel to read; both ends exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Span {
+pub enum MessageRange {
     /// The newest of those in `after < id < before`.
     Newest { after: Id, before: Id },
     /// The oldest of those in `after < id < before`.
@@ -42,7 +44,7 @@ pub enum Span {
 #[async_trait]
 pub trait History: Send + Sync {
     /// Stores rows, in order. All of them are there when it returns.
-    async fn append(&self, rows: Vec<Row>) -> Result<(), PortError>;
+    async fn append(&self, rows: Vec<HistoryRow>) -> Result<(), PortError>;
 
     /// The marks of all partitions, by partition. One that has none is at offset 0, and its id is
     /// the one that the log's clock starts from: [`Id::ZERO`], or the last id of a log before this
@@ -54,13 +56,13 @@ pub trait History: Send + Sync {
 
     /// Moves a mark, after everything below was stored. One at or behind the stored mark changes
     /// nothing.
-    async fn advance(&self, partition: Partition, mark: Mark) -> Result<(), PortError>;
+    async fn advance_mark(&self, partition: Partition, mark: Mark) -> Result<(), PortError>;
 
-    /// Messages of a channel in a span, oldest first, at most `limit`.
+    /// Messages of a channel in a range, oldest first, at most `limit`.
     async fn messages(
         &self,
         channel: &ChannelName,
-        span: Span,
+        range: MessageRange,
         limit: usize,
     ) -> Result<Vec<Message>, PortError>;
 
@@ -75,7 +77,7 @@ pub trait History: Send + Sync {
     ) -> Result<Vec<Change>, PortError>;
 
     /// The id and number of a channel's last message with an id below `before`.
-    async fn last_number(
+    async fn last_message_number(
         &self,
         channel: &ChannelName,
         before: Id,
@@ -94,5 +96,5 @@ pub trait History: Send + Sync {
 
     /// Fills in what the log says of channels: topic and archival. Leaves alone what it says nothing
     /// about.
-    async fn describe(&self, channels: &mut [Channel]) -> Result<(), PortError>;
+    async fn fill_channel_state(&self, channels: &mut [Channel]) -> Result<(), PortError>;
 }

@@ -27,7 +27,7 @@ pub struct LiveSession<'a> {
 
 /// What happened to a session.
 #[derive(Clone, Copy, Debug)]
-pub enum Change<'a> {
+pub enum SessionChange<'a> {
     Began,
     /// It is in no channel any more, either.
     Ended,
@@ -39,13 +39,13 @@ pub enum Change<'a> {
 ///
 /// `visit` is called while nothing is locked, with what was so at some moment of the call.
 pub trait LiveSessions: Send + Sync {
-    fn each(&self, visit: &mut dyn FnMut(LiveSession<'_>));
+    fn for_each(&self, visit: &mut dyn FnMut(LiveSession<'_>));
 
     /// Each session once for each channel that it has joined.
-    fn each_place(&self, visit: &mut dyn FnMut(&ChannelName, LiveSession<'_>));
+    fn for_each_joined_channel(&self, visit: &mut dyn FnMut(&ChannelName, LiveSession<'_>));
 
     /// The sessions that have joined a channel.
-    fn joined(&self, channel: &ChannelName, visit: &mut dyn FnMut(LiveSession<'_>));
+    fn for_each_in_channel(&self, channel: &ChannelName, visit: &mut dyn FnMut(LiveSession<'_>));
 }
 
 /// Who has joined a channel, over all servers. A person is present in the channels that one of their
@@ -68,7 +68,7 @@ pub trait Presence: fmt::Debug + Send + Sync {
     ///
     /// Never blocks and never fails, and may be called under a lock. The queue is bounded: what it
     /// can't take is made up for by the next refresh.
-    fn changed(&self, session: LiveSession<'_>, change: Change<'_>);
+    fn session_changed(&self, session: LiveSession<'_>, change: SessionChange<'_>);
 
     /// Keeps what is said of this server's sessions alive, until `stop`; then takes all of it back,
     /// within some seconds, and returns. To be run once. Dropping it is as if the server died.
@@ -76,7 +76,7 @@ pub trait Presence: fmt::Debug + Send + Sync {
 
     /// Who has joined a channel: the first `most` people by name. Answers within half a second,
     /// whatever is away. Dropping is safe.
-    async fn in_channel(&self, channel: &ChannelName, most: usize) -> InChannel;
+    async fn in_channel(&self, channel: &ChannelName, most: usize) -> ChannelPresence;
 
     /// Why other servers' people are not seen, if they are not.
     fn degraded(&self) -> Option<String>;
@@ -84,24 +84,24 @@ pub trait Presence: fmt::Debug + Send + Sync {
 
 /// Who has joined a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InChannel {
+pub struct ChannelPresence {
     /// Other servers' people may be missing.
     pub degraded: bool,
     /// By name.
-    pub people: Vec<Present>,
+    pub people: Vec<PresentUser>,
 }
 
 /// A person who is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Present {
+pub struct PresentUser {
     pub user: UserName,
     /// Those that have joined the channel, oldest first; at most 100 are listed.
-    pub sessions: Vec<SeenSession>,
+    pub sessions: Vec<PresentSession>,
 }
 
 /// A session as anybody may see it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SeenSession {
+pub struct PresentSession {
     /// When it began, ms since 1970.
     pub since_ms: u64,
     /// The id of its server.
@@ -110,20 +110,20 @@ pub struct SeenSession {
 
 /// Sorts sessions by person, and keeps the first people by name. For adapters.
 #[derive(Debug)]
-pub struct Gathering {
+pub struct ChannelPresenceBuilder {
     most: usize,
-    people: BTreeMap<UserName, Vec<SeenSession>>,
+    people: BTreeMap<UserName, Vec<PresentSession>>,
 }
 
-impl Gathering {
-    pub fn new(most: usize) -> Gathering {
-        Gathering {
+impl ChannelPresenceBuilder {
+    pub fn new(most: usize) -> ChannelPresenceBuilder {
+        ChannelPresenceBuilder {
             most,
             people: BTreeMap::new(),
         }
     }
 
-    pub fn add(&mut self, user: &UserName, session: SeenSession) {
+    pub fn add(&mut self, user: &UserName, session: PresentSession) {
         if let Some(sessions) = self.people.get_mut(user) {
             if sessions.len() < SESSIONS_SHOWN {
                 sessions.push(session);
@@ -140,12 +140,12 @@ impl Gathering {
         self.people.insert(user.clone(), vec![session]);
     }
 
-    pub fn finish(self, degraded: bool) -> InChannel {
+    pub fn finish(self, degraded: bool) -> ChannelPresence {
         let people = self.people.into_iter().map(|(user, mut sessions)| {
             sessions.sort();
-            Present { user, sessions }
+            PresentUser { user, sessions }
         });
-        InChannel {
+        ChannelPresence {
             degraded,
             people: people.collect(),
         }
@@ -158,16 +158,16 @@ mod tests {
 
     #[test]
     fn the_first_people_by_name_are_kept_whatever_the_order() {
-        let session = |since_ms| SeenSession {
+        let session = |since_ms| PresentSession {
             since_ms,
             server: "a".into(),
         };
         let name = |n: &str| UserName::parse(n).expect("a name");
-        let mut gathering = Gathering::new(2);
+        let mut builder = ChannelPresenceBuilder::new(2);
         for (at, user) in ["d", "b", "c", "a", "b", "d"].into_iter().enumerate() {
-            gathering.add(&name(user), session(10 - at as u64));
+            builder.add(&name(user), session(10 - at as u64));
         }
-        let found = gathering.finish(false);
+        let found = builder.finish(false);
         let names: Vec<_> = found.people.iter().map(|p| p.user.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
         assert_eq!(found.people[1].sessions, [session(6), session(9)]);

@@ -4,17 +4,17 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::columns::{Column, int, limit as rows, not_a};
 use lakechat_core::domain::{Channel, ChannelKind, ChannelName};
-use lakechat_core::ports::directory::Claim;
+use lakechat_core::ports::directory::CreateOutcome;
 
-pub(super) fn create(db: &Connection, channel: &Channel) -> Result<Claim<Channel>> {
+pub(super) fn create(db: &Connection, channel: &Channel) -> Result<CreateOutcome<Channel>> {
     let made = Channel {
         topic: None,
         archived: None,
         ..channel.clone()
     };
     match find(db, &made.name)? {
-        Some(taken) if taken == made => return Ok(Claim::Made),
-        Some(taken) => return Ok(Claim::Taken(taken)),
+        Some(taken) if taken == made => return Ok(CreateOutcome::Created),
+        Some(taken) => return Ok(CreateOutcome::Exists(taken)),
         None => {}
     }
     let mut insert = db.prepare_cached(
@@ -28,7 +28,7 @@ pub(super) fn create(db: &Connection, channel: &Channel) -> Result<Claim<Channel
         made.creator.as_ref().map(|user| user.as_str()),
         int(made.created_at_ms),
     ])?;
-    Ok(Claim::Made)
+    Ok(CreateOutcome::Created)
 }
 
 pub(super) fn find(db: &Connection, name: &ChannelName) -> Result<Option<Channel>> {

@@ -4,13 +4,13 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::columns::{Column, int, not_a};
-use lakechat_core::domain::{ChannelName, File, FileId, Place};
+use lakechat_core::domain::{ChannelName, File, FileId, FileLocation};
 
 /// A file never changes, so a row that is there is the same.
 pub(super) fn put(db: &Connection, file: &File) -> Result<()> {
-    let (path, data) = match &file.place {
-        Place::Stored(path) => (Some(path.as_str()), None),
-        Place::Cell(bytes) => (None, Some(&bytes[..])),
+    let (path, data) = match &file.location {
+        FileLocation::Stored(path) => (Some(path.as_str()), None),
+        FileLocation::Inline(bytes) => (None, Some(&bytes[..])),
     };
     let mut insert = db.prepare_cached(
         "INSERT INTO files (id, name, size, sha256, type, uploader, created_at, path, data)
@@ -51,9 +51,9 @@ fn file(id: FileId, row: &Row<'_>) -> Result<File> {
         media_type: row.get(3)?,
         uploader: row.user(4)?,
         created_at_ms: row.number(5)?,
-        place: match row.get(6)? {
-            Some(path) => Place::Stored(path),
-            None => Place::Cell(Bytes::from(row.get::<_, Vec<u8>>(7)?)),
+        location: match row.get(6)? {
+            Some(path) => FileLocation::Stored(path),
+            None => FileLocation::Inline(Bytes::from(row.get::<_, Vec<u8>>(7)?)),
         },
     })
 }

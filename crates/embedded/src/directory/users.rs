@@ -5,12 +5,12 @@ use uuid::Uuid;
 
 use crate::columns::{Column, int};
 use lakechat_core::domain::{LoginSession, User, UserName};
-use lakechat_core::ports::directory::Claim;
+use lakechat_core::ports::directory::CreateOutcome;
 
-pub(super) fn create(db: &Connection, user: &User) -> Result<Claim<User>> {
+pub(super) fn create(db: &Connection, user: &User) -> Result<CreateOutcome<User>> {
     match find(db, &user.name)? {
-        Some(taken) if taken == *user => return Ok(Claim::Made),
-        Some(taken) => return Ok(Claim::Taken(taken)),
+        Some(taken) if taken == *user => return Ok(CreateOutcome::Created),
+        Some(taken) => return Ok(CreateOutcome::Exists(taken)),
         None => {}
     }
     let mut insert = db.prepare_cached(
@@ -21,7 +21,7 @@ pub(super) fn create(db: &Connection, user: &User) -> Result<Claim<User>> {
         user.password_hash,
         int(user.created_at_ms),
     ])?;
-    Ok(Claim::Made)
+    Ok(CreateOutcome::Created)
 }
 
 /// Reads the first row, if there is one.

@@ -15,7 +15,7 @@ use super::errors::port_error;
 use super::paths::relative_path;
 use lakechat_core::domain::FileId;
 use lakechat_core::ports::PortError;
-use lakechat_core::ports::file_store::{Listing, StoredFile};
+use lakechat_core::ports::file_store::{FileListing, StoredFile};
 
 /// Files found ahead of the reader. When the queue is full the walk waits.
 const READ_AHEAD: usize = 64;
@@ -23,7 +23,7 @@ const READ_AHEAD: usize = 64;
 type FileSender = mpsc::Sender<Result<StoredFile, PortError>>;
 
 /// The files whose commit is as long ago as `age` says. Fails if the thread can't be started.
-pub(super) fn list(files: PathBuf, age: Range<Duration>) -> io::Result<Listing> {
+pub(super) fn list(files: PathBuf, age: Range<Duration>) -> io::Result<FileListing> {
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
     let walker = thread::Builder::new().name("embedded-files".into());
     walker.spawn(move || {

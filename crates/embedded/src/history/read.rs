@@ -6,7 +6,7 @@ use crate::columns::{Column, id, limit as rows, not_a};
 use lakechat_core::domain::{
     Attachment, Change, ChangeKind, ChannelName, Id, Member, Message, Role, UserName,
 };
-use lakechat_core::ports::history::Span;
+use lakechat_core::ports::history::MessageRange;
 
 /// What the log says of a channel.
 #[derive(Default)]
@@ -33,19 +33,19 @@ macro_rules! select_messages {
 pub(super) fn messages(
     db: &Connection,
     channel: &ChannelName,
-    span: Span,
+    range: MessageRange,
     limit: usize,
 ) -> Result<Vec<Message>> {
-    let (sql, after, before) = match span {
-        Span::Newest { after, before } => (select_messages!("DESC"), after, before),
-        Span::Oldest { after, before } => (select_messages!("ASC"), after, before),
+    let (sql, after, before) = match range {
+        MessageRange::Newest { after, before } => (select_messages!("DESC"), after, before),
+        MessageRange::Oldest { after, before } => (select_messages!("ASC"), after, before),
     };
     let mut select = db.prepare_cached(sql)?;
     let bounds = params![channel.as_str(), id(after), id(before), rows(limit)];
     let mut found = select
         .query_map(bounds, message)?
         .collect::<Result<Vec<_>>>()?;
-    if let Span::Newest { .. } = span {
+    if let MessageRange::Newest { .. } = range {
         found.reverse();
     }
     add_reactions(db, channel, &mut found)?;
@@ -125,7 +125,7 @@ fn change(row: &Row<'_>) -> Result<Change> {
     })
 }
 
-pub(super) fn last_number(
+pub(super) fn last_message_number(
     db: &Connection,
     channel: &ChannelName,
     before: Id,

@@ -8,14 +8,14 @@ use rusqlite::{Connection, Result, params};
 
 use crate::columns::{id, int};
 use lakechat_core::domain::{
-    Cells, Change, ChangeKind, ChannelName, Id, Message, Role, Row, UserName,
+    Cells, Change, ChangeKind, ChannelName, HistoryRow, Id, Message, Role, UserName,
 };
 
-pub(super) fn rows(db: &Connection, rows: &[Row]) -> Result<()> {
+pub(super) fn rows(db: &Connection, rows: &[HistoryRow]) -> Result<()> {
     rows.iter().try_for_each(|row| store(db, row))
 }
 
-fn store(db: &Connection, row: &Row) -> Result<()> {
+fn store(db: &Connection, row: &HistoryRow) -> Result<()> {
     let channel = &row.channel;
     match &row.cells {
         Cells::Message(message) => store_message(db, channel, row.private, message),

@@ -29,7 +29,7 @@ async fn refused_connection_is_unavailable_and_says_where() -> Result<()> {
     for reason in [
         unavailable(store.create(FileId::random()).await),
         unavailable(store.check().await),
-        unavailable(store.sweep(Duration::ZERO).await),
+        unavailable(store.sweep_drafts(Duration::ZERO).await),
     ] {
         assert!(reason.contains(&url), "{reason}");
         assert!(reason.contains("refused"), "{reason}");

@@ -50,17 +50,21 @@ async fn killed_servers_draft_is_swept_by_another_and_not_before_it_is_dead() ->
     while lines.next_line().await?.context("it writes")? != "writing" {}
 
     let sweeper = HdfsStore::open(quick(&backend.root))?;
-    assert_eq!(sweeper.sweep(Duration::ZERO).await?, 0, "it lives");
+    assert_eq!(sweeper.sweep_drafts(Duration::ZERO).await?, 0, "it lives");
     assert_eq!(backend.draft_names().await?.len(), 1);
     killed.kill().await?;
-    assert_eq!(sweeper.sweep(Duration::ZERO).await?, 0, "it may live");
+    assert_eq!(
+        sweeper.sweep_drafts(Duration::ZERO).await?,
+        0,
+        "it may live"
+    );
 
     eventually("the sweep to find it", async || {
-        Ok(sweeper.sweep(Duration::ZERO).await? == 1)
+        Ok(sweeper.sweep_drafts(Duration::ZERO).await? == 1)
     })
     .await?;
     assert_eq!(backend.draft_names().await?, Vec::<String>::new());
-    assert_eq!(sweeper.sweep(Duration::ZERO).await?, 0);
+    assert_eq!(sweeper.sweep_drafts(Duration::ZERO).await?, 0);
     Ok(())
 }
 
@@ -74,8 +78,8 @@ async fn servers_that_live_spare_each_other() -> Result<()> {
     // Longer than the dead are waited for: the folder's own stamp is old by then.
     let long_after = tokio::time::Instant::now() + Duration::from_secs(3);
     while tokio::time::Instant::now() < long_after {
-        assert_eq!(other.sweep(Duration::ZERO).await?, 0);
-        assert_eq!(one.sweep(Duration::ZERO).await?, 0);
+        assert_eq!(other.sweep_drafts(Duration::ZERO).await?, 0);
+        assert_eq!(one.sweep_drafts(Duration::ZERO).await?, 0);
     }
     writer.write(Bytes::from_static(b"second")).await?;
     let path = writer.commit().await?;
@@ -96,7 +100,7 @@ async fn server_that_was_swept_gets_an_error_and_no_file() -> Result<()> {
     writer.write(vec![1; 1 << 20].into()).await?;
     let sweeper = HdfsStore::open(quick(&backend.root))?;
     eventually("the sweep to take it for dead", async || {
-        Ok(sweeper.sweep(Duration::ZERO).await? == 1)
+        Ok(sweeper.sweep_drafts(Duration::ZERO).await? == 1)
     })
     .await?;
     let committed = writer.commit().await;

@@ -11,7 +11,7 @@ use super::super::row_key;
 use super::super::scan::Scan;
 use super::super::tables::Table;
 use lakechat_core::domain::{Channel, ChannelKind, ChannelName, UserName};
-use lakechat_core::ports::directory::Claim;
+use lakechat_core::ports::directory::CreateOutcome;
 
 /// What the names of direct channels begin with, and no other name does.
 const DIRECT: &[u8] = b"dm:";
@@ -30,7 +30,10 @@ fn cell(name: &ChannelName) -> Cell {
     Cell::new(Table::Channels, name.as_str(), "d:v")
 }
 
-pub(super) async fn create(core: &Core, channel: &Channel) -> Result<Claim<Channel>, Fault> {
+pub(super) async fn create(
+    core: &Core,
+    channel: &Channel,
+) -> Result<CreateOutcome<Channel>, Fault> {
     let made = Channel {
         topic: None,
         archived: None,
@@ -44,13 +47,13 @@ pub(super) async fn create(core: &Core, channel: &Channel) -> Result<Claim<Chann
     };
     let value = serde_json::to_vec(&value).expect("a channel is JSON");
     let Some(stands) = cell(&made.name).claim(core, value).await? else {
-        return Ok(Claim::Made);
+        return Ok(CreateOutcome::Created);
     };
     let stands = decode(made.name.clone(), &stands)?;
     Ok(if stands == made {
-        Claim::Made
+        CreateOutcome::Created
     } else {
-        Claim::Taken(stands)
+        CreateOutcome::Exists(stands)
     })
 }
 

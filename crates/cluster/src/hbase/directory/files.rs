@@ -7,7 +7,7 @@ use super::super::error::Fault;
 use super::super::put::{self, Put};
 use super::super::row::{self, Row};
 use super::super::tables::Table;
-use lakechat_core::domain::{ChannelName, File, FileId, Place, UserName};
+use lakechat_core::domain::{ChannelName, File, FileId, FileLocation, UserName};
 
 /// A file never changes: its row is stamped with the time at which it was made, so that a second
 /// try writes the same cells.
@@ -20,9 +20,9 @@ pub(super) async fn put(core: &Core, file: &File) -> Result<(), Fault> {
         .cell("d:uploader", file.uploader.as_str())
         .cell("d:created_at", file.created_at_ms.to_string())
         .cell("d:state", "whole");
-    let put = match &file.place {
-        Place::Stored(path) => put.cell("d:path", &**path),
-        Place::Cell(bytes) => put.cell("b:data", &bytes[..]),
+    let put = match &file.location {
+        FileLocation::Stored(path) => put.cell("d:path", &**path),
+        FileLocation::Inline(bytes) => put.cell("b:data", &bytes[..]),
     };
     write(core, put, file.created_at_ms).await
 }
@@ -75,9 +75,9 @@ fn file(id: FileId, mut row: Row) -> Result<Option<File>, Fault> {
     let Some(name) = row.maybe("d:name", text)? else {
         return Ok(None);
     };
-    let place = match row.maybe("d:path", text)? {
-        Some(path) => Place::Stored(path),
-        None => Place::Cell(Bytes::from(
+    let location = match row.maybe("d:path", text)? {
+        Some(path) => FileLocation::Stored(path),
+        None => FileLocation::Inline(Bytes::from(
             row.take("b:data").ok_or_else(|| row.damaged("b:data"))?,
         )),
     };
@@ -89,7 +89,7 @@ fn file(id: FileId, mut row: Row) -> Result<Option<File>, Fault> {
         media_type: row.need("d:type", text)?,
         uploader: row.need("d:uploader", |name| UserName::parse(name).ok())?,
         created_at_ms: row.need("d:created_at", |ms| ms.parse().ok())?,
-        place,
+        location,
     }))
 }
 

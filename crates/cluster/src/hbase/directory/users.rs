@@ -7,7 +7,7 @@ use super::super::client::Core;
 use super::super::error::Fault;
 use super::super::tables::Table;
 use lakechat_core::domain::{User, UserName};
-use lakechat_core::ports::directory::Claim;
+use lakechat_core::ports::directory::CreateOutcome;
 
 /// `d:v` of a user's row. The hash's random salt tells two tries apart.
 #[derive(Serialize, Deserialize)]
@@ -20,20 +20,20 @@ fn cell(name: &UserName) -> Cell {
     Cell::new(Table::Users, name.as_str(), "d:v")
 }
 
-pub(super) async fn create(core: &Core, user: &User) -> Result<Claim<User>, Fault> {
+pub(super) async fn create(core: &Core, user: &User) -> Result<CreateOutcome<User>, Fault> {
     let value = Value {
         created_at: user.created_at_ms,
         password_hash: user.password_hash.clone(),
     };
     let value = serde_json::to_vec(&value).expect("a user is JSON");
     let Some(stands) = cell(&user.name).claim(core, value).await? else {
-        return Ok(Claim::Made);
+        return Ok(CreateOutcome::Created);
     };
     let stands = decode(&user.name, &stands)?;
     Ok(if stands == *user {
-        Claim::Made
+        CreateOutcome::Created
     } else {
-        Claim::Taken(stands)
+        CreateOutcome::Exists(stands)
     })
 }
 

@@ -12,7 +12,7 @@ use super::super::row_key;
 use super::super::tables::Table;
 use super::super::timestamp::{self as stamp, Stamp};
 use lakechat_core::domain::{
-    Cells, Change, ChangeKind, ChannelName, Id, Message, Role, Row, UserName,
+    Cells, Change, ChangeKind, ChannelName, HistoryRow, Id, Message, Role, UserName,
 };
 
 /// Rows in one call at most: more don't go faster, and a call has a deadline.
@@ -25,7 +25,7 @@ pub(super) struct Batch {
     pub puts: Vec<Put>,
 }
 
-pub(super) fn of_rows(rows: &[Row]) -> Vec<Batch> {
+pub(super) fn of_rows(rows: &[HistoryRow]) -> Vec<Batch> {
     let mut batches = Batches::default();
     for row in rows {
         batches.add(row);
@@ -43,7 +43,7 @@ struct Batches {
 type Columns = HashMap<String, (Stamp, Vec<u8>)>;
 
 impl Batches {
-    fn add(&mut self, row: &Row) {
+    fn add(&mut self, row: &HistoryRow) {
         let channel = &row.channel;
         match &row.cells {
             Cells::Message(message) => self.message(channel, row.private, message),

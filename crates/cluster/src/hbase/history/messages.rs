@@ -9,24 +9,24 @@ use super::super::tables::Table;
 use lakechat_core::domain::{
     Attachment, Change, ChangeKind, ChannelName, ClientMsgId, FileId, Id, Message, UserName,
 };
-use lakechat_core::ports::history::Span;
+use lakechat_core::ports::history::MessageRange;
 
-pub(super) async fn in_span(
+pub(super) async fn in_range(
     core: &Core,
     channel: &ChannelName,
-    span: Span,
+    range: MessageRange,
     limit: usize,
 ) -> Result<Vec<Message>, Fault> {
     let table = Table::messages(core.is_private(channel).await?);
-    let scan = match span {
-        Span::Newest { after, before } => downwards(table, channel, after, before, &[]),
-        Span::Oldest { after, before } => upwards(table, channel, after, before),
+    let scan = match range {
+        MessageRange::Newest { after, before } => downwards(table, channel, after, before, &[]),
+        MessageRange::Oldest { after, before } => upwards(table, channel, after, before),
     };
     let read = move |connection: &mut _, tables: &_| {
         scan.collect(connection, tables, limit, |row| message(&row))
     };
     let mut found = core.read(read).await?;
-    if let Span::Newest { .. } = span {
+    if let MessageRange::Newest { .. } = range {
         found.reverse();
     }
     Ok(found)
@@ -47,7 +47,7 @@ pub(super) async fn changes(
     core.read(read).await
 }
 
-pub(super) async fn last_number(
+pub(super) async fn last_message_number(
     core: &Core,
     channel: &ChannelName,
     before: Id,

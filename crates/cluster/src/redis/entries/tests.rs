@@ -21,19 +21,19 @@ fn session(id: Uuid, user: &UserName) -> LiveSession<'_> {
 }
 
 impl LiveSessions for Known {
-    fn each(&self, visit: &mut dyn FnMut(LiveSession<'_>)) {
+    fn for_each(&self, visit: &mut dyn FnMut(LiveSession<'_>)) {
         let user = user();
         self.0.iter().for_each(|(id, _)| visit(session(*id, &user)));
     }
 
-    fn each_place(&self, visit: &mut dyn FnMut(&ChannelName, LiveSession<'_>)) {
+    fn for_each_joined_channel(&self, visit: &mut dyn FnMut(&ChannelName, LiveSession<'_>)) {
         let user = user();
         for (id, channels) in &self.0 {
             channels.iter().for_each(|c| visit(c, session(*id, &user)));
         }
     }
 
-    fn joined(&self, _: &ChannelName, _: &mut dyn FnMut(LiveSession<'_>)) {}
+    fn for_each_in_channel(&self, _: &ChannelName, _: &mut dyn FnMut(LiveSession<'_>)) {}
 }
 
 fn channel(name: &str) -> ChannelName {

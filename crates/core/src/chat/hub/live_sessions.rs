@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Hub, HubChannel, Listener};
 use crate::domain::ChannelName;
-use crate::ports::presence::{Change, LiveSession, LiveSessions};
+use crate::ports::presence::{LiveSession, LiveSessions, SessionChange};
 
 impl Listener {
     fn as_live(&self) -> LiveSession<'_> {
@@ -17,8 +17,8 @@ impl Listener {
     }
 
     /// Tells presence what happened to the session.
-    pub(super) fn tell(&self, change: Change<'_>) {
-        self.presence.changed(self.as_live(), change);
+    pub(super) fn tell(&self, change: SessionChange<'_>) {
+        self.presence.session_changed(self.as_live(), change);
     }
 }
 
@@ -33,14 +33,14 @@ impl HubChannel {
 }
 
 impl LiveSessions for Hub {
-    fn each(&self, visit: &mut dyn FnMut(LiveSession<'_>)) {
+    fn for_each(&self, visit: &mut dyn FnMut(LiveSession<'_>)) {
         let sessions = self.sessions.lock().expect("no panic while held");
         let all: Vec<_> = sessions.all.values().cloned().collect();
         drop(sessions);
         all.iter().for_each(|listener| visit(listener.as_live()));
     }
 
-    fn each_place(&self, visit: &mut dyn FnMut(&ChannelName, LiveSession<'_>)) {
+    fn for_each_joined_channel(&self, visit: &mut dyn FnMut(&ChannelName, LiveSession<'_>)) {
         let channels = self.channels.read().expect("no panic while held");
         let all: Vec<_> = channels.values().cloned().collect();
         drop(channels);
@@ -52,7 +52,7 @@ impl LiveSessions for Hub {
         }
     }
 
-    fn joined(&self, channel: &ChannelName, visit: &mut dyn FnMut(LiveSession<'_>)) {
+    fn for_each_in_channel(&self, channel: &ChannelName, visit: &mut dyn FnMut(LiveSession<'_>)) {
         let Some(channel) = self.loaded(channel) else {
             return;
         };

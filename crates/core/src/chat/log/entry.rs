@@ -5,7 +5,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::fold::Verdict;
 use super::record::{Body, Record};
 use crate::chat::wire;
-use crate::domain::{Cells, Change, ChangeKind, Id, Message, Row};
+use crate::domain::{Cells, Change, ChangeKind, HistoryRow, Id, Message};
 use crate::ports::broker::{DeadLetter, Offset};
 
 /// A folded record.
@@ -89,7 +89,7 @@ impl Entry {
     }
 
     /// What history stores of it; `n` is the message's number.
-    pub fn row(&self, n: u64) -> Option<Row> {
+    pub fn row(&self, n: u64) -> Option<HistoryRow> {
         let record = self.accepted()?;
         let change = |target, kind| {
             Cells::Change(Change {
@@ -142,7 +142,7 @@ impl Entry {
             },
             Body::Archive => Cells::Archived { id },
         };
-        Some(Row {
+        Some(HistoryRow {
             channel: record.channel.clone(),
             private: record.private,
             cells,

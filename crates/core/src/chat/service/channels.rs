@@ -8,7 +8,7 @@ use crate::chat::log::record::Body;
 use crate::chat::read::{behind, directory_unavailable, history_unavailable};
 use crate::chat::wire::ChannelObject;
 use crate::domain::{Channel, ChannelKind, ChannelName, Code, Id, Member, Problem, Role, UserName};
-use crate::ports::directory::Claim;
+use crate::ports::directory::CreateOutcome;
 
 /// Channels by name, and after which name the next page begins.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Chat {
             .await
             .map_err(directory_unavailable)?;
         let channel = self.find_up_to_date(name.as_str()).await?;
-        if let Claim::Taken(there) = claim {
+        if let CreateOutcome::Exists(there) = claim {
             // Its maker may have died before anybody became a member: the maker may try again.
             let unfinished =
                 channel.read(Roster::is_untouched) && there.creator.as_ref() == Some(user);
@@ -166,7 +166,7 @@ impl Chat {
             let marks = self.mark_ids();
             self.reads
                 .history()
-                .describe(&mut rows)
+                .fill_channel_state(&mut rows)
                 .await
                 .map_err(history_unavailable)?;
             let described = rows.iter().map(|row| self.unopened(row, &marks));

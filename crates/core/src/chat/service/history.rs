@@ -6,7 +6,7 @@ use super::Chat;
 use crate::chat::hub::HubChannel;
 use crate::chat::read::Found;
 use crate::domain::{Code, Id, Problem, UserName};
-use crate::ports::history::Span;
+use crate::ports::history::MessageRange;
 
 /// Messages in a page unless asked otherwise, and at most.
 const DEFAULT_LIMIT: usize = 50;
@@ -110,12 +110,12 @@ impl Chat {
         before: Id,
         limit: usize,
     ) -> Result<(Vec<Box<RawValue>>, Option<String>), Problem> {
-        let span = Span::Newest {
+        let range = MessageRange::Newest {
             after: Id::ZERO,
             before,
         };
         // One more than is answered tells whether there is a next page.
-        let found = self.reads.messages(channel, span, limit + 1).await?;
+        let found = self.reads.messages(channel, range, limit + 1).await?;
         let (mut messages, last) = fit(channel, reader, found.iter().rev(), limit);
         messages.reverse();
         Ok((messages, last.map(|id| format!("b{id}"))))
@@ -128,11 +128,11 @@ impl Chat {
         after: Id,
         limit: usize,
     ) -> Result<(Vec<Box<RawValue>>, Option<String>), Problem> {
-        let span = Span::Oldest {
+        let range = MessageRange::Oldest {
             after,
             before: Id::MAX,
         };
-        let found = self.reads.messages(channel, span, limit + 1).await?;
+        let found = self.reads.messages(channel, range, limit + 1).await?;
         let (messages, last) = fit(channel, reader, found.iter(), limit);
         Ok((messages, last.map(|id| format!("a{id}"))))
     }
@@ -147,7 +147,7 @@ impl Chat {
         self.reads
             .messages(
                 channel,
-                Span::Oldest {
+                MessageRange::Oldest {
                     after,
                     before: Id::MAX,
                 },

@@ -6,7 +6,7 @@ use super::{Chat, channel_not_found};
 use crate::chat::hub::HubChannel;
 use crate::domain::{Problem, UserName};
 
-pub use crate::ports::presence::{InChannel, Present, SeenSession};
+pub use crate::ports::presence::{ChannelPresence, PresentSession, PresentUser};
 
 /// People that an answer lists, at most: the first by name.
 const MOST_PEOPLE: usize = 1000;
@@ -28,7 +28,7 @@ impl Chat {
     }
 
     /// Who has joined a channel, over all servers.
-    pub async fn presence(&self, channel: &HubChannel) -> InChannel {
+    pub async fn presence(&self, channel: &HubChannel) -> ChannelPresence {
         let presence = &self.hub.presence;
         presence.in_channel(&channel.name, MOST_PEOPLE).await
     }

@@ -11,7 +11,7 @@ use crate::chat::log::record::{Body, Digest};
 use crate::chat::read::directory_unavailable;
 use crate::chat::wire::{AckLevel, Ref};
 use crate::domain::{Attachment, ClientMsgId, Code, FileId, Id, Problem, UserName};
-use crate::ports::history::Span;
+use crate::ports::history::MessageRange;
 
 /// A message that a session sends.
 #[derive(Debug)]
@@ -143,8 +143,8 @@ impl Chat {
             return Ok(false);
         };
         self.reads.barrier().pass(channel.partition).await?;
-        let span = Span::Oldest { after, before };
-        Ok(!self.reads.messages(channel, span, 1).await?.is_empty())
+        let range = MessageRange::Oldest { after, before };
+        Ok(!self.reads.messages(channel, range, 1).await?.is_empty())
     }
 
     /// The file that a message is to carry, if the sender may give it on; those who may read the
