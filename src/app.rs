@@ -164,11 +164,12 @@ async fn start(
         hub,
         pulse,
         barrier.clone(),
-        ports.directory.clone(),
+        ports.directory.channels.clone(),
+        ports.directory.file_rows.clone(),
         ports.history.clone(),
     ));
     let files = Arc::new(Files::new(
-        ports.directory.clone(),
+        ports.directory.file_rows.clone(),
         ports.files.clone(),
         files::Settings {
             max_bytes: config.files.max_bytes,
@@ -222,7 +223,12 @@ fn accounts(config: &Config, ports: &Ports) -> anyhow::Result<Accounts> {
         refresh_token: Duration::from_secs(config.auth.refresh_token_seconds),
         logins_per_address: config.limits.logins_per_address,
     };
-    Ok(Accounts::new(ports.directory.clone(), settings)?)
+    let directory = &ports.directory;
+    Ok(Accounts::new(
+        directory.users.clone(),
+        directory.login_sessions.clone(),
+        settings,
+    )?)
 }
 
 fn chat_settings(config: &Config) -> service::Settings {

@@ -26,7 +26,7 @@ use lakechat_core::ports::{Broker, Directory, FileStore, History};
 pub trait Backend: Send + Sync + Sized + 'static {
     fn broker(&self) -> Arc<dyn Broker>;
     fn history(&self) -> Arc<dyn History>;
-    fn directory(&self) -> Arc<dyn Directory>;
+    fn directory(&self) -> Directory;
     fn file_store(&self) -> Arc<dyn FileStore>;
 
     /// Lets go of everything and connects again, as another process would.

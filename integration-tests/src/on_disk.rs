@@ -62,7 +62,7 @@ impl Backend for OnDisk {
         self.embedded.history()
     }
 
-    fn directory(&self) -> Arc<dyn Directory> {
+    fn directory(&self) -> Directory {
         self.embedded.directory()
     }
 

@@ -58,7 +58,7 @@ impl Backend for OnHBase {
         Arc::clone(&self.history)
     }
 
-    fn directory(&self) -> Arc<dyn Directory> {
+    fn directory(&self) -> Directory {
         self.hbase.directory()
     }
 

@@ -121,7 +121,7 @@ impl Backend for OnHdfs {
         self.rest.history()
     }
 
-    fn directory(&self) -> Arc<dyn Directory> {
+    fn directory(&self) -> Directory {
         self.rest.directory()
     }
 

@@ -217,7 +217,7 @@ impl Backend for OnKafka {
         self.others.history()
     }
 
-    fn directory(&self) -> Arc<dyn Directory> {
+    fn directory(&self) -> Directory {
         self.others.directory()
     }
 

@@ -9,7 +9,7 @@ use lakechat_core::ports::{Broker, Directory, FileStore, History, Presence};
 pub struct Ports {
     pub broker: Arc<dyn Broker>,
     pub history: Arc<dyn History>,
-    pub directory: Arc<dyn Directory>,
+    pub directory: Directory,
     pub files: Arc<dyn FileStore>,
     pub presence: Arc<dyn Presence>,
 }

@@ -138,7 +138,8 @@ mod tests {
             refresh_token: Duration::from_secs(3600),
             logins_per_address: 0,
         };
-        Accounts::new(Arc::new(TestDirectory::default()), settings).expect("threads")
+        let directory = Arc::new(TestDirectory::default());
+        Accounts::new(directory.clone(), directory, settings).expect("threads")
     }
 
     fn fields(json: &str) -> Fields<'_> {

@@ -68,8 +68,8 @@ impl HBase {
         Arc::new(HBaseHistory::new(core, partitions, generation))
     }
 
-    pub fn directory(&self) -> Arc<dyn Directory> {
-        Arc::new(HBaseDirectory::new(Arc::clone(&self.core)))
+    pub fn directory(&self) -> Directory {
+        Directory::of(Arc::new(HBaseDirectory::new(Arc::clone(&self.core))))
     }
 
     /// Compares the tables with those that this release needs; with `regions`, whether they are

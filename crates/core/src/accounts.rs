@@ -29,7 +29,7 @@ pub use self::signing_key::{KeyError, signing_key};
 use self::throttle::Throttle;
 use crate::domain::{Code, LoginSession, Problem, Secret, User, UserName};
 use crate::ports::directory::CreateOutcome;
-use crate::ports::{Directory, PortError};
+use crate::ports::{LoginSessions, PortError, Users};
 
 /// How long clients are told to wait for the directory.
 const RETRY_AFTER_MS: u64 = 1000;
@@ -70,7 +70,8 @@ pub struct Identity {
 
 /// Registers people and knows them again. Shared by all connections.
 pub struct Accounts {
-    directory: Arc<dyn Directory>,
+    users: Arc<dyn Users>,
+    login_sessions: Arc<dyn LoginSessions>,
     hasher: Hasher,
     throttle: Throttle,
     tokens: AccessTokens,
@@ -80,14 +81,19 @@ pub struct Accounts {
 
 impl Accounts {
     /// Fails only if the system starts no threads for the hashing of passwords.
-    pub fn new(directory: Arc<dyn Directory>, settings: Settings) -> std::io::Result<Accounts> {
+    pub fn new(
+        users: Arc<dyn Users>,
+        login_sessions: Arc<dyn LoginSessions>,
+        settings: Settings,
+    ) -> std::io::Result<Accounts> {
         Ok(Accounts {
             hasher: Hasher::start()?,
             throttle: Throttle::new(settings.logins_per_address),
             tokens: AccessTokens::new(&settings.signing_key, settings.access_token),
-            sessions: Sessions::new(Arc::clone(&directory), settings.access_token),
+            sessions: Sessions::new(Arc::clone(&login_sessions), settings.access_token),
             refresh_lifetime: settings.refresh_token,
-            directory,
+            users,
+            login_sessions,
         })
     }
 
@@ -113,7 +119,7 @@ impl Accounts {
             created_at_ms: now_ms(),
             name,
         };
-        match self.directory.create_user(&user).await {
+        match self.users.create(&user).await {
             Ok(CreateOutcome::Created) => {}
             Ok(CreateOutcome::Exists(_)) => return Err(taken(&user.name)),
             Err(error) => return Err(unavailable(error)),
@@ -156,7 +162,7 @@ impl Accounts {
     pub async fn refresh(&self, from: IpAddr, refresh_token: &str) -> Result<Login, Problem> {
         self.throttle.count_refresh(from)?;
         let token = RefreshToken::parse(refresh_token).ok_or_else(not_a_refresh_token)?;
-        let found = self.directory.session(&token.user, token.session).await;
+        let found = self.login_sessions.find(&token.user, token.session).await;
         let old = found.map_err(unavailable)?.ok_or_else(sessions::ended)?;
         if old.revoked {
             return Err(sessions::ended());
@@ -209,7 +215,7 @@ impl Accounts {
     }
 
     async fn find(&self, name: &UserName) -> Result<Option<User>, Problem> {
-        self.directory.user(name).await.map_err(unavailable)
+        self.users.find(name).await.map_err(unavailable)
     }
 
     async fn start_session(&self, user: UserName) -> Result<Login, Problem> {
@@ -223,8 +229,8 @@ impl Accounts {
             expires_at_ms: self.refresh_until(now_ms),
             revoked: false,
         };
-        self.directory
-            .create_session(&session)
+        self.login_sessions
+            .create(&session)
             .await
             .map_err(unavailable)?;
         Ok(self.login_with(refresh, now_ms))
@@ -233,8 +239,8 @@ impl Accounts {
     /// Tries a second time if it is open whether the first succeeded: the client's own second try
     /// would look like a copied token.
     async fn rotate(&self, old: &LoginSession, new: &LoginSession) -> Result<bool, PortError> {
-        match self.directory.replace_session(old, new).await {
-            Err(PortError::Unavailable { .. }) => self.directory.replace_session(old, new).await,
+        match self.login_sessions.replace(old, new).await {
+            Err(PortError::Unavailable { .. }) => self.login_sessions.replace(old, new).await,
             replaced => replaced,
         }
     }

@@ -22,7 +22,7 @@ pub use name::FileName;
 pub use upload::NewFile;
 
 use crate::domain::{Code, File, FileId, Problem};
-use crate::ports::{Directory, FileStore, PortError};
+use crate::ports::{FileRows, FileStore, PortError};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -34,19 +34,15 @@ pub struct Settings {
 
 /// The files of this installation.
 pub struct Files {
-    directory: Arc<dyn Directory>,
+    rows: Arc<dyn FileRows>,
     store: Arc<dyn FileStore>,
     settings: Settings,
 }
 
 impl Files {
-    pub fn new(
-        directory: Arc<dyn Directory>,
-        store: Arc<dyn FileStore>,
-        settings: Settings,
-    ) -> Files {
+    pub fn new(rows: Arc<dyn FileRows>, store: Arc<dyn FileStore>, settings: Settings) -> Files {
         Files {
-            directory,
+            rows,
             store,
             settings,
         }
@@ -54,7 +50,7 @@ impl Files {
 
     /// The file of this id; `file_not_found` if there is none.
     pub async fn find(&self, id: FileId) -> Result<File, Problem> {
-        let found = self.directory.file(id).await.map_err(directory_problem)?;
+        let found = self.rows.find(id).await.map_err(directory_problem)?;
         found.ok_or_else(|| Problem::new(Code::FileNotFound, "There is no file with this id."))
     }
 }

@@ -10,7 +10,7 @@ pub mod history;
 pub mod presence;
 
 pub use broker::Broker;
-pub use directory::Directory;
+pub use directory::{Channels, Directory, FileRows, LoginSessions, Users};
 pub use file_store::FileStore;
 pub use history::History;
 pub use presence::Presence;

@@ -13,7 +13,7 @@ use super::engine::Core;
 use super::part;
 use lakechat_core::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
 use lakechat_core::ports::directory::CreateOutcome;
-use lakechat_core::ports::{Directory, PortError};
+use lakechat_core::ports::{Channels, FileRows, LoginSessions, PortError, Users};
 
 pub(super) struct SqliteDirectory {
     core: Arc<Core>,
@@ -26,33 +26,36 @@ impl SqliteDirectory {
 }
 
 #[async_trait]
-impl Directory for SqliteDirectory {
-    async fn create_user(&self, user: &User) -> Result<CreateOutcome<User>, PortError> {
+impl Users for SqliteDirectory {
+    async fn create(&self, user: &User) -> Result<CreateOutcome<User>, PortError> {
         let user = user.clone();
         let write = move |db: &_| users::create(db, &user);
         self.core.write(part::DIRECTORY, write).await
     }
 
-    async fn user(&self, name: &UserName) -> Result<Option<User>, PortError> {
+    async fn find(&self, name: &UserName) -> Result<Option<User>, PortError> {
         let name = name.clone();
         self.core
             .read(part::DIRECTORY, move |db| users::find(db, &name))
             .await
     }
+}
 
-    async fn create_channel(&self, channel: &Channel) -> Result<CreateOutcome<Channel>, PortError> {
+#[async_trait]
+impl Channels for SqliteDirectory {
+    async fn create(&self, channel: &Channel) -> Result<CreateOutcome<Channel>, PortError> {
         let channel = channel.clone();
         let write = move |db: &_| channels::create(db, &channel);
         self.core.write(part::DIRECTORY, write).await
     }
 
-    async fn channel(&self, name: &ChannelName) -> Result<Option<Channel>, PortError> {
+    async fn find(&self, name: &ChannelName) -> Result<Option<Channel>, PortError> {
         let name = name.clone();
         let read = move |db: &_| channels::find(db, &name);
         self.core.read(part::DIRECTORY, read).await
     }
 
-    async fn public_channels(
+    async fn list_public(
         &self,
         after: Option<&ChannelName>,
         limit: usize,
@@ -61,15 +64,18 @@ impl Directory for SqliteDirectory {
         let read = move |db: &_| channels::public(db, after.as_ref(), limit);
         self.core.read(part::DIRECTORY, read).await
     }
+}
 
-    async fn create_session(&self, session: &LoginSession) -> Result<(), PortError> {
+#[async_trait]
+impl LoginSessions for SqliteDirectory {
+    async fn create(&self, session: &LoginSession) -> Result<(), PortError> {
         let session = session.clone();
         let writing = self.core.sessions.write(vec![key(&session)]);
         let write = move |db: &_| users::create_session(db, &session).map(|()| writing);
         self.core.write(part::DIRECTORY, write).await.map(drop)
     }
 
-    async fn session(&self, user: &UserName, id: Uuid) -> Result<Option<LoginSession>, PortError> {
+    async fn find(&self, user: &UserName, id: Uuid) -> Result<Option<LoginSession>, PortError> {
         let key = (user.clone(), id);
         let user = user.clone();
         let read = move |db: &_| users::session(db, &user, id);
@@ -77,32 +83,31 @@ impl Directory for SqliteDirectory {
         known.get(key, self.core.read(part::DIRECTORY, read)).await
     }
 
-    async fn replace_session(
-        &self,
-        old: &LoginSession,
-        new: &LoginSession,
-    ) -> Result<bool, PortError> {
+    async fn replace(&self, old: &LoginSession, new: &LoginSession) -> Result<bool, PortError> {
         let (old, new) = (old.clone(), new.clone());
         let writing = self.core.sessions.write(vec![key(&old)]);
         let write = move |db: &_| Ok((users::replace_session(db, &old, &new)?, writing));
         let (replaced, _written) = self.core.write(part::DIRECTORY, write).await?;
         Ok(replaced)
     }
+}
 
-    async fn put_file(&self, file: &File) -> Result<(), PortError> {
+#[async_trait]
+impl FileRows for SqliteDirectory {
+    async fn put(&self, file: &File) -> Result<(), PortError> {
         let file = file.clone();
         self.core
             .write(part::DIRECTORY, move |db| files::put(db, &file))
             .await
     }
 
-    async fn file(&self, id: FileId) -> Result<Option<File>, PortError> {
+    async fn find(&self, id: FileId) -> Result<Option<File>, PortError> {
         self.core
             .read(part::DIRECTORY, move |db| files::find(db, id))
             .await
     }
 
-    async fn post_file(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
+    async fn mark_posted(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
         let channel = channel.clone();
         let write = move |db: &_| files::post(db, id, &channel);
         self.core.write(part::DIRECTORY, write).await
@@ -111,10 +116,6 @@ impl Directory for SqliteDirectory {
     async fn posted_in(&self, id: FileId) -> Result<Vec<ChannelName>, PortError> {
         let read = move |db: &_| files::posted_in(db, id);
         self.core.read(part::DIRECTORY, read).await
-    }
-
-    async fn check(&self) -> Result<(), PortError> {
-        self.core.read(part::DIRECTORY, users::look).await
     }
 }
 

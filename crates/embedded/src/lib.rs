@@ -32,6 +32,7 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 
+use self::directory::SqliteDirectory;
 use self::engine::Core;
 use self::file_store::FolderStore;
 use self::folder::{DataFolder, Lock};
@@ -85,8 +86,8 @@ impl Embedded {
         Arc::new(history::SqliteHistory::new(Arc::clone(&self.core)))
     }
 
-    pub fn directory(&self) -> Arc<dyn Directory> {
-        Arc::new(directory::SqliteDirectory::new(Arc::clone(&self.core)))
+    pub fn directory(&self) -> Directory {
+        Directory::of(Arc::new(SqliteDirectory::new(Arc::clone(&self.core))))
     }
 
     pub fn file_store(&self) -> Arc<dyn FileStore> {

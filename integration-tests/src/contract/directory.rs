@@ -1,7 +1,5 @@
 //! The directory: names, login sessions, rows of files.
 
-use std::sync::Arc;
-
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 use lakechat_core::domain::{
@@ -31,7 +29,7 @@ macro_rules! directory_contract {
                 session_made_again_stays_as_it_is
                 file_rows_come_back_wherever_the_bytes_are
                 file_is_posted_in_each_channel_once
-                check_finds_it_up_whatever_it_holds
+                general_is_looked_up_whatever_else_there_is
                 everything_survives_a_new_start;
         }
     };
@@ -108,39 +106,45 @@ fn one_winner<T: PartialEq>(claims: Vec<CreateOutcome<T>>, stands: &T) -> Result
 
 pub async fn unknown_keys_are_found_nowhere<B: Backend>(backend: B) -> Result<()> {
     let directory = backend.directory();
-    assert_eq!(directory.user(&user()).await?, None);
-    assert_eq!(directory.channel(&channel()).await?, None);
-    assert_eq!(directory.session(&user(), Uuid::new_v4()).await?, None);
-    assert_eq!(directory.file(FileId::random()).await?, None);
-    assert_eq!(directory.posted_in(FileId::random()).await?, []);
+    assert_eq!(directory.users.find(&user()).await?, None);
+    assert_eq!(directory.channels.find(&channel()).await?, None);
+    assert_eq!(
+        directory
+            .login_sessions
+            .find(&user(), Uuid::new_v4())
+            .await?,
+        None
+    );
+    assert_eq!(directory.file_rows.find(FileId::random()).await?, None);
+    assert_eq!(directory.file_rows.posted_in(FileId::random()).await?, []);
     Ok(())
 }
 
 pub async fn of_fifty_who_want_a_user_name_one_gets_it<B: Backend>(backend: B) -> Result<()> {
     let (directory, name) = (backend.directory(), user());
     let claims = fifty(|i| {
-        let (directory, name) = (Arc::clone(&directory), name.clone());
+        let (directory, name) = (directory.clone(), name.clone());
         async move {
             let account = account(&name, &i.to_string());
-            Ok(directory.create_user(&account).await?)
+            Ok(directory.users.create(&account).await?)
         }
     });
     let claims = claims.await?;
-    let stands = directory.user(&name).await?.expect("somebody won");
+    let stands = directory.users.find(&name).await?.expect("somebody won");
     one_winner(claims, &stands)
 }
 
 pub async fn of_fifty_who_want_a_channel_name_one_gets_it<B: Backend>(backend: B) -> Result<()> {
     let (directory, name) = (backend.directory(), channel());
     let claims = fifty(|_| {
-        let (directory, name) = (Arc::clone(&directory), name.clone());
+        let (directory, name) = (directory.clone(), name.clone());
         async move {
             let channel = made(&name, ChannelKind::Public, &user());
-            Ok(directory.create_channel(&channel).await?)
+            Ok(directory.channels.create(&channel).await?)
         }
     });
     let claims = claims.await?;
-    let stands = directory.channel(&name).await?.expect("somebody won");
+    let stands = directory.channels.find(&name).await?.expect("somebody won");
     one_winner(claims, &stands)
 }
 
@@ -148,26 +152,26 @@ pub async fn same_value_again_counts_as_made<B: Backend>(backend: B) -> Result<(
     let (directory, ann) = (backend.directory(), account(&user(), "a"));
     let ops = made(&channel(), ChannelKind::Private, &ann.name);
     for _ in 0..2 {
-        assert_eq!(directory.create_user(&ann).await?, CreateOutcome::Created);
+        assert_eq!(directory.users.create(&ann).await?, CreateOutcome::Created);
         assert_eq!(
-            directory.create_channel(&ops).await?,
+            directory.channels.create(&ops).await?,
             CreateOutcome::Created
         );
     }
-    assert_eq!(directory.user(&ann.name).await?, Some(ann));
-    assert_eq!(directory.channel(&ops.name).await?, Some(ops));
+    assert_eq!(directory.users.find(&ann.name).await?, Some(ann));
+    assert_eq!(directory.channels.find(&ops.name).await?, Some(ops));
     Ok(())
 }
 
 pub async fn taken_name_tells_by_what<B: Backend>(backend: B) -> Result<()> {
     let (directory, ann) = (backend.directory(), account(&user(), "a"));
-    directory.create_user(&ann).await?;
+    directory.users.create(&ann).await?;
     let other = account(&ann.name, "b");
-    let claim = directory.create_user(&other).await?;
+    let claim = directory.users.create(&other).await?;
     assert_eq!(claim, CreateOutcome::Exists(ann.clone()));
 
     let ops = made(&channel(), ChannelKind::Public, &ann.name);
-    directory.create_channel(&ops).await?;
+    directory.channels.create(&ops).await?;
     let others = [
         made(&ops.name, ChannelKind::Private, &ann.name),
         made(&ops.name, ChannelKind::Public, &user()),
@@ -181,10 +185,10 @@ pub async fn taken_name_tells_by_what<B: Backend>(backend: B) -> Result<()> {
         },
     ];
     for other in others {
-        let claim = directory.create_channel(&other).await?;
+        let claim = directory.channels.create(&other).await?;
         assert_eq!(claim, CreateOutcome::Exists(ops.clone()));
     }
-    assert_eq!(directory.channel(&ops.name).await?, Some(ops));
+    assert_eq!(directory.channels.find(&ops.name).await?, Some(ops));
     Ok(())
 }
 
@@ -197,12 +201,12 @@ pub async fn channels_come_without_topic_and_archival<B: Backend>(backend: B) ->
         ..plain.clone()
     };
     assert_eq!(
-        directory.create_channel(&topical).await?,
+        directory.channels.create(&topical).await?,
         CreateOutcome::Created
     );
-    assert_eq!(directory.channel(&ops).await?, Some(plain.clone()));
+    assert_eq!(directory.channels.find(&ops).await?, Some(plain.clone()));
     assert_eq!(
-        directory.create_channel(&plain).await?,
+        directory.channels.create(&plain).await?,
         CreateOutcome::Created
     );
     let mut described = [plain];
@@ -216,10 +220,10 @@ pub async fn public_channels_are_listed_by_name<B: Backend>(backend: B) -> Resul
     let named = |end: &str| channel_named(&format!("{stem}{end}"));
     for end in ["c", "a", "e", "b.b"] {
         let channel = made(&named(end), ChannelKind::Public, &user());
-        directory.create_channel(&channel).await?;
+        directory.channels.create(&channel).await?;
     }
     let hidden = made(&named("d"), ChannelKind::Private, &user());
-    directory.create_channel(&hidden).await?;
+    directory.channels.create(&hidden).await?;
     // What the log says of a channel that nobody made does not make it one.
     let topic = lakechat_core::domain::Cells::Topic {
         id: super::id(1),
@@ -227,11 +231,11 @@ pub async fn public_channels_are_listed_by_name<B: Backend>(backend: B) -> Resul
     };
     let ghost = super::history::row(&named("b"), topic);
     backend.history().append(vec![ghost]).await?;
-    assert_eq!(directory.channel(&named("b")).await?, None);
+    assert_eq!(directory.channels.find(&named("b")).await?, None);
 
     let list = async |after: &str, limit| -> Result<Vec<String>> {
         let after = named(after);
-        let found = directory.public_channels(Some(&after), limit).await?;
+        let found = directory.channels.list_public(Some(&after), limit).await?;
         let own = found.iter().map(|c| c.name.as_str());
         let ends = own.filter_map(|name| name.strip_prefix(&stem));
         Ok(ends.map(String::from).collect())
@@ -239,7 +243,7 @@ pub async fn public_channels_are_listed_by_name<B: Backend>(backend: B) -> Resul
     assert_eq!(list("", 100).await?, ["a", "b.b", "c", "e"]);
     assert_eq!(list("a", 2).await?, ["b.b", "c"]);
     assert_eq!(list("e", 100).await?, [""; 0]);
-    let first = directory.public_channels(None, 1).await?;
+    let first = directory.channels.list_public(None, 1).await?;
     assert_eq!(first.len(), 1);
     assert!(first[0].name <= named("a"));
     Ok(())
@@ -247,44 +251,52 @@ pub async fn public_channels_are_listed_by_name<B: Backend>(backend: B) -> Resul
 
 pub async fn session_is_replaced_only_from_what_it_is<B: Backend>(backend: B) -> Result<()> {
     let (directory, first) = (backend.directory(), login(&user()));
-    let stands = async || directory.session(&first.user, first.id).await;
-    directory.create_session(&first).await?;
+    let stands = async || directory.login_sessions.find(&first.user, first.id).await;
+    directory.login_sessions.create(&first).await?;
     assert_eq!(stands().await?, Some(first.clone()));
     let second = rotated(&first);
-    assert!(directory.replace_session(&first, &second).await?);
+    assert!(directory.login_sessions.replace(&first, &second).await?);
     assert_eq!(stands().await?, Some(second.clone()));
     // A retry answers as the first try did, also when it was not heard.
-    assert!(directory.replace_session(&first, &second).await?);
-    assert!(!directory.replace_session(&first, &rotated(&first)).await?);
+    assert!(directory.login_sessions.replace(&first, &second).await?);
+    assert!(
+        !directory
+            .login_sessions
+            .replace(&first, &rotated(&first))
+            .await?
+    );
     assert_eq!(stands().await?, Some(second.clone()));
     let revoked = LoginSession {
         revoked: true,
         ..second.clone()
     };
-    assert!(directory.replace_session(&second, &revoked).await?);
+    assert!(directory.login_sessions.replace(&second, &revoked).await?);
     assert_eq!(stands().await?, Some(revoked));
 
     let unknown = login(&user());
     let new = rotated(&unknown);
-    let replaced = directory.replace_session(&unknown, &new).await?;
+    let replaced = directory.login_sessions.replace(&unknown, &new).await?;
     assert!(!replaced, "what is not there is not replaced");
-    let gone = directory.session(&unknown.user, unknown.id).await?;
+    let gone = directory
+        .login_sessions
+        .find(&unknown.user, unknown.id)
+        .await?;
     assert_eq!(gone, None);
     Ok(())
 }
 
 pub async fn of_many_who_replace_a_session_one_does<B: Backend>(backend: B) -> Result<()> {
     let (directory, first) = (backend.directory(), login(&user()));
-    directory.create_session(&first).await?;
+    directory.login_sessions.create(&first).await?;
     let replaced = fifty(|_| {
-        let (directory, first) = (Arc::clone(&directory), first.clone());
+        let (directory, first) = (directory.clone(), first.clone());
         let new = rotated(&first);
-        async move { Ok((directory.replace_session(&first, &new).await?, new)) }
+        async move { Ok((directory.login_sessions.replace(&first, &new).await?, new)) }
     });
     let replaced = replaced.await?;
     let winners: Vec<_> = replaced.into_iter().filter(|(won, _)| *won).collect();
     assert_eq!(winners.len(), 1);
-    let stands = directory.session(&first.user, first.id).await?;
+    let stands = directory.login_sessions.find(&first.user, first.id).await?;
     assert_eq!(stands.as_ref(), Some(&winners[0].1));
     Ok(())
 }
@@ -293,13 +305,13 @@ pub async fn session_made_again_stays_as_it_is<B: Backend>(backend: B) -> Result
     let (directory, ann) = (backend.directory(), user());
     let (first, second) = (login(&ann), login(&ann));
     for _ in 0..2 {
-        directory.create_session(&first).await?;
-        directory.create_session(&second).await?;
+        directory.login_sessions.create(&first).await?;
+        directory.login_sessions.create(&second).await?;
     }
     for session in [first, second] {
-        let stands = directory.session(&ann, session.id).await?;
+        let stands = directory.login_sessions.find(&ann, session.id).await?;
         assert_eq!(stands, Some(session.clone()));
-        let others = directory.session(&user(), session.id).await?;
+        let others = directory.login_sessions.find(&user(), session.id).await?;
         assert_eq!(others, None, "a session is its user's");
     }
     Ok(())
@@ -327,11 +339,11 @@ pub async fn file_rows_come_back_wherever_the_bytes_are<B: Backend>(backend: B) 
         file(&"日".repeat(85), FileLocation::Inline(all)),
     ];
     for file in &files {
-        directory.put_file(file).await?;
-        directory.put_file(file).await?;
+        directory.file_rows.put(file).await?;
+        directory.file_rows.put(file).await?;
     }
     for file in files {
-        assert_eq!(directory.file(file.id).await?, Some(file));
+        assert_eq!(directory.file_rows.find(file.id).await?, Some(file));
     }
     Ok(())
 }
@@ -339,24 +351,24 @@ pub async fn file_rows_come_back_wherever_the_bytes_are<B: Backend>(backend: B) 
 pub async fn file_is_posted_in_each_channel_once<B: Backend>(backend: B) -> Result<()> {
     let directory = backend.directory();
     let file = file("x", FileLocation::Inline(Bytes::from_static(b"x")));
-    directory.put_file(&file).await?;
+    directory.file_rows.put(&file).await?;
     let mut channels: Vec<_> = (0..5).map(|_| channel()).collect();
     for channel in channels.iter().chain(&channels) {
-        directory.post_file(file.id, channel).await?;
+        directory.file_rows.mark_posted(file.id, channel).await?;
     }
-    let mut posted = directory.posted_in(file.id).await?;
+    let mut posted = directory.file_rows.posted_in(file.id).await?;
     channels.sort();
     posted.sort();
     assert_eq!(posted, channels);
-    assert_eq!(directory.file(file.id).await?, Some(file));
+    assert_eq!(directory.file_rows.find(file.id).await?, Some(file));
     Ok(())
 }
 
-pub async fn check_finds_it_up_whatever_it_holds<B: Backend>(backend: B) -> Result<()> {
+pub async fn general_is_looked_up_whatever_else_there_is<B: Backend>(backend: B) -> Result<()> {
     let directory = backend.directory();
-    directory.check().await?;
-    directory.create_user(&account(&user(), "x")).await?;
-    directory.check().await?;
+    directory.channels.find(&ChannelName::general()).await?;
+    directory.users.create(&account(&user(), "x")).await?;
+    directory.channels.find(&ChannelName::general()).await?;
     Ok(())
 }
 
@@ -368,21 +380,21 @@ pub async fn everything_survives_a_new_start<B: Backend>(backend: B) -> Result<(
         login(&ann.name),
     );
     let file = file("x", FileLocation::Stored("p".into()));
-    directory.create_user(&ann).await?;
-    directory.create_channel(&ops).await?;
-    directory.create_session(&session).await?;
-    directory.put_file(&file).await?;
-    directory.post_file(file.id, &ops.name).await?;
+    directory.users.create(&ann).await?;
+    directory.channels.create(&ops).await?;
+    directory.login_sessions.create(&session).await?;
+    directory.file_rows.put(&file).await?;
+    directory.file_rows.mark_posted(file.id, &ops.name).await?;
     drop(directory);
 
     let backend = backend.reopen().await?;
     let directory = backend.directory();
-    let found = directory.session(&ann.name, session.id).await?;
+    let found = directory.login_sessions.find(&ann.name, session.id).await?;
     assert_eq!(found, Some(session));
-    assert_eq!(directory.user(&ann.name).await?, Some(ann));
-    let posted = directory.posted_in(file.id).await?;
+    assert_eq!(directory.users.find(&ann.name).await?, Some(ann));
+    let posted = directory.file_rows.posted_in(file.id).await?;
     assert_eq!(posted, std::slice::from_ref(&ops.name));
-    assert_eq!(directory.file(file.id).await?, Some(file));
-    assert_eq!(directory.channel(&ops.name).await?, Some(ops));
+    assert_eq!(directory.file_rows.find(file.id).await?, Some(file));
+    assert_eq!(directory.channels.find(&ops.name).await?, Some(ops));
     Ok(())
 }

@@ -48,7 +48,7 @@ async fn stopping_does_not_wait_for_an_answer() -> Result<()> {
     })?;
     let directory = hbase.directory();
     let name = contract::user();
-    let mut asking = tokio::spawn(async move { directory.user(&name).await.map(|_| ()) });
+    let mut asking = tokio::spawn(async move { directory.users.find(&name).await.map(|_| ()) });
     let _taken = tokio::task::spawn_blocking(move || silent.accept()).await??;
     assert!(!asking.is_finished());
     asking.abort();

@@ -282,10 +282,13 @@ async fn login_clears_away_what_has_expired() -> Result<()> {
     let (old, good) = (login(1_000, 2_000), login(1_500, 9_000));
     let directory = on.directory();
     for session in [&old, &good, &login(3_000, 9_000)] {
-        directory.create_session(session).await?;
+        directory.login_sessions.create(session).await?;
     }
-    assert_eq!(directory.session(&ann, old.id).await?, None);
-    assert_eq!(directory.session(&ann, good.id).await?, Some(good));
+    assert_eq!(directory.login_sessions.find(&ann, old.id).await?, None);
+    assert_eq!(
+        directory.login_sessions.find(&ann, good.id).await?,
+        Some(good)
+    );
     Ok(())
 }
 
@@ -303,8 +306,11 @@ async fn file_is_one_row_with_its_bytes_and_where_it_was_posted() -> Result<()> 
         location: FileLocation::Inline("inner".into()),
     };
     let channel = ChannelName::parse("dm:ann:bob").expect("a name");
-    on.directory().put_file(&file).await?;
-    on.directory().post_file(file.id, &channel).await?;
+    on.directory().file_rows.put(&file).await?;
+    on.directory()
+        .file_rows
+        .mark_posted(file.id, &channel)
+        .await?;
     let sum = "ab".repeat(32);
     let expected = [
         format!("b:data inner @{AT}"),

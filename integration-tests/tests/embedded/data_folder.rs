@@ -61,7 +61,7 @@ async fn put(on_disk: &OnDisk, content: &[u8]) -> Result<File> {
         created_at_ms: 1,
         location: FileLocation::Stored(writer.commit().await?),
     };
-    on_disk.directory().put_file(&file).await?;
+    on_disk.directory().file_rows.put(&file).await?;
     Ok(file)
 }
 
@@ -261,7 +261,7 @@ async fn backup_taken_while_writing_is_a_whole_data_folder() -> Result<()> {
         numbers.iter().copied().eq(0..numbers.len() as u64),
         "no hole"
     );
-    let row = restored.directory().file(file.id).await?;
+    let row = restored.directory().file_rows.find(file.id).await?;
     assert_eq!(row.as_ref(), Some(&file));
     let bytes = content(&restored.file_store(), &file).await?;
     assert_eq!(bytes, b"some bytes");

@@ -50,7 +50,7 @@ pub struct Server {
     pub broker: Arc<dyn Broker>,
     /// The same log as the server under test has it.
     pub fickle: Arc<FickleBroker>,
-    pub directory: Arc<dyn Directory>,
+    pub directory: Directory,
     pub history: Arc<GatedHistory>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -91,10 +91,16 @@ impl Server {
             hub,
             pulse.clone(),
             barrier.clone(),
-            directory.clone(),
+            directory.channels.clone(),
+            directory.file_rows.clone(),
             history.clone(),
         ));
-        let accounts = Accounts::new(directory.clone(), account_settings()).expect("threads");
+        let accounts = Accounts::new(
+            directory.users.clone(),
+            directory.login_sessions.clone(),
+            account_settings(),
+        )
+        .expect("threads");
         let server = Server {
             archiving: archive(&log, &history, shape),
             accounts: Arc::new(accounts),
@@ -144,7 +150,7 @@ impl Server {
             topic: None,
             archived: None,
         };
-        self.directory.create_channel(&row).await.expect("made");
+        self.directory.channels.create(&row).await.expect("made");
     }
 
     /// Puts a record into the log, as any server might; `age_ms` ago it was received.

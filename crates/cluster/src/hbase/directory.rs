@@ -14,7 +14,7 @@ use super::client::Core;
 use super::error::Fault;
 use lakechat_core::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
 use lakechat_core::ports::directory::CreateOutcome;
-use lakechat_core::ports::{Directory, PortError};
+use lakechat_core::ports::{Channels, FileRows, LoginSessions, PortError, Users};
 
 const PART: &str = "directory";
 
@@ -33,26 +33,29 @@ fn port_error(fault: Fault) -> PortError {
 }
 
 #[async_trait]
-impl Directory for HBaseDirectory {
-    async fn create_user(&self, user: &User) -> Result<CreateOutcome<User>, PortError> {
+impl Users for HBaseDirectory {
+    async fn create(&self, user: &User) -> Result<CreateOutcome<User>, PortError> {
         users::create(&self.core, user).await.map_err(port_error)
     }
 
-    async fn user(&self, name: &UserName) -> Result<Option<User>, PortError> {
+    async fn find(&self, name: &UserName) -> Result<Option<User>, PortError> {
         users::find(&self.core, name).await.map_err(port_error)
     }
+}
 
-    async fn create_channel(&self, channel: &Channel) -> Result<CreateOutcome<Channel>, PortError> {
+#[async_trait]
+impl Channels for HBaseDirectory {
+    async fn create(&self, channel: &Channel) -> Result<CreateOutcome<Channel>, PortError> {
         channels::create(&self.core, channel)
             .await
             .map_err(port_error)
     }
 
-    async fn channel(&self, name: &ChannelName) -> Result<Option<Channel>, PortError> {
+    async fn find(&self, name: &ChannelName) -> Result<Option<Channel>, PortError> {
         channels::find(&self.core, name).await.map_err(port_error)
     }
 
-    async fn public_channels(
+    async fn list_public(
         &self,
         after: Option<&ChannelName>,
         limit: usize,
@@ -60,38 +63,40 @@ impl Directory for HBaseDirectory {
         let found = channels::public(&self.core, after, limit);
         found.await.map_err(port_error)
     }
+}
 
-    async fn create_session(&self, session: &LoginSession) -> Result<(), PortError> {
+#[async_trait]
+impl LoginSessions for HBaseDirectory {
+    async fn create(&self, session: &LoginSession) -> Result<(), PortError> {
         sessions::create(&self.core, session)
             .await
             .map_err(port_error)
     }
 
-    async fn session(&self, user: &UserName, id: Uuid) -> Result<Option<LoginSession>, PortError> {
+    async fn find(&self, user: &UserName, id: Uuid) -> Result<Option<LoginSession>, PortError> {
         sessions::find(&self.core, user, id)
             .await
             .map_err(port_error)
     }
 
-    async fn replace_session(
-        &self,
-        old: &LoginSession,
-        new: &LoginSession,
-    ) -> Result<bool, PortError> {
+    async fn replace(&self, old: &LoginSession, new: &LoginSession) -> Result<bool, PortError> {
         sessions::replace(&self.core, old, new)
             .await
             .map_err(port_error)
     }
+}
 
-    async fn put_file(&self, file: &File) -> Result<(), PortError> {
+#[async_trait]
+impl FileRows for HBaseDirectory {
+    async fn put(&self, file: &File) -> Result<(), PortError> {
         files::put(&self.core, file).await.map_err(port_error)
     }
 
-    async fn file(&self, id: FileId) -> Result<Option<File>, PortError> {
+    async fn find(&self, id: FileId) -> Result<Option<File>, PortError> {
         files::find(&self.core, id).await.map_err(port_error)
     }
 
-    async fn post_file(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
+    async fn mark_posted(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
         files::post(&self.core, id, channel)
             .await
             .map_err(port_error)
@@ -99,11 +104,5 @@ impl Directory for HBaseDirectory {
 
     async fn posted_in(&self, id: FileId) -> Result<Vec<ChannelName>, PortError> {
         files::posted_in(&self.core, id).await.map_err(port_error)
-    }
-
-    /// The row of a channel that there always is, or that a fresh installation lacks.
-    async fn check(&self) -> Result<(), PortError> {
-        let general = channels::find(&self.core, &ChannelName::general()).await;
-        general.map(drop).map_err(port_error)
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Identity, unavailable};
 use crate::domain::{Code, LoginSession, Problem, UserName};
-use crate::ports::{Directory, PortError};
+use crate::ports::{LoginSessions, PortError};
 
 /// For so long a token may still be good over HTTP after its session ended on another server.
 const TRUSTED_FOR: Duration = Duration::from_secs(30);
@@ -34,19 +34,19 @@ struct Known {
 }
 
 pub struct Sessions {
-    directory: Arc<dyn Directory>,
+    login_sessions: Arc<dyn LoginSessions>,
     remembered: Cache<Uuid, Known>,
 }
 
 impl Sessions {
     /// Sessions are remembered for as long as a token is good.
-    pub fn new(directory: Arc<dyn Directory>, token_lifetime: Duration) -> Sessions {
+    pub fn new(login_sessions: Arc<dyn LoginSessions>, token_lifetime: Duration) -> Sessions {
         let remembered = Cache::builder()
             .max_capacity(MOST_REMEMBERED)
             .time_to_live(token_lifetime.max(TRUSTED_FOR))
             .build();
         Sessions {
-            directory,
+            login_sessions,
             remembered,
         }
     }
@@ -62,7 +62,7 @@ impl Sessions {
     /// `token_revoked` if the directory says that the session has ended, or knows of none. While it
     /// is away, what it said last counts: who was here goes on.
     pub async fn check_fresh(&self, identity: &Identity) -> Result<(), Problem> {
-        let asked = self.directory.session(&identity.user, identity.session);
+        let asked = self.login_sessions.find(&identity.user, identity.session);
         let session = match asked.await {
             Ok(session) => session,
             Err(error @ PortError::Unavailable { .. }) => {
@@ -93,7 +93,7 @@ impl Sessions {
     }
 
     async fn try_to_end(&self, user: &UserName, id: Uuid) -> Result<bool, PortError> {
-        let Some(old) = self.directory.session(user, id).await? else {
+        let Some(old) = self.login_sessions.find(user, id).await? else {
             return Ok(true);
         };
         if old.revoked {
@@ -103,7 +103,7 @@ impl Sessions {
             revoked: true,
             ..old.clone()
         };
-        self.directory.replace_session(&old, &new).await
+        self.login_sessions.replace(&old, &new).await
     }
 
     /// What is known then: a read that began before the session ended doesn't bring it back.

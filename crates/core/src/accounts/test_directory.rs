@@ -1,5 +1,4 @@
-//! A directory in memory that can be away: for the tests of accounts, which use no more of it than
-//! users and login sessions.
+//! Users and login sessions in memory, for the tests of accounts; can be unavailable.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -8,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
+use crate::domain::{LoginSession, User, UserName};
 use crate::ports::directory::CreateOutcome;
-use crate::ports::{Directory, PortError};
+use crate::ports::{LoginSessions, PortError, Users};
 
 #[derive(Default)]
 pub struct TestDirectory {
@@ -57,8 +56,8 @@ fn unavailable() -> PortError {
 }
 
 #[async_trait]
-impl Directory for TestDirectory {
-    async fn create_user(&self, user: &User) -> Result<CreateOutcome<User>, PortError> {
+impl Users for TestDirectory {
+    async fn create(&self, user: &User) -> Result<CreateOutcome<User>, PortError> {
         self.reach()?;
         let mut users = self.users.lock().expect("no test panics with it");
         if let Some(owner) = users.get(&user.name) {
@@ -68,30 +67,29 @@ impl Directory for TestDirectory {
         Ok(CreateOutcome::Created)
     }
 
-    async fn user(&self, name: &UserName) -> Result<Option<User>, PortError> {
+    async fn find(&self, name: &UserName) -> Result<Option<User>, PortError> {
         self.reach()?;
         let users = self.users.lock().expect("no test panics with it");
         Ok(users.get(name).cloned())
     }
+}
 
-    async fn create_session(&self, session: &LoginSession) -> Result<(), PortError> {
+#[async_trait]
+impl LoginSessions for TestDirectory {
+    async fn create(&self, session: &LoginSession) -> Result<(), PortError> {
         self.reach()?;
         let mut sessions = self.sessions.lock().expect("no test panics with it");
         sessions.insert((session.user.clone(), session.id), session.clone());
         Ok(())
     }
 
-    async fn session(&self, user: &UserName, id: Uuid) -> Result<Option<LoginSession>, PortError> {
+    async fn find(&self, user: &UserName, id: Uuid) -> Result<Option<LoginSession>, PortError> {
         self.reach()?;
         let sessions = self.sessions.lock().expect("no test panics with it");
         Ok(sessions.get(&(user.clone(), id)).cloned())
     }
 
-    async fn replace_session(
-        &self,
-        old: &LoginSession,
-        new: &LoginSession,
-    ) -> Result<bool, PortError> {
+    async fn replace(&self, old: &LoginSession, new: &LoginSession) -> Result<bool, PortError> {
         self.reach()?;
         let mut sessions = self.sessions.lock().expect("no test panics with it");
         let stored = sessions.get_mut(&(old.user.clone(), old.id));
@@ -106,41 +104,5 @@ impl Directory for TestDirectory {
             true => Err(unavailable()),
             false => Ok(replaced),
         }
-    }
-
-    async fn create_channel(&self, _: &Channel) -> Result<CreateOutcome<Channel>, PortError> {
-        unreachable!("accounts have no channels")
-    }
-
-    async fn channel(&self, _: &ChannelName) -> Result<Option<Channel>, PortError> {
-        unreachable!("accounts have no channels")
-    }
-
-    async fn public_channels(
-        &self,
-        _: Option<&ChannelName>,
-        _: usize,
-    ) -> Result<Vec<Channel>, PortError> {
-        unreachable!("accounts have no channels")
-    }
-
-    async fn put_file(&self, _: &File) -> Result<(), PortError> {
-        unreachable!("accounts have no files")
-    }
-
-    async fn file(&self, _: FileId) -> Result<Option<File>, PortError> {
-        unreachable!("accounts have no files")
-    }
-
-    async fn post_file(&self, _: FileId, _: &ChannelName) -> Result<(), PortError> {
-        unreachable!("accounts have no files")
-    }
-
-    async fn check(&self) -> Result<(), PortError> {
-        Ok(())
-    }
-
-    async fn posted_in(&self, _: FileId) -> Result<Vec<ChannelName>, PortError> {
-        unreachable!("accounts have no files")
     }
 }

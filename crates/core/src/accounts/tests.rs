@@ -20,7 +20,8 @@ fn settings() -> Settings {
 
 fn accounts() -> (Accounts, Arc<TestDirectory>) {
     let directory = Arc::new(TestDirectory::default());
-    let accounts = Accounts::new(directory.clone(), settings()).expect("threads");
+    let accounts =
+        Accounts::new(directory.clone(), directory.clone(), settings()).expect("threads");
     (accounts, directory)
 }
 
@@ -134,7 +135,7 @@ async fn logins_and_registrations_share_the_limit_of_their_address() {
         ..settings()
     };
     let directory = Arc::new(TestDirectory::default());
-    let accounts = Accounts::new(directory, limited).expect("threads");
+    let accounts = Accounts::new(directory.clone(), directory, limited).expect("threads");
     registered(&accounts, "ann").await;
     let mut tries = 1;
     while accounts.login(HOME, "ann", PASSWORD).await.is_ok() {

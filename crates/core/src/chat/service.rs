@@ -25,7 +25,7 @@ use crate::chat::log::pending::{self, Sent, Waiter};
 use crate::chat::log::record::{Body, Record};
 use crate::domain::{ChannelName, ClientMsgId, Code, Problem, UserName};
 use crate::limits::KeyedLimit;
-use crate::ports::{Directory, History};
+use crate::ports::{Channels, FileRows, History};
 
 pub use channels::{ChannelPage, MemberPage};
 pub use history::{Page, PageQuery, limit_invalid};
@@ -65,7 +65,8 @@ pub struct Chat {
     pub hub: Arc<Hub>,
     pub pulse: Arc<Pulse>,
     reads: Reads,
-    directory: Arc<dyn Directory>,
+    channels: Arc<dyn Channels>,
+    file_rows: Arc<dyn FileRows>,
     sends_per_user: KeyedLimit<UserName>,
     events_per_user: KeyedLimit<UserName>,
     sends_per_channel: KeyedLimit<ChannelName>,
@@ -84,7 +85,8 @@ impl Chat {
         hub: Arc<Hub>,
         pulse: Arc<Pulse>,
         barrier: Arc<Barrier>,
-        directory: Arc<dyn Directory>,
+        channels: Arc<dyn Channels>,
+        file_rows: Arc<dyn FileRows>,
         history: Arc<dyn History>,
     ) -> Chat {
         Chat {
@@ -97,7 +99,8 @@ impl Chat {
             log,
             hub,
             pulse,
-            directory,
+            channels,
+            file_rows,
         }
     }
 
@@ -123,8 +126,8 @@ impl Chat {
             return Ok(Some(open));
         }
         let row = self
-            .directory
-            .channel(name)
+            .channels
+            .find(name)
             .await
             .map_err(directory_unavailable)?;
         let Some(mut row) = row else { return Ok(None) };

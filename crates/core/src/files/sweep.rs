@@ -68,7 +68,7 @@ impl Files {
         let mut listing = self.store.list(age).await?;
         while let Some(stored) = listing.next().await {
             let stored = stored?;
-            if self.directory.file(stored.id).await?.is_some() {
+            if self.rows.find(stored.id).await?.is_some() {
                 continue;
             }
             self.store.remove(&stored.path).await?;

@@ -1,4 +1,4 @@
-//! A directory and a file store in memory, that fail when told to.
+//! Rows of files and a file store in memory, which fail on demand.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,21 +10,19 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::Notify;
-use uuid::Uuid;
 
 use super::{Files, Settings};
-use crate::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
-use crate::ports::directory::CreateOutcome;
+use crate::domain::{ChannelName, File, FileId, UserName};
 use crate::ports::file_store::{ByteStream, FileListing, FileWriter, StoredFile};
-use crate::ports::{Directory, FileStore, PortError};
+use crate::ports::{FileRows, FileStore, PortError};
 
 pub const INLINE_BYTES: usize = 64 * 1024;
 pub const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Files over a directory and a store in memory.
+/// Files over rows and a store in memory.
 pub struct Bench {
     pub files: Files,
-    pub directory: Arc<MemoryDirectory>,
+    pub rows: Arc<MemoryRows>,
     pub store: Arc<MemoryStore>,
 }
 
@@ -35,15 +33,15 @@ impl Bench {
     }
 
     pub fn with(max_bytes: u64, inline_bytes: usize) -> Bench {
-        let directory = Arc::new(MemoryDirectory::default());
+        let rows = Arc::new(MemoryRows::default());
         let store = Arc::new(MemoryStore::default());
         let settings = Settings {
             max_bytes,
             inline_bytes,
         };
         Bench {
-            files: Files::new(directory.clone(), store.clone(), settings),
-            directory,
+            files: Files::new(rows.clone(), store.clone(), settings),
+            rows,
             store,
         }
     }
@@ -51,7 +49,7 @@ impl Bench {
     /// Neither a row, nor a file, nor a writer is left.
     pub fn assert_nothing_is_left(&self) {
         assert!(
-            self.directory
+            self.rows
                 .files
                 .lock()
                 .expect("no test panics with it")
@@ -84,13 +82,13 @@ fn gone() -> PortError {
 }
 
 #[derive(Default)]
-pub struct MemoryDirectory {
+pub struct MemoryRows {
     pub files: Mutex<HashMap<FileId, File>>,
     pub posts: Mutex<Vec<(FileId, ChannelName)>>,
     pub away: AtomicBool,
 }
 
-impl MemoryDirectory {
+impl MemoryRows {
     fn here(&self) -> Result<(), PortError> {
         if self.away.load(Ordering::SeqCst) {
             return Err(away("directory"));
@@ -100,44 +98,8 @@ impl MemoryDirectory {
 }
 
 #[async_trait]
-impl Directory for MemoryDirectory {
-    async fn create_user(&self, _: &User) -> Result<CreateOutcome<User>, PortError> {
-        unimplemented!("files don't ask for it")
-    }
-
-    async fn user(&self, _: &UserName) -> Result<Option<User>, PortError> {
-        unimplemented!("files don't ask for it")
-    }
-
-    async fn create_channel(&self, _: &Channel) -> Result<CreateOutcome<Channel>, PortError> {
-        unimplemented!("files don't ask for it")
-    }
-
-    async fn channel(&self, _: &ChannelName) -> Result<Option<Channel>, PortError> {
-        unimplemented!("files don't ask for it")
-    }
-
-    async fn public_channels(
-        &self,
-        _: Option<&ChannelName>,
-        _: usize,
-    ) -> Result<Vec<Channel>, PortError> {
-        unimplemented!("files don't ask for it")
-    }
-
-    async fn create_session(&self, _: &LoginSession) -> Result<(), PortError> {
-        unimplemented!("files don't ask for it")
-    }
-
-    async fn session(&self, _: &UserName, _: Uuid) -> Result<Option<LoginSession>, PortError> {
-        unimplemented!("files don't ask for it")
-    }
-
-    async fn replace_session(&self, _: &LoginSession, _: &LoginSession) -> Result<bool, PortError> {
-        unimplemented!("files don't ask for it")
-    }
-
-    async fn put_file(&self, file: &File) -> Result<(), PortError> {
+impl FileRows for MemoryRows {
+    async fn put(&self, file: &File) -> Result<(), PortError> {
         self.here()?;
         self.files
             .lock()
@@ -146,7 +108,7 @@ impl Directory for MemoryDirectory {
         Ok(())
     }
 
-    async fn file(&self, id: FileId) -> Result<Option<File>, PortError> {
+    async fn find(&self, id: FileId) -> Result<Option<File>, PortError> {
         self.here()?;
         Ok(self
             .files
@@ -156,7 +118,7 @@ impl Directory for MemoryDirectory {
             .cloned())
     }
 
-    async fn post_file(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
+    async fn mark_posted(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
         self.here()?;
         self.posts
             .lock()
@@ -170,10 +132,6 @@ impl Directory for MemoryDirectory {
         let posts = self.posts.lock().expect("no test panics with it");
         let of_this = posts.iter().filter(|(file, _)| *file == id);
         Ok(of_this.map(|(_, channel)| channel.clone()).collect())
-    }
-
-    async fn check(&self) -> Result<(), PortError> {
-        self.here()
     }
 }
 

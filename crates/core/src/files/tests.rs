@@ -162,7 +162,7 @@ async fn an_upload_that_is_dropped_in_mid_way_leaves_nothing() {
 #[tokio::test]
 async fn a_row_whose_put_failed_removes_nothing() {
     let bench = Bench::new();
-    bench.directory.away.store(true, Ordering::SeqCst);
+    bench.rows.away.store(true, Ordering::SeqCst);
     let problem = take(&bench, &noise(200_000)).await.expect_err("fails");
     assert_eq!(problem.code, Code::DirectoryUnavailable);
     assert_eq!(bench.store.shared.files.lock().unwrap().len(), 1);
@@ -213,7 +213,7 @@ async fn what_is_away_is_said() {
     assert_eq!(opened.err().expect("away").code, Code::StorageUnavailable);
     let missing = bench.files.find(FileId::random()).await;
     assert_eq!(missing.expect_err("none").code, Code::FileNotFound);
-    bench.directory.away.store(true, Ordering::SeqCst);
+    bench.rows.away.store(true, Ordering::SeqCst);
     let found = bench.files.find(file.id).await;
     assert_eq!(found.expect_err("away").code, Code::DirectoryUnavailable);
 }
@@ -241,10 +241,10 @@ async fn the_sweeper_removes_files_whose_row_never_came_after_a_grace_time() {
             stored.age = 2 * HOUR;
         }
     }
-    bench.directory.away.store(true, Ordering::SeqCst);
+    bench.rows.away.store(true, Ordering::SeqCst);
     assert_eq!(bench.files.sweep(REACH).await, REACH, "to be made up for");
     assert_eq!(bench.store.shared.files.lock().unwrap().len(), 4);
-    bench.directory.away.store(false, Ordering::SeqCst);
+    bench.rows.away.store(false, Ordering::SeqCst);
     assert!(bench.files.sweep(REACH).await < HOUR);
     let files = bench.store.shared.files.lock().unwrap();
     assert!(!files.contains_key(&old), "had no row");

@@ -81,7 +81,7 @@ impl Files {
             location: draft.commit().await?,
         };
         // A put that failed may have happened, so nothing is removed here: the sweeper decides.
-        let put = self.directory.put_file(&file).await;
+        let put = self.rows.put(&file).await;
         put.map_err(directory_problem)?;
         Ok(file)
     }

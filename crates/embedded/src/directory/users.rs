@@ -24,13 +24,6 @@ pub(super) fn create(db: &Connection, user: &User) -> Result<CreateOutcome<User>
     Ok(CreateOutcome::Created)
 }
 
-/// Reads the first row, if there is one.
-pub(super) fn look(db: &Connection) -> Result<()> {
-    db.prepare_cached("SELECT name FROM users LIMIT 1")?
-        .exists([])
-        .map(drop)
-}
-
 pub(super) fn find(db: &Connection, name: &UserName) -> Result<Option<User>> {
     let mut select =
         db.prepare_cached("SELECT password_hash, created_at FROM users WHERE name = ?1")?;

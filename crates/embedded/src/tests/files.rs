@@ -61,7 +61,7 @@ async fn directory_answers_beside_blocked_uploads() {
         jobs.spawn(upload(Arc::clone(&store)));
     }
     let (directory, name) = (o.embedded.directory(), UserName::parse("ann").unwrap());
-    let answer = timeout(DEADLINE, directory.user(&name)).await;
+    let answer = timeout(DEADLINE, directory.users.find(&name)).await;
     let listed = timeout(DEADLINE, count(&*store)).await;
     // Before anything is asserted: the runtime's end waits for the jobs.
     drop(hold);

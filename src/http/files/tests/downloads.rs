@@ -81,7 +81,7 @@ async fn downloads_are_refused_with_their_codes() {
     assert_eq!(code(&unknown).await, Some(Code::FileNotFound));
     bench.store.fail_at(Step::Read);
     assert_eq!(code(id).await, Some(Code::StorageUnavailable));
-    bench.directory.away.store(true, Ordering::SeqCst);
+    bench.rows.away.store(true, Ordering::SeqCst);
     assert_eq!(code(id).await, Some(Code::DirectoryUnavailable));
 }
 

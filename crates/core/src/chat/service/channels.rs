@@ -43,8 +43,8 @@ impl Chat {
             archived: None,
         };
         let claim = self
-            .directory
-            .create_channel(&row)
+            .channels
+            .create(&row)
             .await
             .map_err(directory_unavailable)?;
         let channel = self.find_up_to_date(name.as_str()).await?;
@@ -78,8 +78,8 @@ impl Chat {
             topic: None,
             archived: None,
         };
-        self.directory
-            .create_channel(&row)
+        self.channels
+            .create(&row)
             .await
             .map_err(directory_unavailable)?;
         Ok(())
@@ -126,7 +126,7 @@ impl Chat {
         limit: usize,
     ) -> Result<ChannelPage, Problem> {
         let roles = self.memberships(user).await?;
-        let rows = self.directory.public_channels(after, limit + 1).await;
+        let rows = self.channels.list_public(after, limit + 1).await;
         let mut rows = rows.map_err(directory_unavailable)?;
         let more = rows.len() > limit;
         rows.truncate(limit);

@@ -156,16 +156,16 @@ impl Chat {
         id: FileId,
     ) -> Result<Attachment, Problem> {
         let file = self
-            .directory
-            .file(id)
+            .file_rows
+            .find(id)
             .await
             .map_err(directory_unavailable)?;
         let file = file.ok_or_else(attachment_invalid)?;
         if !self.may_read_file(user, &file).await? {
             return Err(attachment_invalid());
         }
-        self.directory
-            .post_file(id, &channel.name)
+        self.file_rows
+            .mark_posted(id, &channel.name)
             .await
             .map_err(directory_unavailable)?;
         Ok(file.attachment())
