@@ -1,7 +1,7 @@
 //! One contract suite per port: rules that every adapter of it keeps.
 //!
 //! A rule is a function over a [`Backend`]. Rules use random names and compare with what stood
-//! there before, so that they run side by side against one shared store. [`broker_contract!`] and
+//! there before, so that they run side by side against one shared store. [`crate::broker_contract!`] and
 //! its like make a test of each.
 
 pub mod broker;
