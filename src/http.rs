@@ -15,7 +15,6 @@ pub mod chat;
 pub mod client_addr;
 pub mod connection;
 pub mod context;
-pub mod fields;
 pub mod files;
 pub mod guard;
 pub mod health;

@@ -1,5 +1,6 @@
 //! Registering, logging in and out, and looking people up.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::StatusCode;
@@ -8,46 +9,36 @@ use serde::Serialize;
 use warp::reply::Response;
 
 use super::answer;
-use super::fields::Fields;
+use super::body::json_object;
 use lakechat_core::accounts::{Accounts, Identity, Login};
 use lakechat_core::domain::{Code, Problem, UserName};
 
 /// `POST /register`
-pub async fn register(
-    accounts: &Accounts,
-    from: IpAddr,
-    body: &Fields<'_>,
-) -> Result<Response, Problem> {
+pub async fn register(accounts: &Accounts, from: IpAddr, body: &[u8]) -> Result<Response, Problem> {
     let (username, password) = credentials(body)?;
-    let login = accounts.register(from, username, password).await?;
+    let login = accounts.register(from, &username, &password).await?;
     Ok(tokens(StatusCode::CREATED, &login))
 }
 
 /// `POST /login`
-pub async fn login(
-    accounts: &Accounts,
-    from: IpAddr,
-    body: &Fields<'_>,
-) -> Result<Response, Problem> {
+pub async fn login(accounts: &Accounts, from: IpAddr, body: &[u8]) -> Result<Response, Problem> {
     let (username, password) = credentials(body)?;
-    let login = accounts.login(from, username, password).await?;
+    let login = accounts.login(from, &username, &password).await?;
     Ok(tokens(StatusCode::OK, &login))
 }
 
 /// The name and the password of `/register` and `/login`.
-fn credentials<'a>(body: &'a Fields<'_>) -> Result<(&'a str, &'a str), Problem> {
-    let username = body.required_str("username")?;
-    Ok((username, body.required_str("password")?))
+fn credentials(body: &[u8]) -> Result<(Cow<'_, str>, Cow<'_, str>), Problem> {
+    let mut fields = json_object(body, &["username", "password"])?;
+    let username = fields.required_str("username")?;
+    Ok((username, fields.required_str("password")?))
 }
 
 /// `POST /token/refresh`
-pub async fn refresh(
-    accounts: &Accounts,
-    from: IpAddr,
-    body: &Fields<'_>,
-) -> Result<Response, Problem> {
-    let token = body.required_str("refresh_token")?;
-    let login = accounts.refresh(from, token).await?;
+pub async fn refresh(accounts: &Accounts, from: IpAddr, body: &[u8]) -> Result<Response, Problem> {
+    let mut fields = json_object(body, &["refresh_token"])?;
+    let token = fields.required_str("refresh_token")?;
+    let login = accounts.refresh(from, &token).await?;
     Ok(tokens(StatusCode::OK, &login))
 }
 
@@ -142,10 +133,6 @@ mod tests {
         Accounts::new(directory.clone(), directory, settings).expect("threads")
     }
 
-    fn fields(json: &str) -> Fields<'_> {
-        Fields::parse(json.as_bytes()).expect("an object")
-    }
-
     async fn body(answer: Response) -> Value {
         let bytes = answer.into_body().collect().await.expect("a body");
         serde_json::from_slice(&bytes.to_bytes()).expect("JSON")
@@ -155,7 +142,9 @@ mod tests {
     async fn answers_have_the_status_and_fields_that_clients_rely_on() {
         let accounts = accounts();
         let ann = r#"{"username":"ann","password":"correct horse"}"#;
-        let made = register(&accounts, HOME, &fields(ann)).await.expect("made");
+        let made = register(&accounts, HOME, ann.as_bytes())
+            .await
+            .expect("made");
         assert_eq!(made.status(), StatusCode::CREATED);
         assert_eq!(made.headers()[CACHE_CONTROL], "no-store");
         let made = body(made).await;
@@ -164,7 +153,7 @@ mod tests {
             (&"ann".into(), &900.into())
         );
 
-        let again = login(&accounts, HOME, &fields(ann)).await.expect("in");
+        let again = login(&accounts, HOME, ann.as_bytes()).await.expect("in");
         assert_eq!(again.status(), StatusCode::OK);
         let token = body(again).await["token"]
             .as_str()
@@ -175,7 +164,7 @@ mod tests {
         assert_eq!(out.status(), StatusCode::NO_CONTENT);
 
         let text = format!(r#"{{"refresh_token":{}}}"#, made["refresh_token"]);
-        let next = refresh(&accounts, HOME, &fields(&text))
+        let next = refresh(&accounts, HOME, text.as_bytes())
             .await
             .expect("next");
         assert_eq!(next.status(), StatusCode::OK);

@@ -16,6 +16,7 @@ use warp::{Filter, Rejection};
 
 use crate::http::pace::TooSlow;
 use lakechat_core::domain::{Code, Problem};
+use lakechat_core::json_object::JsonObject;
 
 pub use watched::Watched;
 
@@ -104,6 +105,17 @@ async fn read_within(
     check_headers(headers, max_bytes)?;
     let whole = timeout(limit, collect(body, max_bytes));
     whole.await.unwrap_or_else(|_| Err(too_slow(limit)))
+}
+
+/// The fields of these names; `bad_json` unless the body is one JSON object.
+pub fn json_object<'a, const N: usize>(
+    body: &'a [u8],
+    names: &'static [&'static str; N],
+) -> Result<JsonObject<'a, N>, Problem> {
+    JsonObject::from_slice(body, names).map_err(|e| {
+        let text = format!("The body must be one JSON object: {e}.");
+        Problem::new(Code::BadJson, text)
+    })
 }
 
 fn check_headers(headers: &HeaderMap, max_bytes: usize) -> Result<(), Problem> {

@@ -9,9 +9,8 @@ use serde_json::value::RawValue;
 use warp::reply::Response;
 
 use super::answer::{empty, json};
-use super::body::Incoming;
+use super::body::{Incoming, json_object};
 use super::context::Call;
-use super::fields::Fields;
 use super::query::Query;
 use lakechat_core::chat::hub::HubChannel;
 use lakechat_core::chat::service::{PageQuery, limit_invalid};
@@ -66,14 +65,18 @@ pub async fn create(call: Call, body: Incoming) -> Result<Response, Problem> {
     call.no_query()?;
     let user = call.identity().await?.user;
     let body = call.json(body).await?;
-    let fields = Fields::parse(&body)?;
+    let mut fields = json_object(&body, &["name", "kind", "topic"])?;
     let name = fields.required_str("name")?;
     if fields.required_str("kind")? != "public" {
         let text = "kind has to be public: this release has no private channels yet.";
         return Err(Problem::new(Code::FieldInvalid, text).field("kind"));
     }
     let topic = fields.optional_str("topic")?;
-    let channel = call.context.chat.create_channel(&user, name, topic).await?;
+    let channel = call
+        .context
+        .chat
+        .create_channel(&user, &name, topic.as_deref())
+        .await?;
     let place = format!("/channels/{}", channel.name);
     let mut answer = json(StatusCode::CREATED, &channel);
     let place = HeaderValue::from_str(&place).expect("names of channels are plain ASCII");
@@ -98,9 +101,8 @@ pub async fn change(name: String, call: Call, body: Incoming) -> Result<Response
     call.no_query()?;
     let (user, channel) = find(&call, &name).await?;
     let body = call.json(body).await?;
-    let fields = Fields::parse(&body)?;
-    let topic = fields.required_str("topic")?;
-    let object = call.context.chat.set_topic(&channel, &user, topic).await?;
+    let topic = json_object(&body, &["topic"])?.required_str("topic")?;
+    let object = call.context.chat.set_topic(&channel, &user, &topic).await?;
     Ok(json(StatusCode::OK, &object))
 }
 
@@ -172,7 +174,7 @@ pub async fn join(
     let (user, channel) = find(&call, &name).await?;
     only_oneself(&call, &user, &who).await?;
     if let Some(body) = call.optional_json(body).await?
-        && Fields::parse(&body)?
+        && json_object(&body, &["role"])?
             .optional_str("role")?
             .is_some_and(|role| role != "member")
     {

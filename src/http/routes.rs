@@ -11,7 +11,6 @@ use warp::{Filter, path};
 
 use super::body::{Incoming, incoming};
 use super::context::{Call, Context, call};
-use super::fields::Fields;
 use super::route_table::{Route, RouteTable};
 use super::{accounts, channels, chat, files, presence, refusal};
 use lakechat_core::domain::Problem;
@@ -153,34 +152,19 @@ pub fn routes(context: Arc<Context>) -> BoxedFilter<(Response,)> {
 async fn register(call: Call, body: Incoming) -> Result<Response, Problem> {
     call.no_query()?;
     let body = call.json(body).await?;
-    accounts::register(
-        &call.context.accounts,
-        call.client.0,
-        &Fields::parse(&body)?,
-    )
-    .await
+    accounts::register(&call.context.accounts, call.client.0, &body).await
 }
 
 async fn login(call: Call, body: Incoming) -> Result<Response, Problem> {
     call.no_query()?;
     let body = call.json(body).await?;
-    accounts::login(
-        &call.context.accounts,
-        call.client.0,
-        &Fields::parse(&body)?,
-    )
-    .await
+    accounts::login(&call.context.accounts, call.client.0, &body).await
 }
 
 async fn refresh(call: Call, body: Incoming) -> Result<Response, Problem> {
     call.no_query()?;
     let body = call.json(body).await?;
-    accounts::refresh(
-        &call.context.accounts,
-        call.client.0,
-        &Fields::parse(&body)?,
-    )
-    .await
+    accounts::refresh(&call.context.accounts, call.client.0, &body).await
 }
 
 async fn logout(call: Call) -> Result<Response, Problem> {

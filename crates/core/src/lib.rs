@@ -6,5 +6,6 @@ pub mod accounts;
 pub mod chat;
 pub mod domain;
 pub mod files;
+pub mod json_object;
 pub mod limits;
 pub mod ports;

@@ -10,10 +10,11 @@ const MODULES: &[(&str, &[&str])] = &[
         "crates/core",
         &[
             "domain",
+            "json_object: domain",
             "ports: domain",
             "limits",
             "accounts: domain limits ports",
-            "chat: accounts domain limits ports",
+            "chat: accounts domain json_object limits ports",
             "files: domain limits ports",
         ],
     ),

@@ -1,12 +1,9 @@
 //! Frames from clients.
 
 use std::borrow::Cow;
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::domain::{ClientMsgId, Code, FileId, Id, Problem};
+use crate::json_object::{JsonObject, field_invalid};
 
 /// The client's number for its request, if it gave one: each answer carries it back as it came.
 pub type Ref = Option<i64>;
@@ -79,105 +76,83 @@ pub struct PageRequest<'a> {
 /// What a `ref` may be, for a person: `i64`.
 const REF_ALLOWED: &str = "a whole number from -9223372036854775808 to 9223372036854775807";
 
-/// All fields that any frame has; others are ignored, so that older servers serve newer clients.
-#[derive(Deserialize)]
-struct Fields<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Value<'a>,
-    #[serde(borrow, default, rename = "ref")]
-    reference: Value<'a>,
-    #[serde(borrow, default)]
-    token: Value<'a>,
-    #[serde(borrow, default)]
-    channel: Value<'a>,
-    #[serde(borrow, default)]
-    after: Value<'a>,
-    #[serde(borrow, default)]
-    before: Value<'a>,
-    #[serde(borrow, default)]
-    around: Value<'a>,
-    #[serde(borrow, default)]
-    cursor: Value<'a>,
-    #[serde(borrow, default)]
-    limit: Value<'a>,
-    #[serde(borrow, default)]
-    text: Value<'a>,
-    #[serde(borrow, default)]
-    client_msg_id: Value<'a>,
-    #[serde(borrow, default)]
-    reply_to: Value<'a>,
-    #[serde(borrow, default)]
-    file_id: Value<'a>,
-    #[serde(borrow, default)]
-    ack: Value<'a>,
-}
+/// All fields that any frame has. Others are ignored, so that older servers serve newer clients.
+const FIELDS: [&str; 14] = [
+    "type",
+    "ref",
+    "token",
+    "channel",
+    "after",
+    "before",
+    "around",
+    "cursor",
+    "limit",
+    "text",
+    "client_msg_id",
+    "reply_to",
+    "file_id",
+    "ack",
+];
+
+type Fields<'a> = JsonObject<'a, 14>;
 
 impl<'a> Incoming<'a> {
-    /// Reads a text frame. One that is no JSON object has no `ref` to answer to.
+    /// Reads a text frame. One that isn't a JSON object has no `ref` to answer to.
     pub fn parse(frame: &'a str) -> Incoming<'a> {
-        match serde_json::from_str::<Fields<'_>>(frame) {
-            Ok(fields) => fields.into_incoming(),
-            Err(_) => {
-                let text = "A frame is one JSON object in a text frame, with no name twice and no \
-                            lone surrogates.";
-                Incoming {
-                    r#ref: None,
-                    request: Err(Problem::new(Code::BadFrame, text)),
-                }
-            }
+        let object = Fields::from_str(frame, &FIELDS).ok();
+        let Some(mut fields) = object.filter(|fields| !fields.has_repeated()) else {
+            let text = "A frame must be one JSON object in a text frame, without repeated names \
+                        or lone surrogates.";
+            return Incoming {
+                r#ref: None,
+                request: Err(Problem::new(Code::BadFrame, text)),
+            };
+        };
+        match fields.optional_integer("ref", REF_ALLOWED) {
+            Ok(r#ref) => Incoming {
+                r#ref,
+                request: Request::from_fields(&mut fields),
+            },
+            Err(problem) => Incoming {
+                r#ref: None,
+                request: Err(problem),
+            },
         }
     }
 }
 
-impl<'a> Fields<'a> {
-    fn into_incoming(self) -> Incoming<'a> {
-        match self.reference {
-            Value::Absent => Incoming {
-                r#ref: None,
-                request: self.into_request(),
-            },
-            Value::Number(n) if let Ok(n) = i64::try_from(n) => Incoming {
-                r#ref: Some(n),
-                request: self.into_request(),
-            },
-            _ => Incoming {
-                r#ref: None,
-                request: Err(invalid("ref", REF_ALLOWED)),
-            },
-        }
-    }
-
-    fn into_request(self) -> Result<Request<'a>, Problem> {
-        let kind = self.kind.required("type")?;
+impl<'a> Request<'a> {
+    fn from_fields(fields: &mut Fields<'a>) -> Result<Request<'a>, Problem> {
+        let kind = fields.required_str("type")?;
         Ok(match &*kind {
             "hello" => Request::Hello {
-                token: self.token.required("token")?,
+                token: fields.required_str("token")?,
             },
             "refresh" => Request::Refresh {
-                token: self.token.required("token")?,
+                token: fields.required_str("token")?,
             },
             "join" => Request::Join(Join {
-                channel: self.channel.required("channel")?,
-                after: self.after.id("after")?,
+                channel: fields.required_str("channel")?,
+                after: fields.optional_id("after")?,
             }),
             "leave" => Request::Leave {
-                channel: self.channel.required("channel")?,
+                channel: fields.required_str("channel")?,
             },
             "send" => Request::Send(SendRequest {
-                channel: self.channel.required("channel")?,
-                client_msg_id: client_msg_id(self.client_msg_id)?,
-                reply_to: self.reply_to.id("reply_to")?,
-                file_id: file_id(self.file_id)?,
-                level: level(self.ack)?,
-                text: self.text.optional("text")?.unwrap_or_default(),
+                channel: fields.required_str("channel")?,
+                client_msg_id: client_msg_id(fields)?,
+                reply_to: fields.optional_id("reply_to")?,
+                file_id: file_id(fields)?,
+                level: level(fields)?,
+                text: fields.optional_str("text")?.unwrap_or_default(),
             }),
             "history" => Request::History(PageRequest {
-                channel: self.channel.required("channel")?,
-                before: self.before.id("before")?,
-                after: self.after.id("after")?,
-                around: self.around.id("around")?,
-                cursor: self.cursor.optional("cursor")?,
-                limit: self.limit.number("limit")?,
+                channel: fields.required_str("channel")?,
+                before: fields.optional_id("before")?,
+                after: fields.optional_id("after")?,
+                around: fields.optional_id("around")?,
+                cursor: fields.optional_str("cursor")?,
+                limit: fields.optional_integer("limit", "a whole number from 0")?,
             }),
             _ => {
                 let text = "This server knows hello, refresh, join, leave, send and history.";
@@ -187,130 +162,27 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn client_msg_id(value: Value<'_>) -> Result<ClientMsgId, Problem> {
-    let text = value.required("client_msg_id")?;
+fn client_msg_id(fields: &mut Fields<'_>) -> Result<ClientMsgId, Problem> {
+    let text = fields.required_str("client_msg_id")?;
     ClientMsgId::parse(&text)
-        .map_err(|_| invalid("client_msg_id", "1 to 64 printable ASCII characters").limit(64))
+        .map_err(|_| field_invalid("client_msg_id", "1 to 64 printable ASCII characters").limit(64))
 }
 
-fn file_id(value: Value<'_>) -> Result<Option<FileId>, Problem> {
-    let Some(text) = value.optional("file_id")? else {
+fn file_id(fields: &mut Fields<'_>) -> Result<Option<FileId>, Problem> {
+    let Some(text) = fields.optional_str("file_id")? else {
         return Ok(None);
     };
     let parsed = FileId::parse(&text);
     parsed
         .map(Some)
-        .ok_or_else(|| invalid("file_id", "the id of an upload, as it was given"))
+        .ok_or_else(|| field_invalid("file_id", "the id that the upload returned"))
 }
 
-fn level(value: Value<'_>) -> Result<AckLevel, Problem> {
-    match value.optional("ack")?.as_deref() {
+fn level(fields: &mut Fields<'_>) -> Result<AckLevel, Problem> {
+    match fields.optional_str("ack")?.as_deref() {
         None | Some("accepted") => Ok(AckLevel::Accepted),
         Some("persisted") => Ok(AckLevel::Persisted),
-        Some(_) => Err(invalid("ack", "accepted or persisted")),
-    }
-}
-
-fn invalid(field: &'static str, allowed: &str) -> Problem {
-    Problem::new(Code::FieldInvalid, format!("{field} has to be {allowed}.")).field(field)
-}
-
-/// A field's value as far as frames have use for it: reading it never fails, so that a wrong one is
-/// answered by its name.
-#[derive(Debug, Default)]
-enum Value<'a> {
-    /// Not there, or null.
-    #[default]
-    Absent,
-    Text(Cow<'a, str>),
-    /// A whole number that `u64` or `i64` has room for.
-    Number(i128),
-    Other,
-}
-
-impl<'a> Value<'a> {
-    fn optional(self, field: &'static str) -> Result<Option<Cow<'a, str>>, Problem> {
-        match self {
-            Value::Absent => Ok(None),
-            Value::Text(text) => Ok(Some(text)),
-            Value::Number(_) | Value::Other => Err(invalid(field, "a string")),
-        }
-    }
-
-    fn required(self, field: &'static str) -> Result<Cow<'a, str>, Problem> {
-        self.optional(field)?.ok_or_else(|| {
-            Problem::new(Code::FieldMissing, format!("{field} is missing.")).field(field)
-        })
-    }
-
-    fn id(self, field: &'static str) -> Result<Option<Id>, Problem> {
-        let Some(text) = self.optional(field)? else {
-            return Ok(None);
-        };
-        let parsed = text.parse().map(Some);
-        parsed.map_err(|_| invalid(field, "an id: a string of 1 to 20 decimal digits"))
-    }
-
-    fn number(self, field: &'static str) -> Result<Option<u64>, Problem> {
-        match self {
-            Value::Absent => Ok(None),
-            Value::Number(n) if let Ok(n) = u64::try_from(n) => Ok(Some(n)),
-            _ => Err(invalid(field, "a whole number from 0")),
-        }
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
-    fn deserialize<D: de::Deserializer<'de>>(d: D) -> Result<Value<'a>, D::Error> {
-        d.deserialize_any(AnyValue)
-    }
-}
-
-struct AnyValue;
-
-impl<'de> Visitor<'de> for AnyValue {
-    type Value = Value<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_borrowed_str<E>(self, s: &'de str) -> Result<Value<'de>, E> {
-        Ok(Value::Text(Cow::Borrowed(s)))
-    }
-
-    fn visit_str<E>(self, s: &str) -> Result<Value<'de>, E> {
-        Ok(Value::Text(Cow::Owned(s.to_owned())))
-    }
-
-    fn visit_u64<E>(self, n: u64) -> Result<Value<'de>, E> {
-        Ok(Value::Number(n.into()))
-    }
-
-    fn visit_i64<E>(self, n: i64) -> Result<Value<'de>, E> {
-        Ok(Value::Number(n.into()))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Value<'de>, E> {
-        Ok(Value::Other)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Value<'de>, E> {
-        Ok(Value::Other)
-    }
-
-    fn visit_unit<E>(self) -> Result<Value<'de>, E> {
-        Ok(Value::Absent)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value<'de>, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Value::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Value::Other)
+        Some(_) => Err(field_invalid("ack", "accepted or persisted")),
     }
 }
 
@@ -349,6 +221,7 @@ mod tests {
             "7",
             "null",
             r#"{"type":"send","text":"\ud800"}"#,
+            r#"{"type":"leave","channel":"a","later":["\ud800"]}"#,
             r#"{"ref":1,"ref":2}"#,
         ] {
             assert_eq!(code(bad), (None, Code::BadFrame, None), "{bad}");

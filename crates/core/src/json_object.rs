@@ -1,0 +1,314 @@
+//! One JSON object that a client sent, as the body of a request or as a frame.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use crate::domain::{Code, Id, Problem};
+
+/// The fields that a caller knows by name; other fields are checked for valid JSON and dropped.
+///
+/// Parsing allocates nothing but the strings that contain escapes: the others are borrowed from the
+/// text. Every string of the object has to be Unicode text: a lone surrogate anywhere is an error.
+/// `null` is the same as no field.
+#[derive(Debug)]
+pub struct JsonObject<'a, const N: usize> {
+    names: &'static [&'static str; N],
+    values: [JsonValue<'a>; N],
+}
+
+/// A value as far as callers have use for it. Reading one never fails, so that a field of the wrong
+/// type is refused by its name.
+#[derive(Debug)]
+enum JsonValue<'a> {
+    Absent,
+    Null,
+    Text(Cow<'a, str>),
+    /// A whole number in the range of `u64` or `i64`.
+    Integer(i128),
+    /// A value of any other type.
+    Other,
+    /// The field occurred more than once.
+    Repeated,
+}
+
+impl<'a, const N: usize> JsonObject<'a, N> {
+    /// Fails unless the text is one JSON object.
+    pub fn from_str(
+        text: &'a str,
+        names: &'static [&'static str; N],
+    ) -> Result<JsonObject<'a, N>, serde_json::Error> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let object = Names(names).deserialize(&mut json)?;
+        json.end().map(|()| object)
+    }
+
+    /// Fails unless the bytes are one JSON object in UTF-8.
+    pub fn from_slice(
+        bytes: &'a [u8],
+        names: &'static [&'static str; N],
+    ) -> Result<JsonObject<'a, N>, serde_json::Error> {
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        let object = Names(names).deserialize(&mut json)?;
+        json.end().map(|()| object)
+    }
+
+    /// Whether a known field occurred more than once. Taking such a field is `field_invalid`.
+    pub fn has_repeated(&self) -> bool {
+        let mut values = self.values.iter();
+        values.any(|value| matches!(value, JsonValue::Repeated))
+    }
+
+    /// Takes a string; `field_missing` if the field is absent.
+    pub fn required_str(&mut self, name: &'static str) -> Result<Cow<'a, str>, Problem> {
+        self.optional_str(name)?.ok_or_else(|| {
+            Problem::new(Code::FieldMissing, format!("{name} is missing.")).field(name)
+        })
+    }
+
+    /// Takes a string, if the field is there.
+    pub fn optional_str(&mut self, name: &'static str) -> Result<Option<Cow<'a, str>>, Problem> {
+        match self.take(name)? {
+            JsonValue::Absent | JsonValue::Null => Ok(None),
+            JsonValue::Text(text) => Ok(Some(text)),
+            _ => Err(field_invalid(name, "a string")),
+        }
+    }
+
+    /// Takes an id, if the field is there.
+    pub fn optional_id(&mut self, name: &'static str) -> Result<Option<Id>, Problem> {
+        let Some(text) = self.optional_str(name)? else {
+            return Ok(None);
+        };
+        let parsed = text.parse().map(Some);
+        parsed.map_err(|_| field_invalid(name, "an id: a string of 1 to 20 decimal digits"))
+    }
+
+    /// Takes a whole number, if the field is there; `allowed` describes the range of `T`.
+    pub fn optional_integer<T: TryFrom<i128>>(
+        &mut self,
+        name: &'static str,
+        allowed: &str,
+    ) -> Result<Option<T>, Problem> {
+        match self.take(name)? {
+            JsonValue::Absent | JsonValue::Null => Ok(None),
+            JsonValue::Integer(n) if let Ok(n) = T::try_from(n) => Ok(Some(n)),
+            _ => Err(field_invalid(name, allowed)),
+        }
+    }
+
+    fn take(&mut self, name: &'static str) -> Result<JsonValue<'a>, Problem> {
+        let at = self.names.iter().position(|known| *known == name);
+        let at = at.expect("callers ask for the names that they listed");
+        match std::mem::replace(&mut self.values[at], JsonValue::Absent) {
+            JsonValue::Repeated => {
+                let text = format!("{name} occurs more than once.");
+                Err(Problem::new(Code::FieldInvalid, text).field(name))
+            }
+            value => Ok(value),
+        }
+    }
+}
+
+/// The refusal of a field's value; `allowed` completes "must be".
+pub fn field_invalid(name: &'static str, allowed: &str) -> Problem {
+    Problem::new(Code::FieldInvalid, format!("{name} must be {allowed}.")).field(name)
+}
+
+/// Reads an object into the fields of these names.
+struct Names<const N: usize>(&'static [&'static str; N]);
+
+impl<'de, const N: usize> DeserializeSeed<'de> for Names<N> {
+    type Value = JsonObject<'de, N>;
+
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
+        d.deserialize_map(self)
+    }
+}
+
+impl<'de, const N: usize> Visitor<'de> for Names<N> {
+    type Value = JsonObject<'de, N>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let Names(names) = self;
+        let mut values = [const { JsonValue::Absent }; N];
+        while let Some(at) = map.next_key_seed(Position(names))? {
+            let value = map.next_value()?;
+            let Some(slot) = at.map(|at| &mut values[at]) else {
+                continue;
+            };
+            *slot = match slot {
+                JsonValue::Absent => value,
+                _ => JsonValue::Repeated,
+            };
+        }
+        Ok(JsonObject { names, values })
+    }
+}
+
+/// Reads a key as its position among the known names.
+struct Position<'n>(&'n [&'static str]);
+
+impl<'de> DeserializeSeed<'de> for Position<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Option<usize>, D::Error> {
+        d.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Position<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Option<usize>, E> {
+        Ok(self.0.iter().position(|name| *name == key))
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonValue<'de> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<JsonValue<'de>, D::Error> {
+        d.deserialize_any(AnyValue)
+    }
+}
+
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = JsonValue<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<JsonValue<'de>, E> {
+        Ok(JsonValue::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<JsonValue<'de>, E> {
+        Ok(JsonValue::Other)
+    }
+
+    fn visit_u64<E>(self, n: u64) -> Result<JsonValue<'de>, E> {
+        Ok(JsonValue::Integer(n.into()))
+    }
+
+    fn visit_i64<E>(self, n: i64) -> Result<JsonValue<'de>, E> {
+        Ok(JsonValue::Integer(n.into()))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<JsonValue<'de>, E> {
+        Ok(JsonValue::Other)
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<JsonValue<'de>, E> {
+        Ok(JsonValue::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<JsonValue<'de>, E> {
+        Ok(JsonValue::Text(Cow::Owned(text.to_owned())))
+    }
+
+    // Nested values are parsed, too: `IgnoredAny` would accept lone surrogates.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<JsonValue<'de>, A::Error> {
+        while items.next_element::<JsonValue<'de>>()?.is_some() {}
+        Ok(JsonValue::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonValue<'de>, A::Error> {
+        while map.next_key_seed(Position(&[]))?.is_some() {
+            map.next_value::<JsonValue<'de>>()?;
+        }
+        Ok(JsonValue::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse<const N: usize>(
+        text: &'static str,
+        names: &'static [&'static str; N],
+    ) -> JsonObject<'static, N> {
+        JsonObject::from_str(text, names).expect("an object")
+    }
+
+    fn refused<T: fmt::Debug>(result: Result<T, Problem>) -> (Code, Option<String>) {
+        let problem = result.expect_err("has to be refused");
+        (problem.code, problem.field.map(Cow::into_owned))
+    }
+
+    #[test]
+    fn fields_are_found_by_name_and_others_are_ignored() {
+        let text = r#"{"text":"a\nb","n":7,"on":true,"later":{"x":[1,-2.5,null]},"gone":null}"#;
+        let mut fields = parse(text, &["text", "n", "gone", "nowhere"]);
+        assert_eq!(fields.required_str("text").ok().as_deref(), Some("a\nb"));
+        assert_eq!(fields.optional_integer("n", "").ok(), Some(Some(7_u64)));
+        assert_eq!(fields.optional_str("gone").ok(), Some(None));
+        assert_eq!(fields.optional_str("nowhere").ok(), Some(None));
+    }
+
+    #[test]
+    fn text_without_escapes_is_not_copied() {
+        let mut fields = parse(r#"{"text":"plain"}"#, &["text"]);
+        let text = fields.required_str("text");
+        assert!(matches!(text, Ok(Cow::Borrowed("plain"))));
+    }
+
+    #[test]
+    fn missing_and_mistyped_fields_are_named() {
+        let text = r#"{"n":-1,"s":5,"b":"yes","null":null,"d":1,"d":2,"e":null,"e":"x"}"#;
+        let mut fields = parse(text, &["x", "n", "s", "b", "null", "d", "e"]);
+        assert!(fields.has_repeated());
+        let named = |code, name: &str| (code, Some(name.to_owned()));
+        for name in ["x", "null"] {
+            let problem = refused(fields.required_str(name));
+            assert_eq!(problem, named(Code::FieldMissing, name));
+        }
+        for name in ["s", "d", "e"] {
+            let problem = refused(fields.optional_str(name));
+            assert_eq!(problem, named(Code::FieldInvalid, name));
+        }
+        for name in ["n", "b"] {
+            let problem = refused(fields.optional_integer::<u64>(name, ""));
+            assert_eq!(problem, named(Code::FieldInvalid, name));
+        }
+    }
+
+    #[test]
+    fn a_name_that_nobody_asks_for_may_occur_twice() {
+        assert!(!parse(r#"{"d":1,"d":2}"#, &["text"]).has_repeated());
+    }
+
+    #[test]
+    fn what_is_no_json_object_is_an_error() {
+        let deep = [b"{\"a\":".as_slice(), &b"[".repeat(10_000)].concat();
+        let bad: [&[u8]; 12] = [
+            b"",
+            b"[]",
+            b"5",
+            b"\"text\"",
+            b"null",
+            b"{",
+            b"{\"a\":1} x",
+            b"{\"a\":\"\xff\"}",
+            br#"{"a":"\ud800"}"#,
+            br#"{"\ud800":1}"#,
+            br#"{"later":[{"x":"\udc00"}]}"#,
+            &deep,
+        ];
+        for bytes in bad {
+            let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
+            JsonObject::from_slice(bytes, &["a"]).expect_err(&shown);
+        }
+    }
+}
