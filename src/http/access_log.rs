@@ -8,8 +8,8 @@ use bytes::{Buf, Bytes};
 use http::{Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::http::answer::AnswerBody;
 use crate::http::request::{Caller, ClientAddr, RequestId};
+use crate::http::response::AnswerBody;
 
 /// A request under way. It is written down when it is dropped, however that comes about.
 #[derive(Debug)]

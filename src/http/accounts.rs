@@ -8,8 +8,8 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue};
 use serde::Serialize;
 use warp::reply::Response;
 
-use super::answer;
 use super::body::json_object;
+use super::response;
 use lakechat_core::accounts::{Accounts, Identity, Login};
 use lakechat_core::domain::{Code, Problem, UserName};
 
@@ -45,7 +45,7 @@ pub async fn refresh(accounts: &Accounts, from: IpAddr, body: &[u8]) -> Result<R
 /// `POST /logout`
 pub async fn logout(accounts: &Accounts, identity: &Identity) -> Result<Response, Problem> {
     accounts.logout(identity).await?;
-    Ok(answer::empty(StatusCode::NO_CONTENT))
+    Ok(response::empty(StatusCode::NO_CONTENT))
 }
 
 /// `GET /users/<name>`
@@ -62,7 +62,7 @@ pub async fn get_user(accounts: &Accounts, name: &str) -> Result<Response, Probl
         user: &user.name,
         created_at: user.created_at_ms,
     };
-    Ok(answer::json(StatusCode::OK, &body))
+    Ok(response::json(StatusCode::OK, &body))
 }
 
 /// The token of an `Authorization: Bearer` header.
@@ -99,7 +99,7 @@ fn tokens(status: StatusCode, login: &Login) -> Response {
         expires_in: login.expires_in_s,
         refresh_token: login.refresh_token.expose(),
     };
-    let mut answer = answer::json(status, &body);
+    let mut answer = response::json(status, &body);
     answer
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

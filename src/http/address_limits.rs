@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-use crate::http::address_places::{AddressPlace, AddressPlaces};
+use crate::http::address_slots::{AddressPlace, AddressPlaces};
 use lakechat_core::domain::{Code, Problem};
 use lakechat_core::limits::network;
 

@@ -1,6 +1,6 @@
 //! Request bodies: a stream of chunks that can be slow or broken, and small ones as a whole.
 
-mod watched;
+mod timed;
 
 use std::error::Error as _;
 use std::pin::Pin;
@@ -14,11 +14,11 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use tokio::time::timeout;
 use warp::{Filter, Rejection};
 
-use crate::http::pace::TooSlow;
+use crate::http::min_rate::TooSlow;
 use lakechat_core::domain::{Code, Problem};
 use lakechat_core::json_object::JsonObject;
 
-pub use watched::Watched;
+pub use timed::Watched;
 
 /// How long a whole small body may take.
 const WHOLE_BODY: Duration = Duration::from_secs(30);

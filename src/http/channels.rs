@@ -8,10 +8,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use warp::reply::Response;
 
-use super::answer::{empty, json};
 use super::body::{Incoming, json_object};
 use super::context::Call;
 use super::query::Query;
+use super::response::{empty, json};
 use lakechat_core::chat::hub::HubChannel;
 use lakechat_core::chat::service::{PageQuery, limit_invalid};
 use lakechat_core::chat::wire::ChannelObject;

@@ -12,9 +12,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use warp::reply::Response;
 
 use super::accounts::bearer;
-use super::answer::empty;
 use super::connection::reclaim;
 use super::context::{Call, Context};
+use super::response::empty;
 use crate::config::Origin;
 use lakechat_core::chat::session::{self, Arrival, websocket};
 use lakechat_core::domain::{Code, Problem};

@@ -14,9 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::http::address_places::AddressPlace;
-use crate::http::pace::LeastPace;
-use crate::http::patience::Patience;
+use crate::http::address_slots::AddressPlace;
+use crate::http::min_rate::LeastPace;
+use crate::http::stall_timer::Patience;
 
 /// What hyper reads from and writes to, and what an upgrade gives back.
 pub type Io = TokioIo<Socket>;

@@ -20,16 +20,16 @@ use tracing::Instrument;
 use warp::reply::Response;
 
 use crate::http::access_log::{Entry, LoggedBody};
-use crate::http::answer;
 use crate::http::body::Watched;
 use crate::http::client_addr::TrustedProxies;
 use crate::http::connection::Settled;
 use crate::http::host;
-use crate::http::pace::LeastPace;
+use crate::http::min_rate::LeastPace;
 use crate::http::refusal::{self, Refusal};
 use crate::http::request::{ClientAddr, RequestId};
+use crate::http::response;
 use crate::http::route_table::Route;
-use crate::http::site::{Page, Site};
+use crate::http::router::{Page, Site};
 use crate::shutdown::Shutdown;
 use lakechat_core::domain::{Code, Problem};
 
@@ -123,7 +123,7 @@ fn write_refusal(mut answer: Response, id: RequestId, route: Option<&Route>) -> 
         return answer;
     };
     log(&problem, id);
-    let mut written = answer::problem(&problem, &id.to_string());
+    let mut written = response::problem(&problem, &id.to_string());
     written.headers_mut().extend(answer.headers_mut().drain());
     if let (Code::MethodNotAllowed, Some(route)) = (problem.code, route) {
         written.headers_mut().insert(ALLOW, route.allow());
@@ -145,7 +145,7 @@ fn close() -> HeaderValue {
 
 fn log(problem: &Problem, id: RequestId) {
     let (code, cause) = (problem.code.as_str(), Chain(problem));
-    match answer::status(problem.code) {
+    match response::status(problem.code) {
         StatusCode::INTERNAL_SERVER_ERROR => {
             tracing::error!(request.id = %id, code, "request failed: {cause}");
         }

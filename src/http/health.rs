@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
-use crate::http::answer;
+use crate::http::response;
 use crate::http::route_table::Route;
 use crate::readiness::Readiness;
 
@@ -34,7 +34,7 @@ pub fn routes(
 }
 
 fn healthz() -> Response {
-    answer::json(StatusCode::OK, &BTreeMap::from([("status", "ok")]))
+    response::json(StatusCode::OK, &BTreeMap::from([("status", "ok")]))
 }
 
 fn readyz(readiness: &Readiness) -> Response {
@@ -44,5 +44,5 @@ fn readyz(readiness: &Readiness) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    answer::json(status, &report)
+    response::json(status, &report)
 }

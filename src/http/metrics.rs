@@ -6,9 +6,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
-use crate::http::answer;
+use crate::http::response;
 use crate::http::route_table::{Route, RouteTable};
-use crate::http::site::Site;
+use crate::http::router::Site;
 
 pub const ROUTES: [Route; 1] = [Route {
     pattern: "/metrics",
@@ -31,7 +31,7 @@ pub fn site(recorder: PrometheusHandle) -> Site {
 }
 
 fn render(recorder: &PrometheusHandle) -> Response {
-    let mut answer = answer::empty(StatusCode::OK);
+    let mut answer = response::empty(StatusCode::OK);
     *answer.body_mut() = recorder.render().into();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     answer.headers_mut().insert(CONTENT_TYPE, kind);

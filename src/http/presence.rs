@@ -4,8 +4,8 @@ use http::StatusCode;
 use serde::Serialize;
 use warp::reply::Response;
 
-use super::answer::json;
 use super::context::Call;
+use super::response::json;
 use lakechat_core::chat::service::{ChannelPresence, PresentSession, PresentUser};
 use lakechat_core::domain::{Problem, UserName};
 

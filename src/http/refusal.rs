@@ -11,7 +11,7 @@ use warp::reject::{
 use warp::reply::Response;
 use warp::{Rejection, Reply};
 
-use crate::http::answer;
+use crate::http::response;
 use lakechat_core::domain::{Code, Problem};
 
 /// A problem on its way: as an extension of an answer that has no body yet, or as a rejection.
@@ -22,7 +22,7 @@ impl Reject for Refusal {}
 
 impl Reply for Refusal {
     fn into_response(self) -> Response {
-        let mut carrier = answer::empty(answer::status(self.0.code));
+        let mut carrier = response::empty(response::status(self.0.code));
         carrier.extensions_mut().insert(self);
         carrier
     }

@@ -14,13 +14,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use crate::http::address_places::AddressPlaces;
+use crate::http::address_slots::AddressPlaces;
 use crate::http::client_addr::TrustedProxies;
 use crate::http::connection::{ConnectionPermit, Socket, SocketLimits};
 use crate::http::guard::Guard;
 use crate::http::listener::rest_after;
-use crate::http::pace::LeastPace;
-use crate::http::site::Site;
+use crate::http::min_rate::LeastPace;
+use crate::http::router::Site;
 use crate::shutdown::Shutdown;
 
 /// What hyper buffers of one connection in each direction at most.

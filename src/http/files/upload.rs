@@ -15,8 +15,8 @@ use warp::reply::Response;
 use super::disposition::{self, Style};
 use super::multipart::Form;
 use super::{digest, multipart};
-use crate::http::answer;
 use crate::http::query::Query;
+use crate::http::response;
 use lakechat_core::domain::{Code, File, FileId, Problem, UserName};
 use lakechat_core::files::{FileName, Files, MediaType, NewFile};
 
@@ -140,7 +140,7 @@ fn created(file: &File, base: &str) -> Response {
         r#type: &file.media_type,
         url: &url,
     };
-    let mut created = answer::json(StatusCode::CREATED, &body);
+    let mut created = response::json(StatusCode::CREATED, &body);
     let location = HeaderValue::try_from(&url).expect("a configured URL is ASCII");
     created.headers_mut().insert(LOCATION, location);
     created

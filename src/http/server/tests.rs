@@ -1,13 +1,13 @@
 //! The server loop from outside: raw bytes over TCP against a small site of its own.
 
 mod bodies;
+mod demo;
 mod framing;
 mod limits;
 mod records;
-mod site;
 mod wire;
 
-use site::{Demo, until};
+use demo::{Demo, until};
 use wire::Client;
 
 #[tokio::test]

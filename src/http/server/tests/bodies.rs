@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::site::Demo;
+use super::demo::Demo;
 
 const CHUNKED: &str = "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
 

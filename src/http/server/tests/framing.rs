@@ -1,6 +1,6 @@
 //! Where a request begins and ends, and whom it is addressed to.
 
-use super::site::Demo;
+use super::demo::Demo;
 
 #[tokio::test]
 async fn a_missing_doubled_or_malformed_host_is_refused_and_closes() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::site::{Demo, until};
+use super::demo::{Demo, until};
 
 const PING: &str = "GET /ping HTTP/1.1\r\nHost: a\r\n\r\n";
 

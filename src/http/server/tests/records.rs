@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::site::{Demo, until};
+use super::demo::{Demo, until};
 
 #[tokio::test]
 async fn requests_are_counted_under_their_pattern() {

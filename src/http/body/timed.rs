@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::BodyError;
-use crate::http::pace::LeastPace;
-use crate::http::patience::Patience;
+use crate::http::min_rate::LeastPace;
+use crate::http::stall_timer::Patience;
 
 /// What the guard hands to warp as the body of a request.
 #[derive(Debug)]
