@@ -28,8 +28,7 @@ use self::ports::Ports;
 use self::waiting::once_there;
 use crate::config::{Config, Mode};
 use crate::http::address_limits::AddressLimits;
-use crate::http::context::Context;
-use crate::http::routes;
+use crate::http::context::ServiceContext;
 use crate::readiness::{Part, Readiness};
 use crate::shutdown::{Deadlines, Outcome, Shutdown, Stage, Tasks, signals};
 use lakechat_core::accounts::{self, Accounts};
@@ -82,7 +81,7 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
             readiness.is_at(part, at);
         }
     }
-    let site = listen::spawn(&config, &recorder, &readiness, &shutdown, &mut tasks)?;
+    let router = listen::spawn(&config, &recorder, &readiness, &shutdown, &mut tasks)?;
     let starting = async {
         let ports = backends.ports(&readiness).await?;
         start(&config, ports, &shutdown, &mut tasks, &readiness).await
@@ -92,7 +91,7 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
         started = starting => started?,
         _ = heard.next() => anyhow::bail!("interrupted while starting"),
     };
-    site.open(routes::routes(context.clone()));
+    router.open(context.clone());
     let sessions = drain_sessions(context, shutdown.clone());
     tasks.spawn(Stage::Front, "sessions", sessions);
     readiness.started();
@@ -123,7 +122,7 @@ async fn start(
     shutdown: &Shutdown,
     tasks: &mut Tasks,
     readiness: &Readiness,
-) -> anyhow::Result<(Arc<Context>, Threads)> {
+) -> anyhow::Result<(Arc<ServiceContext>, Threads)> {
     let bounds = log::Bounds {
         tail_bytes: config.chat.tail_bytes,
         window_bytes: config.chat.window_bytes,
@@ -185,7 +184,7 @@ async fn start(
 
     let limits = &config.limits;
     let addresses = AddressLimits::new(limits.connects_per_address, limits.connections_per_address);
-    let context = Context {
+    let context = ServiceContext {
         accounts,
         chat,
         files,
@@ -285,7 +284,10 @@ fn speak(presence: Arc<dyn Presence>, shutdown: &Shutdown, tasks: &mut Tasks) {
 }
 
 /// Tells every session to come back, spread in time, and waits until they are gone.
-async fn drain_sessions(context: Arc<Context>, shutdown: Shutdown) -> Result<(), Infallible> {
+async fn drain_sessions(
+    context: Arc<ServiceContext>,
+    shutdown: Shutdown,
+) -> Result<(), Infallible> {
     shutdown.draining().await;
     for listener in context.chat.hub.close() {
         listener.outbox.close(Close::server_shutdown());

@@ -1,14 +1,17 @@
-//! HTTP: the route table, handlers (parse, call, answer), error mapping, access log.
+//! HTTP: the server loop, routes, handlers, error mapping, access log.
 //!
-//! A request passes the `guard`, which knows every path from the `route_table`, gives it an id and
-//! sees to it that exactly one answer and one log line follow; what a path does is warp's part.
-//! A handler answers `Result<Response, Problem>` and logs nothing about a refusal itself.
+//! `server` accepts a connection, and hyper calls its `guard` for each request. The guard finds the
+//! endpoint, gives the request an id, and makes sure that one response and one log line follow. The
+//! `router` sends the request through warp's filters, which take it apart into a `call`, to its
+//! handler in the `routes`. A handler returns `Result<Response, Problem>` and logs no refusals.
 
 pub mod access_log;
 pub mod accounts;
 pub mod address_limits;
 pub mod address_slots;
+pub mod bearer;
 pub mod body;
+pub mod call;
 pub mod channels;
 pub mod chat;
 pub mod client_addr;
@@ -21,6 +24,7 @@ pub mod host;
 pub mod listener;
 pub mod metrics;
 pub mod min_rate;
+pub mod path_pattern;
 pub mod presence;
 pub mod query;
 pub mod refusal;

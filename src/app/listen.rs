@@ -1,4 +1,4 @@
-//! The listeners: open before the log is read, so that a server that starts can say so.
+//! The listeners. They open before the log is read, so that a starting server answers its probes.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -6,51 +6,45 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
-use warp::Filter;
 
 use crate::config::Config;
-use crate::http::health;
-use crate::http::route_table::{Route, RouteTable};
-use crate::http::router::Site;
-use crate::http::server::{Server, Settings};
-use crate::http::{listener, metrics, routes};
+use crate::http::context::ServiceContext;
+use crate::http::route_table::RouteTable;
+use crate::http::router::Router;
+use crate::http::server::{self, Server};
+use crate::http::{health, listener, metrics, routes};
 use crate::open_files;
 use crate::readiness::Readiness;
 use crate::shutdown::{Shutdown, Stage, Tasks};
 use crate::telemetry;
 
-const WITH_METRICS: [Route; 3] = [health::ROUTES[0], health::ROUTES[1], metrics::ROUTES[0]];
-
-/// Opens the listeners. The site that comes back is still to be opened: until then it says how the
-/// start goes, and no more.
+/// Opens the listeners. Until the returned router is opened they serve the probes alone.
 pub fn spawn(
     config: &Config,
     recorder: &PrometheusHandle,
     readiness: &Readiness,
     shutdown: &Shutdown,
     tasks: &mut Tasks,
-) -> anyhow::Result<Site> {
+) -> anyhow::Result<Router<ServiceContext>> {
     let settings = settings(config);
-    let health = health::routes(readiness.clone());
-    let site = match config.server.metrics_listen {
+    let mut probes = Vec::from(health::routes(readiness.clone()));
+    match config.server.metrics_listen {
         Some(address) => {
-            let site = metrics::site(recorder.clone());
-            let server = bind(address, site, settings.clone(), shutdown)?;
-            tracing::info!(metrics_address = %server.local_addr()?, "/metrics has a listener of its own");
+            let router = metrics::router(recorder.clone());
+            let server = bind(address, router, settings.clone(), shutdown)?;
+            let address = server.local_addr()?;
+            tracing::info!(metrics_address = %address, "serving /metrics on its own listener");
             serve("metrics", server, tasks);
-            Site::new(RouteTable::new(&health::ROUTES), health, routes::TABLE)
         }
-        None => {
-            let probes = health.or(metrics::routes(recorder.clone()));
-            Site::new(RouteTable::new(&WITH_METRICS), probes, routes::TABLE)
-        }
-    };
+        None => probes.push(metrics::route(recorder.clone())),
+    }
+    let router = Router::new(RouteTable::new(probes), routes::table());
     let keep = telemetry::keep_metrics(recorder.clone(), shutdown.clone());
     tasks.spawn(Stage::Back, "metrics upkeep", async move {
         keep.await;
         Ok::<_, Infallible>(())
     });
-    let server = bind(config.listen, site.clone(), settings, shutdown)?;
+    let server = bind(config.listen, router.clone(), settings, shutdown)?;
     tracing::info!(address = %server.local_addr()?, "listening");
     let drained = server.drained();
     tasks.spawn(Stage::Front, "http", async move {
@@ -58,36 +52,36 @@ pub fn spawn(
         Ok::<_, Infallible>(())
     });
     serve("listener", server, tasks);
-    Ok(site)
+    Ok(router)
 }
 
-fn bind(
+fn bind<C: Send + Sync + 'static>(
     address: SocketAddr,
-    site: Site,
-    settings: Settings,
+    router: Router<C>,
+    settings: server::Settings,
     shutdown: &Shutdown,
-) -> anyhow::Result<Server> {
+) -> anyhow::Result<Server<C>> {
     let socket = listener::bind(address).with_context(|| format!("can't listen on {address}"))?;
-    Ok(Server::new(socket, site, settings, shutdown.clone()))
+    Ok(Server::new(socket, router, settings, shutdown.clone()))
 }
 
-fn serve(name: &'static str, server: Server, tasks: &mut Tasks) {
+fn serve<C: Send + Sync + 'static>(name: &'static str, server: Server<C>, tasks: &mut Tasks) {
     tasks.spawn(Stage::Back, name, async move {
         server.run().await;
         Ok::<_, Infallible>(())
     });
 }
 
-fn settings(config: &Config) -> Settings {
-    let (ms, server) = (Duration::from_millis, &config.server);
-    Settings {
-        max_connections: open_files::raise_and_fit(server.max_connections),
-        max_connections_per_peer: server.max_connections_per_peer,
-        header_timeout: ms(server.header_timeout_ms),
-        body_timeout: ms(server.body_timeout_ms),
-        write_timeout: ms(server.write_timeout_ms),
-        min_bytes_per_second: server.min_bytes_per_second,
-        trusted_proxies: server.trusted_proxies.clone(),
-        ..Settings::default()
+fn settings(config: &Config) -> server::Settings {
+    let (ms, limits) = (Duration::from_millis, &config.server);
+    server::Settings {
+        max_connections: open_files::raise_and_fit(limits.max_connections),
+        max_connections_per_peer: limits.max_connections_per_peer,
+        header_timeout: ms(limits.header_timeout_ms),
+        body_timeout: ms(limits.body_timeout_ms),
+        write_timeout: ms(limits.write_timeout_ms),
+        min_bytes_per_second: limits.min_bytes_per_second,
+        trusted_proxies: limits.trusted_proxies.clone(),
+        ..server::Settings::default()
     }
 }

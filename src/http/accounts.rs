@@ -1,29 +1,46 @@
-//! Registering, logging in and out, and looking people up.
+//! Registering, logging in and out, and looking up users.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::StatusCode;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue};
+use http::header::{CACHE_CONTROL, HeaderValue};
 use serde::Serialize;
 use warp::reply::Response;
 
 use super::body::json_object;
+use super::call::Call;
 use super::response;
 use lakechat_core::accounts::{Accounts, Identity, Login};
 use lakechat_core::domain::{Code, Problem, UserName};
 
 /// `POST /register`
-pub async fn register(accounts: &Accounts, from: IpAddr, body: &[u8]) -> Result<Response, Problem> {
+pub async fn register(mut call: Call) -> Result<Response, Problem> {
+    call.no_query()?;
+    let body = call.json().await?;
+    create_account(&call.context.accounts, call.request.client.0, &body).await
+}
+
+async fn create_account(
+    accounts: &Accounts,
+    address: IpAddr,
+    body: &[u8],
+) -> Result<Response, Problem> {
     let (username, password) = credentials(body)?;
-    let login = accounts.register(from, &username, &password).await?;
+    let login = accounts.register(address, &username, &password).await?;
     Ok(tokens(StatusCode::CREATED, &login))
 }
 
 /// `POST /login`
-pub async fn login(accounts: &Accounts, from: IpAddr, body: &[u8]) -> Result<Response, Problem> {
+pub async fn login(mut call: Call) -> Result<Response, Problem> {
+    call.no_query()?;
+    let body = call.json().await?;
+    log_in(&call.context.accounts, call.request.client.0, &body).await
+}
+
+async fn log_in(accounts: &Accounts, address: IpAddr, body: &[u8]) -> Result<Response, Problem> {
     let (username, password) = credentials(body)?;
-    let login = accounts.login(from, &username, &password).await?;
+    let login = accounts.login(address, &username, &password).await?;
     Ok(tokens(StatusCode::OK, &login))
 }
 
@@ -35,75 +52,73 @@ fn credentials(body: &[u8]) -> Result<(Cow<'_, str>, Cow<'_, str>), Problem> {
 }
 
 /// `POST /token/refresh`
-pub async fn refresh(accounts: &Accounts, from: IpAddr, body: &[u8]) -> Result<Response, Problem> {
+pub async fn refresh(mut call: Call) -> Result<Response, Problem> {
+    call.no_query()?;
+    let body = call.json().await?;
+    renew(&call.context.accounts, call.request.client.0, &body).await
+}
+
+async fn renew(accounts: &Accounts, address: IpAddr, body: &[u8]) -> Result<Response, Problem> {
     let mut fields = json_object(body, &["refresh_token"])?;
     let token = fields.required_str("refresh_token")?;
-    let login = accounts.refresh(from, &token).await?;
+    let login = accounts.refresh(address, &token).await?;
     Ok(tokens(StatusCode::OK, &login))
 }
 
 /// `POST /logout`
-pub async fn logout(accounts: &Accounts, identity: &Identity) -> Result<Response, Problem> {
+pub async fn logout(call: Call) -> Result<Response, Problem> {
+    call.no_query()?;
+    let identity = call.identity().await?;
+    log_out(&call.context.accounts, &identity).await
+}
+
+async fn log_out(accounts: &Accounts, identity: &Identity) -> Result<Response, Problem> {
     accounts.logout(identity).await?;
     Ok(response::empty(StatusCode::NO_CONTENT))
 }
 
-/// `GET /users/<name>`
-pub async fn get_user(accounts: &Accounts, name: &str) -> Result<Response, Problem> {
+/// `GET /users/<u>`
+pub async fn user(call: Call) -> Result<Response, Problem> {
+    call.no_query()?;
+    call.identity().await?;
+    find_user(&call.context.accounts, call.param("u")).await
+}
+
+async fn find_user(accounts: &Accounts, name: &str) -> Result<Response, Problem> {
     #[derive(Serialize)]
-    struct Body<'a> {
+    struct UserObject<'a> {
         user: &'a UserName,
         created_at: u64,
     }
     let name = UserName::parse(name)
         .map_err(|_| Problem::new(Code::UserNotFound, "There is no such user."))?;
     let user = accounts.user(&name).await?;
-    let body = Body {
+    let object = UserObject {
         user: &user.name,
         created_at: user.created_at_ms,
     };
-    Ok(response::json(StatusCode::OK, &body))
-}
-
-/// The token of an `Authorization: Bearer` header.
-pub fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let token = match (values.next(), values.next()) {
-        (Some(value), None) => bearer_token(value),
-        _ => None,
-    };
-    token.ok_or_else(|| {
-        let text = "This call wants one header Authorization: Bearer <token>; log in for a token.";
-        Problem::new(Code::NotAuthenticated, text)
-    })
-}
-
-/// The scheme's case doesn't matter (RFC 9110, 11.1).
-fn bearer_token(value: &HeaderValue) -> Option<&str> {
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    let token = token.trim_matches(' ');
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+    Ok(response::json(StatusCode::OK, &object))
 }
 
 fn tokens(status: StatusCode, login: &Login) -> Response {
     #[derive(Serialize)]
-    struct Body<'a> {
+    struct TokensObject<'a> {
         user: &'a UserName,
         token: &'a str,
         expires_in: u64,
         refresh_token: &'a str,
     }
-    let body = Body {
+    let object = TokensObject {
         user: &login.user,
         token: login.token.expose(),
         expires_in: login.expires_in_s,
         refresh_token: login.refresh_token.expose(),
     };
-    let mut answer = response::json(status, &body);
-    answer
+    let mut response = response::json(status, &object);
+    response
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    response
 }
 
 #[cfg(test)]
@@ -142,7 +157,7 @@ mod tests {
     async fn answers_have_the_status_and_fields_that_clients_rely_on() {
         let accounts = accounts();
         let ann = r#"{"username":"ann","password":"correct horse"}"#;
-        let made = register(&accounts, HOME, ann.as_bytes())
+        let made = create_account(&accounts, HOME, ann.as_bytes())
             .await
             .expect("made");
         assert_eq!(made.status(), StatusCode::CREATED);
@@ -153,24 +168,22 @@ mod tests {
             (&"ann".into(), &900.into())
         );
 
-        let again = login(&accounts, HOME, ann.as_bytes()).await.expect("in");
+        let again = log_in(&accounts, HOME, ann.as_bytes()).await.expect("in");
         assert_eq!(again.status(), StatusCode::OK);
         let token = body(again).await["token"]
             .as_str()
             .expect("text")
             .to_owned();
         let identity = accounts.authenticate(&token).await.expect("good");
-        let out = logout(&accounts, &identity).await.expect("out");
+        let out = log_out(&accounts, &identity).await.expect("out");
         assert_eq!(out.status(), StatusCode::NO_CONTENT);
 
         let text = format!(r#"{{"refresh_token":{}}}"#, made["refresh_token"]);
-        let next = refresh(&accounts, HOME, text.as_bytes())
-            .await
-            .expect("next");
+        let next = renew(&accounts, HOME, text.as_bytes()).await.expect("next");
         assert_eq!(next.status(), StatusCode::OK);
         assert_ne!(body(next).await["refresh_token"], made["refresh_token"]);
 
-        let shown = get_user(&accounts, "ann").await.expect("there");
+        let shown = find_user(&accounts, "ann").await.expect("there");
         let shown = body(shown).await;
         assert!(
             shown["created_at"].is_u64() && shown["user"] == "ann",
@@ -181,36 +194,8 @@ mod tests {
     #[tokio::test]
     async fn a_user_that_is_not_there_or_can_not_be_is_not_found() {
         for name in ["bob", "No Name"] {
-            let problem = get_user(&accounts(), name).await.expect_err("nobody");
+            let problem = find_user(&accounts(), name).await.expect_err("nobody");
             assert_eq!(problem.code, Code::UserNotFound);
-        }
-    }
-
-    fn headers(values: &[&str]) -> HeaderMap {
-        let pair = |v: &&str| (AUTHORIZATION, v.parse().expect("a header value"));
-        values.iter().map(pair).collect()
-    }
-
-    #[test]
-    fn the_bearer_is_found_whatever_the_scheme_looks_like() {
-        for good in ["Bearer abc", "bearer abc", "BEARER  abc"] {
-            assert_eq!(bearer(&headers(&[good])).ok(), Some("abc"), "{good}");
-        }
-    }
-
-    #[test]
-    fn without_one_bearer_nobody_is_authenticated() {
-        let bad: [&[&str]; 6] = [
-            &[],
-            &["Basic YTpi"],
-            &["Bearer"],
-            &["Bearer "],
-            &["abc"],
-            &["Bearer a", "Bearer b"],
-        ];
-        for values in bad {
-            let problem = bearer(&headers(values)).expect_err("no bearer");
-            assert_eq!(problem.code, Code::NotAuthenticated, "{values:?}");
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::http::min_rate::TooSlow;
 use lakechat_core::domain::{Code, Problem};
 use lakechat_core::json_object::JsonObject;
 
-pub use timed::Watched;
+pub use timed::TimedBody;
 
 /// How long a whole small body may take.
 const WHOLE_BODY: Duration = Duration::from_secs(30);
@@ -53,15 +53,17 @@ impl From<BodyError> for Problem {
 
 /// A request's body as it comes in: chunks of up to some 100 KiB, each waited for only as long as
 /// the server's `body_timeout`, all of them at its least pace. Nothing is read that isn't asked for.
-pub struct Incoming(Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>);
+pub struct RequestBody(Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>);
 
-impl Incoming {
-    pub fn new(chunks: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static) -> Incoming {
-        Incoming(Box::pin(chunks))
+impl RequestBody {
+    pub fn new(
+        chunks: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static,
+    ) -> RequestBody {
+        RequestBody(Box::pin(chunks))
     }
 }
 
-impl Stream for Incoming {
+impl Stream for RequestBody {
     type Item = Result<Bytes, BodyError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -70,8 +72,8 @@ impl Stream for Incoming {
 }
 
 /// Takes the body of a request.
-pub fn incoming() -> impl Filter<Extract = (Incoming,), Error = Rejection> + Copy {
-    warp::body::stream().map(|chunks| Incoming::new(StreamExt::map(chunks, chunk)))
+pub fn request_body() -> impl Filter<Extract = (RequestBody,), Error = Rejection> + Copy {
+    warp::body::stream().map(|chunks| RequestBody::new(StreamExt::map(chunks, chunk)))
 }
 
 fn chunk(chunk: Result<impl Buf, warp::Error>) -> Result<Bytes, BodyError> {
@@ -80,7 +82,7 @@ fn chunk(chunk: Result<impl Buf, warp::Error>) -> Result<Bytes, BodyError> {
     Ok(data.copy_to_bytes(data.remaining()))
 }
 
-/// `Watched` said what it is; warp has wrapped it.
+/// warp wraps the error of a `TimedBody`.
 fn unwrap(error: &warp::Error) -> BodyError {
     let own = error.source().and_then(|e| e.downcast_ref::<BodyError>());
     own.cloned()
@@ -90,7 +92,7 @@ fn unwrap(error: &warp::Error) -> BodyError {
 /// The whole JSON body of a call, at most `max_bytes` of it and within 30 s.
 pub async fn read_limited(
     headers: &HeaderMap,
-    body: Incoming,
+    body: &mut RequestBody,
     max_bytes: usize,
 ) -> Result<Bytes, Problem> {
     read_within(headers, body, max_bytes, WHOLE_BODY).await
@@ -98,7 +100,7 @@ pub async fn read_limited(
 
 async fn read_within(
     headers: &HeaderMap,
-    body: Incoming,
+    body: &mut RequestBody,
     max_bytes: usize,
     limit: Duration,
 ) -> Result<Bytes, Problem> {
@@ -141,7 +143,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.trim().eq_ignore_ascii_case("application/json")
 }
 
-async fn collect(mut body: Incoming, max_bytes: usize) -> Result<Bytes, Problem> {
+async fn collect(body: &mut RequestBody, max_bytes: usize) -> Result<Bytes, Problem> {
     let mut whole = BytesMut::new();
     while let Some(chunk) = body.next().await {
         let chunk = chunk?;
@@ -187,40 +189,40 @@ mod tests {
         headers
     }
 
-    fn chunks(chunks: &[&'static str]) -> Incoming {
+    fn chunks(chunks: &[&'static str]) -> RequestBody {
         let chunks: Vec<_> = chunks.iter().map(|c| Ok(Bytes::from(*c))).collect();
-        Incoming::new(stream::iter(chunks))
+        RequestBody::new(stream::iter(chunks))
     }
 
     #[tokio::test]
     async fn a_json_body_is_read_up_to_its_limit() {
         let json = headers("Application/JSON; charset=utf-8");
-        let whole = read_limited(&json, chunks(&["ab", "cd"]), 4).await;
+        let whole = read_limited(&json, &mut chunks(&["ab", "cd"]), 4).await;
         assert_eq!(whole.unwrap(), "abcd");
-        let problem = read_limited(&json, chunks(&["ab", "cde"]), 4).await;
+        let problem = read_limited(&json, &mut chunks(&["ab", "cde"]), 4).await;
         let problem = problem.expect_err("five bytes");
         assert_eq!((problem.code, problem.limit), (Code::BodyTooLarge, Some(4)));
     }
 
     #[tokio::test]
     async fn a_body_that_is_announced_wrongly_is_not_read() {
-        let text = read_limited(&headers("text/plain"), chunks(&["{}"]), 4).await;
+        let text = read_limited(&headers("text/plain"), &mut chunks(&["{}"]), 4).await;
         assert_eq!(text.unwrap_err().code, Code::MediaTypeUnsupported);
         let mut long = headers("application/json");
         long.insert(CONTENT_LENGTH, 5.into());
-        let long = read_limited(&long, chunks(&[]), 4).await;
+        let long = read_limited(&long, &mut chunks(&[]), 4).await;
         assert_eq!(long.unwrap_err().code, Code::BodyTooLarge);
         let mut none = headers("application/json");
         none.remove(TRANSFER_ENCODING);
-        let none = read_limited(&none, chunks(&[]), 4).await;
+        let none = read_limited(&none, &mut chunks(&[]), 4).await;
         assert_eq!(none.unwrap_err().code, Code::LengthRequired);
     }
 
     #[tokio::test]
     async fn a_body_that_drips_is_given_up() {
-        let endless = Incoming::new(stream::pending());
+        let mut endless = RequestBody::new(stream::pending());
         let limit = Duration::from_millis(10);
-        let slow = read_within(&headers("application/json"), endless, 4, limit).await;
+        let slow = read_within(&headers("application/json"), &mut endless, 4, limit).await;
         assert_eq!(slow.unwrap_err().code, Code::RequestTimeout);
     }
 }

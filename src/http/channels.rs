@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use warp::reply::Response;
 
-use super::body::{Incoming, json_object};
-use super::context::Call;
+use super::body::json_object;
+use super::call::Call;
 use super::query::Query;
 use super::response::{empty, json};
 use lakechat_core::chat::hub::HubChannel;
@@ -61,10 +61,10 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
 }
 
 /// `POST /channels`
-pub async fn create(call: Call, body: Incoming) -> Result<Response, Problem> {
+pub async fn create(mut call: Call) -> Result<Response, Problem> {
     call.no_query()?;
     let user = call.identity().await?.user;
-    let body = call.json(body).await?;
+    let body = call.json().await?;
     let mut fields = json_object(&body, &["name", "kind", "topic"])?;
     let name = fields.required_str("name")?;
     if fields.required_str("kind")? != "public" {
@@ -77,16 +77,16 @@ pub async fn create(call: Call, body: Incoming) -> Result<Response, Problem> {
         .chat
         .create_channel(&user, &name, topic.as_deref())
         .await?;
-    let place = format!("/channels/{}", channel.name);
-    let mut answer = json(StatusCode::CREATED, &channel);
-    let place = HeaderValue::from_str(&place).expect("names of channels are plain ASCII");
-    answer.headers_mut().insert(LOCATION, place);
-    Ok(answer)
+    let location = HeaderValue::try_from(format!("/channels/{}", channel.name));
+    let location = location.expect("names of channels are plain ASCII");
+    let mut created = json(StatusCode::CREATED, &channel);
+    created.headers_mut().insert(LOCATION, location);
+    Ok(created)
 }
 
 /// `GET /channels/<c>`
-pub async fn get(name: String, call: Call) -> Result<Response, Problem> {
-    let (user, channel) = find(&call, &name).await?;
+pub async fn get(call: Call) -> Result<Response, Problem> {
+    let (user, channel) = find(&call).await?;
     call.no_query()?;
     let members = channel.read(|roster| roster.count());
     let object = ChannelObject {
@@ -97,19 +97,19 @@ pub async fn get(name: String, call: Call) -> Result<Response, Problem> {
 }
 
 /// `PATCH /channels/<c>`
-pub async fn change(name: String, call: Call, body: Incoming) -> Result<Response, Problem> {
+pub async fn change(mut call: Call) -> Result<Response, Problem> {
     call.no_query()?;
-    let (user, channel) = find(&call, &name).await?;
-    let body = call.json(body).await?;
+    let (user, channel) = find(&call).await?;
+    let body = call.json().await?;
     let topic = json_object(&body, &["topic"])?.required_str("topic")?;
     let object = call.context.chat.set_topic(&channel, &user, &topic).await?;
     Ok(json(StatusCode::OK, &object))
 }
 
 /// `DELETE /channels/<c>`
-pub async fn archive(name: String, call: Call) -> Result<Response, Problem> {
+pub async fn archive(call: Call) -> Result<Response, Problem> {
     call.no_query()?;
-    let (user, channel) = find(&call, &name).await?;
+    let (user, channel) = find(&call).await?;
     call.context.chat.archive(&channel, &user).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
@@ -138,13 +138,13 @@ impl From<Member> for MemberObject {
 }
 
 /// `GET /channels/<c>/members`
-pub async fn members(name: String, call: Call) -> Result<Response, Problem> {
+pub async fn members(call: Call) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Body {
         members: Vec<MemberObject>,
         next: Option<UserName>,
     }
-    let (_, channel) = find(&call, &name).await?;
+    let (_, channel) = find(&call).await?;
     let mut query = call.query()?;
     let limit = list_limit(&mut query)?;
     let after = after(&mut query, UserName::parse)?;
@@ -164,16 +164,11 @@ pub async fn members(name: String, call: Call) -> Result<Response, Problem> {
 }
 
 /// `PUT /channels/<c>/members/<u>`: joining, for oneself.
-pub async fn join(
-    name: String,
-    who: String,
-    call: Call,
-    body: Incoming,
-) -> Result<Response, Problem> {
+pub async fn join(mut call: Call) -> Result<Response, Problem> {
     call.no_query()?;
-    let (user, channel) = find(&call, &name).await?;
-    only_oneself(&call, &user, &who).await?;
-    if let Some(body) = call.optional_json(body).await?
+    let (user, channel) = find(&call).await?;
+    only_oneself(&call, &user).await?;
+    if let Some(body) = call.optional_json().await?
         && json_object(&body, &["role"])?
             .optional_str("role")?
             .is_some_and(|role| role != "member")
@@ -188,16 +183,16 @@ pub async fn join(
 }
 
 /// `DELETE /channels/<c>/members/<u>`: leaving, for oneself.
-pub async fn leave(name: String, who: String, call: Call) -> Result<Response, Problem> {
+pub async fn leave(call: Call) -> Result<Response, Problem> {
     call.no_query()?;
-    let (user, channel) = find(&call, &name).await?;
-    only_oneself(&call, &user, &who).await?;
+    let (user, channel) = find(&call).await?;
+    only_oneself(&call, &user).await?;
     call.context.chat.leave(&channel, &user).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
 /// `GET /channels/<c>/messages`
-pub async fn messages(name: String, call: Call) -> Result<Response, Problem> {
+pub async fn messages(call: Call) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Body {
         messages: Vec<Box<RawValue>>,
@@ -219,7 +214,7 @@ pub async fn messages(name: String, call: Call) -> Result<Response, Problem> {
     let id = |text: Option<IdText>| text.map(|t| t.0);
     let asked = PageQuery::new(id(before), id(after), id(around), cursor.as_deref(), limit)?;
     let chat = &call.context.chat;
-    let channel = chat.find_for(&user, &name).await?;
+    let channel = chat.find_for(&user, call.param("c")).await?;
     let page = chat.history(&channel, &user, asked).await?;
     Ok(json(
         StatusCode::OK,
@@ -241,20 +236,21 @@ impl std::str::FromStr for IdText {
     }
 }
 
-async fn find(call: &Call, name: &str) -> Result<(UserName, Arc<HubChannel>), Problem> {
+async fn find(call: &Call) -> Result<(UserName, Arc<HubChannel>), Problem> {
     let user = call.identity().await?.user;
-    let channel = call.context.chat.find_for(&user, name).await?;
+    let channel = call.context.chat.find_for(&user, call.param("c")).await?;
     Ok((user, channel))
 }
 
 /// This release changes nobody's membership but one's own.
-async fn only_oneself(call: &Call, user: &UserName, who: &str) -> Result<(), Problem> {
-    if user.as_str() == who {
+async fn only_oneself(call: &Call, user: &UserName) -> Result<(), Problem> {
+    let member = call.param("u");
+    if user.as_str() == member {
         return Ok(());
     }
     let not_found = || Problem::new(Code::UserNotFound, "There is no such user.");
-    let who = UserName::parse(who).map_err(|_| not_found())?;
-    call.context.accounts.user(&who).await?;
+    let member = UserName::parse(member).map_err(|_| not_found())?;
+    call.context.accounts.user(&member).await?;
     let text = "Everybody joins and leaves for themselves.";
     Err(Problem::new(Code::RoleRequired, text))
 }

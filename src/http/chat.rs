@@ -7,13 +7,13 @@ use http::header::{
     AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use warp::reply::Response;
 
-use super::accounts::bearer;
+use super::bearer::bearer;
+use super::call::Call;
 use super::connection::reclaim;
-use super::context::{Call, Context};
+use super::context::ServiceContext;
 use super::response::empty;
 use crate::config::Origin;
 use lakechat_core::chat::session::{self, Arrival, websocket};
@@ -22,20 +22,20 @@ use lakechat_core::domain::{Code, Problem};
 const PROTOCOL: &str = "lakechat.v1";
 
 /// Answers the upgrade; the session runs as a task of its own.
-pub async fn open(call: Call, on_upgrade: Option<OnUpgrade>) -> Result<Response, Problem> {
+pub async fn open(mut call: Call) -> Result<Response, Problem> {
     let mut query = call.query()?;
     // A hint for sticky routing in front of the servers.
     query.take("channel");
     query.finish()?;
-    let key = key(&call.headers)?;
-    let on_upgrade = on_upgrade.ok_or_else(not_an_upgrade)?;
-    check_origin(&call.context, &call.headers)?;
-    let guard = call.context.addresses.admit(call.client.0)?;
+    let key = key(&call.request.headers)?;
+    let on_upgrade = call.take_upgrade().ok_or_else(not_an_upgrade)?;
+    check_origin(&call.context, &call.request.headers)?;
+    let guard = call.context.addresses.admit(call.request.client.0)?;
     let arrival = Arrival {
-        token: token(&call.headers),
-        address: call.client.0,
+        token: token(&call.request.headers),
+        address: call.request.client.0,
     };
-    let selected = protocols(&call.headers).any(|p| p == PROTOCOL);
+    let selected = protocols(&call.request.headers).any(|p| p == PROTOCOL);
     let context = call.context.clone();
     context.sessions.spawn(async move {
         // An upgrade that fails: the client is gone.
@@ -99,7 +99,7 @@ fn not_an_upgrade() -> Problem {
 }
 
 /// A web page may open a chat from the server's own origin and from those allowed.
-fn check_origin(context: &Context, headers: &HeaderMap) -> Result<(), Problem> {
+fn check_origin(context: &ServiceContext, headers: &HeaderMap) -> Result<(), Problem> {
     let Some(given) = headers.get(ORIGIN) else {
         return Ok(());
     };
@@ -116,7 +116,7 @@ fn check_origin(context: &Context, headers: &HeaderMap) -> Result<(), Problem> {
     ))
 }
 
-fn is_own(context: &Context, headers: &HeaderMap, origin: &Origin) -> bool {
+fn is_own(context: &ServiceContext, headers: &HeaderMap, origin: &Origin) -> bool {
     if let Some(url) = &context.public_url {
         return url.origin() == origin;
     }

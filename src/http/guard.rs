@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use http::header::{ALLOW, CONNECTION};
+use http::header::CONNECTION;
 use http::{HeaderName, HeaderValue, Request, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -20,7 +20,7 @@ use tracing::Instrument;
 use warp::reply::Response;
 
 use crate::http::access_log::{Entry, LoggedBody};
-use crate::http::body::Watched;
+use crate::http::body::TimedBody;
 use crate::http::client_addr::TrustedProxies;
 use crate::http::connection::Settled;
 use crate::http::host;
@@ -28,17 +28,18 @@ use crate::http::min_rate::LeastPace;
 use crate::http::refusal::{self, Refusal};
 use crate::http::request::{ClientAddr, RequestId};
 use crate::http::response;
-use crate::http::route_table::Route;
-use crate::http::router::{Page, Site};
+use crate::http::router::{Endpoint, Router};
 use crate::shutdown::Shutdown;
-use lakechat_core::domain::{Code, Problem};
+use lakechat_core::domain::Problem;
+
+/// The label of a path that no table has: one for all, or a scanner would make thousands.
+const UNKNOWN_ROUTE: &str = "unknown";
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The service of one connection.
-#[derive(Clone)]
-pub(super) struct Guard {
-    pub(super) site: Site,
+pub(super) struct Guard<C> {
+    pub(super) router: Router<C>,
     pub(super) proxies: Arc<TrustedProxies>,
     pub(super) peer: IpAddr,
     pub(super) settled: Settled,
@@ -47,7 +48,21 @@ pub(super) struct Guard {
     pub(super) shutdown: Shutdown,
 }
 
-impl hyper::service::Service<Request<Incoming>> for Guard {
+impl<C> Clone for Guard<C> {
+    fn clone(&self) -> Guard<C> {
+        Guard {
+            router: self.router.clone(),
+            proxies: Arc::clone(&self.proxies),
+            peer: self.peer,
+            settled: self.settled.clone(),
+            body_timeout: self.body_timeout,
+            body_pace: self.body_pace.clone(),
+            shutdown: self.shutdown.clone(),
+        }
+    }
+}
+
+impl<C: Send + Sync + 'static> hyper::service::Service<Request<Incoming>> for Guard<C> {
     type Response = http::Response<LoggedBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -57,17 +72,16 @@ impl hyper::service::Service<Request<Incoming>> for Guard {
     }
 }
 
-impl Guard {
+impl<C: Send + Sync + 'static> Guard<C> {
     async fn answer(self, request: Request<Incoming>) -> http::Response<LoggedBody> {
-        let page = self.site.find(request.uri().path());
-        let route = page.map(|page| page.route);
+        let endpoint = self.router.find(request.uri().path());
         let id = RequestId::mint();
         let client = ClientAddr(self.proxies.client(self.peer, request.headers()));
-        let label = route.map_or(Route::UNKNOWN, |r| r.pattern);
-        let entry = Entry::begin(request.method().clone(), label, id, client);
+        let route = endpoint.map_or(UNKNOWN_ROUTE, |e| e.pattern.as_str());
+        let entry = Entry::begin(request.method().clone(), route, id, client);
 
         let (timeout, pace) = (self.body_timeout, self.body_pace.clone());
-        let mut request = request.map(|body| Watched::new(body, timeout, pace));
+        let mut request = request.map(|body| TimedBody::new(body, timeout, pace));
         let body_ended = request.body().ended();
         let extensions = request.extensions_mut();
         extensions.insert(id);
@@ -75,8 +89,8 @@ impl Guard {
         extensions.insert(entry.caller.clone());
 
         let span = tracing::info_span!("request", id = %id);
-        let mut answer = self.handle(page, request).instrument(span).await;
-        answer = write_refusal(answer, id, route);
+        let mut answer = self.handle(endpoint, request).instrument(span).await;
+        answer = write_refusal(answer, id);
         self.settled.set(body_ended.is_reached());
         if !body_ended.is_reached() || self.shutdown.is_draining() {
             close_after(&mut answer);
@@ -87,29 +101,26 @@ impl Guard {
         answer.map(|body| entry.answered(status, body))
     }
 
-    async fn handle(&self, page: Option<Page>, request: Request<Watched>) -> Response {
+    async fn handle(&self, endpoint: Option<Endpoint>, request: Request<TimedBody>) -> Response {
         let (mut parts, body) = request.into_parts();
         if let Err(problem) = host::settle(&mut parts) {
             let mut answer = refusal::refused(problem);
             answer.headers_mut().insert(CONNECTION, close());
             return answer;
         }
-        // The table was asked with the target as it came; an absolute one has the same path.
-        let Some(page) = page else {
+        // The endpoint was found by the target as it came; an absolute one has the same path.
+        let Some(endpoint) = endpoint else {
             return refusal::refused(refusal::not_found());
         };
-        if let Err(problem) = page.route.check_method(&parts.method) {
-            return refusal::refused(problem);
-        }
         if !body.is_end_stream() {
             // Where the body ends and the other protocol begins would be for each side to guess.
             parts.extensions.remove::<OnUpgrade>();
         }
         let request = Request::from_parts(parts, body);
         let is_draining = self.shutdown.is_draining();
-        let answer = match self.site.answer(page, request, is_draining) {
+        let answer = match self.router.serve(endpoint, request, is_draining) {
             Ok(answer) => answer,
-            Err(problem) => return refusal::refused(problem),
+            Err(refused) => return refused,
         };
         // The panic hook has logged it; the connection's task and its other requests live on.
         let answer = AssertUnwindSafe(answer).catch_unwind().await;
@@ -118,16 +129,13 @@ impl Guard {
 }
 
 /// Turns a refusal that the answer carries into its body, and logs it.
-fn write_refusal(mut answer: Response, id: RequestId, route: Option<&Route>) -> Response {
+fn write_refusal(mut answer: Response, id: RequestId) -> Response {
     let Some(Refusal(problem)) = answer.extensions_mut().remove() else {
         return answer;
     };
     log(&problem, id);
     let mut written = response::problem(&problem, &id.to_string());
     written.headers_mut().extend(answer.headers_mut().drain());
-    if let (Code::MethodNotAllowed, Some(route)) = (problem.code, route) {
-        written.headers_mut().insert(ALLOW, route.allow());
-    }
     written
 }
 

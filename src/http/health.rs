@@ -1,40 +1,30 @@
-//! `/healthz` (the process lives) and `/readyz` (it can do its work, and if not, why).
+//! `/healthz` (the process is alive) and `/readyz` (it can serve, and if not, why).
 
 use std::collections::BTreeMap;
+use std::future;
 
 use http::{Method, StatusCode};
 use warp::reply::Response;
-use warp::{Filter, Rejection};
 
+use crate::http::call::Call;
 use crate::http::response;
 use crate::http::route_table::Route;
 use crate::readiness::Readiness;
+use lakechat_core::domain::Problem;
 
-pub const ROUTES: [Route; 2] = [
-    Route {
-        pattern: "/healthz",
-        methods: &[Method::GET, Method::HEAD],
-    },
-    Route {
-        pattern: "/readyz",
-        methods: &[Method::GET, Method::HEAD],
-    },
-];
-
-/// Answers what `ROUTES` lists.
-pub fn routes(
-    readiness: Readiness,
-) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
-    let get_or_head = || warp::get().or(warp::head()).unify();
-    let healthz = warp::path!("healthz").and(get_or_head()).map(healthz);
-    let readyz = warp::path!("readyz")
-        .and(get_or_head())
-        .map(move || readyz(&readiness));
-    healthz.or(readyz).unify()
+pub fn routes(readiness: Readiness) -> [Route<()>; 4] {
+    let readyz = move |_| future::ready(Ok(readyz(&readiness)));
+    [
+        Route::new(Method::GET, "/healthz", healthz),
+        Route::new(Method::HEAD, "/healthz", healthz),
+        Route::new(Method::GET, "/readyz", readyz.clone()),
+        Route::new(Method::HEAD, "/readyz", readyz),
+    ]
 }
 
-fn healthz() -> Response {
-    response::json(StatusCode::OK, &BTreeMap::from([("status", "ok")]))
+async fn healthz(_: Call<()>) -> Result<Response, Problem> {
+    let body = BTreeMap::from([("status", "ok")]);
+    Ok(response::json(StatusCode::OK, &body))
 }
 
 fn readyz(readiness: &Readiness) -> Response {

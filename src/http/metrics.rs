@@ -1,33 +1,25 @@
-//! `/metrics`, in Prometheus' text format.
+//! `/metrics` in Prometheus' text format.
+
+use std::future;
 
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
 use warp::reply::Response;
-use warp::{Filter, Rejection};
 
 use crate::http::response;
 use crate::http::route_table::{Route, RouteTable};
-use crate::http::router::Site;
+use crate::http::router::Router;
 
-pub const ROUTES: [Route; 1] = [Route {
-    pattern: "/metrics",
-    methods: &[Method::GET],
-}];
-
-/// Answers what `ROUTES` lists.
-pub fn routes(
-    recorder: PrometheusHandle,
-) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
-    warp::path!("metrics")
-        .and(warp::get())
-        .map(move || render(&recorder))
+pub fn route(recorder: PrometheusHandle) -> Route<()> {
+    let metrics = move |_| future::ready(Ok(render(&recorder)));
+    Route::new(Method::GET, "/metrics", metrics)
 }
 
-/// A listener of its own for the metrics, and nothing else.
-pub fn site(recorder: PrometheusHandle) -> Site {
-    let none = RouteTable::new(&[]);
-    Site::new(RouteTable::new(&ROUTES), routes(recorder), none)
+/// For a listener that serves the metrics and nothing else.
+pub fn router(recorder: PrometheusHandle) -> Router<()> {
+    let probes = RouteTable::new([route(recorder)]);
+    Router::new(probes, RouteTable::new([]))
 }
 
 fn render(recorder: &PrometheusHandle) -> Response {

@@ -1,16 +1,16 @@
-//! `GET /channels/<c>/presence`: who is there.
+//! `GET /channels/<c>/presence`: the members who are online.
 
 use http::StatusCode;
 use serde::Serialize;
 use warp::reply::Response;
 
-use super::context::Call;
+use super::call::Call;
 use super::response::json;
 use lakechat_core::chat::service::{ChannelPresence, PresentSession, PresentUser};
 use lakechat_core::domain::{Problem, UserName};
 
 #[derive(Serialize)]
-struct Body {
+struct PresenceObject {
     degraded: bool,
     members: Vec<PersonObject>,
 }
@@ -18,7 +18,7 @@ struct Body {
 #[derive(Serialize)]
 struct PersonObject {
     user: UserName,
-    /// Who has no session is not listed.
+    /// Always `online`: users without a session are not listed.
     state: &'static str,
     sessions: Vec<SessionObject>,
 }
@@ -29,19 +29,19 @@ struct SessionObject {
     since: u64,
 }
 
-/// Everybody who may read the channel may ask.
-pub async fn in_channel(name: String, call: Call) -> Result<Response, Problem> {
+/// Whoever may read the channel may ask.
+pub async fn get(call: Call) -> Result<Response, Problem> {
     let user = call.identity().await?.user;
     call.no_query()?;
     let chat = &call.context.chat;
-    let channel = chat.find_as_known(&user, &name).await?;
+    let channel = chat.find_as_known(&user, call.param("c")).await?;
     let found = chat.presence(&channel).await;
-    Ok(json(StatusCode::OK, &Body::from(found)))
+    Ok(json(StatusCode::OK, &PresenceObject::from(found)))
 }
 
-impl From<ChannelPresence> for Body {
-    fn from(found: ChannelPresence) -> Body {
-        Body {
+impl From<ChannelPresence> for PresenceObject {
+    fn from(found: ChannelPresence) -> PresenceObject {
+        PresenceObject {
             degraded: found.degraded,
             members: found.people.into_iter().map(PersonObject::from).collect(),
         }

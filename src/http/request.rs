@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
-use warp::{Filter, Rejection};
 
 use lakechat_core::domain::UserName;
 
@@ -43,12 +42,4 @@ impl Caller {
     pub fn user(&self) -> Option<&UserName> {
         self.0.get()
     }
-}
-
-pub fn client_addr() -> impl Filter<Extract = (ClientAddr,), Error = Rejection> + Copy {
-    warp::ext::get()
-}
-
-pub fn caller() -> impl Filter<Extract = (Caller,), Error = Rejection> + Copy {
-    warp::ext::get()
 }

@@ -1,69 +1,94 @@
-//! Which paths there are and what they take, said in one place.
-//!
-//! The table decides whether a path and a method exist, and gives each request the one label under
-//! which it is logged and counted. warp's filters then pick the handler.
+//! One table of methods, paths and handlers. Whether a path exists (404), which methods it takes
+//! (405, Allow, HEAD) and the label of a request in log and metrics follow from it.
 
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::header::ALLOW;
 use http::{HeaderValue, Method};
+use warp::reply::Response;
 
+use crate::http::call::Call;
+use crate::http::path_pattern::PathPattern;
+use crate::http::refusal;
 use lakechat_core::domain::{Code, Problem};
 
-/// One path: segments in `<…>` stand for anything that isn't empty.
-#[derive(Clone, Copy, Debug)]
-pub struct Route {
-    pub pattern: &'static str,
-    /// All that it takes; HEAD only where it is listed.
-    pub methods: &'static [Method],
+type HandlerFuture = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
+
+/// The routes of a listener, whose handlers work with a `C`. If two patterns match a path, the
+/// first counts.
+pub struct RouteTable<C>(Vec<Arc<Route<C>>>);
+
+/// What one method of one path does.
+pub struct Route<C> {
+    method: Method,
+    pattern: PathPattern,
+    handler: Box<dyn Fn(Call<C>) -> HandlerFuture + Send + Sync>,
 }
 
-/// Every path of a listener. Where two patterns match, the first counts.
-#[derive(Clone, Copy, Debug)]
-pub struct RouteTable(&'static [Route]);
-
-impl RouteTable {
-    pub const fn new(routes: &'static [Route]) -> RouteTable {
-        RouteTable(routes)
+impl<C> RouteTable<C> {
+    pub fn new(routes: impl IntoIterator<Item = Route<C>>) -> RouteTable<C> {
+        RouteTable(routes.into_iter().map(Arc::new).collect())
     }
 
-    pub fn find(&self, path: &str) -> Option<&'static Route> {
-        self.0.iter().find(|route| route.matches(path))
+    /// The pattern of a path; None: not found.
+    pub(super) fn find(&self, path: &str) -> Option<PathPattern> {
+        let mut patterns = self.0.iter().map(|route| route.pattern);
+        patterns.find(|pattern| pattern.matches(path))
+    }
+
+    /// The route of a method; 405 with Allow if the path does not take it.
+    pub(super) fn route(
+        &self,
+        pattern: PathPattern,
+        method: &Method,
+    ) -> Result<Arc<Route<C>>, Response> {
+        let mut routes = self.of(pattern);
+        let found = routes.find(|route| route.method == *method);
+        found.cloned().ok_or_else(|| self.not_allowed(pattern))
+    }
+
+    fn not_allowed(&self, pattern: PathPattern) -> Response {
+        let methods: Vec<&str> = self
+            .of(pattern)
+            .map(|route| route.method.as_str())
+            .collect();
+        let methods = methods.join(", ");
+        let text = format!("{pattern} takes {methods}.");
+        let mut response = refusal::refused(Problem::new(Code::MethodNotAllowed, text));
+        let allow = HeaderValue::from_str(&methods).expect("method names are header text");
+        response.headers_mut().insert(ALLOW, allow);
+        response
+    }
+
+    fn of(&self, pattern: PathPattern) -> impl Iterator<Item = &Arc<Route<C>>> {
+        self.0.iter().filter(move |route| route.pattern == pattern)
     }
 }
 
-impl Route {
-    /// The label of a path that is in no table: one for all, or a scanner would make thousands.
-    pub const UNKNOWN: &'static str = "unknown";
-
-    fn matches(&self, path: &str) -> bool {
-        let mut segments = path.split('/');
-        let all = self.pattern.split('/').all(|expected| {
-            let is_variable = expected.starts_with('<');
-            segments.next().is_some_and(|found| {
-                if is_variable {
-                    !found.is_empty()
-                } else {
-                    found == expected
-                }
-            })
-        });
-        all && segments.next().is_none()
-    }
-
-    pub fn check_method(&self, method: &Method) -> Result<(), Problem> {
-        if self.methods.contains(method) {
-            return Ok(());
+impl<C> Route<C> {
+    /// HEAD is a method like any other: a path takes it if it has a route for it.
+    pub fn new<F>(
+        method: Method,
+        pattern: &'static str,
+        handler: impl Fn(Call<C>) -> F + Send + Sync + 'static,
+    ) -> Route<C>
+    where
+        F: Future<Output = Result<Response, Problem>> + Send + 'static,
+    {
+        Route {
+            method,
+            pattern: PathPattern::new(pattern),
+            handler: Box::new(move |call| Box::pin(handler(call))),
         }
-        let text = format!("{} takes {}.", self.pattern, self.list());
-        Err(Problem::new(Code::MethodNotAllowed, text))
     }
 
-    /// The value of the Allow header.
-    pub fn allow(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.list()).expect("method names are header text")
+    pub(super) fn pattern(&self) -> PathPattern {
+        self.pattern
     }
 
-    fn list(&self) -> String {
-        let names: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
-        names.join(", ")
+    pub(super) fn handle(&self, call: Call<C>) -> HandlerFuture {
+        (self.handler)(call)
     }
 }
 
@@ -71,41 +96,35 @@ impl Route {
 mod tests {
     use super::*;
 
-    const TABLE: RouteTable = RouteTable::new(&[
-        Route {
-            pattern: "/channels",
-            methods: &[Method::GET, Method::POST],
-        },
-        Route {
-            pattern: "/channels/<c>/members/<u>",
-            methods: &[Method::PUT],
-        },
-    ]);
+    async fn unreachable(_: Call<()>) -> Result<Response, Problem> {
+        unreachable!("nothing is called")
+    }
+
+    fn table() -> RouteTable<()> {
+        RouteTable::new([
+            Route::new(Method::GET, "/channels", unreachable),
+            Route::new(Method::POST, "/channels", unreachable),
+            Route::new(Method::PUT, "/channels/<c>/members/<u>", unreachable),
+        ])
+    }
 
     #[test]
-    fn a_path_is_found_by_its_segments() {
-        let find = |path| TABLE.find(path).map(|r| r.pattern);
+    fn a_path_is_found_by_its_pattern() {
+        let find = |path| table().find(path).map(PathPattern::as_str);
         assert_eq!(find("/channels"), Some("/channels"));
         let member = Some("/channels/<c>/members/<u>");
         assert_eq!(find("/channels/a%2Fb/members/ann"), member);
-        for unknown in [
-            "",
-            "*",
-            "/",
-            "/channels/",
-            "//channels",
-            "/channels//members/u",
-        ] {
-            assert_eq!(find(unknown), None, "{unknown}");
-        }
+        assert_eq!(find("/channels/"), None);
     }
 
     #[test]
     fn a_method_that_a_path_lacks_is_refused_with_what_it_has() {
-        let route = TABLE.find("/channels").expect("it is there");
-        assert!(route.check_method(&Method::GET).is_ok());
-        let problem = route.check_method(&Method::HEAD).expect_err("not listed");
-        assert_eq!(problem.code, Code::MethodNotAllowed);
-        assert_eq!(route.allow(), "GET, POST");
+        let table = table();
+        let pattern = table.find("/channels").expect("it is there");
+        assert!(table.route(pattern, &Method::GET).is_ok());
+        let refused = table.route(pattern, &Method::HEAD).err();
+        let refused = refused.expect("not listed");
+        assert_eq!(refused.status(), 405);
+        assert_eq!(refused.headers()[ALLOW], "GET, POST");
     }
 }

@@ -1,4 +1,4 @@
-//! The paths of a listener, and when each of them is answered.
+//! The routes of a listener, and when each of them is served.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -6,102 +6,144 @@ use std::sync::{Arc, OnceLock};
 use futures_util::FutureExt;
 use http::Request;
 use hyper_util::service::TowerToHyperService;
+use warp::Filter;
 use warp::reply::Response;
-use warp::{Filter, Rejection, Reply};
 
-use crate::http::body::Watched;
+use crate::http::body::TimedBody;
+use crate::http::call::{Call, CallRequest, call_request};
+use crate::http::path_pattern::PathPattern;
 use crate::http::refusal;
 use crate::http::route_table::{Route, RouteTable};
 use lakechat_core::domain::{Code, Problem};
 
-type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
-type Handle = Arc<dyn Fn(Request<Watched>) -> Answering + Send + Sync>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// The paths of a listener and what they do. Cheap to clone; clones are one site.
+/// A warp service that finds the route of a request in its extensions.
+type WarpService = Box<dyn Fn(Request<TimedBody>) -> ResponseFuture + Send + Sync>;
+
+/// The routes of a listener. Clones share their state.
 ///
-/// Its probes tell how the server does, so they are answered from first to last. The service is
-/// answered from when it is opened until the drain, and refused with 503 before and after.
-#[derive(Clone)]
-pub struct Site {
-    probes: RouteTable,
-    probing: Handle,
-    service: RouteTable,
-    serving: Arc<OnceLock<Handle>>,
+/// Probes report how the server is doing, so they are served from the start to the end. The service
+/// works with a `C`: it is served from when it is opened until the drain, and refused with 503
+/// before and after.
+pub struct Router<C>(Arc<Shared<C>>);
+
+struct Shared<C> {
+    probes: RouteTable<()>,
+    probe: WarpService,
+    service: RouteTable<C>,
+    serve: WarpService,
+    context: OnceLock<Arc<C>>,
 }
 
-/// A path of a site.
+/// A path that a listener has.
 #[derive(Clone, Copy)]
-pub(super) struct Page {
-    pub(super) route: &'static Route,
+pub(super) struct Endpoint {
+    pub(super) pattern: PathPattern,
     is_probe: bool,
 }
 
-impl Site {
-    /// A site whose service is still to be opened. `probing` answers what `probes` lists.
-    pub fn new<F>(probes: RouteTable, probing: F, service: RouteTable) -> Site
-    where
-        F: Filter<Error = Rejection> + Clone + Send + Sync + 'static,
-        F::Extract: Reply,
-    {
-        Site {
+/// The route of a request, on its way through warp.
+struct Dispatch<C> {
+    route: Arc<Route<C>>,
+    context: Arc<C>,
+}
+
+impl<C> Clone for Router<C> {
+    fn clone(&self) -> Router<C> {
+        Router(Arc::clone(&self.0))
+    }
+}
+
+impl<C: Send + Sync + 'static> Router<C> {
+    /// A router whose service is still to be opened.
+    pub fn new(probes: RouteTable<()>, service: RouteTable<C>) -> Router<C> {
+        Router(Arc::new(Shared {
             probes,
-            probing: handle(probing),
+            probe: warp_service::<()>(),
             service,
-            serving: Arc::default(),
-        }
+            serve: warp_service::<C>(),
+            context: OnceLock::new(),
+        }))
     }
 
-    /// Opens the service: `routes` answers what its table lists. It may reject, also with
-    /// `refusal::reject`. Once open it stays so.
-    pub fn open<F>(&self, routes: F)
-    where
-        F: Filter<Error = Rejection> + Clone + Send + Sync + 'static,
-        F::Extract: Reply,
-    {
-        self.serving.get_or_init(|| handle(routes));
+    /// Opens the service, for good. A second call does nothing.
+    pub fn open(&self, context: Arc<C>) {
+        self.0.context.get_or_init(|| context);
     }
 
-    pub(super) fn find(&self, path: &str) -> Option<Page> {
-        let page = |is_probe| move |route| Page { route, is_probe };
-        let probe = self.probes.find(path).map(page(true));
-        probe.or_else(|| self.service.find(path).map(page(false)))
+    pub(super) fn find(&self, path: &str) -> Option<Endpoint> {
+        let endpoint = |is_probe| move |pattern| Endpoint { pattern, is_probe };
+        let probe = self.0.probes.find(path).map(endpoint(true));
+        probe.or_else(|| self.0.service.find(path).map(endpoint(false)))
     }
 
-    /// Begins to answer a request to one of the site's pages.
-    pub(super) fn answer(
+    /// Starts to serve a request, or refuses it.
+    pub(super) fn serve(
         &self,
-        page: Page,
-        request: Request<Watched>,
+        endpoint: Endpoint,
+        request: Request<TimedBody>,
         is_draining: bool,
-    ) -> Result<Answering, Problem> {
-        if page.is_probe {
-            return Ok((self.probing)(request));
+    ) -> Result<ResponseFuture, Response> {
+        let Shared {
+            probes,
+            probe,
+            service,
+            serve,
+            context,
+        } = &*self.0;
+        if endpoint.is_probe {
+            let route = probes.route(endpoint.pattern, request.method())?;
+            let context = Arc::new(());
+            return Ok(probe(dispatched(request, Dispatch { route, context })));
         }
+        let route = service.route(endpoint.pattern, request.method())?;
         if is_draining {
-            let text = "This server shuts down; come back for another.";
-            return Err(Problem::new(Code::ShuttingDown, text).retry_after_ms(1_000));
+            return Err(refusal::refused(shutting_down()));
         }
-        let serve = self.serving.get().ok_or_else(starting)?;
-        Ok(serve(request))
+        let context = context.get().cloned();
+        let context = context.ok_or_else(|| refusal::refused(starting()))?;
+        Ok(serve(dispatched(request, Dispatch { route, context })))
     }
 }
 
-/// Until the log is read up to its end nothing can be decided.
-fn starting() -> Problem {
-    let text = "This server starts and still reads its log; try again.";
-    Problem::new(Code::BrokerUnavailable, text).retry_after_ms(1_000)
+fn dispatched<C: Send + Sync + 'static>(
+    mut request: Request<TimedBody>,
+    dispatch: Dispatch<C>,
+) -> Request<TimedBody> {
+    request.extensions_mut().insert(Arc::new(dispatch));
+    request
 }
 
-fn handle<F>(routes: F) -> Handle
-where
-    F: Filter<Error = Rejection> + Clone + Send + Sync + 'static,
-    F::Extract: Reply,
-{
-    let service = TowerToHyperService::new(warp::service(routes.recover(refusal::recover)));
-    Arc::new(move |request| {
-        let answer = hyper::service::Service::call(&service, request);
-        Box::pin(answer.map(|answer| match answer {
-            Ok(answer) => answer,
+fn warp_service<C: Send + Sync + 'static>() -> WarpService {
+    let filter = warp::any()
+        .and(warp::ext::get::<Arc<Dispatch<C>>>())
+        .and(call_request())
+        .then(handle::<C>)
+        .recover(refusal::recover);
+    let service = TowerToHyperService::new(warp::service(filter));
+    Box::new(move |request| {
+        let response = hyper::service::Service::call(&service, request);
+        Box::pin(response.map(|response| match response {
+            Ok(response) => response,
         }))
     })
+}
+
+async fn handle<C>(dispatch: Arc<Dispatch<C>>, request: CallRequest) -> Response {
+    let (context, pattern) = (Arc::clone(&dispatch.context), dispatch.route.pattern());
+    let handled = dispatch.route.handle(Call::new(context, pattern, request));
+    drop(dispatch);
+    handled.await.unwrap_or_else(refusal::refused)
+}
+
+fn shutting_down() -> Problem {
+    let text = "This server is shutting down; reconnect to reach another one.";
+    Problem::new(Code::ShuttingDown, text).retry_after_ms(1_000)
+}
+
+/// Verdicts depend on the whole log, so nothing can be served until it was read to its end.
+fn starting() -> Problem {
+    let text = "This server is still starting (reading its log); try again.";
+    Problem::new(Code::BrokerUnavailable, text).retry_after_ms(1_000)
 }

@@ -20,14 +20,14 @@ use crate::http::connection::{ConnectionPermit, Socket, SocketLimits};
 use crate::http::guard::Guard;
 use crate::http::listener::rest_after;
 use crate::http::min_rate::LeastPace;
-use crate::http::router::Site;
+use crate::http::router::Router;
 use crate::shutdown::Shutdown;
 
 /// What hyper buffers of one connection in each direction at most.
 const MAX_BUFFER_BYTES: usize = 128 * 1024;
 
 /// A connection as hyper serves it.
-type Connection = http1::UpgradeableConnection<TokioIo<Socket>, Guard>;
+type Connection<C> = http1::UpgradeableConnection<TokioIo<Socket>, Guard<C>>;
 
 /// The limits of a listener.
 #[derive(Clone, Debug)]
@@ -72,9 +72,9 @@ impl Default for Settings {
 }
 
 /// One listener and what it serves.
-pub struct Server {
+pub struct Server<C> {
     listener: TcpListener,
-    site: Site,
+    router: Router<C>,
     settings: Settings,
     proxies: Arc<TrustedProxies>,
     places: Arc<Semaphore>,
@@ -82,18 +82,18 @@ pub struct Server {
     hyper: http1::Builder,
     shutdown: Shutdown,
     connections: TaskTracker,
-    /// Connections that came in the drain, for the site's probes.
+    /// Connections that came in the drain, for probes.
     late: TaskTracker,
     cut: Arc<AtomicUsize>,
 }
 
-impl Server {
+impl<C: Send + Sync + 'static> Server<C> {
     pub fn new(
         listener: TcpListener,
-        site: Site,
+        router: Router<C>,
         settings: Settings,
         shutdown: Shutdown,
-    ) -> Server {
+    ) -> Server<C> {
         let max_connections = settings.max_connections.min(Semaphore::MAX_PERMITS);
         let mut hyper = http1::Builder::new();
         hyper
@@ -103,7 +103,7 @@ impl Server {
             .max_buf_size(MAX_BUFFER_BYTES.max(settings.max_header_bytes));
         Server {
             listener,
-            site,
+            router,
             proxies: Arc::new(TrustedProxies::new(settings.trusted_proxies.clone())),
             places: Arc::new(Semaphore::new(max_connections)),
             peers: AddressPlaces::new(settings.max_connections_per_peer),
@@ -123,7 +123,7 @@ impl Server {
     /// Ends when the requests under way at the drain have; what still runs at the deadline is cut.
     /// Says how many connections were. Upgraded connections are not waited for: they belong to
     /// whoever took them.
-    pub fn drained(&self) -> impl Future<Output = usize> + Send + use<> {
+    pub fn drained(&self) -> impl Future<Output = usize> + Send + use<C> {
         let (shutdown, cut) = (self.shutdown.clone(), Arc::clone(&self.cut));
         let connections = self.connections.clone();
         async move {
@@ -138,7 +138,7 @@ impl Server {
         }
     }
 
-    /// Serves until nothing faces clients any more: in the drain there are still the site's probes.
+    /// Serves until nothing faces clients any more: in the drain there are still probes.
     pub async fn run(self) {
         tokio::select! {
             // A connection that was accepted but not spawned has sent nothing that was read.
@@ -207,7 +207,7 @@ impl Server {
         };
         let socket = Socket::new(stream, permit, limits);
         let guard = Guard {
-            site: self.site.clone(),
+            router: self.router.clone(),
             proxies: Arc::clone(&self.proxies),
             peer: peer.ip(),
             settled: socket.settled(),
@@ -230,8 +230,8 @@ impl Server {
 }
 
 /// Serves a connection until the drain, then finishes the request under way.
-async fn serve_requests(
-    connection: Connection,
+async fn serve_requests<C: Send + Sync + 'static>(
+    connection: Connection<C>,
     peer: SocketAddr,
     shutdown: Shutdown,
     cut: Arc<AtomicUsize>,
@@ -255,7 +255,11 @@ async fn serve_requests(
 }
 
 /// Serves a connection that came in the drain: the guard closes it behind its first answer.
-async fn serve_probe(connection: Connection, peer: SocketAddr, shutdown: Shutdown) {
+async fn serve_probe<C: Send + Sync + 'static>(
+    connection: Connection<C>,
+    peer: SocketAddr,
+    shutdown: Shutdown,
+) {
     tokio::select! {
         ended = connection => record(ended, peer),
         // Who asks how a server does that is gone in a moment is answered by a closed connection.

@@ -15,28 +15,28 @@ use crate::http::stall_timer::Patience;
 
 /// What the guard hands to warp as the body of a request.
 #[derive(Debug)]
-pub struct Watched {
+pub struct TimedBody {
     body: hyper::body::Incoming,
     patience: Patience,
     pace: LeastPace,
-    ended: Ended,
+    ended: BodyEnd,
 }
 
 /// Whether a body was read to its end. The answer must close the connection if it wasn't.
 #[derive(Clone, Debug)]
-pub struct Ended(Arc<AtomicBool>);
+pub struct BodyEnd(Arc<AtomicBool>);
 
-impl Ended {
+impl BodyEnd {
     pub fn is_reached(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }
 
-impl Watched {
+impl TimedBody {
     /// Each chunk may take `chunk_timeout`, and all of them together have to keep the pace.
-    pub fn new(body: hyper::body::Incoming, chunk_timeout: Duration, pace: LeastPace) -> Watched {
-        let ended = Ended(Arc::new(AtomicBool::new(body.is_end_stream())));
-        Watched {
+    pub fn new(body: hyper::body::Incoming, chunk_timeout: Duration, pace: LeastPace) -> TimedBody {
+        let ended = BodyEnd(Arc::new(AtomicBool::new(body.is_end_stream())));
+        TimedBody {
             body,
             patience: Patience::new(chunk_timeout),
             pace,
@@ -44,12 +44,12 @@ impl Watched {
         }
     }
 
-    pub fn ended(&self) -> Ended {
+    pub fn ended(&self) -> BodyEnd {
         self.ended.clone()
     }
 }
 
-impl Body for Watched {
+impl Body for TimedBody {
     type Data = Bytes;
     type Error = BodyError;
 

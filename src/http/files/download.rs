@@ -23,7 +23,7 @@ const SHOWN: [&str; 6] = [
 ];
 
 /// The file of an id that somebody gave.
-pub async fn find(files: &Files, id: &str) -> Result<File, Problem> {
+pub(super) async fn find(files: &Files, id: &str) -> Result<File, Problem> {
     let id = FileId::parse(id).ok_or_else(|| {
         let text = "A file's id is a UUID in lower case with hyphens.";
         Problem::new(Code::IdInvalid, text).field("id")
@@ -31,22 +31,16 @@ pub async fn find(files: &Files, id: &str) -> Result<File, Problem> {
     files.find(id).await
 }
 
-/// What somebody is told who may not read a file.
-pub fn forbidden() -> Problem {
-    let text = "This file is its uploader's, and was posted in no channel that you may read.";
-    Problem::new(Code::Forbidden, text)
-}
-
 /// Streams a file to a user who may read it; for `HEAD`, tells about it and opens nothing.
 ///
 /// A failure in mid-way is an error of the body's stream, which cuts the connection.
-pub async fn download(
+pub(super) async fn send(
     files: &Files,
     file: &File,
     user: &UserName,
-    head: bool,
+    is_head: bool,
 ) -> Result<Response, Problem> {
-    let mut answer = if head {
+    let mut answer = if is_head {
         Response::default()
     } else {
         warp::reply::stream(files.content(file, user).await?).into_response()

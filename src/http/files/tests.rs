@@ -18,7 +18,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use warp::reply::Response;
 
-use super::{download, find, upload};
+use super::download::{self, find};
+use super::upload;
 use crate::http::query::Query;
 use lakechat_core::domain::{Code, FileId, Problem};
 use lakechat_core::files::testing::{Bench, INLINE_BYTES, MAX_BYTES, Step, user};
@@ -53,7 +54,15 @@ async fn send(
     let query = Query::parse(Some(query)).expect("well formed");
     let ann = user("ann");
     let lines = headers(lines);
-    let answer = sendable(upload(&bench.files, &ann, None, &lines, query, body)).await?;
+    let answer = sendable(upload::receive(
+        &bench.files,
+        &ann,
+        None,
+        &lines,
+        query,
+        body,
+    ))
+    .await?;
     assert_eq!(answer.status(), StatusCode::CREATED);
     let location = answer.headers()[LOCATION].clone();
     let answer: Value = serde_json::from_slice(&bytes_of(answer).await.unwrap()).expect("JSON");
@@ -93,7 +102,7 @@ async fn get(bench: &Bench, id: &str, head: bool) -> Result<Response, Code> {
     let user = user("ann");
     let answer = async {
         let file = find(&bench.files, id).await?;
-        download(&bench.files, &file, &user, head).await
+        download::send(&bench.files, &file, &user, head).await
     };
     sendable(answer)
         .await

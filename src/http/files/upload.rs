@@ -22,7 +22,7 @@ use lakechat_core::files::{FileName, Files, MediaType, NewFile};
 
 /// Takes one file in. `base` stands before the path in the file's URL, where it is configured; a
 /// slash at its end does no harm. The body's errors are handed back as they are.
-pub async fn upload(
+pub(super) async fn receive(
     files: &Files,
     user: &UserName,
     base: Option<&str>,

@@ -179,7 +179,7 @@ async fn urls_stand_behind_the_configured_base() {
     let (ann, query) = (user("ann"), Query::default());
     let base = Some("https://chat.example/");
     let body = chunked(b"x", 1);
-    let answer = upload(&bench.files, &ann, base, &HeaderMap::new(), query, body).await;
+    let answer = upload::receive(&bench.files, &ann, base, &HeaderMap::new(), query, body).await;
     let location = answer.expect("taken").headers()[LOCATION].clone();
     let path = location
         .to_str()

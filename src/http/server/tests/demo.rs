@@ -1,4 +1,4 @@
-//! A site with one path for each thing that can happen to a request.
+//! Routes with one path for each thing that can happen to a request.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -8,45 +8,45 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
-use http::{HeaderMap, Method, StatusCode};
-use hyper::upgrade::OnUpgrade;
+use http::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
+use warp::Reply;
 use warp::reply::Response;
-use warp::{Filter, Rejection, Reply};
 
 use super::wire::Client;
-use crate::http::body::{self, Incoming};
+use crate::http::call::Call;
 use crate::http::health;
 use crate::http::route_table::{Route, RouteTable};
-use crate::http::router::Site;
+use crate::http::router::Router;
 use crate::http::server::{Server, Settings};
-use crate::http::{connection, listener, refusal, request, response};
+use crate::http::{connection, listener, response};
 use crate::readiness::Readiness;
 use crate::shutdown::Shutdown;
 use lakechat_core::domain::{Code, Problem, UserName};
 
-const fn route(pattern: &'static str, methods: &'static [Method]) -> Route {
-    Route { pattern, methods }
+fn table() -> RouteTable<Inside> {
+    RouteTable::new([
+        Route::new(Method::GET, "/ping", ping),
+        Route::new(Method::GET, "/who", who),
+        Route::new(Method::GET, "/things/<t>", thing),
+        Route::new(Method::PUT, "/things/<t>", thing),
+        Route::new(Method::GET, "/param/<p>", param),
+        Route::new(Method::POST, "/json", take_json),
+        Route::new(Method::POST, "/upload", take),
+        Route::new(Method::POST, "/refuse", refuse),
+        Route::new(Method::GET, "/panic", |_| async { panic!("a secret") }),
+        Route::new(Method::GET, "/fails", fails),
+        Route::new(Method::GET, "/wait", wait),
+        Route::new(Method::GET, "/large", large),
+        Route::new(Method::GET, "/upgrade", echo),
+    ])
 }
 
-const TABLE: RouteTable = RouteTable::new(&[
-    route("/ping", &[Method::GET]),
-    route("/who", &[Method::GET]),
-    route("/things/<t>", &[Method::GET, Method::PUT]),
-    route("/json", &[Method::POST]),
-    route("/upload", &[Method::POST]),
-    route("/refuse", &[Method::POST]),
-    route("/rejects/<why>", &[Method::GET]),
-    route("/panic", &[Method::GET]),
-    route("/fails", &[Method::GET]),
-    route("/wait", &[Method::GET]),
-    route("/large", &[Method::GET]),
-    route("/upgrade", &[Method::GET]),
-]);
+type Handled = Result<Response, Problem>;
 
 /// Waits for what other tasks bring about.
 pub async fn until(holds: impl Fn() -> bool) {
@@ -72,7 +72,7 @@ pub struct Demo {
     pub address: SocketAddr,
     pub shutdown: Shutdown,
     inside: Arc<Inside>,
-    site: Site,
+    router: Router<Inside>,
     pub connections: TaskTracker,
     places: Arc<Semaphore>,
     drained: JoinHandle<usize>,
@@ -100,14 +100,14 @@ impl Demo {
         change(&mut settings);
         let (shutdown, inside) = (Shutdown::new(), Arc::new(Inside::default()));
         let health = health::routes(Readiness::new(shutdown.clone(), &[]));
-        let site = Site::new(RouteTable::new(&health::ROUTES), health, TABLE);
+        let router = Router::new(RouteTable::new(health), table());
         let listener = listener::bind("127.0.0.1:0".parse().expect("valid")).expect("free port");
-        let server = Server::new(listener, site.clone(), settings, shutdown.clone());
+        let server = Server::new(listener, router.clone(), settings, shutdown.clone());
         Demo {
             address: server.local_addr().expect("bound"),
             shutdown,
             inside,
-            site,
+            router,
             connections: server.connections.clone(),
             places: Arc::clone(&server.places),
             drained: tokio::spawn(server.drained()),
@@ -116,7 +116,7 @@ impl Demo {
     }
 
     pub fn open(&self) {
-        self.site.open(routes(Arc::clone(&self.inside)));
+        self.router.open(Arc::clone(&self.inside));
     }
 
     pub async fn connect(&self) -> Client {
@@ -166,92 +166,53 @@ impl Demo {
     }
 }
 
-fn routes(
-    inside: Arc<Inside>,
-) -> impl Filter<Extract = (impl Reply,), Error = Rejection> + Clone + Send + Sync + 'static {
-    let (ping, wait) = (Arc::clone(&inside), inside);
-    let ping = warp::path!("ping").and(warp::get()).map(move || {
-        ping.pings.fetch_add(1, Ordering::SeqCst);
-        "pong"
-    });
-    let wait = warp::path!("wait").and(warp::get()).then(move || {
-        let inside = Arc::clone(&wait);
-        async move {
-            inside.waiting.notify_one();
-            inside.go_on.notified().await;
-            "done"
-        }
-    });
-    let who = warp::path!("who").and(request::client_addr());
-    let who = who.map(|client: request::ClientAddr| client.0.to_string());
-    let thing = warp::path!("things" / String).and(warp::get());
-    let thing = thing
-        .and(request::caller())
-        .map(|_, caller: request::Caller| {
-            caller.identify(UserName::parse("ann").expect("a name"));
-            "thing"
-        });
-    let fails = warp::path!("fails").then(|| async {
-        let full = std::io::Error::other("the disk is full");
-        Err::<Response, _>(Problem::internal(
-            anyhow::Error::from(full).context("can't store"),
-        ))
-    });
-    let fails = fails.map(refusal::answered);
-    let large = warp::path!("large").map(|| {
-        let chunks = stream::iter(0..1024).map(|_| Ok::<_, Infallible>(vec![b'x'; 64 << 10]));
-        warp::reply::stream(chunks)
-    });
-    let panic = warp::path!("panic").then(|| async { panic!("a secret") as Response });
-    let json = warp::path!("json").and(warp::header::headers_cloned());
-    let json = json
-        .and(body::incoming())
-        .then(take_json)
-        .map(refusal::answered);
-    let upload = warp::path!("upload")
-        .and(body::incoming())
-        .then(take)
-        .map(refusal::answered);
-    let refuse = warp::path!("refuse")
-        .then(|| async { Err::<Response, _>(Problem::new(Code::Forbidden, "Not you.")) })
-        .map(refusal::answered);
-    let upgrade = warp::path!("upgrade")
-        .and(warp::ext::optional())
-        .map(echo)
-        .map(refusal::answered);
-    ping.or(wait)
-        .or(who)
-        .or(large)
-        .or(thing)
-        .or(fails)
-        .or(panic)
-        .or(json)
-        .or(upload)
-        .or(refuse)
-        .or(upgrade)
-        .or(rejecting())
+async fn ping(call: Call<Inside>) -> Handled {
+    call.context.pings.fetch_add(1, Ordering::SeqCst);
+    Ok("pong".into_response())
 }
 
-fn rejecting() -> impl Filter<Extract = impl Reply, Error = Rejection> + Clone {
-    let filter = warp::path!("rejects" / "filter").and_then(|| async {
-        let problem = Problem::new(Code::Forbidden, "Not you.");
-        Err::<Response, _>(warp::reject::custom(refusal::Refusal(Arc::new(problem))))
-    });
-    let header = warp::path!("rejects" / "header").and(warp::header("x-number"));
-    let query = warp::path!("rejects" / "query").and(warp::query());
-    let extension = warp::path!("rejects" / "extension").and(warp::ext::get());
-    filter
-        .or(header.map(|n: u32| n.to_string()))
-        .or(query.map(|(n,): (u32,)| n.to_string()))
-        .or(extension.map(|n: u32| n.to_string()))
+async fn wait(call: Call<Inside>) -> Handled {
+    call.context.waiting.notify_one();
+    call.context.go_on.notified().await;
+    Ok("done".into_response())
 }
 
-async fn take_json(headers: HeaderMap, body: Incoming) -> Result<Response, Problem> {
-    let whole = body::read_limited(&headers, body, 64 * 1024).await?;
+async fn who(call: Call<Inside>) -> Handled {
+    Ok(call.request.client.0.to_string().into_response())
+}
+
+async fn thing(call: Call<Inside>) -> Handled {
+    call.caller()
+        .identify(UserName::parse("ann").expect("a name"));
+    Ok("thing".into_response())
+}
+
+async fn param(call: Call<Inside>) -> Handled {
+    Ok(call.param("p").to_owned().into_response())
+}
+
+async fn fails(_: Call<Inside>) -> Handled {
+    let full = std::io::Error::other("the disk is full");
+    let cause = anyhow::Error::from(full).context("can't store");
+    Err(Problem::internal(cause))
+}
+
+async fn refuse(_: Call<Inside>) -> Handled {
+    Err(Problem::new(Code::Forbidden, "Not you."))
+}
+
+async fn large(_: Call<Inside>) -> Handled {
+    let chunks = stream::iter(0..1024).map(|_| Ok::<_, Infallible>(vec![b'x'; 64 << 10]));
+    Ok(warp::reply::stream(chunks).into_response())
+}
+
+async fn take_json(mut call: Call<Inside>) -> Handled {
+    let whole = call.json().await?;
     Ok(whole.len().to_string().into_response())
 }
 
-async fn take(mut body: Incoming) -> Result<Response, Problem> {
+async fn take(call: Call<Inside>) -> Handled {
+    let (_, mut body) = call.into_headers_and_body();
     let mut taken = 0;
     while let Some(chunk) = body.next().await {
         taken += chunk?.len();
@@ -260,8 +221,8 @@ async fn take(mut body: Incoming) -> Result<Response, Problem> {
 }
 
 /// Sends back all that comes, as the chat's handler takes its socket.
-fn echo(upgrade: Option<OnUpgrade>) -> Result<Response, Problem> {
-    let Some(upgrade) = upgrade else {
+async fn echo(mut call: Call<Inside>) -> Handled {
+    let Some(upgrade) = call.take_upgrade() else {
         return Err(Problem::new(Code::BadRequest, "This wants an upgrade."));
     };
     tokio::spawn(async move {
