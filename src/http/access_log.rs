@@ -9,11 +9,11 @@ use http::{Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::http::request::{Caller, ClientAddr, RequestId};
-use crate::http::response::AnswerBody;
+use crate::http::response::ResponseBody;
 
 /// A request under way. It is written down when it is dropped, however that comes about.
 #[derive(Debug)]
-pub struct Entry {
+pub struct RequestRecord {
     pub id: RequestId,
     pub client: ClientAddr,
     pub caller: Caller,
@@ -30,10 +30,10 @@ pub struct Entry {
     length: Option<u64>,
 }
 
-impl Entry {
-    pub fn begin(method: Method, route: &'static str, id: RequestId, client: ClientAddr) -> Entry {
+impl RequestRecord {
+    pub fn begin(method: Method, route: &'static str, id: RequestId, client: ClientAddr) -> RequestRecord {
         metrics::gauge!("lakechat_http_requests_under_way").increment(1);
-        Entry {
+        RequestRecord {
             id,
             client,
             caller: Caller::default(),
@@ -47,12 +47,12 @@ impl Entry {
         }
     }
 
-    /// The answer's body, which carries the entry to its end.
-    pub fn answered(mut self, status: StatusCode, body: AnswerBody) -> LoggedBody {
+    /// The answer's body, which carries the record to its end.
+    pub fn into_body(mut self, status: StatusCode, body: ResponseBody) -> LoggedBody {
         self.status = Some(status);
         self.length = body.size_hint().exact();
         self.is_cut = self.method != Method::HEAD && !body.is_end_stream();
-        LoggedBody { body, entry: self }
+        LoggedBody { body, record: self }
     }
 
     fn outcome(&self) -> &str {
@@ -87,7 +87,7 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for RequestRecord {
     fn drop(&mut self) {
         self.count();
         let (method, route, outcome) = (self.method_label(), self.route, self.outcome());
@@ -109,8 +109,8 @@ impl Drop for Entry {
 /// An answer's body that counts what goes out.
 #[derive(Debug)]
 pub struct LoggedBody {
-    body: AnswerBody,
-    entry: Entry,
+    body: ResponseBody,
+    record: RequestRecord,
 }
 
 impl Body for LoggedBody {
@@ -125,15 +125,15 @@ impl Body for LoggedBody {
         let polled = Pin::new(&mut this.body).poll_frame(cx);
         if let Poll::Ready(frame) = &polled {
             let data = frame.as_ref().and_then(|f| f.as_ref().ok()?.data_ref());
-            this.entry.sent_bytes += data.map_or(0, |d| d.remaining() as u64);
-            this.entry.is_cut = match frame {
+            this.record.sent_bytes += data.map_or(0, |d| d.remaining() as u64);
+            this.record.is_cut = match frame {
                 None => false,
                 // hyper asks for nothing behind the length that it was told.
                 Some(Ok(_)) => {
-                    !this.body.is_end_stream() && this.entry.length != Some(this.entry.sent_bytes)
+                    !this.body.is_end_stream() && this.record.length != Some(this.record.sent_bytes)
                 }
                 Some(Err(e)) => {
-                    tracing::warn!(request.id = %this.entry.id, error = %e, "an answer broke off");
+                    tracing::warn!(request.id = %this.record.id, error = %e, "an answer broke off");
                     true
                 }
             };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-use crate::http::address_slots::{AddressPlace, AddressPlaces};
+use crate::http::address_slots::{AddressSlot, AddressSlots};
 use lakechat_core::domain::{Code, Problem};
 use lakechat_core::limits::network;
 
@@ -29,7 +29,7 @@ pub struct AddressLimits(Arc<Limits>);
 struct Limits {
     connects: Option<DefaultKeyedRateLimiter<IpAddr>>,
     max_open: u32,
-    open: AddressPlaces,
+    open: AddressSlots,
     swept: Mutex<Instant>,
 }
 
@@ -43,13 +43,13 @@ impl AddressLimits {
         AddressLimits(Arc::new(Limits {
             connects,
             max_open,
-            open: AddressPlaces::new(usize::try_from(max_open).unwrap_or(usize::MAX)),
+            open: AddressSlots::new(usize::try_from(max_open).unwrap_or(usize::MAX)),
             swept: Mutex::new(Instant::now()),
         }))
     }
 
     /// Takes a connection in, or refuses it as `rate_limited`.
-    pub fn admit(&self, client: IpAddr) -> Result<AddressPlace, Problem> {
+    pub fn admit(&self, client: IpAddr) -> Result<AddressSlot, Problem> {
         self.sweep();
         if let Some(connects) = &self.0.connects {
             connects.check_key(&network(client)).map_err(|until| {
@@ -62,10 +62,10 @@ impl AddressLimits {
         self.open(client)
     }
 
-    fn open(&self, client: IpAddr) -> Result<AddressPlace, Problem> {
+    fn open(&self, client: IpAddr) -> Result<AddressSlot, Problem> {
         let (limit, max) = ("connections_per_address", self.0.max_open);
-        let place = self.0.open.take(client);
-        place.ok_or_else(|| refuse("connections", limit, max.into(), RETRY_WHEN_FULL))
+        let slot = self.0.open.take(client);
+        slot.ok_or_else(|| refuse("connections", limit, max.into(), RETRY_WHEN_FULL))
     }
 
     fn sweep(&self) {

@@ -10,30 +10,30 @@ use lakechat_core::limits::network;
 ///
 /// Memory: one entry for each address that has a connection open.
 #[derive(Clone, Debug)]
-pub struct AddressPlaces(Arc<Places>);
+pub struct AddressSlots(Arc<Slots>);
 
 #[derive(Debug)]
-struct Places {
+struct Slots {
     max: usize,
     taken: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// One open connection of an address; dropping it gives the place back.
+/// One open connection of an address; dropping it gives the slot back.
 #[derive(Debug)]
-pub struct AddressPlace {
-    places: AddressPlaces,
+pub struct AddressSlot {
+    slots: AddressSlots,
     network: IpAddr,
 }
 
-impl AddressPlaces {
+impl AddressSlots {
     /// `max` for each address at a time; 0 is any number.
-    pub fn new(max: usize) -> AddressPlaces {
+    pub fn new(max: usize) -> AddressSlots {
         let taken = Mutex::default();
-        AddressPlaces(Arc::new(Places { max, taken }))
+        AddressSlots(Arc::new(Slots { max, taken }))
     }
 
     /// None: the address has all that it may have.
-    pub fn take(&self, address: IpAddr) -> Option<AddressPlace> {
+    pub fn take(&self, address: IpAddr) -> Option<AddressSlot> {
         let network = network(address);
         let mut all = self.taken();
         let taken = all.entry(network).or_insert(0);
@@ -42,8 +42,8 @@ impl AddressPlaces {
         }
         *taken += 1;
         drop(all);
-        let places = self.clone();
-        Some(AddressPlace { places, network })
+        let slots = self.clone();
+        Some(AddressSlot { slots, network })
     }
 
     /// Lets go of the memory for addresses that have left.
@@ -56,9 +56,9 @@ impl AddressPlaces {
     }
 }
 
-impl Drop for AddressPlace {
+impl Drop for AddressSlot {
     fn drop(&mut self) {
-        let mut all = self.places.taken();
+        let mut all = self.slots.taken();
         if let Some(taken) = all.get_mut(&self.network) {
             *taken -= 1;
             if *taken == 0 {
@@ -78,29 +78,29 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_places_and_gets_them_back() {
-        let places = AddressPlaces::new(2);
-        let first = places.take(ip("1.1.1.1"));
-        let second = places.take(ip("::ffff:1.1.1.1"));
+        let slots = AddressSlots::new(2);
+        let first = slots.take(ip("1.1.1.1"));
+        let second = slots.take(ip("::ffff:1.1.1.1"));
         assert!(first.is_some() && second.is_some());
-        assert!(places.take(ip("1.1.1.1")).is_none());
-        assert!(places.take(ip("2.2.2.2")).is_some());
+        assert!(slots.take(ip("1.1.1.1")).is_none());
+        assert!(slots.take(ip("2.2.2.2")).is_some());
         drop(first);
-        assert!(places.take(ip("1.1.1.1")).is_some());
-        assert_eq!(places.taken().len(), 1, "the quiet are forgotten");
+        assert!(slots.take(ip("1.1.1.1")).is_some());
+        assert_eq!(slots.taken().len(), 1, "the quiet are forgotten");
     }
 
     #[test]
     fn a_network_of_ipv6_is_one_address() {
-        let places = AddressPlaces::new(1);
-        let first = places.take(ip("2001:db8::1"));
-        assert!(first.is_some() && places.take(ip("2001:db8::2")).is_none());
-        assert!(places.take(ip("2001:db8:0:1::1")).is_some());
+        let slots = AddressSlots::new(1);
+        let first = slots.take(ip("2001:db8::1"));
+        assert!(first.is_some() && slots.take(ip("2001:db8::2")).is_none());
+        assert!(slots.take(ip("2001:db8:0:1::1")).is_some());
     }
 
     #[test]
     fn zero_is_off() {
-        let places = AddressPlaces::new(0);
-        let open: Vec<_> = (0..500).map(|_| places.take(ip("1.1.1.1"))).collect();
+        let slots = AddressSlots::new(0);
+        let open: Vec<_> = (0..500).map(|_| slots.take(ip("1.1.1.1"))).collect();
         assert!(open.iter().all(Option::is_some));
     }
 }

@@ -28,10 +28,10 @@ const WHOLE_BODY: Duration = Duration::from_secs(30);
 pub enum BodyError {
     /// Nothing came for too long.
     #[error("no byte of the body came within {0:?}")]
-    Slow(Duration),
+    Stalled(Duration),
     /// It comes, but not fast enough.
     #[error("the body drips: {0}")]
-    Drips(#[from] TooSlow),
+    TooSlow(#[from] TooSlow),
     /// Its framing is broken, or the client left.
     #[error("the body broke off: {0}")]
     Broken(String),
@@ -40,8 +40,8 @@ pub enum BodyError {
 impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Problem {
         let problem = match &error {
-            BodyError::Slow(limit) => too_slow(*limit),
-            BodyError::Drips(pace) => drips(pace),
+            BodyError::Stalled(limit) => too_slow(*limit),
+            BodyError::TooSlow(pace) => drips(pace),
             BodyError::Broken(_) => Problem::new(
                 Code::BadRequest,
                 "The body is broken: it is not framed as its headers say, or ends too early.",

@@ -14,30 +14,30 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::http::address_slots::AddressPlace;
-use crate::http::min_rate::LeastPace;
-use crate::http::stall_timer::Patience;
+use crate::http::address_slots::AddressSlot;
+use crate::http::min_rate::MinRate;
+use crate::http::stall_timer::StallTimer;
 
 /// What hyper reads from and writes to, and what an upgrade gives back.
-pub type Io = TokioIo<Socket>;
+pub type Io = TokioIo<ClientSocket>;
 
-/// A place among the open connections of the server and of its peer; dropping it gives it back.
+/// A slot among the open connections of the server and of its peer; dropping it gives it back.
 #[derive(Debug)]
 pub struct ConnectionPermit {
     #[expect(dead_code, reason = "held for its drop")]
-    place: OwnedSemaphorePermit,
+    slot: OwnedSemaphorePermit,
     #[expect(dead_code, reason = "held for its drop")]
-    of_peer: Option<AddressPlace>,
+    peer_slot: Option<AddressSlot>,
 }
 
 impl ConnectionPermit {
-    /// A trusted proxy has no place of its own.
+    /// A trusted proxy has no slot of its own.
     pub(super) fn new(
-        place: OwnedSemaphorePermit,
-        of_peer: Option<AddressPlace>,
+        slot: OwnedSemaphorePermit,
+        peer_slot: Option<AddressSlot>,
     ) -> ConnectionPermit {
         metrics::gauge!("lakechat_connections_open").increment(1);
-        ConnectionPermit { place, of_peer }
+        ConnectionPermit { slot, peer_slot }
     }
 }
 
@@ -50,11 +50,11 @@ impl Drop for ConnectionPermit {
 /// Whether all that the client has sent belongs to requests that were read whole. If not, closing
 /// at once would make the kernel reset the connection, and the client could lose our answer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Settled(Arc<AtomicBool>);
+pub(super) struct FullyRead(Arc<AtomicBool>);
 
-impl Settled {
-    pub(super) fn set(&self, settled: bool) {
-        self.0.store(settled, Ordering::Relaxed);
+impl FullyRead {
+    pub(super) fn set(&self, fully_read: bool) {
+        self.0.store(fully_read, Ordering::Relaxed);
     }
 
     fn get(&self) -> bool {
@@ -62,16 +62,16 @@ impl Settled {
     }
 }
 
-/// A TCP stream with the place that it takes among the connections, which gives up on a client
+/// A TCP stream with the slot that it takes among the connections, which gives up on a client
 /// that reads nothing, and closes so that the client gets what was written.
 #[derive(Debug)]
-pub struct Socket {
+pub struct ClientSocket {
     stream: TcpStream,
     permit: ConnectionPermit,
-    settled: Settled,
-    write: Patience,
-    write_pace: LeastPace,
-    linger: Patience,
+    fully_read: FullyRead,
+    write: StallTimer,
+    write_rate: MinRate,
+    linger: StallTimer,
     is_closing: bool,
 }
 
@@ -81,14 +81,14 @@ pub(super) struct SocketLimits {
     /// For how long it may take nothing of an answer.
     pub(super) write_timeout: Duration,
     /// What it has to take while it is waited for.
-    pub(super) write_pace: LeastPace,
+    pub(super) write_rate: MinRate,
     /// How long it is heard after its answer.
     pub(super) linger: Duration,
 }
 
 /// A connection that has left HTTP.
 #[derive(Debug)]
-pub struct Raw {
+pub struct UpgradedSocket {
     pub stream: TcpStream,
     /// What the client sent behind its upgrade request: comes before all that `stream` yields.
     pub read: Bytes,
@@ -98,10 +98,10 @@ pub struct Raw {
 
 /// Takes the connection out of an upgrade, and lets all go that HTTP had allocated for it.
 /// None if it isn't a connection of our own server.
-pub fn reclaim(upgraded: Upgraded) -> Option<Raw> {
+pub fn reclaim(upgraded: Upgraded) -> Option<UpgradedSocket> {
     let parts = upgraded.downcast::<Io>().ok()?;
     let socket = parts.io.into_inner();
-    Some(Raw {
+    Some(UpgradedSocket {
         stream: socket.stream,
         // A slice, even an empty one, would keep hyper's whole read buffer.
         read: Bytes::copy_from_slice(&parts.read_buf),
@@ -109,21 +109,21 @@ pub fn reclaim(upgraded: Upgraded) -> Option<Raw> {
     })
 }
 
-impl Socket {
-    pub(super) fn new(stream: TcpStream, permit: ConnectionPermit, limits: SocketLimits) -> Socket {
-        Socket {
+impl ClientSocket {
+    pub(super) fn new(stream: TcpStream, permit: ConnectionPermit, limits: SocketLimits) -> ClientSocket {
+        ClientSocket {
             stream,
             permit,
-            settled: Settled(Arc::new(AtomicBool::new(true))),
-            write: Patience::new(limits.write_timeout),
-            write_pace: limits.write_pace,
-            linger: Patience::new(limits.linger),
+            fully_read: FullyRead(Arc::new(AtomicBool::new(true))),
+            write: StallTimer::new(limits.write_timeout),
+            write_rate: limits.write_rate,
+            linger: StallTimer::new(limits.linger),
             is_closing: false,
         }
     }
 
-    pub(super) fn settled(&self) -> Settled {
-        self.settled.clone()
+    pub(super) fn fully_read(&self) -> FullyRead {
+        self.fully_read.clone()
     }
 
     fn bound(
@@ -132,19 +132,19 @@ impl Socket {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         let Poll::Ready(written) = written else {
-            ready!(self.write.poll_lost(cx));
+            ready!(self.write.poll_stalled(cx));
             let text = format!("the client read nothing for {:?}", self.write.limit());
             return Poll::Ready(Err(cut("not_reading", text)));
         };
         let bytes = written?;
-        let kept = self.write_pace.count(bytes, self.write.restore());
+        let kept = self.write_rate.count(bytes, self.write.restore());
         let kept = kept.map_err(|slow| cut("reading_slowly", slow.to_string()));
         Poll::Ready(kept.map(|()| bytes))
     }
 
     /// Reads what the client still sends into nothing, until it has closed too.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.linger.poll_lost(cx).is_ready() {
+        if self.linger.poll_stalled(cx).is_ready() {
             return Poll::Ready(());
         }
         let mut waste = [0; 8192];
@@ -154,7 +154,7 @@ impl Socket {
             match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending if self.settled.get() => return Poll::Ready(()),
+                Poll::Pending if self.fully_read.get() => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -169,7 +169,7 @@ fn cut(reason: &'static str, text: String) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for ClientSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -178,13 +178,13 @@ impl AsyncRead for Socket {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         if buffer.filled().len() > before {
-            self.settled.set(false);
+            self.fully_read.set(false);
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for ClientSocket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -250,16 +250,16 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_reads_too_slowly_is_cut() {
         let (mut client, server) = narrow().await;
-        let place = Arc::new(Semaphore::new(1));
-        let place = place.try_acquire_owned().expect("a place");
+        let slot = Arc::new(Semaphore::new(1));
+        let slot = slot.try_acquire_owned().expect("a slot");
         let window = Duration::from_secs(1);
         let limits = SocketLimits {
             // It always takes something.
             write_timeout: 60 * window,
-            write_pace: LeastPace::new(1 << 30, window),
+            write_rate: MinRate::new(1 << 30, window),
             linger: window,
         };
-        let mut socket = Socket::new(server, ConnectionPermit::new(place, None), limits);
+        let mut socket = ClientSocket::new(server, ConnectionPermit::new(slot, None), limits);
         let reads = async {
             let (mut pace, mut some) = (interval(Duration::from_millis(5)), [0; 1024]);
             loop {

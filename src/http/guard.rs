@@ -19,12 +19,12 @@ use hyper::upgrade::OnUpgrade;
 use tracing::Instrument;
 use warp::reply::Response;
 
-use crate::http::access_log::{Entry, LoggedBody};
+use crate::http::access_log::{LoggedBody, RequestRecord};
 use crate::http::body::TimedBody;
 use crate::http::client_addr::TrustedProxies;
-use crate::http::connection::Settled;
+use crate::http::connection::FullyRead;
 use crate::http::host;
-use crate::http::min_rate::LeastPace;
+use crate::http::min_rate::MinRate;
 use crate::http::refusal::{self, Refusal};
 use crate::http::request::{ClientAddr, RequestId};
 use crate::http::response;
@@ -42,9 +42,9 @@ pub(super) struct Guard<C> {
     pub(super) router: Router<C>,
     pub(super) proxies: Arc<TrustedProxies>,
     pub(super) peer: IpAddr,
-    pub(super) settled: Settled,
+    pub(super) fully_read: FullyRead,
     pub(super) body_timeout: Duration,
-    pub(super) body_pace: LeastPace,
+    pub(super) body_rate: MinRate,
     pub(super) shutdown: Shutdown,
 }
 
@@ -54,9 +54,9 @@ impl<C> Clone for Guard<C> {
             router: self.router.clone(),
             proxies: Arc::clone(&self.proxies),
             peer: self.peer,
-            settled: self.settled.clone(),
+            fully_read: self.fully_read.clone(),
             body_timeout: self.body_timeout,
-            body_pace: self.body_pace.clone(),
+            body_rate: self.body_rate.clone(),
             shutdown: self.shutdown.clone(),
         }
     }
@@ -78,27 +78,27 @@ impl<C: Send + Sync + 'static> Guard<C> {
         let id = RequestId::mint();
         let client = ClientAddr(self.proxies.client(self.peer, request.headers()));
         let route = endpoint.map_or(UNKNOWN_ROUTE, |e| e.pattern.as_str());
-        let entry = Entry::begin(request.method().clone(), route, id, client);
+        let record = RequestRecord::begin(request.method().clone(), route, id, client);
 
-        let (timeout, pace) = (self.body_timeout, self.body_pace.clone());
+        let (timeout, pace) = (self.body_timeout, self.body_rate.clone());
         let mut request = request.map(|body| TimedBody::new(body, timeout, pace));
         let body_ended = request.body().ended();
         let extensions = request.extensions_mut();
         extensions.insert(id);
         extensions.insert(client);
-        extensions.insert(entry.caller.clone());
+        extensions.insert(record.caller.clone());
 
         let span = tracing::info_span!("request", id = %id);
         let mut answer = self.handle(endpoint, request).instrument(span).await;
         answer = write_refusal(answer, id);
-        self.settled.set(body_ended.is_reached());
+        self.fully_read.set(body_ended.is_reached());
         if !body_ended.is_reached() || self.shutdown.is_draining() {
             close_after(&mut answer);
         }
         let id = HeaderValue::from_str(&id.to_string()).expect("a uuid is header text");
         answer.headers_mut().insert(X_REQUEST_ID, id);
         let status = answer.status();
-        answer.map(|body| entry.answered(status, body))
+        answer.map(|body| record.into_body(status, body))
     }
 
     async fn handle(&self, endpoint: Option<Endpoint>, request: Request<TimedBody>) -> Response {

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// write to is not to blame. What was moved in one window buys nothing in the next, or a peer could
 /// be fast once and then hold on to its place for hours.
 #[derive(Clone, Debug)]
-pub struct LeastPace {
+pub struct MinRate {
     bytes_per_second: u64,
     window: Duration,
     waited: Duration,
@@ -23,10 +23,10 @@ pub struct TooSlow {
     pub window: Duration,
 }
 
-impl LeastPace {
+impl MinRate {
     /// 0 bytes are always moved.
-    pub fn new(bytes_per_second: u64, window: Duration) -> LeastPace {
-        LeastPace {
+    pub fn new(bytes_per_second: u64, window: Duration) -> MinRate {
+        MinRate {
             bytes_per_second,
             window,
             waited: Duration::ZERO,
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn each_window_of_waiting_has_to_bring_enough() {
-        let mut pace = LeastPace::new(100, 10 * SECOND);
+        let mut pace = MinRate::new(100, 10 * SECOND);
         for _ in 0..9 {
             assert_eq!(pace.count(1, SECOND), Ok(()), "a pause is no crime");
         }
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_pace_of_nothing_is_always_kept() {
-        let mut pace = LeastPace::new(0, SECOND);
+        let mut pace = MinRate::new(0, SECOND);
         assert_eq!(pace.count(0, 1_000 * SECOND), Ok(()));
     }
 }

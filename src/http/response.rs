@@ -11,7 +11,7 @@ use warp::reply::Response;
 use lakechat_core::domain::{Code, Problem};
 
 /// The body of an answer: warp's, which warp gives no name of its own.
-pub type AnswerBody = <Response as HasBody>::Body;
+pub type ResponseBody = <Response as HasBody>::Body;
 
 pub trait HasBody {
     type Body;

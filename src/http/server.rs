@@ -14,12 +14,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use crate::http::address_slots::AddressPlaces;
+use crate::http::address_slots::AddressSlots;
 use crate::http::client_addr::TrustedProxies;
-use crate::http::connection::{ConnectionPermit, Socket, SocketLimits};
+use crate::http::connection::{ConnectionPermit, ClientSocket, SocketLimits};
 use crate::http::guard::Guard;
 use crate::http::listener::rest_after;
-use crate::http::min_rate::LeastPace;
+use crate::http::min_rate::MinRate;
 use crate::http::router::Router;
 use crate::shutdown::Shutdown;
 
@@ -27,7 +27,7 @@ use crate::shutdown::Shutdown;
 const MAX_BUFFER_BYTES: usize = 128 * 1024;
 
 /// A connection as hyper serves it.
-type Connection<C> = http1::UpgradeableConnection<TokioIo<Socket>, Guard<C>>;
+type Connection<C> = http1::UpgradeableConnection<TokioIo<ClientSocket>, Guard<C>>;
 
 /// The limits of a listener.
 #[derive(Clone, Debug)]
@@ -77,8 +77,8 @@ pub struct Server<C> {
     router: Router<C>,
     settings: Settings,
     proxies: Arc<TrustedProxies>,
-    places: Arc<Semaphore>,
-    peers: AddressPlaces,
+    slots: Arc<Semaphore>,
+    peers: AddressSlots,
     hyper: http1::Builder,
     shutdown: Shutdown,
     connections: TaskTracker,
@@ -105,8 +105,8 @@ impl<C: Send + Sync + 'static> Server<C> {
             listener,
             router,
             proxies: Arc::new(TrustedProxies::new(settings.trusted_proxies.clone())),
-            places: Arc::new(Semaphore::new(max_connections)),
-            peers: AddressPlaces::new(settings.max_connections_per_peer),
+            slots: Arc::new(Semaphore::new(max_connections)),
+            peers: AddressSlots::new(settings.max_connections_per_peer),
             settings,
             hyper,
             shutdown,
@@ -154,9 +154,9 @@ impl<C: Send + Sync + 'static> Server<C> {
 
     async fn accept(&self) {
         loop {
-            let place = self.place().await;
+            let slot = self.slot().await;
             match self.listener.accept().await {
-                Ok((stream, peer)) => self.admit(stream, peer, place),
+                Ok((stream, peer)) => self.admit(stream, peer, slot),
                 Err(e) => {
                     metrics::counter!("lakechat_accept_errors_total").increment(1);
                     let Some(rest) = rest_after(&e) else { continue };
@@ -168,22 +168,22 @@ impl<C: Send + Sync + 'static> Server<C> {
     }
 
     /// Full: whoever comes waits in the backlog until a connection ends.
-    async fn place(&self) -> OwnedSemaphorePermit {
-        if self.places.available_permits() == 0 {
+    async fn slot(&self) -> OwnedSemaphorePermit {
+        if self.slots.available_permits() == 0 {
             metrics::counter!("lakechat_accept_waits_total").increment(1);
             tracing::debug!("all connections are taken, the next ones wait");
         }
-        let places = Arc::clone(&self.places);
-        let place = places.acquire_owned().await;
-        place.expect("the semaphore is never closed")
+        let slots = Arc::clone(&self.slots);
+        let slot = slots.acquire_owned().await;
+        slot.expect("the semaphore is never closed")
     }
 
-    fn admit(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
         let address = peer.ip().to_canonical();
-        let mut of_peer = None;
+        let mut peer_slot = None;
         if !self.proxies.trusts(address) {
-            of_peer = self.peers.take(address);
-            if of_peer.is_none() {
+            peer_slot = self.peers.take(address);
+            if peer_slot.is_none() {
                 let reason = "peer_limit";
                 metrics::counter!("lakechat_connections_cut_total", "reason" => reason)
                     .increment(1);
@@ -191,7 +191,7 @@ impl<C: Send + Sync + 'static> Server<C> {
                 return;
             }
         }
-        self.serve(stream, peer, ConnectionPermit::new(place, of_peer));
+        self.serve(stream, peer, ConnectionPermit::new(slot, peer_slot));
     }
 
     fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: ConnectionPermit) {
@@ -199,20 +199,20 @@ impl<C: Send + Sync + 'static> Server<C> {
         let _ = stream.set_nodelay(true);
         let settings = &self.settings;
         let (body_timeout, write_timeout) = (settings.body_timeout, settings.write_timeout);
-        let pace = |window| LeastPace::new(settings.min_bytes_per_second, window);
+        let pace = |window| MinRate::new(settings.min_bytes_per_second, window);
         let limits = SocketLimits {
             write_timeout,
-            write_pace: pace(write_timeout),
+            write_rate: pace(write_timeout),
             linger: settings.linger,
         };
-        let socket = Socket::new(stream, permit, limits);
+        let socket = ClientSocket::new(stream, permit, limits);
         let guard = Guard {
             router: self.router.clone(),
             proxies: Arc::clone(&self.proxies),
             peer: peer.ip(),
-            settled: socket.settled(),
+            fully_read: socket.fully_read(),
             body_timeout,
-            body_pace: pace(body_timeout),
+            body_rate: pace(body_timeout),
             shutdown: self.shutdown.clone(),
         };
         let connection = self.hyper.serve_connection(TokioIo::new(socket), guard);

@@ -11,15 +11,15 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// It is asked on every `Pending`, so its timer is set again only when it fires: a transfer that
 /// waits between any two chunks would otherwise spend more on timers than on bytes.
 #[derive(Debug)]
-pub struct Patience {
+pub struct StallTimer {
     limit: Duration,
     since: Option<Instant>,
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patience {
-    pub fn new(limit: Duration) -> Patience {
-        Patience {
+impl StallTimer {
+    pub fn new(limit: Duration) -> StallTimer {
+        StallTimer {
             limit,
             since: None,
             alarm: None,
@@ -31,7 +31,7 @@ impl Patience {
     }
 
     /// Starts the wait if none is under way; ready once it has lasted for the limit.
-    pub fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = *self.since.get_or_insert_with(Instant::now) + self.limit;
         let alarm = self
             .alarm
@@ -58,19 +58,19 @@ mod tests {
 
     use super::*;
 
-    async fn is_lost(patience: &mut Patience) -> bool {
-        poll_fn(|cx| Poll::Ready(patience.poll_lost(cx).is_ready())).await
+    async fn is_lost(patience: &mut StallTimer) -> bool {
+        poll_fn(|cx| Poll::Ready(patience.poll_stalled(cx).is_ready())).await
     }
 
     #[tokio::test]
     async fn a_wait_ends_at_its_limit_and_the_next_starts_anew() {
         let limit = Duration::from_secs(3600);
-        let mut patience = Patience::new(limit);
+        let mut patience = StallTimer::new(limit);
         assert!(!is_lost(&mut patience).await);
         // As if that wait had begun an hour ago, with a timer set for it.
         patience.since = Instant::now().checked_sub(limit);
         patience.alarm = None;
-        poll_fn(|cx| patience.poll_lost(cx)).await;
+        poll_fn(|cx| patience.poll_stalled(cx)).await;
         assert!(patience.restore() >= limit);
         assert_eq!(patience.restore(), Duration::ZERO, "nothing was waited for");
         assert!(!is_lost(&mut patience).await);

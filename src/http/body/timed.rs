@@ -10,15 +10,15 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::BodyError;
-use crate::http::min_rate::LeastPace;
-use crate::http::stall_timer::Patience;
+use crate::http::min_rate::MinRate;
+use crate::http::stall_timer::StallTimer;
 
 /// What the guard hands to warp as the body of a request.
 #[derive(Debug)]
 pub struct TimedBody {
     body: hyper::body::Incoming,
-    patience: Patience,
-    pace: LeastPace,
+    stall: StallTimer,
+    rate: MinRate,
     ended: BodyEnd,
 }
 
@@ -34,12 +34,12 @@ impl BodyEnd {
 
 impl TimedBody {
     /// Each chunk may take `chunk_timeout`, and all of them together have to keep the pace.
-    pub fn new(body: hyper::body::Incoming, chunk_timeout: Duration, pace: LeastPace) -> TimedBody {
+    pub fn new(body: hyper::body::Incoming, chunk_timeout: Duration, rate: MinRate) -> TimedBody {
         let ended = BodyEnd(Arc::new(AtomicBool::new(body.is_end_stream())));
         TimedBody {
             body,
-            patience: Patience::new(chunk_timeout),
-            pace,
+            stall: StallTimer::new(chunk_timeout),
+            rate,
             ended,
         }
     }
@@ -59,18 +59,18 @@ impl Body for TimedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
-            ready!(this.patience.poll_lost(cx));
-            let slow = BodyError::Slow(this.patience.limit());
+            ready!(this.stall.poll_stalled(cx));
+            let slow = BodyError::Stalled(this.stall.limit());
             return Poll::Ready(Some(Err(slow)));
         };
-        let waited = this.patience.restore();
+        let waited = this.stall.restore();
         let frame = frame.transpose().map_err(|e| broken(&e));
         if frame.is_ok() && (matches!(frame, Ok(None)) || this.body.is_end_stream()) {
             this.ended.0.store(true, Ordering::Release);
         } else if let Ok(Some(frame)) = &frame {
             let bytes = frame.data_ref().map_or(0, Bytes::len);
             // What came in time after all is not refused for how it came: only what is still open.
-            if let Err(slow) = this.pace.count(bytes, waited) {
+            if let Err(slow) = this.rate.count(bytes, waited) {
                 return Poll::Ready(Some(Err(slow.into())));
             }
         }

@@ -182,9 +182,9 @@ fn invalid(what: &str) -> Problem {
 
 /// A form's body, shared by the parser and by who reads what is behind the form.
 #[derive(Clone)]
-pub(super) struct Wire<'r>(Arc<Mutex<State<'r>>>);
+pub(super) struct Wire<'r>(Arc<Mutex<WireState<'r>>>);
 
-struct State<'r> {
+struct WireState<'r> {
     body: BoxStream<'r, Result<Bytes, Problem>>,
     /// A chunk was given, and the parser has to work on it first.
     gave: bool,
@@ -195,7 +195,7 @@ struct State<'r> {
 
 impl<'r> Wire<'r> {
     fn new(body: BoxStream<'r, Result<Bytes, Problem>>, hashed: bool) -> Wire<'r> {
-        Wire(Arc::new(Mutex::new(State {
+        Wire(Arc::new(Mutex::new(WireState {
             body,
             gave: false,
             looked_at: None,
@@ -219,7 +219,7 @@ impl<'r> Wire<'r> {
         sum.map(|sum| sum.finalize().into())
     }
 
-    fn state(&self) -> MutexGuard<'_, State<'r>> {
+    fn state(&self) -> MutexGuard<'_, WireState<'r>> {
         // A panic in the body's stream ends the request, and the state with it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

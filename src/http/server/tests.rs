@@ -115,9 +115,9 @@ async fn an_upgraded_connection_is_the_raw_socket_and_keeps_its_place() {
     client.finish_sending().await;
     let mut waiting = demo.connect().await;
     waiting.send("GET /ping HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    // The session has the socket and its place; nothing of HTTP is left beside it.
+    // The session has the socket and its slot; nothing of HTTP is left beside it.
     until(|| demo.connections.is_empty()).await;
-    assert_eq!(demo.free_places(), 0);
+    assert_eq!(demo.free_slots(), 0);
     assert_eq!(client.rest().await, "early late");
     waiting.answer().await.is("pong");
 }

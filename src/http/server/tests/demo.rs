@@ -74,7 +74,7 @@ pub struct Demo {
     inside: Arc<Inside>,
     router: Router<Inside>,
     pub connections: TaskTracker,
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     drained: JoinHandle<usize>,
     server: JoinHandle<()>,
 }
@@ -109,7 +109,7 @@ impl Demo {
             inside,
             router,
             connections: server.connections.clone(),
-            places: Arc::clone(&server.places),
+            slots: Arc::clone(&server.slots),
             drained: tokio::spawn(server.drained()),
             server: tokio::spawn(server.run()),
         }
@@ -135,8 +135,8 @@ impl Demo {
         self.inside.pings.load(Ordering::SeqCst)
     }
 
-    pub fn free_places(&self) -> usize {
-        self.places.available_permits()
+    pub fn free_slots(&self) -> usize {
+        self.slots.available_permits()
     }
 
     /// Until a request has come to `/wait`.

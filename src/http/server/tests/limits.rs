@@ -29,7 +29,7 @@ async fn over_the_connection_limit_one_waits_until_another_leaves() {
     let mut third = demo.connect().await;
     third.send(PING).await;
     first.ask(PING).await.is("pong");
-    assert_eq!((demo.pings(), demo.free_places()), (3, 0));
+    assert_eq!((demo.pings(), demo.free_slots()), (3, 0));
     drop(first);
     third.answer().await.is("pong");
 }
