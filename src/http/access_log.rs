@@ -1,4 +1,4 @@
-//! One line and one count for every request, when its answer is out or it was given up.
+//! One log line and one count for each request, when its response was sent or given up.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,27 +11,32 @@ use http_body::{Body, Frame, SizeHint};
 use crate::http::request::{Caller, ClientAddr, RequestId};
 use crate::http::response::ResponseBody;
 
-/// A request under way. It is written down when it is dropped, however that comes about.
+/// A request in progress. Dropping it writes the log line and counts the request.
 #[derive(Debug)]
 pub struct RequestRecord {
     pub id: RequestId,
     pub client: ClientAddr,
     pub caller: Caller,
     method: Method,
-    /// The pattern and not the path: what stands in a path is no label and may be private.
+    /// The pattern: the path itself may be private, and is no label from a closed set.
     route: &'static str,
     began: Instant,
-    /// None until there is an answer: its client left before.
+    /// None until there is a response. It stays None if the client left before.
     status: Option<StatusCode>,
     sent_bytes: u64,
-    /// The answer ended before its body did: the client hung up, or the body failed.
+    /// The response ended before its body did: the client hung up, or the body failed.
     is_cut: bool,
-    /// Of the whole answer, where it is known.
+    /// Bytes of the whole body, if known.
     length: Option<u64>,
 }
 
 impl RequestRecord {
-    pub fn begin(method: Method, route: &'static str, id: RequestId, client: ClientAddr) -> RequestRecord {
+    pub fn begin(
+        method: Method,
+        route: &'static str,
+        id: RequestId,
+        client: ClientAddr,
+    ) -> RequestRecord {
         metrics::gauge!("lakechat_http_requests_under_way").increment(1);
         RequestRecord {
             id,
@@ -47,7 +52,7 @@ impl RequestRecord {
         }
     }
 
-    /// The answer's body, which carries the record to its end.
+    /// The response's body, which keeps the record until it was sent.
     pub fn into_body(mut self, status: StatusCode, body: ResponseBody) -> LoggedBody {
         self.status = Some(status);
         self.length = body.size_hint().exact();
@@ -59,7 +64,7 @@ impl RequestRecord {
         self.status.as_ref().map_or("unanswered", |s| s.as_str())
     }
 
-    /// Methods are the client's to invent; labels are not.
+    /// Clients may invent methods. A label comes from a closed set.
     fn method_label(&self) -> &'static str {
         const KNOWN: [Method; 7] = [
             Method::GET,
@@ -106,7 +111,7 @@ impl Drop for RequestRecord {
     }
 }
 
-/// An answer's body that counts what goes out.
+/// A response's body that counts the bytes sent.
 #[derive(Debug)]
 pub struct LoggedBody {
     body: ResponseBody,
@@ -128,12 +133,13 @@ impl Body for LoggedBody {
             this.record.sent_bytes += data.map_or(0, |d| d.remaining() as u64);
             this.record.is_cut = match frame {
                 None => false,
-                // hyper asks for nothing behind the length that it was told.
+                // hyper does not poll beyond the length that it was given, so the last frame
+                // may be the last poll.
                 Some(Ok(_)) => {
                     !this.body.is_end_stream() && this.record.length != Some(this.record.sent_bytes)
                 }
                 Some(Err(e)) => {
-                    tracing::warn!(request.id = %this.record.id, error = %e, "an answer broke off");
+                    tracing::warn!(request.id = %this.record.id, error = %e, "the response broke off");
                     true
                 }
             };

@@ -1,4 +1,4 @@
-//! What one address may take of the chat: connections at a time and connects a second.
+//! Limits of the chat per client address: open WebSockets, and upgrades per second.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -12,16 +12,16 @@ use crate::http::address_slots::{AddressSlot, AddressSlots};
 use lakechat_core::domain::{Code, Problem};
 use lakechat_core::limits::network;
 
-/// A bucket holds this many seconds' worth.
+/// The burst, in seconds of the rate.
 const BURST_SECONDS: u32 = 5;
 
-/// How often addresses that have been quiet are forgotten.
+/// How often idle addresses are removed.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// When to come back from `connections_per_address`: that somebody leaves can't be foretold.
+/// `retry_after_ms` of `connections_per_address`: when another connection closes is unknown.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(10);
 
-/// Counts for each address. Cheap to clone; clones count together.
+/// Counts per address. Clones share their counts.
 #[derive(Clone, Debug)]
 pub struct AddressLimits(Arc<Limits>);
 
@@ -34,7 +34,8 @@ struct Limits {
 }
 
 impl AddressLimits {
-    /// `connects_per_second` in bursts of five seconds' worth, `max_open` at a time; 0 is off.
+    /// `connects_per_second` in bursts of five seconds' worth, `max_open` at a time; 0 turns a limit
+    /// off.
     pub fn new(connects_per_second: u32, max_open: u32) -> AddressLimits {
         let connects = NonZeroU32::new(connects_per_second).map(|rate| {
             let burst = rate.saturating_mul(NonZeroU32::MIN.saturating_add(BURST_SECONDS - 1));
@@ -48,7 +49,7 @@ impl AddressLimits {
         }))
     }
 
-    /// Takes a connection in, or refuses it as `rate_limited`.
+    /// Admits a connection, or refuses it as `rate_limited`.
     pub fn admit(&self, client: IpAddr) -> Result<AddressSlot, Problem> {
         self.sweep();
         if let Some(connects) = &self.0.connects {
@@ -56,7 +57,7 @@ impl AddressLimits {
                 let wait = until.wait_time_from(DefaultClock::default().now());
                 let rate = until.quota().replenish_interval().as_nanos().max(1);
                 let rate = u64::try_from(1_000_000_000 / rate).unwrap_or(u64::MAX);
-                refuse("connects a second", "connects_per_address", rate, wait)
+                refuse("connects per second", "connects_per_address", rate, wait)
             })?;
         }
         self.open(client)
@@ -87,7 +88,7 @@ impl AddressLimits {
 
 fn refuse(what: &str, name: &'static str, limit: u64, wait: Duration) -> Problem {
     metrics::counter!("lakechat_connects_refused_total", "limit" => name).increment(1);
-    let text = format!("Too many {what} from your address: {limit} are allowed.");
+    let text = format!("Too many {what} from your address; the limit is {limit}.");
     let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
     Problem::new(Code::RateLimited, text)
         .limit(limit)

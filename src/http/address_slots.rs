@@ -1,4 +1,4 @@
-//! Connections that each address has open, up to a limit.
+//! Open connections per client address, up to a limit.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lakechat_core::limits::network;
 
-/// Counts for each address; all of an IPv6 /64 are one. Cheap to clone; clones count together.
+/// Counts per address; an IPv6 /64 counts as one. Clones share their counts.
 ///
-/// Memory: one entry for each address that has a connection open.
+/// Memory: one entry per address with an open connection.
 #[derive(Clone, Debug)]
 pub struct AddressSlots(Arc<Slots>);
 
@@ -18,7 +18,7 @@ struct Slots {
     taken: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// One open connection of an address; dropping it gives the slot back.
+/// One open connection of an address. Dropping it frees the slot.
 #[derive(Debug)]
 pub struct AddressSlot {
     slots: AddressSlots,
@@ -26,13 +26,13 @@ pub struct AddressSlot {
 }
 
 impl AddressSlots {
-    /// `max` for each address at a time; 0 is any number.
+    /// `max` connections per address; 0: unlimited.
     pub fn new(max: usize) -> AddressSlots {
         let taken = Mutex::default();
         AddressSlots(Arc::new(Slots { max, taken }))
     }
 
-    /// None: the address has all that it may have.
+    /// None: the address has reached its limit.
     pub fn take(&self, address: IpAddr) -> Option<AddressSlot> {
         let network = network(address);
         let mut all = self.taken();
@@ -46,7 +46,7 @@ impl AddressSlots {
         Some(AddressSlot { slots, network })
     }
 
-    /// Lets go of the memory for addresses that have left.
+    /// Frees the memory of addresses without connections.
     pub fn shrink(&self) {
         self.taken().shrink_to_fit();
     }

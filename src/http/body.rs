@@ -1,4 +1,4 @@
-//! Request bodies: a stream of chunks that can be slow or broken, and small ones as a whole.
+//! Request bodies: as a stream of chunks, or whole if they are small.
 
 mod timed;
 
@@ -20,19 +20,18 @@ use lakechat_core::json_object::JsonObject;
 
 pub use timed::TimedBody;
 
-/// How long a whole small body may take.
+/// How long a whole JSON body may take.
 const WHOLE_BODY: Duration = Duration::from_secs(30);
 
-/// Why a body ended before its end. The connection is closed after the answer.
+/// Why a body was not read to its end. The connection is closed after the response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// Nothing came for too long.
-    #[error("no byte of the body came within {0:?}")]
+    /// Nothing arrived for too long.
+    #[error("no byte of the body arrived within {0:?}")]
     Stalled(Duration),
-    /// It comes, but not fast enough.
-    #[error("the body drips: {0}")]
+    #[error("the body arrives too slowly: {0}")]
     TooSlow(#[from] TooSlow),
-    /// Its framing is broken, or the client left.
+    /// Its framing is invalid, or the client left.
     #[error("the body broke off: {0}")]
     Broken(String),
 }
@@ -40,19 +39,19 @@ pub enum BodyError {
 impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Problem {
         let problem = match &error {
-            BodyError::Stalled(limit) => too_slow(*limit),
-            BodyError::TooSlow(pace) => drips(pace),
+            BodyError::Stalled(limit) => timed_out(*limit),
+            BodyError::TooSlow(rate) => too_slow(rate),
             BodyError::Broken(_) => Problem::new(
                 Code::BadRequest,
-                "The body is broken: it is not framed as its headers say, or ends too early.",
+                "The body is not framed as its headers say, or ends early.",
             ),
         };
         problem.cause(error)
     }
 }
 
-/// A request's body as it comes in: chunks of up to some 100 KiB, each waited for only as long as
-/// the server's `body_timeout`, all of them at its least pace. Nothing is read that isn't asked for.
+/// A request's body as a stream of chunks of up to about 100 KiB. Each must arrive within the
+/// server's `body_timeout`, and all of them at its minimum rate. Nothing is read ahead.
 pub struct RequestBody(Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>);
 
 impl RequestBody {
@@ -71,14 +70,14 @@ impl Stream for RequestBody {
     }
 }
 
-/// Takes the body of a request.
+/// Extracts the body of a request.
 pub fn request_body() -> impl Filter<Extract = (RequestBody,), Error = Rejection> + Copy {
     warp::body::stream().map(|chunks| RequestBody::new(StreamExt::map(chunks, chunk)))
 }
 
 fn chunk(chunk: Result<impl Buf, warp::Error>) -> Result<Bytes, BodyError> {
     let mut data = chunk.map_err(|e| unwrap(&e))?;
-    // No copy: what is behind it are bytes already.
+    // No copy: warp's buffer is a `Bytes` already.
     Ok(data.copy_to_bytes(data.remaining()))
 }
 
@@ -89,7 +88,7 @@ fn unwrap(error: &warp::Error) -> BodyError {
         .unwrap_or_else(|| BodyError::Broken(error.to_string()))
 }
 
-/// The whole JSON body of a call, at most `max_bytes` of it and within 30 s.
+/// The whole JSON body of a request: at most `max_bytes`, within 30 s.
 pub async fn read_limited(
     headers: &HeaderMap,
     body: &mut RequestBody,
@@ -106,7 +105,7 @@ async fn read_within(
 ) -> Result<Bytes, Problem> {
     check_headers(headers, max_bytes)?;
     let whole = timeout(limit, collect(body, max_bytes));
-    whole.await.unwrap_or_else(|_| Err(too_slow(limit)))
+    whole.await.unwrap_or_else(|_| Err(timed_out(limit)))
 }
 
 /// The fields of these names; `bad_json` unless the body is one JSON object.
@@ -122,12 +121,12 @@ pub fn json_object<'a, const N: usize>(
 
 fn check_headers(headers: &HeaderMap, max_bytes: usize) -> Result<(), Problem> {
     if !is_json(headers) {
-        let text = "This call takes a body of Content-Type application/json.";
+        let text = "This call requires a body of Content-Type application/json.";
         return Err(Problem::new(Code::MediaTypeUnsupported, text));
     }
     let length = headers.get(CONTENT_LENGTH);
     if length.is_none() && !headers.contains_key(TRANSFER_ENCODING) {
-        let text = "This call takes a body: send its Content-Length, or send it chunked.";
+        let text = "This call requires a body: send its Content-Length, or send it chunked.";
         return Err(Problem::new(Code::LengthRequired, text));
     }
     let length = length.and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
@@ -156,25 +155,25 @@ async fn collect(body: &mut RequestBody, max_bytes: usize) -> Result<Bytes, Prob
 }
 
 fn too_large(max_bytes: usize) -> Problem {
-    let text = format!("The body is too large: {max_bytes} bytes are allowed.");
+    let text = format!("The body is too large; the limit is {max_bytes} bytes.");
     Problem::new(Code::BodyTooLarge, text).limit(max_bytes as u64)
 }
 
-fn too_slow(limit: Duration) -> Problem {
-    let text = format!("The body came too slowly: it was waited for {limit:?}.");
+fn timed_out(limit: Duration) -> Problem {
+    let text = format!("The body did not arrive within {limit:?}.");
     Problem::new(Code::RequestTimeout, text)
 }
 
-fn drips(pace: &TooSlow) -> Problem {
+fn too_slow(rate: &TooSlow) -> Problem {
     let TooSlow {
-        bytes_per_second: least,
+        bytes_per_second,
         window,
-    } = pace;
+    } = rate;
     let text = format!(
-        "The body came too slowly: at least {least} bytes a second have to come, on average over \
-         {window:?} of waiting for it."
+        "The body arrives too slowly. Send at least {bytes_per_second} bytes per second (average \
+         over {window:?} of waiting)."
     );
-    Problem::new(Code::RequestTimeout, text).limit(*least)
+    Problem::new(Code::RequestTimeout, text).limit(*bytes_per_second)
 }
 
 #[cfg(test)]

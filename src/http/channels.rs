@@ -17,7 +17,7 @@ use lakechat_core::chat::service::{PageQuery, limit_invalid};
 use lakechat_core::chat::wire::ChannelObject;
 use lakechat_core::domain::{ChannelName, Code, Id, Member, Problem, UserName};
 
-/// Rows in a page of a list unless asked otherwise, and at most.
+/// Rows per page of a list: the default, and the maximum.
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
 
@@ -68,7 +68,7 @@ pub async fn create(mut call: Call) -> Result<Response, Problem> {
     let mut fields = json_object(&body, &["name", "kind", "topic"])?;
     let name = fields.required_str("name")?;
     if fields.required_str("kind")? != "public" {
-        let text = "kind has to be public: this release has no private channels yet.";
+        let text = "kind must be public: this release has no private channels.";
         return Err(Problem::new(Code::FieldInvalid, text).field("kind"));
     }
     let topic = fields.optional_str("topic")?;
@@ -163,7 +163,7 @@ pub async fn members(call: Call) -> Result<Response, Problem> {
     ))
 }
 
-/// `PUT /channels/<c>/members/<u>`: joining, for oneself.
+/// `PUT /channels/<c>/members/<u>`: the caller joins.
 pub async fn join(mut call: Call) -> Result<Response, Problem> {
     call.no_query()?;
     let (user, channel) = find(&call).await?;
@@ -173,7 +173,7 @@ pub async fn join(mut call: Call) -> Result<Response, Problem> {
             .optional_str("role")?
             .is_some_and(|role| role != "member")
     {
-        let text = "Who joins becomes a member; other roles are given by others.";
+        let text = "You can only join with the role member.";
         return Err(Problem::new(Code::RoleRequired, text).field("role"));
     }
     call.context.chat.ensure_member(&channel, &user).await?;
@@ -182,7 +182,7 @@ pub async fn join(mut call: Call) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, &MemberObject::from(member)))
 }
 
-/// `DELETE /channels/<c>/members/<u>`: leaving, for oneself.
+/// `DELETE /channels/<c>/members/<u>`: the caller leaves.
 pub async fn leave(call: Call) -> Result<Response, Problem> {
     call.no_query()?;
     let (user, channel) = find(&call).await?;
@@ -201,10 +201,10 @@ pub async fn messages(call: Call) -> Result<Response, Problem> {
     let user = call.identity().await?.user;
     let mut query = call.query()?;
     let id = "an id of 1 to 20 decimal digits";
-    let place = |query: &mut Query, name| query.take_as::<IdText>(name, Code::FieldInvalid, id);
-    let before = place(&mut query, "before")?;
-    let after = place(&mut query, "after")?;
-    let around = place(&mut query, "around")?;
+    let id_param = |query: &mut Query, name| query.take_as::<IdText>(name, Code::FieldInvalid, id);
+    let before = id_param(&mut query, "before")?;
+    let after = id_param(&mut query, "after")?;
+    let around = id_param(&mut query, "around")?;
     let cursor = query.take("cursor");
     let limit = query
         .take("limit")
@@ -225,7 +225,7 @@ pub async fn messages(call: Call) -> Result<Response, Problem> {
     ))
 }
 
-/// An id whose refusal can be shown.
+/// An id that `take_as` can parse.
 struct IdText(Id);
 
 impl std::str::FromStr for IdText {
@@ -242,7 +242,7 @@ async fn find(call: &Call) -> Result<(UserName, Arc<HubChannel>), Problem> {
     Ok((user, channel))
 }
 
-/// This release changes nobody's membership but one's own.
+/// In this release users change only their own membership.
 async fn only_oneself(call: &Call, user: &UserName) -> Result<(), Problem> {
     let member = call.param("u");
     if user.as_str() == member {
@@ -251,7 +251,7 @@ async fn only_oneself(call: &Call, user: &UserName) -> Result<(), Problem> {
     let not_found = || Problem::new(Code::UserNotFound, "There is no such user.");
     let member = UserName::parse(member).map_err(|_| not_found())?;
     call.context.accounts.user(&member).await?;
-    let text = "Everybody joins and leaves for themselves.";
+    let text = "You can only change your own membership.";
     Err(Problem::new(Code::RoleRequired, text))
 }
 
@@ -274,6 +274,10 @@ fn after<T, E>(
         return Ok(None);
     };
     parse(&text).map(Some).map_err(|_| {
-        Problem::new(Code::FieldInvalid, "after has to be a name, as in next.").field("after")
+        Problem::new(
+            Code::FieldInvalid,
+            "after must be a name, as returned in next.",
+        )
+        .field("after")
     })
 }

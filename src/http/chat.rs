@@ -21,10 +21,10 @@ use lakechat_core::domain::{Code, Problem};
 
 const PROTOCOL: &str = "lakechat.v1";
 
-/// Answers the upgrade; the session runs as a task of its own.
+/// Responds to the upgrade. The session runs as a task of its own.
 pub async fn open(mut call: Call) -> Result<Response, Problem> {
     let mut query = call.query()?;
-    // A hint for sticky routing in front of the servers.
+    // Only a hint for sticky routing by a load balancer.
     query.take("channel");
     query.finish()?;
     let key = key(&call.request.headers)?;
@@ -38,7 +38,7 @@ pub async fn open(mut call: Call) -> Result<Response, Problem> {
     let selected = protocols(&call.request.headers).any(|p| p == PROTOCOL);
     let context = call.context.clone();
     context.sessions.spawn(async move {
-        // An upgrade that fails: the client is gone.
+        // The upgrade fails only if the client is gone.
         let Some(raw) = on_upgrade.await.ok().and_then(reclaim) else {
             return;
         };
@@ -53,8 +53,8 @@ pub async fn open(mut call: Call) -> Result<Response, Problem> {
 }
 
 fn switching(key: &str, selected: bool) -> Response {
-    let mut answer = empty(StatusCode::SWITCHING_PROTOCOLS);
-    let headers = answer.headers_mut();
+    let mut response = empty(StatusCode::SWITCHING_PROTOCOLS);
+    let headers = response.headers_mut();
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     let accept = derive_accept_key(key.as_bytes());
@@ -63,10 +63,10 @@ fn switching(key: &str, selected: bool) -> Response {
     if selected {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
     }
-    answer
+    response
 }
 
-/// The key of a handshake that is one.
+/// The key of a valid handshake.
 fn key(headers: &HeaderMap) -> Result<String, Problem> {
     let lists = |name, wanted: &str| {
         let values = headers.get_all(name).iter().filter_map(|v| v.to_str().ok());
@@ -88,17 +88,17 @@ fn key(headers: &HeaderMap) -> Result<String, Problem> {
         Ok(bytes) if bytes.len() == 16 => Ok(key.to_owned()),
         _ => Err(Problem::new(
             Code::BadRequest,
-            "Sec-WebSocket-Key has to be 16 bytes in base64.",
+            "Sec-WebSocket-Key must be 16 bytes in base64.",
         )),
     }
 }
 
 fn not_an_upgrade() -> Problem {
-    let text = "/chat is a WebSocket: upgrade with Sec-WebSocket-Version 13, without a body.";
+    let text = "/chat is a WebSocket: send an upgrade with Sec-WebSocket-Version 13 and no body.";
     Problem::new(Code::UpgradeRequired, text)
 }
 
-/// A web page may open a chat from the server's own origin and from those allowed.
+/// Web pages may open a chat if their origin is the server's own or an allowed one.
 fn check_origin(context: &ServiceContext, headers: &HeaderMap) -> Result<(), Problem> {
     let Some(given) = headers.get(ORIGIN) else {
         return Ok(());
@@ -112,7 +112,7 @@ fn check_origin(context: &ServiceContext, headers: &HeaderMap) -> Result<(), Pro
     }
     Err(Problem::new(
         Code::Forbidden,
-        "Pages of this origin may not open a chat here.",
+        "Web pages of this origin may not open a chat here.",
     ))
 }
 
@@ -120,7 +120,7 @@ fn is_own(context: &ServiceContext, headers: &HeaderMap, origin: &Origin) -> boo
     if let Some(url) = &context.public_url {
         return url.origin() == origin;
     }
-    // Whether TLS ends in front of the server can't be seen from here.
+    // The server can't know whether a proxy terminates TLS, so either scheme will do.
     let host = headers
         .get(HOST)
         .and_then(|h| h.to_str().ok())
@@ -129,7 +129,7 @@ fn is_own(context: &ServiceContext, headers: &HeaderMap, origin: &Origin) -> boo
     own("http").as_ref() == Some(origin) || own("https").as_ref() == Some(origin)
 }
 
-/// The token that came with the upgrade; something that is none counts as a wrong one.
+/// The token in the upgrade request. A malformed header counts as a wrong token.
 fn token(headers: &HeaderMap) -> Option<String> {
     if headers.contains_key(AUTHORIZATION) {
         return Some(bearer(headers).unwrap_or_default().to_owned());

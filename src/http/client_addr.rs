@@ -1,11 +1,11 @@
-//! Which client a request comes from when proxies stand between.
+//! The address of a client behind proxies.
 
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
 use ipnet::IpNet;
 
-/// The proxies whose word about their peer counts.
+/// The proxies whose `X-Forwarded-For` is trusted.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
@@ -14,8 +14,8 @@ impl TrustedProxies {
         TrustedProxies(nets)
     }
 
-    /// The rightmost hop that is no trusted proxy: each trusted one vouches for the entry that it
-    /// appended, and what stands left of an untrusted hop is that hop's invention.
+    /// The rightmost hop that is not a trusted proxy. Each trusted proxy vouches for the entry that
+    /// it appended; an untrusted hop may have invented everything to the left of its own entry.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         if !self.trusts(client) {
@@ -38,13 +38,13 @@ impl TrustedProxies {
         client
     }
 
-    /// The address has to be canonical.
+    /// `address` must be canonical: an IPv4-mapped one matches no IPv4 net.
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|net| net.contains(&address))
     }
 }
 
-/// An entry is an address; some proxies add a port.
+/// An entry is an address. Some proxies add a port.
 fn parse_hop(hop: &str) -> Option<IpAddr> {
     let plain = hop.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     let address = plain

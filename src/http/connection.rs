@@ -1,4 +1,4 @@
-//! One connection of a client, as hyper sees it, and how to get it back from hyper.
+//! The socket of a client, as hyper uses it, and how to take it back after an upgrade.
 
 use std::io;
 use std::pin::Pin;
@@ -18,10 +18,7 @@ use crate::http::address_slots::AddressSlot;
 use crate::http::min_rate::MinRate;
 use crate::http::stall_timer::StallTimer;
 
-/// What hyper reads from and writes to, and what an upgrade gives back.
-pub type Io = TokioIo<ClientSocket>;
-
-/// A slot among the open connections of the server and of its peer; dropping it gives it back.
+/// A slot among the open connections of the server and of the peer. Dropping it frees both.
 #[derive(Debug)]
 pub struct ConnectionPermit {
     #[expect(dead_code, reason = "held for its drop")]
@@ -31,7 +28,7 @@ pub struct ConnectionPermit {
 }
 
 impl ConnectionPermit {
-    /// A trusted proxy has no slot of its own.
+    /// A trusted proxy has no `peer_slot`: it is not limited.
     pub(super) fn new(
         slot: OwnedSemaphorePermit,
         peer_slot: Option<AddressSlot>,
@@ -47,8 +44,9 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Whether all that the client has sent belongs to requests that were read whole. If not, closing
-/// at once would make the kernel reset the connection, and the client could lose our answer.
+/// Whether everything the client sent belongs to requests that were read to their end. If not,
+/// closing at once would make the kernel reset the connection, and the client could lose the
+/// response.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FullyRead(Arc<AtomicBool>);
 
@@ -62,8 +60,8 @@ impl FullyRead {
     }
 }
 
-/// A TCP stream with the slot that it takes among the connections, which gives up on a client
-/// that reads nothing, and closes so that the client gets what was written.
+/// A TCP stream and its slot among the connections. Writing fails if the client reads too slowly;
+/// closing waits so that the client receives what was written.
 #[derive(Debug)]
 pub struct ClientSocket {
     stream: TcpStream,
@@ -78,39 +76,43 @@ pub struct ClientSocket {
 /// How slow a client may be.
 #[derive(Debug)]
 pub(super) struct SocketLimits {
-    /// For how long it may take nothing of an answer.
+    /// How long it may read nothing of a response.
     pub(super) write_timeout: Duration,
-    /// What it has to take while it is waited for.
+    /// How fast it must read while we wait for it.
     pub(super) write_rate: MinRate,
-    /// How long it is heard after its answer.
+    /// How long after the response its input is still read.
     pub(super) linger: Duration,
 }
 
-/// A connection that has left HTTP.
+/// A connection after an upgrade from HTTP.
 #[derive(Debug)]
 pub struct UpgradedSocket {
     pub stream: TcpStream,
-    /// What the client sent behind its upgrade request: comes before all that `stream` yields.
+    /// What the client sent directly after its upgrade request: precedes everything in `stream`.
     pub read: Bytes,
-    /// Keep it as long as the stream.
+    /// To be kept as long as the stream.
     pub permit: ConnectionPermit,
 }
 
-/// Takes the connection out of an upgrade, and lets all go that HTTP had allocated for it.
-/// None if it isn't a connection of our own server.
+/// Takes the socket out of an upgraded connection and frees what HTTP had allocated for it.
+/// None if the connection does not belong to our server.
 pub fn reclaim(upgraded: Upgraded) -> Option<UpgradedSocket> {
-    let parts = upgraded.downcast::<Io>().ok()?;
+    let parts = upgraded.downcast::<TokioIo<ClientSocket>>().ok()?;
     let socket = parts.io.into_inner();
     Some(UpgradedSocket {
         stream: socket.stream,
-        // A slice, even an empty one, would keep hyper's whole read buffer.
+        // A slice, even an empty one, would keep hyper's whole read buffer alive.
         read: Bytes::copy_from_slice(&parts.read_buf),
         permit: socket.permit,
     })
 }
 
 impl ClientSocket {
-    pub(super) fn new(stream: TcpStream, permit: ConnectionPermit, limits: SocketLimits) -> ClientSocket {
+    pub(super) fn new(
+        stream: TcpStream,
+        permit: ConnectionPermit,
+        limits: SocketLimits,
+    ) -> ClientSocket {
         ClientSocket {
             stream,
             permit,
@@ -126,7 +128,7 @@ impl ClientSocket {
         self.fully_read.clone()
     }
 
-    fn bound(
+    fn check_write(
         &mut self,
         cx: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
@@ -137,18 +139,18 @@ impl ClientSocket {
             return Poll::Ready(Err(cut("not_reading", text)));
         };
         let bytes = written?;
-        let kept = self.write_rate.count(bytes, self.write.restore());
+        let kept = self.write_rate.count(bytes, self.write.end_wait());
         let kept = kept.map_err(|slow| cut("reading_slowly", slow.to_string()));
         Poll::Ready(kept.map(|()| bytes))
     }
 
-    /// Reads what the client still sends into nothing, until it has closed too.
+    /// Reads and discards what the client still sends, until it has closed too.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.linger.poll_stalled(cx).is_ready() {
             return Poll::Ready(());
         }
         let mut waste = [0; 8192];
-        // Some rounds at a time, so that one client's flood doesn't keep the thread.
+        // A few rounds at a time, so that a client that floods us does not block the thread.
         for _ in 0..16 {
             let mut buffer = ReadBuf::new(&mut waste);
             match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
@@ -163,7 +165,7 @@ impl ClientSocket {
     }
 }
 
-/// Why a client loses its connection.
+/// Counts a connection that is cut, and returns the error that cuts it.
 fn cut(reason: &'static str, text: String) -> io::Error {
     metrics::counter!("lakechat_connections_cut_total", "reason" => reason).increment(1);
     io::Error::new(io::ErrorKind::TimedOut, text)
@@ -191,7 +193,7 @@ impl AsyncWrite for ClientSocket {
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, data);
-        self.bound(cx, written)
+        self.check_write(cx, written)
     }
 
     fn poll_write_vectored(
@@ -200,7 +202,7 @@ impl AsyncWrite for ClientSocket {
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, data);
-        self.bound(cx, written)
+        self.check_write(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -213,7 +215,7 @@ impl AsyncWrite for ClientSocket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.is_closing {
-            // It fails only when the client has reset the connection: then nothing is owed.
+            // It fails only if the client has reset the connection: there is nothing to wait for.
             if ready!(Pin::new(&mut self.stream).poll_shutdown(cx)).is_err() {
                 return Poll::Ready(Ok(()));
             }
@@ -233,7 +235,7 @@ mod tests {
 
     use super::*;
 
-    /// Both ends of a connection, with as little in between as the kernel allows.
+    /// Both ends of a connection, with the smallest buffers that the kernel allows.
     async fn narrow() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let client = TcpSocket::new_v4().expect("a socket");
@@ -254,7 +256,7 @@ mod tests {
         let slot = slot.try_acquire_owned().expect("a slot");
         let window = Duration::from_secs(1);
         let limits = SocketLimits {
-            // It always takes something.
+            // It always reads something.
             write_timeout: 60 * window,
             write_rate: MinRate::new(1 << 30, window),
             linger: window,
@@ -272,7 +274,7 @@ mod tests {
             written = socket.write_all(&bytes) => written.expect_err("it is too slow"),
             () = reads => unreachable!("it reads for ever"),
         };
-        let text = "fewer than 1073741824 bytes a second were moved, on average over 1s";
+        let text = "fewer than 1073741824 bytes per second, on average over 1s";
         assert_eq!(cut.to_string(), text);
     }
 }

@@ -1,4 +1,4 @@
-//! `/upload` and `/download/<id>`: what HTTP has to do with files.
+//! `/upload` and `/download/<id>`.
 
 mod digest;
 mod disposition;

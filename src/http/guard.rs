@@ -1,5 +1,5 @@
-//! What stands between hyper and warp: every request gets an id, one answer in our shape, one line
-//! in the access log, and its cause in the log when it failed.
+//! Between hyper and warp: gives each request an id, one response in our format, one line in the
+//! access log, and logs the cause of a failure.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -68,20 +68,20 @@ impl<C: Send + Sync + 'static> hyper::service::Service<Request<Incoming>> for Gu
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        Box::pin(self.clone().answer(request).map(Ok))
+        Box::pin(self.clone().respond(request).map(Ok))
     }
 }
 
 impl<C: Send + Sync + 'static> Guard<C> {
-    async fn answer(self, request: Request<Incoming>) -> http::Response<LoggedBody> {
+    async fn respond(self, request: Request<Incoming>) -> http::Response<LoggedBody> {
         let endpoint = self.router.find(request.uri().path());
         let id = RequestId::mint();
         let client = ClientAddr(self.proxies.client(self.peer, request.headers()));
         let route = endpoint.map_or(UNKNOWN_ROUTE, |e| e.pattern.as_str());
         let record = RequestRecord::begin(request.method().clone(), route, id, client);
 
-        let (timeout, pace) = (self.body_timeout, self.body_rate.clone());
-        let mut request = request.map(|body| TimedBody::new(body, timeout, pace));
+        let (timeout, rate) = (self.body_timeout, self.body_rate.clone());
+        let mut request = request.map(|body| TimedBody::new(body, timeout, rate));
         let body_ended = request.body().ended();
         let extensions = request.extensions_mut();
         extensions.insert(id);
@@ -89,61 +89,61 @@ impl<C: Send + Sync + 'static> Guard<C> {
         extensions.insert(record.caller.clone());
 
         let span = tracing::info_span!("request", id = %id);
-        let mut answer = self.handle(endpoint, request).instrument(span).await;
-        answer = write_refusal(answer, id);
+        let mut response = self.handle(endpoint, request).instrument(span).await;
+        response = write_refusal(response, id);
         self.fully_read.set(body_ended.is_reached());
         if !body_ended.is_reached() || self.shutdown.is_draining() {
-            close_after(&mut answer);
+            close_after(&mut response);
         }
         let id = HeaderValue::from_str(&id.to_string()).expect("a uuid is header text");
-        answer.headers_mut().insert(X_REQUEST_ID, id);
-        let status = answer.status();
-        answer.map(|body| record.into_body(status, body))
+        response.headers_mut().insert(X_REQUEST_ID, id);
+        let status = response.status();
+        response.map(|body| record.into_body(status, body))
     }
 
     async fn handle(&self, endpoint: Option<Endpoint>, request: Request<TimedBody>) -> Response {
         let (mut parts, body) = request.into_parts();
-        if let Err(problem) = host::settle(&mut parts) {
-            let mut answer = refusal::refused(problem);
-            answer.headers_mut().insert(CONNECTION, close());
-            return answer;
+        if let Err(problem) = host::normalize(&mut parts) {
+            let mut response = refusal::refused(problem);
+            response.headers_mut().insert(CONNECTION, close());
+            return response;
         }
         // The endpoint was found by the target as it came; an absolute one has the same path.
         let Some(endpoint) = endpoint else {
             return refusal::refused(refusal::not_found());
         };
         if !body.is_end_stream() {
-            // Where the body ends and the other protocol begins would be for each side to guess.
+            // After a body it would be ambiguous where the other protocol begins.
             parts.extensions.remove::<OnUpgrade>();
         }
         let request = Request::from_parts(parts, body);
         let is_draining = self.shutdown.is_draining();
-        let answer = match self.router.serve(endpoint, request, is_draining) {
-            Ok(answer) => answer,
+        let handling = match self.router.serve(endpoint, request, is_draining) {
+            Ok(handling) => handling,
             Err(refused) => return refused,
         };
-        // The panic hook has logged it; the connection's task and its other requests live on.
-        let answer = AssertUnwindSafe(answer).catch_unwind().await;
-        answer.unwrap_or_else(|_| refusal::refused(Problem::internal("the handler panicked")))
+        // The panic hook has logged it. The connection goes on with its next request.
+        let response = AssertUnwindSafe(handling).catch_unwind().await;
+        response.unwrap_or_else(|_| refusal::refused(Problem::internal("the handler panicked")))
     }
 }
 
-/// Turns a refusal that the answer carries into its body, and logs it.
-fn write_refusal(mut answer: Response, id: RequestId) -> Response {
-    let Some(Refusal(problem)) = answer.extensions_mut().remove() else {
-        return answer;
+/// Writes the body of a response that carries a refusal, and logs the refusal.
+fn write_refusal(mut carrier: Response, id: RequestId) -> Response {
+    let Some(Refusal(problem)) = carrier.extensions_mut().remove() else {
+        return carrier;
     };
     log(&problem, id);
     let mut written = response::problem(&problem, &id.to_string());
-    written.headers_mut().extend(answer.headers_mut().drain());
+    written.headers_mut().extend(carrier.headers_mut().drain());
     written
 }
 
-/// Closes the connection behind an answer: what is left of a body would be read as the next request,
-/// and in a drain there is to be none.
-fn close_after(answer: &mut Response) {
-    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        answer.headers_mut().insert(CONNECTION, close());
+/// Closes the connection after a response: the rest of a body would be parsed as the next request,
+/// and during a drain there must not be one.
+fn close_after(response: &mut Response) {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, close());
     }
 }
 
@@ -164,7 +164,7 @@ fn log(problem: &Problem, id: RequestId) {
     }
 }
 
-/// An error and what caused it, down to the root.
+/// An error and its causes, down to the root.
 struct Chain<'a>(&'a dyn Error);
 
 impl fmt::Display for Chain<'_> {

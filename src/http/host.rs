@@ -1,4 +1,4 @@
-//! Whom a request is addressed to (RFC 9112, 3.2).
+//! The host that a request is addressed to (RFC 9112, 3.2).
 
 use http::header::HOST;
 use http::request::Parts;
@@ -7,18 +7,18 @@ use http::{HeaderValue, Uri, Version};
 
 use lakechat_core::domain::{Code, Problem};
 
-/// Checks the target and the Host header, and brings an absolute target into the usual form, so
-/// that handlers see a path and the one Host that counts.
-pub fn settle(request: &mut Parts) -> Result<(), Problem> {
+/// Checks the target and the Host header, and rewrites an absolute target to origin form: handlers
+/// see a path and one Host, that of the target.
+pub fn normalize(request: &mut Parts) -> Result<(), Problem> {
     check_host(request)?;
     if !request.uri.path().starts_with('/') {
-        let text = "The target of a request is a path that begins with a slash.";
+        let text = "The target of a request must be a path that begins with a slash.";
         return Err(bad(text));
     }
     let Some(target) = request.uri.authority() else {
         return Ok(());
     };
-    let target = plain(target).ok_or_else(|| bad("The target's host is not valid."))?;
+    let target = plain(target).ok_or_else(|| bad("The target's host is invalid."))?;
     let target = HeaderValue::from_str(target).expect("an authority is visible ASCII");
     request.headers.insert(HOST, target);
     let path = request.uri.path_and_query().cloned();
@@ -26,24 +26,24 @@ pub fn settle(request: &mut Parts) -> Result<(), Problem> {
     Ok(())
 }
 
-/// One Host, which names a host and at most a port; HTTP/1.0 may go without.
+/// Requires one Host with a host and at most a port. HTTP/1.0 may omit it.
 fn check_host(request: &Parts) -> Result<(), Problem> {
     let mut hosts = request.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) if request.version <= Version::HTTP_10 => Ok(()),
-        (None, _) => Err(bad("A request names its Host; this one does not.")),
-        (Some(_), Some(_)) => Err(bad("A request names one Host; this one names several.")),
+        (None, _) => Err(bad("The Host header is missing.")),
+        (Some(_), Some(_)) => Err(bad("There is more than one Host header.")),
         (Some(host), None) => {
             let host = Authority::try_from(host.as_bytes()).ok();
             let valid = host.as_ref().and_then(plain).is_some();
             valid
                 .then_some(())
-                .ok_or_else(|| bad("The Host is not valid: it is a name or address, and a port."))
+                .ok_or_else(|| bad("The Host header is invalid: it must be a name or an address, with an optional port."))
         }
     }
 }
 
-/// The text of an authority that is a host and at most a port.
+/// The text of an authority without user information and with a valid port, if any.
 fn plain(authority: &Authority) -> Option<&str> {
     let (text, host) = (authority.as_str(), authority.host());
     let rest = text.strip_prefix(host).filter(|_| !host.is_empty())?;
@@ -66,7 +66,7 @@ mod tests {
         for host in hosts {
             parts.headers.append(HOST, host.parse().unwrap());
         }
-        settle(&mut parts).map_err(|p| p.code)?;
+        normalize(&mut parts).map_err(|p| p.code)?;
         let host = parts.headers.get(HOST).map(|h| h.to_str().unwrap());
         Ok((parts.uri.to_string(), host.unwrap_or("").to_owned()))
     }

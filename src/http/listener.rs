@@ -1,4 +1,4 @@
-//! The listening socket and what to do when accepting fails.
+//! The listening socket, and what to do when accepting fails.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,14 +7,14 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
-/// How many connections the kernel keeps for us while we are not accepting. What comes on top is
-/// not answered; clients try again by TCP's own rules.
+/// How many connections the kernel queues while we are not accepting. It ignores further ones, and
+/// the clients' TCP retries.
 const BACKLOG: i32 = 4096;
 
-/// How long accepting rests when the process or the system is out of something.
-const REST: Duration = Duration::from_millis(100);
+/// The pause after a failed accept if the process or the system lacks resources.
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// Listens on the address. It may be in use by connections of a process before this one.
+/// Listens on the address, even if connections of an earlier process are still in TIME_WAIT.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -28,16 +28,16 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// The rest to take after a failed accept: none when only that one connection failed, and some
-/// when the next would fail in the same way (no file descriptors, no memory).
-pub(super) fn rest_after(error: &io::Error) -> Option<Duration> {
+/// The pause before the next accept. None if only that connection failed; a pause if the next would
+/// fail in the same way (no file descriptors, no memory).
+pub(super) fn pause_after(error: &io::Error) -> Option<Duration> {
     let one_connection = matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::Interrupted
     );
-    (!one_connection).then_some(REST)
+    (!one_connection).then_some(PAUSE)
 }
 
 #[cfg(test)]
@@ -45,10 +45,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accepting_rests_only_when_the_next_would_fail_too() {
+    fn accepting_pauses_only_if_the_next_would_fail_too() {
         let emfile = io::Error::from_raw_os_error(24);
-        assert_eq!(rest_after(&emfile), Some(REST));
-        assert_eq!(rest_after(&io::ErrorKind::ConnectionAborted.into()), None);
+        assert_eq!(pause_after(&emfile), Some(PAUSE));
+        assert_eq!(pause_after(&io::ErrorKind::ConnectionAborted.into()), None);
     }
 
     #[tokio::test]

@@ -23,11 +23,11 @@ pub fn router(recorder: PrometheusHandle) -> Router<()> {
 }
 
 fn render(recorder: &PrometheusHandle) -> Response {
-    let mut answer = response::empty(StatusCode::OK);
-    *answer.body_mut() = recorder.render().into();
+    let mut rendered = response::empty(StatusCode::OK);
+    *rendered.body_mut() = recorder.render().into();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    answer.headers_mut().insert(CONTENT_TYPE, kind);
-    answer
+    rendered.headers_mut().insert(CONTENT_TYPE, kind);
+    rendered
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
-//! How much a peer has to move while one waits for it.
+//! The minimum transfer rate of a peer.
 
 use std::time::Duration;
 
-/// A least number of bytes in each window of waiting.
+/// A minimum number of bytes per window of waiting.
 ///
-/// Only the time counts in which the peer was waited for: one that we are slow to read from or to
-/// write to is not to blame. What was moved in one window buys nothing in the next, or a peer could
-/// be fast once and then hold on to its place for hours.
+/// Only time spent waiting for the peer counts, not our own delays. A surplus does not carry over to
+/// the next window: otherwise a peer could be fast once and then keep its connection for hours.
 #[derive(Clone, Debug)]
 pub struct MinRate {
     bytes_per_second: u64,
@@ -15,16 +14,16 @@ pub struct MinRate {
     moved: u64,
 }
 
-/// A peer that moved too little.
+/// The peer transferred too little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("fewer than {bytes_per_second} bytes a second were moved, on average over {window:?}")]
+#[error("fewer than {bytes_per_second} bytes per second, on average over {window:?}")]
 pub struct TooSlow {
     pub bytes_per_second: u64,
     pub window: Duration,
 }
 
 impl MinRate {
-    /// 0 bytes are always moved.
+    /// 0 bytes per second turns the check off.
     pub fn new(bytes_per_second: u64, window: Duration) -> MinRate {
         MinRate {
             bytes_per_second,
@@ -34,7 +33,7 @@ impl MinRate {
         }
     }
 
-    /// Counts bytes that were moved after a wait.
+    /// Counts bytes that were transferred after a wait.
     pub fn count(&mut self, bytes: usize, waited: Duration) -> Result<(), TooSlow> {
         self.moved = self.moved.saturating_add(bytes as u64);
         self.waited += waited;
@@ -61,22 +60,22 @@ mod tests {
 
     #[test]
     fn each_window_of_waiting_has_to_bring_enough() {
-        let mut pace = MinRate::new(100, 10 * SECOND);
+        let mut rate = MinRate::new(100, 10 * SECOND);
         for _ in 0..9 {
-            assert_eq!(pace.count(1, SECOND), Ok(()), "a pause is no crime");
+            assert_eq!(rate.count(1, SECOND), Ok(()), "a pause is allowed");
         }
-        assert_eq!(pace.count(991, SECOND), Ok(()), "it was made up for");
-        assert_eq!(pace.count(1_000_000, Duration::ZERO), Ok(()));
-        assert_eq!(pace.count(0, 10 * SECOND), Ok(()));
-        assert_eq!(pace.count(999, 9 * SECOND), Ok(()));
-        let slow = pace.count(0, SECOND).expect_err("999 bytes in ten seconds");
-        let text = "fewer than 100 bytes a second were moved, on average over 10s";
+        assert_eq!(rate.count(991, SECOND), Ok(()), "it was made up for");
+        assert_eq!(rate.count(1_000_000, Duration::ZERO), Ok(()));
+        assert_eq!(rate.count(0, 10 * SECOND), Ok(()));
+        assert_eq!(rate.count(999, 9 * SECOND), Ok(()));
+        let slow = rate.count(0, SECOND).expect_err("999 bytes in ten seconds");
+        let text = "fewer than 100 bytes per second, on average over 10s";
         assert_eq!(slow.to_string(), text);
     }
 
     #[test]
-    fn a_pace_of_nothing_is_always_kept() {
-        let mut pace = MinRate::new(0, SECOND);
-        assert_eq!(pace.count(0, 1_000 * SECOND), Ok(()));
+    fn a_rate_of_zero_is_always_kept() {
+        let mut rate = MinRate::new(0, SECOND);
+        assert_eq!(rate.count(0, 1_000 * SECOND), Ok(()));
     }
 }

@@ -1,4 +1,4 @@
-//! The parameters of a URL: each is asked for by name, and what nobody asked for is refused.
+//! The parameters of a URL. Handlers take each by name; unknown ones are refused.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -8,20 +8,19 @@ use percent_encoding::percent_decode;
 
 use lakechat_core::domain::{Code, Problem};
 
-/// The parameters of one request that no one has taken yet.
+/// The parameters of one request that were not taken yet.
 #[derive(Debug, Default)]
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// From the raw text behind the `?`. A name given twice, or bytes that are no UTF-8, are
-    /// refused: nothing is guessed.
+    /// Parses the text after the `?`. A repeated name or invalid UTF-8 is `field_invalid`.
     pub fn parse(raw: Option<&str>) -> Result<Query, Problem> {
         let mut params: Vec<(String, String)> = Vec::new();
         for pair in raw.unwrap_or("").split('&').filter(|p| !p.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode(name)?, decode(value)?);
             if params.iter().any(|(n, _)| *n == name) {
-                let text = format!("The parameter {name:?} stands twice; once is allowed.");
+                let text = format!("The parameter {name:?} occurs more than once.");
                 return Err(Problem::new(Code::FieldInvalid, text).field(name));
             }
             params.push((name, value));
@@ -29,13 +28,13 @@ impl Query {
         Ok(Query(params))
     }
 
-    /// The parameter's value, if it was given.
+    /// The parameter's value, if it is there.
     pub fn take(&mut self, name: &str) -> Option<String> {
         let at = self.0.iter().position(|(n, _)| n == name)?;
         Some(self.0.swap_remove(at).1)
     }
 
-    /// The parameter parsed, if it was given; `allowed` says what it may be.
+    /// The parameter's parsed value, if it is there; `allowed` completes "must be".
     pub fn take_as<T: FromStr>(
         &mut self,
         name: &'static str,
@@ -45,11 +44,11 @@ impl Query {
         let Some(value) = self.take(name) else {
             return Ok(None);
         };
-        let wrong = |_| Problem::new(code, format!("{name} is not valid: {allowed}.")).field(name);
+        let wrong = |_| Problem::new(code, format!("{name} must be {allowed}.")).field(name);
         value.parse().map(Some).map_err(wrong)
     }
 
-    /// Refuses what is left.
+    /// Refuses the request if parameters are left.
     pub fn finish(self) -> Result<(), Problem> {
         let Some((name, _)) = self.0.into_iter().next() else {
             return Ok(());
@@ -67,7 +66,7 @@ fn decode(text: &str) -> Result<String, Problem> {
     decoded.map_err(|_| {
         Problem::new(
             Code::FieldInvalid,
-            "Parameters are percent-encoded UTF-8; this is not.",
+            "Parameters must be percent-encoded UTF-8.",
         )
     })
 }

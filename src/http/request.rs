@@ -1,4 +1,4 @@
-//! What the guard knows of a request, for whoever handles it: extensions that warp filters read.
+//! What the guard attaches to a request as extensions.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use lakechat_core::domain::UserName;
 
-/// Names one request in its answer (`x-request-id`) and in the log. Minted here, never taken from
-/// a client: what stands in the log under an id can't be forged.
+/// Identifies one request in its response (`x-request-id`) and in the log. Always generated here: an
+/// id from a client could forge log lines of another request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestId(Uuid);
 
@@ -25,16 +25,16 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// The address on whose behalf a request came: the peer's, or what a trusted proxy says.
+/// The client's address: the peer's, or the one that a trusted proxy reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddr(pub IpAddr);
 
-/// Who made the request, for the access log: filled in by whoever checks the token.
+/// The user who made the request, for the access log. Set when the token was checked.
 #[derive(Clone, Debug, Default)]
 pub struct Caller(Arc<OnceLock<UserName>>);
 
 impl Caller {
-    /// The first name stays.
+    /// Only the first call has an effect.
     pub fn identify(&self, user: UserName) {
         self.0.get_or_init(|| user);
     }

@@ -1,4 +1,4 @@
-//! Answers: JSON bodies, and problems in their one shape with their status.
+//! Responses: JSON bodies, and problems in their one format with their status.
 
 use http::header::{
     CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -10,7 +10,7 @@ use warp::reply::Response;
 
 use lakechat_core::domain::{Code, Problem};
 
-/// The body of an answer: warp's, which warp gives no name of its own.
+/// warp's body type, for which warp exports no name.
 pub type ResponseBody = <Response as HasBody>::Body;
 
 pub trait HasBody {
@@ -21,25 +21,25 @@ impl<B> HasBody for HttpResponse<B> {
     type Body = B;
 }
 
-/// A JSON answer.
+/// A JSON response.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    let text = serde_json::to_vec(body).expect("our answers have string keys and finite numbers");
-    let mut answer = HttpResponse::new(text.into());
-    *answer.status_mut() = status;
-    answer
+    let text = serde_json::to_vec(body).expect("our responses have string keys and finite numbers");
+    let mut response = HttpResponse::new(text.into());
+    *response.status_mut() = status;
+    response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
+    response
 }
 
-/// An answer without a body.
+/// A response without a body.
 pub fn empty(status: StatusCode) -> Response {
-    let mut answer = Response::default();
-    *answer.status_mut() = status;
-    answer
+    let mut response = Response::default();
+    *response.status_mut() = status;
+    response
 }
 
-/// A refusal in the shape that all of them have. The caller has logged its cause.
+/// A refusal in the format that all of them have. Its cause is left out: the caller logs it.
 pub fn problem(problem: &Problem, request_id: &str) -> Response {
     #[derive(Serialize)]
     struct Shape<'a> {
@@ -52,7 +52,7 @@ pub fn problem(problem: &Problem, request_id: &str) -> Response {
         request_id: &'a str,
     }
     let status = status(problem.code);
-    let mut answer = json(
+    let mut response = json(
         status,
         &Shape {
             error: WithId {
@@ -61,7 +61,7 @@ pub fn problem(problem: &Problem, request_id: &str) -> Response {
             },
         },
     );
-    let headers = answer.headers_mut();
+    let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
@@ -77,7 +77,7 @@ pub fn problem(problem: &Problem, request_id: &str) -> Response {
         let seconds = problem.retry_after_ms.unwrap_or(1000).div_ceil(1000).max(1);
         headers.insert(RETRY_AFTER, seconds.into());
     }
-    answer
+    response
 }
 
 /// The status of a code over HTTP. Codes that only frames carry have the status they would have.

@@ -1,4 +1,4 @@
-//! The server loop: accepts connections within a limit, serves HTTP/1.1 on each, and drains.
+//! The server loop: accepts connections up to a limit, serves HTTP/1.1 on each, and drains.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,14 +16,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::http::address_slots::AddressSlots;
 use crate::http::client_addr::TrustedProxies;
-use crate::http::connection::{ConnectionPermit, ClientSocket, SocketLimits};
+use crate::http::connection::{ClientSocket, ConnectionPermit, SocketLimits};
 use crate::http::guard::Guard;
-use crate::http::listener::rest_after;
+use crate::http::listener::pause_after;
 use crate::http::min_rate::MinRate;
 use crate::http::router::Router;
 use crate::shutdown::Shutdown;
 
-/// What hyper buffers of one connection in each direction at most.
+/// The most that hyper buffers of one connection in each direction.
 const MAX_BUFFER_BYTES: usize = 128 * 1024;
 
 /// A connection as hyper serves it.
@@ -32,26 +32,26 @@ type Connection<C> = http1::UpgradeableConnection<TokioIo<ClientSocket>, Guard<C
 /// The limits of a listener.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Open connections, WebSockets included. Over it the next ones wait in the kernel's backlog.
+    /// Open connections, WebSockets included. Further ones wait in the kernel's backlog.
     pub max_connections: usize,
-    /// Open connections of one address (of IPv6: one /64) that is no trusted proxy; 0 is off.
-    /// Over it the next ones are dropped without a word.
+    /// Open connections of one address (IPv6: one /64) that is not a trusted proxy; 0: unlimited.
+    /// Further ones are closed without a response.
     pub max_connections_per_peer: usize,
-    /// How long the headers of a request may take, and how long a connection may stand idle
-    /// before them.
+    /// How long the headers of a request may take, including the idle time before them.
     pub header_timeout: Duration,
-    /// The request line and the headers together. Over it: 431.
+    /// The request line and the headers together. A larger request is refused with 431.
     pub max_header_bytes: usize,
-    /// How long nothing of a body may come while the handler waits for it. Then: 408.
+    /// How long a handler waits for the next bytes of a body before the request ends with 408.
     pub body_timeout: Duration,
-    /// How long a client may take nothing of its answer. Then the connection is cut.
+    /// How long a client may read nothing of a response before the connection is cut.
     pub write_timeout: Duration,
-    /// What has to come of a body and to go of an answer a second, on average over `body_timeout`
-    /// and `write_timeout` of waiting for the client; 0 is off.
+    /// The minimum rate of a body and of a response, averaged over `body_timeout` and
+    /// `write_timeout` of waiting for the client; 0 turns it off.
     pub min_bytes_per_second: u64,
-    /// How long a client that is still sending is heard after its answer, so that it gets it.
+    /// How long the input of a client that is still sending is read after its response, so that it
+    /// receives the response.
     pub linger: Duration,
-    /// Whose X-Forwarded-For counts.
+    /// The proxies whose X-Forwarded-For is trusted.
     pub trusted_proxies: Vec<IpNet>,
 }
 
@@ -71,7 +71,7 @@ impl Default for Settings {
     }
 }
 
-/// One listener and what it serves.
+/// One listener and its routes.
 pub struct Server<C> {
     listener: TcpListener,
     router: Router<C>,
@@ -82,7 +82,7 @@ pub struct Server<C> {
     hyper: http1::Builder,
     shutdown: Shutdown,
     connections: TaskTracker,
-    /// Connections that came in the drain, for probes.
+    /// Connections accepted during the drain, for probes.
     late: TaskTracker,
     cut: Arc<AtomicUsize>,
 }
@@ -120,9 +120,9 @@ impl<C: Send + Sync + 'static> Server<C> {
         self.listener.local_addr()
     }
 
-    /// Ends when the requests under way at the drain have; what still runs at the deadline is cut.
-    /// Says how many connections were. Upgraded connections are not waited for: they belong to
-    /// whoever took them.
+    /// Resolves when the requests in progress at the drain have ended or were cut at the deadline,
+    /// to the number of connections that were cut. Does not wait for upgraded connections: they
+    /// belong to the sessions.
     pub fn drained(&self) -> impl Future<Output = usize> + Send + use<C> {
         let (shutdown, cut) = (self.shutdown.clone(), Arc::clone(&self.cut));
         let connections = self.connections.clone();
@@ -132,16 +132,16 @@ impl<C: Send + Sync + 'static> Server<C> {
             connections.wait().await;
             let cut = cut.load(Ordering::Relaxed);
             if cut > 0 {
-                tracing::warn!(cut, "{cut} connections were cut in the midst of a request");
+                tracing::warn!(cut, "{cut} connections were cut during a request");
             }
             cut
         }
     }
 
-    /// Serves until nothing faces clients any more: in the drain there are still probes.
+    /// Serves until the process closes: during the drain it still serves probes.
     pub async fn run(self) {
         tokio::select! {
-            // A connection that was accepted but not spawned has sent nothing that was read.
+            // Cancels an accept at most: nothing was read from that connection.
             () = self.shutdown.closing() => {}
             () = self.accept() => {}
         }
@@ -159,19 +159,21 @@ impl<C: Send + Sync + 'static> Server<C> {
                 Ok((stream, peer)) => self.admit(stream, peer, slot),
                 Err(e) => {
                     metrics::counter!("lakechat_accept_errors_total").increment(1);
-                    let Some(rest) = rest_after(&e) else { continue };
-                    tracing::warn!(error = %e, "can't accept connections, trying again");
-                    tokio::time::sleep(rest).await;
+                    let Some(pause) = pause_after(&e) else {
+                        continue;
+                    };
+                    tracing::warn!(error = %e, "cannot accept connections, retrying");
+                    tokio::time::sleep(pause).await;
                 }
             }
         }
     }
 
-    /// Full: whoever comes waits in the backlog until a connection ends.
+    /// If all slots are taken, clients wait in the backlog until a connection ends.
     async fn slot(&self) -> OwnedSemaphorePermit {
         if self.slots.available_permits() == 0 {
             metrics::counter!("lakechat_accept_waits_total").increment(1);
-            tracing::debug!("all connections are taken, the next ones wait");
+            tracing::debug!("connection limit reached, further connections wait");
         }
         let slots = Arc::clone(&self.slots);
         let slot = slots.acquire_owned().await;
@@ -195,14 +197,14 @@ impl<C: Send + Sync + 'static> Server<C> {
     }
 
     fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: ConnectionPermit) {
-        // Fails only on a connection that is gone, which the first read will tell.
+        // Fails only if the connection is gone, which the first read will report.
         let _ = stream.set_nodelay(true);
         let settings = &self.settings;
         let (body_timeout, write_timeout) = (settings.body_timeout, settings.write_timeout);
-        let pace = |window| MinRate::new(settings.min_bytes_per_second, window);
+        let rate = |window| MinRate::new(settings.min_bytes_per_second, window);
         let limits = SocketLimits {
             write_timeout,
-            write_rate: pace(write_timeout),
+            write_rate: rate(write_timeout),
             linger: settings.linger,
         };
         let socket = ClientSocket::new(stream, permit, limits);
@@ -212,11 +214,11 @@ impl<C: Send + Sync + 'static> Server<C> {
             peer: peer.ip(),
             fully_read: socket.fully_read(),
             body_timeout,
-            body_rate: pace(body_timeout),
+            body_rate: rate(body_timeout),
             shutdown: self.shutdown.clone(),
         };
         let connection = self.hyper.serve_connection(TokioIo::new(socket), guard);
-        // An upgrade ends it: hyper has handed the socket over and nothing is left here.
+        // An upgrade ends this future: hyper has handed over the socket.
         let connection = connection.with_upgrades();
         let shutdown = self.shutdown.clone();
         if shutdown.is_draining() {
@@ -229,7 +231,7 @@ impl<C: Send + Sync + 'static> Server<C> {
     }
 }
 
-/// Serves a connection until the drain, then finishes the request under way.
+/// Serves a connection until the drain, then finishes the request in progress.
 async fn serve_requests<C: Send + Sync + 'static>(
     connection: Connection<C>,
     peer: SocketAddr,
@@ -239,7 +241,7 @@ async fn serve_requests<C: Send + Sync + 'static>(
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        // The connection is polled on below.
+        // The connection is polled further below.
         () = shutdown.draining() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
@@ -254,7 +256,8 @@ async fn serve_requests<C: Send + Sync + 'static>(
     record(ended, peer);
 }
 
-/// Serves a connection that came in the drain: the guard closes it behind its first answer.
+/// Serves a connection that was accepted during the drain. The guard closes it after its first
+/// response.
 async fn serve_probe<C: Send + Sync + 'static>(
     connection: Connection<C>,
     peer: SocketAddr,
@@ -262,12 +265,12 @@ async fn serve_probe<C: Send + Sync + 'static>(
 ) {
     tokio::select! {
         ended = connection => record(ended, peer),
-        // Who asks how a server does that is gone in a moment is answered by a closed connection.
+        // A probe at the very end sees a closed connection, which tells it the same.
         () = over(&shutdown) => {}
     }
 }
 
-/// Nothing is to face clients any more.
+/// When connections must end.
 async fn over(shutdown: &Shutdown) {
     tokio::select! {
         () = shutdown.cutting() => {}
@@ -275,7 +278,7 @@ async fn over(shutdown: &Shutdown) {
     }
 }
 
-/// How a connection failed. hyper has answered what could be answered (400, 431).
+/// Counts and logs how a connection failed. hyper has responded if it could (400, 431).
 fn record(ended: hyper::Result<()>, peer: SocketAddr) {
     let Err(error) = ended else { return };
     let kind = match &error {
@@ -286,7 +289,7 @@ fn record(ended: hyper::Result<()>, peer: SocketAddr) {
         _ => "io",
     };
     metrics::counter!("lakechat_connection_errors_total", "kind" => kind).increment(1);
-    tracing::debug!(client = %peer.ip(), kind, error = %error, "a connection failed");
+    tracing::debug!(client = %peer.ip(), kind, error = %error, "connection failed");
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How long one waits for a peer to do anything at all.
+//! How long a peer may do nothing.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -8,8 +8,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A limit on one uninterrupted wait.
 ///
-/// It is asked on every `Pending`, so its timer is set again only when it fires: a transfer that
-/// waits between any two chunks would otherwise spend more on timers than on bytes.
+/// It is polled on every `Pending`, so it resets its timer only when that fires: a transfer that
+/// waits before each chunk would otherwise spend more time on timers than on bytes.
 #[derive(Debug)]
 pub struct StallTimer {
     limit: Duration,
@@ -30,7 +30,7 @@ impl StallTimer {
         self.limit
     }
 
-    /// Starts the wait if none is under way; ready once it has lasted for the limit.
+    /// Starts a wait unless one is in progress; ready once it has lasted for the limit.
     pub fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = *self.since.get_or_insert_with(Instant::now) + self.limit;
         let alarm = self
@@ -45,8 +45,8 @@ impl StallTimer {
         }
     }
 
-    /// The peer did something: the next wait starts anew. Tells how long this one was.
-    pub fn restore(&mut self) -> Duration {
+    /// Ends the wait, because the peer did something. Returns how long it lasted.
+    pub fn end_wait(&mut self) -> Duration {
         let since = self.since.take();
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
@@ -58,21 +58,21 @@ mod tests {
 
     use super::*;
 
-    async fn is_lost(patience: &mut StallTimer) -> bool {
-        poll_fn(|cx| Poll::Ready(patience.poll_stalled(cx).is_ready())).await
+    async fn has_expired(timer: &mut StallTimer) -> bool {
+        poll_fn(|cx| Poll::Ready(timer.poll_stalled(cx).is_ready())).await
     }
 
     #[tokio::test]
     async fn a_wait_ends_at_its_limit_and_the_next_starts_anew() {
         let limit = Duration::from_secs(3600);
-        let mut patience = StallTimer::new(limit);
-        assert!(!is_lost(&mut patience).await);
-        // As if that wait had begun an hour ago, with a timer set for it.
-        patience.since = Instant::now().checked_sub(limit);
-        patience.alarm = None;
-        poll_fn(|cx| patience.poll_stalled(cx)).await;
-        assert!(patience.restore() >= limit);
-        assert_eq!(patience.restore(), Duration::ZERO, "nothing was waited for");
-        assert!(!is_lost(&mut patience).await);
+        let mut timer = StallTimer::new(limit);
+        assert!(!has_expired(&mut timer).await);
+        // As if the wait had begun an hour ago.
+        timer.since = Instant::now().checked_sub(limit);
+        timer.alarm = None;
+        poll_fn(|cx| timer.poll_stalled(cx)).await;
+        assert!(timer.end_wait() >= limit);
+        assert_eq!(timer.end_wait(), Duration::ZERO, "there was no wait");
+        assert!(!has_expired(&mut timer).await);
     }
 }

@@ -1,4 +1,4 @@
-//! hyper's body under a time-out, whose errors are ours.
+//! hyper's body with a time-out, a minimum rate, and our errors.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::BodyError;
 use crate::http::min_rate::MinRate;
 use crate::http::stall_timer::StallTimer;
 
-/// What the guard hands to warp as the body of a request.
+/// The body of a request as the guard hands it to warp.
 #[derive(Debug)]
 pub struct TimedBody {
     body: hyper::body::Incoming,
@@ -22,7 +22,7 @@ pub struct TimedBody {
     ended: BodyEnd,
 }
 
-/// Whether a body was read to its end. The answer must close the connection if it wasn't.
+/// Whether a body was read to its end. If not, the response must close the connection.
 #[derive(Clone, Debug)]
 pub struct BodyEnd(Arc<AtomicBool>);
 
@@ -33,7 +33,7 @@ impl BodyEnd {
 }
 
 impl TimedBody {
-    /// Each chunk may take `chunk_timeout`, and all of them together have to keep the pace.
+    /// Each chunk may take `chunk_timeout`; all of them together must keep the rate.
     pub fn new(body: hyper::body::Incoming, chunk_timeout: Duration, rate: MinRate) -> TimedBody {
         let ended = BodyEnd(Arc::new(AtomicBool::new(body.is_end_stream())));
         TimedBody {
@@ -63,13 +63,13 @@ impl Body for TimedBody {
             let slow = BodyError::Stalled(this.stall.limit());
             return Poll::Ready(Some(Err(slow)));
         };
-        let waited = this.stall.restore();
+        let waited = this.stall.end_wait();
         let frame = frame.transpose().map_err(|e| broken(&e));
         if frame.is_ok() && (matches!(frame, Ok(None)) || this.body.is_end_stream()) {
             this.ended.0.store(true, Ordering::Release);
         } else if let Ok(Some(frame)) = &frame {
             let bytes = frame.data_ref().map_or(0, Bytes::len);
-            // What came in time after all is not refused for how it came: only what is still open.
+            // Checked only before the end: a body that is complete is not refused for its rate.
             if let Err(slow) = this.rate.count(bytes, waited) {
                 return Poll::Ready(Some(Err(slow.into())));
             }

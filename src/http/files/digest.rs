@@ -1,4 +1,4 @@
-//! The SHA-256 that a sender names: `Digest` (RFC 3230), `Content-Digest` and `Repr-Digest`
+//! The SHA-256 that a client declares: `Digest` (RFC 3230), `Content-Digest` and `Repr-Digest`
 //! (RFC 9530).
 
 use base64::Engine;
@@ -7,8 +7,8 @@ use http::HeaderMap;
 
 use lakechat_core::domain::{Code, Problem};
 
-/// The SHA-256 that the headers name. Other algorithms are passed over, as both documents say; what
-/// is malformed, or contradicts itself, is refused: an upload that was to be checked must be.
+/// The SHA-256 in the headers. Other algorithms are ignored, as both RFCs require. Malformed or
+/// contradicting headers are refused, so that no upload goes unchecked by mistake.
 pub(super) fn expected(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
     let mut found = None;
     for name in ["digest", "content-digest", "repr-digest"] {
@@ -27,7 +27,7 @@ pub(super) fn expected(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem>
     Ok(found)
 }
 
-/// None: malformed. Some(None): of another algorithm.
+/// None: malformed. Some(None): another algorithm.
 fn sha256(header: &str, item: &str) -> Option<Option<[u8; 32]>> {
     let (algorithm, value) = item.trim_ascii().split_once('=')?;
     if !algorithm.eq_ignore_ascii_case("sha-256") {
@@ -42,7 +42,7 @@ fn sha256(header: &str, item: &str) -> Option<Option<[u8; 32]>> {
 }
 
 fn invalid(header: &'static str) -> Problem {
-    let text = "A digest header names one SHA-256 in base64: `Digest: sha-256=…`, or \
+    let text = "A digest header must contain one SHA-256 in base64: `Digest: sha-256=…`, or \
                 `Content-Digest: sha-256=:…:`.";
     Problem::new(Code::FieldInvalid, text).field(header)
 }

@@ -1,10 +1,10 @@
-//! File names in `Content-Disposition`, read and written (RFC 6266, RFC 8187, and the way in which
-//! browsers write them in forms).
+//! Reads and writes file names in `Content-Disposition` (RFC 6266, RFC 8187, and the way browsers
+//! write them in forms).
 
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// What RFC 8187 lets stand unencoded beside letters and digits.
+/// Everything but letters, digits and what RFC 8187 allows unencoded.
 const EXTENDED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!')
     .remove(b'#')
@@ -19,21 +19,21 @@ const EXTENDED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// Who wrote the header, which decides how a quoted name is read.
+/// The origin of a header, which decides how a quoted name is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
-    /// The header of a request: `\x` in quotes stands for `x`.
+    /// The header of a request: `\x` in quotes means `x`.
     Http,
     /// The header of a part of a form: browsers and curl write `"`, CR and LF as `%22`, `%0D` and
-    /// `%0A`, and a backslash as it is. Some write `\"` too.
+    /// `%0A`, and leave a backslash as it is. Some write `\"` too.
     Form,
 }
 
-/// A header that can't be read as one.
+/// The header is not a valid Content-Disposition.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// The name that a header gives, if it gives one: `filename*` where it can be read, else `filename`.
+/// The name in a header, if it has one: `filename*` if that can be decoded, else `filename`.
 pub(super) fn file_name(header: &HeaderValue, style: Style) -> Result<Option<String>, Malformed> {
     let text = std::str::from_utf8(header.as_bytes()).map_err(|_| Malformed)?;
     let (mut plain, mut extended) = (None, None);
@@ -59,7 +59,7 @@ pub(super) fn file_name(header: &HeaderValue, style: Style) -> Result<Option<Str
 
 type Parameter<'a> = (&'a str, String, &'a str);
 
-/// The first parameter of `text`, and what stands behind it.
+/// The first parameter of `text`, and the text after it.
 fn parameter(text: &str, style: Style) -> Result<Option<Parameter<'_>>, Malformed> {
     let text = text.trim_start_matches([' ', '\t', ';']);
     if text.is_empty() {
@@ -81,7 +81,7 @@ fn parameter(text: &str, style: Style) -> Result<Option<Parameter<'_>>, Malforme
     Ok(Some((name.trim_ascii(), value, rest)))
 }
 
-/// The text up to the closing quote, and what stands behind it.
+/// The text up to the closing quote, and the text after it.
 fn unquote(text: &str, style: Style) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.char_indices().peekable();
@@ -104,7 +104,7 @@ fn from_browser(value: &str) -> String {
     decoded.replace("%0A", "\n").replace("%0a", "\n")
 }
 
-/// `UTF-8'language'percent-encoded`. Other character sets are not read, as RFC 8187 allows.
+/// `UTF-8'language'percent-encoded`. Other character sets are not supported, as RFC 8187 allows.
 fn decode_extended(value: &str) -> Option<String> {
     let (charset, rest) = value.split_once('\'')?;
     let (_language, encoded) = rest.split_once('\'')?;
@@ -117,8 +117,8 @@ fn decode_extended(value: &str) -> Option<String> {
     Some(decoded.into_owned())
 }
 
-/// The header that gives a file its name: `kind` is `inline` or `attachment`. Nothing in a name can
-/// end the header or a parameter of it.
+/// The header with a file's name: `kind` is `inline` or `attachment`. Names are escaped, so they can't
+/// inject headers or parameters.
 pub(super) fn compose(kind: &'static str, name: &str) -> HeaderValue {
     let plain: String = name.chars().map(fallback).collect();
     let mut text = format!("{kind}; filename=\"{plain}\"");
@@ -129,7 +129,8 @@ pub(super) fn compose(kind: &'static str, name: &str) -> HeaderValue {
     HeaderValue::try_from(text).expect("printable ASCII only")
 }
 
-/// What old clients see. Some of them decode `%`, and some take a slash for a folder.
+/// The character in the name for old clients, of which some decode `%` and some take a slash for a
+/// folder.
 fn fallback(c: char) -> char {
     match c {
         '"' | '\\' | '%' | '/' => '_',

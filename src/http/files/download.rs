@@ -11,9 +11,9 @@ use super::disposition;
 use lakechat_core::domain::{Code, File, FileId, Problem, UserName};
 use lakechat_core::files::Files;
 
-/// Types that a browser may show: pictures and text that can't run anything. Not SVG, which holds
-/// scripts, and not PDF, whose viewers do.
-const SHOWN: [&str; 6] = [
+/// Types that a browser may display: images and text that can't run scripts. SVG can contain them,
+/// and so can PDF.
+const INLINE_TYPES: [&str; 6] = [
     "image/avif",
     "image/gif",
     "image/jpeg",
@@ -22,38 +22,38 @@ const SHOWN: [&str; 6] = [
     "text/plain",
 ];
 
-/// The file of an id that somebody gave.
+/// The file of an id from a path.
 pub(super) async fn find(files: &Files, id: &str) -> Result<File, Problem> {
     let id = FileId::parse(id).ok_or_else(|| {
-        let text = "A file's id is a UUID in lower case with hyphens.";
+        let text = "A file's id must be a UUID in lower case with hyphens.";
         Problem::new(Code::IdInvalid, text).field("id")
     })?;
     files.find(id).await
 }
 
-/// Streams a file to a user who may read it; for `HEAD`, tells about it and opens nothing.
+/// Streams a file to a user who may read it. For `HEAD` it sends the headers and opens nothing.
 ///
-/// A failure in mid-way is an error of the body's stream, which cuts the connection.
+/// A failure on the way is an error of the body's stream, which cuts the connection.
 pub(super) async fn send(
     files: &Files,
     file: &File,
     user: &UserName,
     is_head: bool,
 ) -> Result<Response, Problem> {
-    let mut answer = if is_head {
+    let mut response = if is_head {
         Response::default()
     } else {
         warp::reply::stream(files.content(file, user).await?).into_response()
     };
-    describe(file, answer.headers_mut());
-    Ok(answer)
+    describe(file, response.headers_mut());
+    Ok(response)
 }
 
 fn describe(file: &File, headers: &mut HeaderMap) {
     let media_type = HeaderValue::from_str(&file.media_type)
         .unwrap_or(HeaderValue::from_static("application/octet-stream"));
     let essence = file.media_type.split(';').next().unwrap_or_default();
-    let kind = if SHOWN.contains(&essence) {
+    let kind = if INLINE_TYPES.contains(&essence) {
         "inline"
     } else {
         "attachment"
@@ -66,7 +66,7 @@ fn describe(file: &File, headers: &mut HeaderMap) {
     headers.insert(ETAG, etag);
     for (name, value) in [
         (ACCEPT_RANGES, "none"),
-        // The right to a file can end, so each use asks again.
+        // The right to read a file can end, so each use must ask again.
         (CACHE_CONTROL, "private, no-cache"),
         (CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),

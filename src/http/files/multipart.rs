@@ -1,7 +1,7 @@
 //! Forms (`multipart/form-data`) with one file, read as a stream.
 //!
-//! The parser buffers whatever its source has ready while it looks for a boundary or a part's
-//! headers. `Wire` stands between it and the body, gives one chunk at a time and bounds that.
+//! While it looks for a boundary or a part's headers, the parser buffers everything that its source
+//! has ready. `Wire`, between the parser and the body, yields one chunk at a time and limits the total.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,31 +18,31 @@ use super::disposition::{self, Style};
 use lakechat_core::domain::{Code, Problem};
 use lakechat_core::files::{FileName, MediaType};
 
-/// The most bytes, beside one chunk, in which a boundary and a part's headers must end.
+/// A boundary and a part's headers must end within this many bytes, plus one chunk.
 const MAX_BETWEEN_BYTES: usize = 16 * 1024;
 
-/// The most bytes of all fields that are no file, and the most of such fields.
+/// The limits of the fields that are not files: their bytes together, and their number.
 const MAX_FIELD_BYTES: usize = 64 * 1024;
 const MAX_FIELDS: usize = 32;
 
 /// RFC 2046.
 const MAX_BOUNDARY_BYTES: usize = 70;
 
-/// More than all that a form may hold beside its file.
+/// More than a form may contain beside its file.
 pub(super) const OVERHEAD_BYTES: u64 =
     (MAX_FIELD_BYTES + (MAX_FIELDS + 3) * 2 * MAX_BETWEEN_BYTES) as u64;
 
-/// The boundary that a form's media type names.
+/// The boundary in a form's media type.
 pub(super) fn boundary(media_type: &str) -> Result<String, Problem> {
     match multer::parse_boundary(media_type) {
         Ok(boundary) if (1..=MAX_BOUNDARY_BYTES).contains(&boundary.len()) => Ok(boundary),
         _ => Err(invalid(
-            "its Content-Type names no boundary of 1 to 70 characters",
+            "its Content-Type has no boundary of 1 to 70 characters",
         )),
     }
 }
 
-/// A form on its way in.
+/// A form that is being received.
 pub(super) struct Form<'r> {
     wire: Wire<'r>,
     parser: Multipart<'r>,
@@ -50,7 +50,7 @@ pub(super) struct Form<'r> {
     field_bytes: usize,
 }
 
-/// The one file of a form. Its bytes come with `bytes`.
+/// The one file of a form; `bytes` streams its content.
 pub(super) struct FilePart<'r> {
     pub(super) name: FileName,
     pub(super) media_type: Option<MediaType>,
@@ -58,7 +58,7 @@ pub(super) struct FilePart<'r> {
 }
 
 impl<'r> Form<'r> {
-    /// `hashed` says whether the SHA-256 of the whole form is wanted.
+    /// `hashed`: whether to compute the SHA-256 of the whole form.
     pub(super) fn new(
         body: impl Stream<Item = Result<Bytes, Problem>> + Send + 'r,
         boundary: String,
@@ -77,10 +77,10 @@ impl<'r> Form<'r> {
         self.wire.clone()
     }
 
-    /// Goes on to the file; `file_missing` if there is none.
+    /// Advances to the file; `file_missing` if there is none.
     pub(super) async fn file(&mut self) -> Result<FilePart<'r>, Problem> {
         let missing = || {
-            let text = "The form has no file: one part must have a filename.";
+            let text = "The form has no file; one part must have a filename.";
             Problem::new(Code::FileMissing, text)
         };
         let (name, data) = self.next_file().await?.ok_or_else(missing)?;
@@ -95,31 +95,31 @@ impl<'r> Form<'r> {
         })
     }
 
-    /// Reads what follows the file, up to the end of the body: no second file may be there.
+    /// Reads what follows the file, to the end of the body. A second file is `too_many_files`.
     async fn finish(&mut self) -> Result<(), Problem> {
         if self.next_file().await?.is_some() {
-            let text = "The form has more than one file; one is taken in a call.";
+            let text = "The form has more than one file; the limit is one per call.";
             return Err(Problem::new(Code::TooManyFiles, text).limit(1));
         }
-        self.wire.look();
+        self.wire.limit();
         while let Some(rest) = self.wire.next().await {
             rest?;
         }
         Ok(())
     }
 
-    /// Goes on to the next part with a file name, past those that have none.
+    /// Advances to the next part with a file name, and skips the others.
     async fn next_file(&mut self) -> Result<Option<(String, Field<'r>)>, Problem> {
         loop {
-            self.wire.look();
+            self.wire.limit();
             let Some(field) = self.parser.next_field().await.map_err(unwrap)? else {
                 return Ok(None);
             };
-            self.wire.stream();
+            self.wire.unlimit();
             let header = field.headers().get(CONTENT_DISPOSITION);
             let header = header.ok_or_else(|| invalid("a part has no Content-Disposition"))?;
             let name = disposition::file_name(header, Style::Form)
-                .map_err(|_| invalid("a part's Content-Disposition can't be read"))?;
+                .map_err(|_| invalid("a part's Content-Disposition is invalid"))?;
             match name {
                 Some(name) => return Ok(Some((name, field))),
                 None => self.skip(field).await?,
@@ -144,8 +144,8 @@ impl<'r> Form<'r> {
 }
 
 impl<'r> FilePart<'r> {
-    /// The file's bytes. The stream ends without an error only when the whole form was read and
-    /// holds no other file.
+    /// The file's bytes. The stream ends without an error only if the whole form was read and
+    /// contains no other file.
     pub(super) fn bytes(self, form: Form<'r>) -> impl Stream<Item = Result<Bytes, Problem>> + Send {
         stream::try_unfold((form, Some(self.data)), |(mut form, data)| async move {
             let Some(mut data) = data else {
@@ -154,7 +154,7 @@ impl<'r> FilePart<'r> {
             if let Some(chunk) = data.chunk().await.map_err(unwrap)? {
                 return Ok(Some((chunk, (form, Some(data)))));
             }
-            // The parser goes on only when the part before is gone.
+            // The parser advances only after the previous part was dropped.
             drop(data);
             form.finish().await?;
             Ok(None)
@@ -162,7 +162,7 @@ impl<'r> FilePart<'r> {
     }
 }
 
-/// The problem behind an error of the parser: the body's own, or that the form is none.
+/// The problem of a parser's error: the body's own, or an invalid form.
 fn unwrap(error: multer::Error) -> Problem {
     match error {
         multer::Error::StreamReadFailed(cause) => match cause.downcast::<Problem>() {
@@ -170,7 +170,7 @@ fn unwrap(error: multer::Error) -> Problem {
             Err(cause) => Problem::internal(cause),
         },
         other => {
-            invalid("its parts or their headers can't be read, or its end is missing").cause(other)
+            invalid("its parts or their headers are invalid, or its end is missing").cause(other)
         }
     }
 }
@@ -180,16 +180,16 @@ fn invalid(what: &str) -> Problem {
     Problem::new(Code::MultipartInvalid, text)
 }
 
-/// A form's body, shared by the parser and by who reads what is behind the form.
+/// A form's body, shared by the parser and the reader of what follows the form.
 #[derive(Clone)]
 pub(super) struct Wire<'r>(Arc<Mutex<WireState<'r>>>);
 
 struct WireState<'r> {
     body: BoxStream<'r, Result<Bytes, Problem>>,
-    /// A chunk was given, and the parser has to work on it first.
-    gave: bool,
-    /// Bytes given since the parser began to look for something that must come soon.
-    looked_at: Option<usize>,
+    /// A chunk was yielded, which the parser has to process first.
+    has_yielded: bool,
+    /// Bytes yielded since the parser began to look for a boundary or headers.
+    searched_bytes: Option<usize>,
     sum: Option<Sha256>,
 }
 
@@ -197,30 +197,30 @@ impl<'r> Wire<'r> {
     fn new(body: BoxStream<'r, Result<Bytes, Problem>>, hashed: bool) -> Wire<'r> {
         Wire(Arc::new(Mutex::new(WireState {
             body,
-            gave: false,
-            looked_at: None,
+            has_yielded: false,
+            searched_bytes: None,
             sum: hashed.then(Sha256::new),
         })))
     }
 
-    /// From here on only so much is given as may stand between two parts.
-    fn look(&self) {
-        self.state().looked_at = Some(0);
+    /// From here on the yielded bytes are limited to what may separate two parts.
+    fn limit(&self) {
+        self.state().searched_bytes = Some(0);
     }
 
-    /// From here on everything is given: the parser hands it on at once.
-    fn stream(&self) {
-        self.state().looked_at = None;
+    /// From here on everything is yielded: the parser passes it on at once.
+    fn unlimit(&self) {
+        self.state().searched_bytes = None;
     }
 
-    /// The SHA-256 of what was given so far, where it was wanted.
+    /// The SHA-256 of what was yielded so far, if it was requested.
     pub(super) fn sha256(&self) -> Option<[u8; 32]> {
         let sum = self.state().sum.clone();
         sum.map(|sum| sum.finalize().into())
     }
 
     fn state(&self) -> MutexGuard<'_, WireState<'r>> {
-        // A panic in the body's stream ends the request, and the state with it.
+        // A panic in the body's stream ends the request, and this state with it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -230,23 +230,23 @@ impl Stream for Wire<'_> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut state = self.state();
-        // The parser takes chunks until none is ready, and would hold a quick sender's whole file.
-        if std::mem::take(&mut state.gave) {
+        // The parser polls until nothing is ready, and would buffer a fast sender's whole file.
+        if std::mem::take(&mut state.has_yielded) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         if state
-            .looked_at
+            .searched_bytes
             .is_some_and(|bytes| bytes >= MAX_BETWEEN_BYTES)
         {
-            let text = "a boundary or a part's headers don't end within 16 KiB";
+            let text = "a boundary or a part's headers exceed 16 KiB";
             let problem = invalid(text).limit(MAX_BETWEEN_BYTES as u64);
             return Poll::Ready(Some(Err(problem)));
         }
         let given = ready!(state.body.poll_next_unpin(cx));
         if let Some(Ok(chunk)) = &given {
-            state.gave = true;
-            state.looked_at = state.looked_at.map(|bytes| bytes + chunk.len());
+            state.has_yielded = true;
+            state.searched_bytes = state.searched_bytes.map(|bytes| bytes + chunk.len());
             if let Some(sum) = &mut state.sum {
                 sum.update(chunk);
             }

@@ -1,4 +1,4 @@
-//! `POST /upload`: a raw body or a form with one file.
+//! `POST /upload`: a raw body, or a form with one file.
 
 use std::pin::pin;
 
@@ -20,8 +20,8 @@ use crate::http::response;
 use lakechat_core::domain::{Code, File, FileId, Problem, UserName};
 use lakechat_core::files::{FileName, Files, MediaType, NewFile};
 
-/// Takes one file in. `base` stands before the path in the file's URL, where it is configured; a
-/// slash at its end does no harm. The body's errors are handed back as they are.
+/// Stores one file. `base` is the configured prefix of the file's URL, with or without a slash at its
+/// end. The body's errors are returned as they are.
 pub(super) async fn receive(
     files: &Files,
     user: &UserName,
@@ -34,7 +34,7 @@ pub(super) async fn receive(
         .get(CONTENT_ENCODING)
         .is_some_and(|v| v != "identity")
     {
-        let text = "A file is stored as it comes: send it without Content-Encoding.";
+        let text = "Files are stored as sent; send the body without Content-Encoding.";
         return Err(Problem::new(Code::MediaTypeUnsupported, text).field("content-encoding"));
     }
     let media_type = media_type(headers)?;
@@ -44,7 +44,7 @@ pub(super) async fn receive(
             upload_form(files, user, headers, &form, body).await?
         }
         Some(other) if other.essence().starts_with("multipart/") => {
-            let text = "Of multipart types only multipart/form-data is taken.";
+            let text = "The only multipart type supported is multipart/form-data.";
             return Err(Problem::new(Code::MediaTypeUnsupported, text).field("content-type"));
         }
         media_type => upload_raw(files, user, headers, query, media_type, body).await?,
@@ -93,8 +93,8 @@ async fn upload_form(
         media_type: part.media_type.clone(),
         min_bytes: content_length(headers).map(|n| n.saturating_sub(multipart::OVERHEAD_BYTES)),
     };
-    // By RFC 9530 a request's digest is that of its body, the form. Who names the file's has said as
-    // much about it, so both are taken.
+    // By RFC 9530 a request's digest is that of its body, which is the form. The digest of the file
+    // alone proves as much, so both are accepted.
     let is_expected = |sum: &[u8; 32]| {
         expected.is_none_or(|expected| expected == *sum || wire.sha256() == Some(expected))
     };
@@ -106,7 +106,7 @@ fn media_type(headers: &HeaderMap) -> Result<Option<MediaType>, Problem> {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return Ok(None);
     };
-    // What is no ASCII is refused as what it is: no media type.
+    // A value that isn't ASCII becomes the empty string, which is refused.
     MediaType::parse(value.to_str().unwrap_or_default()).map(Some)
 }
 

@@ -51,7 +51,7 @@ async fn a_body_that_stops_is_timed_out_and_closes() {
 }
 
 #[tokio::test]
-async fn a_body_that_drips_is_told_what_is_wanted() {
+async fn a_slow_body_is_refused_with_the_minimum_rate() {
     let demo = Demo::with(|s| {
         s.body_timeout = Duration::from_millis(500);
         s.min_bytes_per_second = 1_000;
@@ -71,13 +71,13 @@ async fn a_body_that_drips_is_told_what_is_wanted() {
     assert!(answer, "it is answered");
     let answer = client.answer().await;
     answer.is_refused(408, "request_timeout");
-    let told = "at least 1000 bytes a second have to come, on average over 500ms of waiting for it";
-    assert!(answer.body.contains(told), "{}", answer.body);
+    let rule = "Send at least 1000 bytes per second (average over 500ms of waiting).";
+    assert!(answer.body.contains(rule), "{}", answer.body);
     answer.closes();
 }
 
 #[tokio::test]
-async fn a_body_that_keeps_the_pace_may_take_its_time() {
+async fn a_body_at_the_minimum_rate_may_take_its_time() {
     let demo = Demo::with(|s| {
         s.body_timeout = Duration::from_millis(500);
         s.min_bytes_per_second = 1_000;

@@ -59,7 +59,7 @@ pub async fn until(holds: impl Fn() -> bool) {
     holds.expect("it comes about in time");
 }
 
-/// How often `/ping` was executed, and the meeting point of `/wait`.
+/// How often `/ping` was called, and the two ends of `/wait`.
 #[derive(Default)]
 struct Inside {
     pings: AtomicUsize,
