@@ -7,6 +7,8 @@ use std::time::Instant;
 use bytes::{Buf, Bytes};
 use http::{Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
+use tracing::Span;
+use tracing::field::Empty;
 
 use crate::http::request::{Caller, ClientAddr, RequestId};
 use crate::http::response::ResponseBody;
@@ -17,6 +19,8 @@ pub struct RequestRecord {
     pub id: RequestId,
     pub client: ClientAddr,
     pub caller: Caller,
+    /// Carries the request's fields to the log lines of its handler and its body.
+    pub span: Span,
     method: Method,
     /// The pattern: the path itself may be private, and is no label from a closed set.
     route: &'static str,
@@ -38,10 +42,19 @@ impl RequestRecord {
         client: ClientAddr,
     ) -> RequestRecord {
         metrics::gauge!("lakechat_http_requests_under_way").increment(1);
+        let span = tracing::info_span!(
+            "request",
+            request.id = %id,
+            method = method_label(&method),
+            route,
+            client = %client.0,
+            user = Empty,
+        );
         RequestRecord {
             id,
             client,
-            caller: Caller::default(),
+            caller: Caller::new(span.clone()),
+            span,
             method,
             route,
             began: Instant::now(),
@@ -64,25 +77,9 @@ impl RequestRecord {
         self.status.as_ref().map_or("unanswered", |s| s.as_str())
     }
 
-    /// Clients may invent methods. A label comes from a closed set.
-    fn method_label(&self) -> &'static str {
-        const KNOWN: [Method; 7] = [
-            Method::GET,
-            Method::POST,
-            Method::PUT,
-            Method::HEAD,
-            Method::DELETE,
-            Method::PATCH,
-            Method::OPTIONS,
-        ];
-        const LABELS: [&str; 7] = ["GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"];
-        let at = KNOWN.iter().position(|m| *m == self.method);
-        at.map_or("other", |at| LABELS[at])
-    }
-
     fn count(&self) {
         let labels = [
-            ("method", self.method_label().to_owned()),
+            ("method", method_label(&self.method).to_owned()),
             ("route", self.route.to_owned()),
             ("status", self.outcome().to_owned()),
         ];
@@ -95,7 +92,7 @@ impl RequestRecord {
 impl Drop for RequestRecord {
     fn drop(&mut self) {
         self.count();
-        let (method, route, outcome) = (self.method_label(), self.route, self.outcome());
+        let (method, route, outcome) = (method_label(&self.method), self.route, self.outcome());
         tracing::info!(
             request.id = %self.id,
             method,
@@ -109,6 +106,22 @@ impl Drop for RequestRecord {
             "{method} {route} {outcome}"
         );
     }
+}
+
+/// Clients may invent methods. A label comes from a closed set.
+fn method_label(method: &Method) -> &'static str {
+    const KNOWN: [Method; 7] = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::HEAD,
+        Method::DELETE,
+        Method::PATCH,
+        Method::OPTIONS,
+    ];
+    const LABELS: [&str; 7] = ["GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"];
+    let at = KNOWN.iter().position(|known| known == method);
+    at.map_or("other", |at| LABELS[at])
 }
 
 /// A response's body that counts the bytes sent.
@@ -127,7 +140,8 @@ impl Body for LoggedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, warp::Error>>> {
         let this = &mut *self;
-        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        let body = Pin::new(&mut this.body);
+        let polled = this.record.span.in_scope(|| body.poll_frame(cx));
         if let Poll::Ready(frame) = &polled {
             let data = frame.as_ref().and_then(|f| f.as_ref().ok()?.data_ref());
             this.record.sent_bytes += data.map_or(0, |d| d.remaining() as u64);

@@ -8,6 +8,8 @@ use http::header::{
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tracing::Instrument;
+use tracing::field::Empty;
 use warp::reply::Response;
 
 use super::bearer::bearer;
@@ -36,8 +38,12 @@ pub async fn open(mut call: Call) -> Result<Response, Problem> {
         address: call.request.client.0,
     };
     let selected = protocols(&call.request.headers).any(|p| p == PROTOCOL);
+    // At debug level: a span that is enabled is entered at each wake of the session.
+    let (id, client) = (call.request.id, call.request.client.0);
+    let span =
+        tracing::debug_span!("session", request.id = %id, %client, session = Empty, user = Empty);
     let context = call.context.clone();
-    context.sessions.spawn(async move {
+    let session = async move {
         // The upgrade fails only if the client is gone.
         let Some(raw) = on_upgrade.await.ok().and_then(reclaim) else {
             return;
@@ -48,7 +54,8 @@ pub async fn open(mut call: Call) -> Result<Response, Problem> {
         drop(call);
         session::run(chat, accounts, stream, arrival).await;
         drop((raw.permit, guard));
-    });
+    };
+    context.sessions.spawn(session.instrument(span));
     Ok(switching(&key, selected))
 }
 

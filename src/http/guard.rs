@@ -88,8 +88,8 @@ impl<C: Send + Sync + 'static> Guard<C> {
         extensions.insert(client);
         extensions.insert(record.caller.clone());
 
-        let span = tracing::info_span!("request", id = %id);
-        let mut response = self.handle(endpoint, request).instrument(span).await;
+        let handled = self.handle(endpoint, request);
+        let mut response = handled.instrument(record.span.clone()).await;
         response = write_refusal(response, id);
         self.fully_read.set(body_ended.is_reached());
         if !body_ended.is_reached() || self.shutdown.is_draining() {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
+use tracing::Span;
 use uuid::Uuid;
 
 use lakechat_core::domain::UserName;
@@ -30,16 +31,30 @@ impl fmt::Display for RequestId {
 pub struct ClientAddr(pub IpAddr);
 
 /// The user who made the request, for the access log. Set when the token was checked.
-#[derive(Clone, Debug, Default)]
-pub struct Caller(Arc<OnceLock<UserName>>);
+#[derive(Clone, Debug)]
+pub struct Caller {
+    user: Arc<OnceLock<UserName>>,
+    /// Of the request: gets the field `user`.
+    span: Span,
+}
 
 impl Caller {
+    pub(super) fn new(span: Span) -> Caller {
+        Caller {
+            user: Arc::default(),
+            span,
+        }
+    }
+
     /// Only the first call has an effect.
     pub fn identify(&self, user: UserName) {
-        self.0.get_or_init(|| user);
+        self.user.get_or_init(|| {
+            self.span.record("user", user.as_str());
+            user
+        });
     }
 
     pub fn user(&self) -> Option<&UserName> {
-        self.0.get()
+        self.user.get()
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::http::address_slots::AddressSlots;
 use crate::http::client_addr::TrustedProxies;
@@ -85,6 +86,8 @@ pub struct Server<C> {
     /// Connections accepted during the drain, for probes.
     late: TaskTracker,
     cut: Arc<AtomicUsize>,
+    /// Connections so far: the number of the next one in the log.
+    accepted: AtomicU64,
 }
 
 impl<C: Send + Sync + 'static> Server<C> {
@@ -113,6 +116,7 @@ impl<C: Send + Sync + 'static> Server<C> {
             connections: TaskTracker::new(),
             late: TaskTracker::new(),
             cut: Arc::default(),
+            accepted: AtomicU64::new(0),
         }
     }
 
@@ -221,12 +225,15 @@ impl<C: Send + Sync + 'static> Server<C> {
         // An upgrade ends this future: hyper has handed over the socket.
         let connection = connection.with_upgrades();
         let shutdown = self.shutdown.clone();
+        let number = self.accepted.fetch_add(1, Ordering::Relaxed);
+        let span = tracing::debug_span!("connection", %peer, number);
         if shutdown.is_draining() {
-            self.late.spawn(serve_probe(connection, peer, shutdown));
+            let serving = serve_probe(connection, peer, shutdown);
+            self.late.spawn(serving.instrument(span));
         } else {
             let cut = Arc::clone(&self.cut);
             let serving = serve_requests(connection, peer, shutdown, cut);
-            self.connections.spawn(serving);
+            self.connections.spawn(serving.instrument(span));
         }
     }
 }

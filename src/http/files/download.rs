@@ -1,9 +1,11 @@
 //! `GET` and `HEAD /download/<id>`.
 
+use futures_util::{StreamExt, stream};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
     CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
+use tracing::Instrument;
 use warp::Reply;
 use warp::reply::Response;
 
@@ -43,7 +45,13 @@ pub(super) async fn send(
     let mut response = if is_head {
         Response::default()
     } else {
-        warp::reply::stream(files.content(file, user).await?).into_response()
+        let span = tracing::info_span!("download", file.id = %file.id, size_bytes = file.size);
+        let mut content = files.content(file, user).instrument(span.clone()).await?;
+        let content = stream::poll_fn(move |cx| {
+            let _entered = span.enter();
+            content.poll_next_unpin(cx)
+        });
+        warp::reply::stream(content).into_response()
     };
     describe(file, response.headers_mut());
     Ok(response)

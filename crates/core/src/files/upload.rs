@@ -4,6 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::draft::{Draft, too_large};
 use super::transfer::Transfer;
@@ -37,8 +39,10 @@ impl Files {
         is_expected: impl FnOnce(&[u8; 32]) -> bool + Send,
     ) -> Result<File, Problem> {
         let mut transfer = Transfer::upload(FileId::random(), uploader.clone());
+        let span = tracing::info_span!("upload", file.id = %transfer.file(), size_bytes = Empty);
         let taken = self
             .take_in(&mut transfer, uploader, new, body, is_expected)
+            .instrument(span)
             .await;
         match &taken {
             Ok(_) => transfer.done(),
@@ -64,6 +68,7 @@ impl Files {
             draft.abort().await;
             return Err(problem);
         }
+        Span::current().record("size_bytes", draft.size());
         let sha256 = draft.sha256();
         if !is_expected(&sha256) {
             draft.abort().await;
