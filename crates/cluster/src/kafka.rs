@@ -1,10 +1,10 @@
 //! The log in Kafka: one topic whose partitions every server reads whole, and one for dead letters.
 //!
 //! librdkafka does the work. Its calls that wait run on threads of their own: one that asks for
-//! offsets ([`questions`]), one that says which partitions are this server's to store ([`claims`]),
+//! offsets ([`questions`]), one that says which partitions are this server's to store ([`assignment`]),
 //! and whoever polls a reader. Topics are made and checked when it connects ([`topics`]).
 
-mod claims;
+mod assignment;
 mod clients;
 mod dead_letters;
 mod error;
@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use self::claims::Claims;
+use self::assignment::Claims;
 use self::dead_letters::DeadLetters;
 use self::metadata::Asker;
 use self::producer::Publisher;
