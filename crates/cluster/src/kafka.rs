@@ -1,8 +1,8 @@
-//! The log in Kafka: one topic whose partitions every server reads whole, and one for dead letters.
+//! The log in Kafka: one topic whose partitions every server reads completely, and one for dead letters.
 //!
-//! librdkafka does the work. Its calls that wait run on threads of their own: one that asks for
-//! offsets ([`questions`]), one that says which partitions are this server's to store ([`assignment`]),
-//! and whoever polls a reader. Topics are made and checked when it connects ([`topics`]).
+//! librdkafka does the work. Its blocking calls run on threads of their own: one queries offsets and
+//! metadata ([`questions`]), one is a member of the archivers' consumer group ([`assignment`]), and each
+//! reader is polled by its owner's. Topics are created and checked when the broker connects ([`topics`]).
 
 mod assignment;
 mod clients;
@@ -25,14 +25,14 @@ use async_trait::async_trait;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use self::assignment::Claims;
+use self::assignment::Assignment;
 use self::dead_letters::DeadLetters;
-use self::metadata::Asker;
+use self::metadata::MetadataClient;
 use self::producer::Publisher;
 use self::questions::Questions;
 use self::reader::KafkaReader;
-use self::topic_health::Fault;
-use self::topics::Prepared;
+use self::topic_health::TopicHealth;
+use self::topics::PreparedTopics;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::{
     DeadLetter, LogReader, Offset, OutgoingRecord, PublishFailureHandler,
@@ -42,24 +42,23 @@ use lakechat_core::ports::{Broker, PortError};
 pub use self::settings::Settings;
 pub use self::start_error::{StartError, TopicFault};
 
-/// The log, connected. Dropping it gives what is on its way a second, and leaves the group of those
-/// who store.
+/// The connected log. Dropping it waits up to a second for records in flight, and leaves the archivers'
+/// group.
 pub struct KafkaBroker {
     settings: Arc<Settings>,
     publisher: Publisher,
     questions: Questions,
-    claims: Claims,
+    assignment: Assignment,
     dead_letters: DeadLetters,
-    fault: Arc<Fault>,
+    health: Arc<TopicHealth>,
     warnings: Vec<String>,
-    kept: Option<Duration>,
+    retention: Option<Duration>,
 }
 
 impl KafkaBroker {
-    /// Connects, makes the topics that are missing and checks those that are there.
+    /// Connects, creates missing topics and checks existing ones. Takes 10 seconds at most.
     ///
-    /// [`StartError::is_away`] tells what is worth another try. Takes 10 seconds at most. Dropping is
-    /// safe.
+    /// A retry may help if [`StartError::is_away`]. The future may be dropped.
     pub async fn connect(settings: Settings) -> Result<KafkaBroker, StartError> {
         let runtime = Handle::current();
         let connected =
@@ -71,25 +70,29 @@ impl KafkaBroker {
 
     fn connect_blocking(settings: Settings, runtime: &Handle) -> Result<KafkaBroker, StartError> {
         let settings = Arc::new(settings);
-        let fault = Arc::new(Fault::default());
-        let asker = Asker::new(&settings)?;
-        let Prepared { warnings, kept } = runtime.block_on(topics::prepare(&settings, &asker))?;
+        let health = Arc::new(TopicHealth::default());
+        let asker = MetadataClient::new(&settings)?;
+        let PreparedTopics {
+            warnings,
+            retention,
+        } = runtime.block_on(topics::prepare(&settings, &asker))?;
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
         Ok(KafkaBroker {
             publisher: Publisher::new(&settings)?,
-            questions: Questions::start(asker, Arc::clone(&fault))?,
-            claims: Claims::new(Arc::clone(&settings)),
+            questions: Questions::start(asker, Arc::clone(&health))?,
+            assignment: Assignment::new(Arc::clone(&settings)),
             dead_letters: DeadLetters::new(&settings),
             settings,
-            fault,
+            health,
             warnings,
-            kept,
+            retention,
         })
     }
 
-    /// What the topics lack for all promises to hold, as it was logged at the start: a sentence each.
+    /// What makes acknowledged messages less safe than they could be, as it was logged at the start: a
+    /// sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -111,27 +114,27 @@ impl Broker for KafkaBroker {
     }
 
     fn publish(&self, record: OutgoingRecord) -> Result<(), PortError> {
-        self.fault.check()?;
+        self.health.check()?;
         self.publisher.publish(&record)
     }
 
     fn reader(&self, from: &[(Partition, Offset)]) -> Result<Box<dyn LogReader>, PortError> {
-        self.fault.check()?;
+        self.health.check()?;
         Ok(Box::new(KafkaReader::open(&self.settings, from)?))
     }
 
     async fn end_offsets(&self) -> Result<Vec<Offset>, PortError> {
-        self.publisher.gauge();
-        self.fault.check()?;
-        self.questions.ask(Asker::end_offsets).await
+        self.publisher.record_queue_length();
+        self.health.check()?;
+        self.questions.ask(MetadataClient::end_offsets).await
     }
 
     async fn start_offsets(&self) -> Result<Vec<Offset>, PortError> {
-        self.questions.ask(Asker::start_offsets).await
+        self.questions.ask(MetadataClient::start_offsets).await
     }
 
     fn retention(&self) -> Option<Duration> {
-        self.kept
+        self.retention
     }
 
     async fn offsets_for_times(
@@ -139,16 +142,16 @@ impl Broker for KafkaBroker {
         times: &[(Partition, u64)],
     ) -> Result<Vec<Offset>, PortError> {
         let times = times.to_vec();
-        let find = move |asker: &mut Asker| asker.offsets_for_times(&times);
+        let find = move |asker: &mut MetadataClient| asker.offsets_for_times(&times);
         self.questions.ask(find).await
     }
 
     fn assigned_partitions(&self) -> watch::Receiver<Vec<Partition>> {
-        self.claims.subscribe()
+        self.assignment.subscribe()
     }
 
     fn mark_archived(&self, partition: Partition, below: Offset) {
-        self.claims.mark_archived(partition, below);
+        self.assignment.mark_archived(partition, below);
     }
 
     async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
@@ -156,6 +159,6 @@ impl Broker for KafkaBroker {
     }
 
     fn fault(&self) -> Option<String> {
-        self.fault.reason()
+        self.health.reason()
     }
 }

@@ -114,7 +114,7 @@ async fn topic_that_was_made_anew_is_adopted_and_nothing_of_the_old_one_is_lost(
     admin()?.delete_topics(&[&topic], &options()).await?;
     let reason = server.part_says("broker", "was deleted").await;
     assert!(
-        reason.contains(&topic) && reason.contains("Start lakechat again"),
+        reason.contains(&topic) && reason.contains("Restart lakechat"),
         "{reason}"
     );
     server.http().get("/readyz", "").await.expect(503);

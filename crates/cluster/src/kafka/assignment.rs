@@ -1,7 +1,7 @@
-//! Which partitions are this server's to store: the servers' consumer group shares them out.
+//! The partitions that this server archives: the servers' consumer group assigns them.
 //!
-//! The group's consumer reads nothing. It assigns what it is given at the log's end, pauses it at
-//! once, and goes on polling whatever happens elsewhere: who stops polling loses its partitions.
+//! The group's consumer reads no records. It assigns its partitions at the log's end, pauses them at
+//! once, and polls on whatever happens elsewhere: a member that stops polling loses its partitions.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -15,37 +15,38 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 use tokio::sync::watch;
+use tracing::info_span;
 
 use super::clients;
-use super::events::Heard;
+use super::events::ClientEvents;
 use super::settings::Settings;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::Offset;
 
-/// How long a poll waits: as often offsets are committed, and the end is noticed.
+/// How long a poll waits. Offsets are committed, and `stop` is noticed, that often.
 const POLL: Duration = Duration::from_millis(200);
 
-/// This server's part in the group; begins with the first subscriber.
-pub(super) struct Claims {
-    state: Arc<State>,
+/// This server's membership in the group. It begins with the first subscriber.
+pub(super) struct Assignment {
+    state: Arc<SharedState>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct State {
+struct SharedState {
     settings: Arc<Settings>,
-    claimed: watch::Sender<Vec<Partition>>,
-    /// Offsets to be committed, one a partition: the newest replaces those before.
-    stored: Mutex<BTreeMap<Partition, Offset>>,
+    assigned: watch::Sender<Vec<Partition>>,
+    /// The offset to commit, by partition.
+    archived: Mutex<BTreeMap<Partition, Offset>>,
     stop: AtomicBool,
 }
 
-impl Claims {
-    pub fn new(settings: Arc<Settings>) -> Claims {
-        Claims {
-            state: Arc::new(State {
+impl Assignment {
+    pub fn new(settings: Arc<Settings>) -> Assignment {
+        Assignment {
+            state: Arc::new(SharedState {
                 settings,
-                claimed: watch::Sender::new(Vec::new()),
-                stored: Mutex::default(),
+                assigned: watch::Sender::new(Vec::new()),
+                archived: Mutex::default(),
                 stop: AtomicBool::new(false),
             }),
             thread: Mutex::new(None),
@@ -53,7 +54,7 @@ impl Claims {
     }
 
     pub fn subscribe(&self) -> watch::Receiver<Vec<Partition>> {
-        let receiver = self.state.claimed.subscribe();
+        let receiver = self.state.assigned.subscribe();
         let mut thread = self.thread.lock().expect("nothing panics under it");
         if thread.as_ref().is_none_or(JoinHandle::is_finished) {
             let state = Arc::clone(&self.state);
@@ -62,86 +63,91 @@ impl Claims {
                 .spawn(move || run(&state));
             match begun {
                 Ok(begun) => *thread = Some(begun),
-                // Others store what this server does not; the next subscriber tries again.
-                Err(error) => tracing::error!(%error, "no thread to claim partitions with"),
+                // Other servers archive meanwhile; the next subscriber tries again.
+                Err(error) => {
+                    tracing::error!(%error, "can't start the thread of the archivers' group")
+                }
             }
         }
         receiver
     }
 
     pub fn mark_archived(&self, partition: Partition, below: Offset) {
-        self.state.stored().insert(partition, below);
+        self.state.archived().insert(partition, below);
     }
 }
 
-impl Drop for Claims {
+impl Drop for Assignment {
     fn drop(&mut self) {
         self.state.stop.store(true, Relaxed);
         let thread = self.thread.lock().expect("nothing panics under it").take();
         if let Some(thread) = thread {
-            // After a panic there is no member to leave the group.
+            // An error means that it panicked; the unwinding left the group.
             let _ = thread.join();
         }
     }
 }
 
-impl State {
-    fn stored(&self) -> MutexGuard<'_, BTreeMap<Partition, Offset>> {
-        self.stored.lock().expect("nothing panics under it")
+impl SharedState {
+    fn archived(&self) -> MutexGuard<'_, BTreeMap<Partition, Offset>> {
+        self.archived.lock().expect("nothing panics under it")
     }
 }
 
-/// A member for as long as somebody wants to know.
-fn run(state: &Arc<State>) {
+/// A member of the group for as long as there are subscribers.
+fn run(state: &Arc<SharedState>) {
+    let group = state.settings.archiver_group();
+    let _span = info_span!("kafka_assignment", group).entered();
     while !state.stop.load(Relaxed) {
-        if state.claimed.is_closed() {
+        if state.assigned.is_closed() {
             thread::park_timeout(POLL);
             continue;
         }
-        match member(state) {
-            // Dropping it leaves the group, and so gives up what was claimed.
-            Ok(member) => stay(state, &member),
+        match join_group(state) {
+            // Dropping the consumer leaves the group, which assigns its partitions to others.
+            Ok(consumer) => poll_until_unused(state, &consumer),
             Err(error) => {
-                tracing::error!(%error, "this server can't claim partitions; trying again");
+                tracing::error!(%error, "can't join the archivers' group; retrying");
                 thread::park_timeout(POLL);
             }
         }
     }
 }
 
-fn member(state: &Arc<State>) -> KafkaResult<BaseConsumer<Member>> {
+fn join_group(state: &Arc<SharedState>) -> KafkaResult<BaseConsumer<Member>> {
     let member = Member {
-        heard: Heard::by("archiver"),
+        events: ClientEvents::of("archiver"),
         topic: state.settings.messages_topic(),
         state: Arc::clone(state),
     };
     let consumer: BaseConsumer<Member> =
-        clients::claimant(&state.settings).create_with_context(member)?;
+        clients::group_member(&state.settings).create_with_context(member)?;
     consumer.subscribe(&[&state.settings.messages_topic()])?;
     Ok(consumer)
 }
 
-fn stay(state: &State, consumer: &BaseConsumer<Member>) {
-    while !state.stop.load(Relaxed) && !state.claimed.is_closed() {
+fn poll_until_unused(state: &SharedState, consumer: &BaseConsumer<Member>) {
+    while !state.stop.load(Relaxed) && !state.assigned.is_closed() {
         match consumer.poll(POLL) {
             None => {}
-            // It was on its way before the pause.
+            // Fetched before the partition was paused.
             Some(Ok(record)) => drop(record),
-            Some(Err(error)) => tracing::debug!(%error, "the group of those who store"),
+            Some(Err(error)) => tracing::debug!(%error, "archivers' group: poll failed"),
         }
         consumer.context().commit(consumer);
     }
 }
 
-/// What the group tells this server.
+/// Handles the group's rebalances.
 struct Member {
-    heard: Heard,
+    events: ClientEvents,
     topic: String,
-    state: Arc<State>,
+    state: Arc<SharedState>,
 }
 
 impl Member {
-    fn take(
+    /// Assigns partitions, so that the group counts them as taken, and pauses them.
+    fn assign(
         &self,
         consumer: &BaseConsumer<Member>,
         list: &mut TopicPartitionList,
@@ -154,7 +160,7 @@ impl Member {
         consumer.pause(list)
     }
 
-    fn give_up(
+    fn revoke(
         &self,
         consumer: &BaseConsumer<Member>,
         list: &TopicPartitionList,
@@ -165,34 +171,38 @@ impl Member {
         }
     }
 
-    /// Tells what is assigned as librdkafka has it.
-    fn tell(&self, consumer: &BaseConsumer<Member>) {
-        let claimed = consumer.assignment().map(|list| partitions(&list));
-        let mut claimed = claimed.unwrap_or_else(|error| {
-            tracing::warn!(%error, "what this server has to store is not known");
-            Vec::new()
-        });
-        claimed.sort_unstable();
-        metrics::gauge!("lakechat_archive_claims").set(claimed.len() as f64);
-        tracing::info!(partitions = ?claimed.iter().map(|p| p.0).collect::<Vec<_>>(), "partitions to store");
-        self.state.claimed.send_replace(claimed);
+    /// Publishes the whole assignment: a rebalance lists only what changed.
+    fn publish(&self, consumer: &BaseConsumer<Member>) {
+        let mut assigned = match consumer.assignment() {
+            Ok(list) => partitions(&list),
+            // Archiving nothing is safe: a lagging partition alarms.
+            Err(error) => {
+                tracing::warn!(%error, "can't read this server's assignment; it archives nothing");
+                Vec::new()
+            }
+        };
+        assigned.sort_unstable();
+        metrics::gauge!("lakechat_archive_claims").set(assigned.len() as f64);
+        tracing::info!(partitions = ?assigned.iter().map(|p| p.0).collect::<Vec<_>>(), "partitions that this server archives");
+        self.state.assigned.send_replace(assigned);
     }
 
-    /// Commits what was stored of the partitions that are this server's.
+    /// Commits the archived offsets of assigned partitions. Those of others are dropped: their member
+    /// commits them.
     fn commit(&self, consumer: &BaseConsumer<Member>) {
-        let claimed = self.state.claimed.borrow().clone();
-        let mut stored = self.state.stored();
-        stored.retain(|partition, _| claimed.contains(partition));
-        if stored.is_empty() {
+        let assigned = self.state.assigned.borrow().clone();
+        let mut archived = self.state.archived();
+        archived.retain(|partition, _| assigned.contains(partition));
+        if archived.is_empty() {
             return;
         }
-        let mut list = TopicPartitionList::with_capacity(stored.len());
-        for (partition, offset) in std::mem::take(&mut *stored) {
+        let mut list = TopicPartitionList::with_capacity(archived.len());
+        for (partition, offset) in std::mem::take(&mut *archived) {
             let offset = rdkafka::Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
             let added = list.add_partition_offset(&self.topic, partition.0.into(), offset);
-            added.expect("an offset from 0 on can be represented");
+            added.expect("offsets from 0 on are valid");
         }
-        drop(stored);
+        drop(archived);
         if let Err(error) = consumer.commit(&list, CommitMode::Async) {
             self.commit_callback(Err(error), &list);
         }
@@ -201,11 +211,11 @@ impl Member {
 
 impl ClientContext for Member {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        self.heard.log(level, facility, text);
+        self.events.log(level, facility, text);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.heard.error(error, reason);
+        self.events.error(error, reason);
     }
 }
 
@@ -217,20 +227,20 @@ impl ConsumerContext for Member {
         list: &mut TopicPartitionList,
     ) {
         let done = match event {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.take(consumer, list),
-            _ => self.give_up(consumer, list),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
+            _ => self.revoke(consumer, list),
         };
         if let Err(error) = done {
-            tracing::error!(%error, "the group's word on who stores what can't be followed");
+            tracing::error!(%error, "can't apply a rebalance of the archivers' group");
         }
-        self.tell(consumer);
+        self.publish(consumer);
     }
 
-    /// What could not be committed is tried again, unless more was stored meanwhile.
+    /// A failed commit is repeated, unless a later offset was archived meanwhile.
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         let Err(error) = result else { return };
-        tracing::debug!(%error, "the archiver's offsets were not committed");
-        let mut stored = self.state.stored();
+        tracing::debug!(%error, "can't commit the archiver's offsets; retrying");
+        let mut archived = self.state.archived();
         for element in offsets.elements() {
             let offset = element
                 .offset()
@@ -238,7 +248,7 @@ impl ConsumerContext for Member {
                 .and_then(|o| Offset::try_from(o).ok());
             let partition = u16::try_from(element.partition()).ok().map(Partition);
             if let (Some(partition), Some(offset)) = (partition, offset) {
-                stored.entry(partition).or_insert(offset);
+                archived.entry(partition).or_insert(offset);
             }
         }
     }
@@ -246,7 +256,7 @@ impl ConsumerContext for Member {
 
 fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
     let elements = list.elements();
-    let partitions = elements.iter();
-    let partitions = partitions.filter_map(|e| u16::try_from(e.partition()).ok().map(Partition));
+    let numbers = elements.iter().map(|element| element.partition());
+    let partitions = numbers.filter_map(|number| u16::try_from(number).ok().map(Partition));
     partitions.collect()
 }

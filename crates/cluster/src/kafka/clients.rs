@@ -1,4 +1,4 @@
-//! How each of librdkafka's clients is set up.
+//! The configuration of each of librdkafka's clients.
 
 use std::time::Duration;
 
@@ -6,24 +6,25 @@ use rdkafka::ClientConfig;
 
 use super::settings::Settings;
 
-/// How long a record may be on its way until it is given up: what became of it is unknown then.
+/// How long a record may be in flight. After that its send failed, and whether it was written is unknown.
 pub(super) const SEND_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A server that storing partitions has not heard from for so long is taken for dead.
+/// How long a member of the archivers' group may miss heartbeats before its partitions go to others.
 const SESSION: Duration = Duration::from_secs(10);
 
-/// Records that a reader fetches ahead in a partition, whatever their size.
+/// Records that a reader fetches ahead in each partition; their bytes are bounded apart.
 const FETCHED_AHEAD: &str = "10000";
 
-/// What all clients have in common: defaults, the operator's options, and over both what promises
-/// stand on (which the configuration refuses as options).
+/// Defaults, over them the operator's options, and over both the options that correctness depends on
+/// (which the configuration therefore refuses).
 fn client(settings: &Settings, name: &str, own: &[(&str, &str)]) -> ClientConfig {
     let mut config = ClientConfig::new();
+    // Nagle's algorithm would delay small requests by an acknowledgement of the one before.
     config.set("socket.nagle.disable", "true");
     config.set("socket.keepalive.enable", "true");
-    // A broker that is back is found within a second; librdkafka's own pause grows to ten.
+    // Finds a broker that is back within a second; by default the pause grows to ten.
     config.set("reconnect.backoff.max.ms", "1000");
-    // Brokers close idle connections; that is no news.
+    // Brokers close idle connections: not worth a line in the log.
     config.set("log.connection.close", "false");
     for (option, value) in &settings.options {
         config.set(option, value);
@@ -36,7 +37,8 @@ fn client(settings: &Settings, name: &str, own: &[(&str, &str)]) -> ClientConfig
     config
 }
 
-/// Who publishes: in the order of the calls, each record once, acked by all replicas in sync.
+/// The producer of the log: keeps the order of the calls, and writes each record once, to all in-sync
+/// replicas.
 pub(super) fn producer(settings: &Settings) -> ClientConfig {
     let kbytes = (settings.queue_bytes / 1024).max(1).to_string();
     let mut config = client(
@@ -44,9 +46,11 @@ pub(super) fn producer(settings: &Settings) -> ClientConfig {
         "producer",
         &[
             ("acks", "all"),
+            // Sequence numbers keep librdkafka's own retries from doubling or reordering records.
             ("enable.idempotence", "true"),
+            // Gathers the records of a burst into one request.
             ("linger.ms", "1"),
-            // Full: `publish` refuses, and the sender is told at once.
+            // Full: `publish` fails at once, and so does the send.
             ("queue.buffering.max.kbytes", &kbytes),
         ],
     );
@@ -55,12 +59,12 @@ pub(super) fn producer(settings: &Settings) -> ClientConfig {
     config
 }
 
-/// Who keeps dead letters: rare, one call at a time.
+/// The producer of dead letters, which are rare.
 pub(super) fn dead_letter_producer(settings: &Settings) -> ClientConfig {
     let own = [
         ("acks", "all"),
         ("enable.idempotence", "true"),
-        // The topic's own limit decides.
+        // No limit here: the topic's own decides.
         ("message.max.bytes", "1000000000"),
     ];
     let mut config = client(settings, "dead-letters", &own);
@@ -68,45 +72,47 @@ pub(super) fn dead_letter_producer(settings: &Settings) -> ClientConfig {
     config
 }
 
-/// Who makes and looks at topics.
+/// The client that creates topics and reads their settings.
 pub(super) fn admin(settings: &Settings) -> ClientConfig {
     client(settings, "admin", &[])
 }
 
-/// Who asks for offsets. It needs no group.
-pub(super) fn asker(settings: &Settings) -> ClientConfig {
+/// The client that queries offsets and metadata.
+pub(super) fn metadata_client(settings: &Settings) -> ClientConfig {
     client(settings, "questions", &READING)
 }
 
-/// Who reads. librdkafka wants a group to assign partitions; nobody joins it, and nothing is
-/// committed there.
+/// A reader of the log. librdkafka requires a group id to assign partitions; no group is joined, and
+/// nothing is committed.
 pub(super) fn reader(settings: &Settings) -> ClientConfig {
     let kbytes = (settings.fetch_bytes / 1024).max(1).to_string();
     let mut config = client(settings, "reader", &READING);
     config.set("group.id", format!("{}.reader", settings.topic_prefix));
-    // Full: fetching waits until records are taken.
+    // Full: fetching pauses until records are taken.
     config.set("queued.max.messages.kbytes", kbytes);
     config.set("queued.min.messages", FETCHED_AHEAD);
+    // Both pauses delay messages: librdkafka's defaults are 1,000 and 500 ms.
     config.set("fetch.queue.backoff.ms", "10");
     config.set("fetch.error.backoff.ms", "100");
     config.set("check.crcs", "true");
-    // The topic was there when it was opened: one that is not is no news under way.
+    // The topic existed when the reader was opened: if it is missing it was deleted, and is not about to
+    // appear. By default librdkafka waits 30 s for it.
     config.set("topic.metadata.propagation.max.ms", "1000");
     config
 }
 
-/// Who says which partitions are this server's to store.
-pub(super) fn claimant(settings: &Settings) -> ClientConfig {
+/// The member of the archivers' group.
+pub(super) fn group_member(settings: &Settings) -> ClientConfig {
     let mut config = client(settings, "archiver", &READING);
     config.set("group.id", settings.archiver_group());
     config.set("session.timeout.ms", SESSION.as_millis().to_string());
-    // A server that comes or goes moves only what has to move.
+    // When a server joins or leaves, only the partitions that have to move are revoked.
     config.set("partition.assignment.strategy", "cooperative-sticky");
     config
 }
 
-/// An offset that is gone is an error and never a jump. The log has no transactions: who sees what
-/// must not depend on somebody else's that is open.
+/// A missing offset is an error; no reader ever skips to another one. Uncommitted records are read, too:
+/// lakechat uses no transactions, and another client's open one must not hold up the log.
 const READING: [(&str, &str); 6] = [
     ("allow.auto.create.topics", "false"),
     ("auto.offset.reset", "error"),

@@ -1,5 +1,5 @@
-//! Records that none could read, copied to a topic of their own: key and value as they were, and in
-//! headers where they stood and why.
+//! Records that cannot be decoded, copied to a topic of their own: with their key and value, and with
+//! headers for their partition, offset, append time and the reason.
 
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -7,8 +7,8 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use super::clients;
-use super::error::{away, broken, unavailable};
-use super::events::Heard;
+use super::error::{broken, call_failed, unavailable};
+use super::events::ClientEvents;
 use super::settings::Settings;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::DeadLetter;
@@ -26,38 +26,38 @@ impl DeadLetters {
         }
     }
 
-    /// Returns when all letters are written. They are rare: each call has a producer of its own.
+    /// Returns when all letters are written. They are rare, so each call makes a producer of its own.
     pub async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
-        let heard = Heard::by("dead-letters");
-        let producer: FutureProducer<Heard> = self
+        let events = ClientEvents::of("dead-letters");
+        let producer: FutureProducer<ClientEvents> = self
             .config
-            .create_with_context(heard.clone())
+            .create_with_context(events.clone())
             .map_err(|error| unavailable(error.to_string()))?;
-        let written = self.write(&producer, &heard, letters).await;
-        // Waits for its thread.
+        let written = self.write(&producer, &events, letters).await;
+        // The drop joins the producer's thread.
         tokio::task::spawn_blocking(move || drop(producer));
         written
     }
 
     async fn write(
         &self,
-        producer: &FutureProducer<Heard>,
-        heard: &Heard,
+        producer: &FutureProducer<ClientEvents>,
+        events: &ClientEvents,
         letters: &[DeadLetter],
     ) -> Result<(), PortError> {
-        let mut under_way = Vec::with_capacity(letters.len());
+        let mut in_flight = Vec::with_capacity(letters.len());
         for letter in letters {
             let record = FutureRecord::to(&self.topic)
                 .key(&letter.record.key[..])
                 .payload(&letter.record.value[..])
                 .headers(headers(letter));
             let sent = producer.send_result(record);
-            under_way.push(sent.map_err(|(error, _)| failed(&error, heard))?);
+            in_flight.push(sent.map_err(|(error, _)| failed(&error, events))?);
         }
-        for written in under_way {
+        for report in in_flight {
             let closed = |_| unavailable("the producer was closed");
-            let written = written.await.map_err(closed)?;
-            written.map_err(|(error, _)| failed(&error, heard))?;
+            let written = report.await.map_err(closed)?;
+            written.map_err(|(error, _)| failed(&error, events))?;
         }
         Ok(())
     }
@@ -81,11 +81,11 @@ fn headers(letter: &DeadLetter) -> OwnedHeaders {
     })
 }
 
-fn failed(error: &KafkaError, heard: &Heard) -> PortError {
+fn failed(error: &KafkaError, events: &ClientEvents) -> PortError {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
             broken("a dead letter is larger than max.message.bytes of its topic: raise that")
         }
-        _ => away(error, heard),
+        _ => call_failed(error, events),
     }
 }

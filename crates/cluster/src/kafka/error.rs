@@ -1,8 +1,8 @@
-//! What librdkafka's errors are to the port.
+//! The port's errors for those of librdkafka.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::events::Heard;
+use super::events::ClientEvents;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;
 
@@ -17,17 +17,17 @@ pub(super) fn broken(reason: impl Into<String>) -> PortError {
     PortError::broken(PART, reason)
 }
 
-/// One partition can't be read on.
+/// One partition cannot be read any further.
 pub(super) fn stops(partition: Partition, reason: impl Into<String>) -> PortError {
     PortError::stops(PART, Some(partition), reason)
 }
 
-/// A call that failed, with what its client heard meanwhile.
-pub(super) fn away(error: &KafkaError, heard: &Heard) -> PortError {
-    unavailable(told(error, heard))
+/// A failed call, with the latest event of its client: that often names the cause.
+pub(super) fn call_failed(error: &KafkaError, events: &ClientEvents) -> PortError {
+    unavailable(describe(error, events))
 }
 
-pub(super) fn told(error: &KafkaError, heard: &Heard) -> String {
+pub(super) fn describe(error: &KafkaError, events: &ClientEvents) -> String {
     let what = match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => {
             "no broker of Kafka answers".to_owned()
@@ -35,8 +35,8 @@ pub(super) fn told(error: &KafkaError, heard: &Heard) -> String {
         Some(code) => code.to_string(),
         None => error.to_string(),
     };
-    match heard.last() {
-        Some(last) => format!("{what}; last heard: {last}"),
+    match events.last_error() {
+        Some(last) => format!("{what}; latest event: {last}"),
         None => what,
     }
 }

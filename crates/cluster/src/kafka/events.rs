@@ -1,4 +1,4 @@
-//! What librdkafka says by itself: its log, and errors that no call returns.
+//! librdkafka's own log lines, and its errors that no call returns.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -7,27 +7,27 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// A client's ear. What it heard last explains why a call got no answer.
+/// The events of one client. The latest error explains why a call got no answer.
 #[derive(Clone)]
-pub(super) struct Heard {
+pub(super) struct ClientEvents {
     client: &'static str,
     last: Arc<Mutex<Option<String>>>,
 }
 
-impl Heard {
-    pub fn by(client: &'static str) -> Heard {
-        Heard {
+impl ClientEvents {
+    pub fn of(client: &'static str) -> ClientEvents {
+        ClientEvents {
             client,
             last: Arc::default(),
         }
     }
 
-    /// The last error since the last call that went well.
-    pub fn last(&self) -> Option<String> {
+    /// The latest error since the latest call that succeeded.
+    pub fn last_error(&self) -> Option<String> {
         self.state().clone()
     }
 
-    pub fn all_is_well(&self) {
+    pub fn clear_error(&self) {
         *self.state() = None;
     }
 
@@ -36,15 +36,15 @@ impl Heard {
     }
 }
 
-impl ClientContext for Heard {
-    /// Errors of a connection are librdkafka's to mend: they are warnings here.
+impl ClientContext for ClientEvents {
+    /// librdkafka logs a broken connection as an error, and then reconnects: that is a warning here.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         let client = self.client;
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 tracing::error!(target: "librdkafka", client, facility, "{text}");
             }
-            // Options go to all clients, and each says which are none of its kind.
+            // `kafka.options` go to all clients; each complains about those that only others use.
             RDKafkaLogLevel::Warning if facility == "CONFWARN" => {
                 tracing::debug!(target: "librdkafka", client, facility, "{text}");
             }
@@ -61,11 +61,11 @@ impl ClientContext for Heard {
         metrics::counter!("lakechat_kafka_errors_total", "client" => self.client).increment(1);
         tracing::debug!(target: "librdkafka", client = self.client, %error, "{reason}");
         let mut last = self.state();
-        // That all brokers are down follows from what was heard of each, and says less.
+        // "All brokers are down" follows the errors of each of them, and says less.
         if last.is_none() || error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
             *last = Some(reason.to_owned());
         }
     }
 }
 
-impl ConsumerContext for Heard {}
+impl ConsumerContext for ClientEvents {}

@@ -1,4 +1,4 @@
-//! Questions about the log: where it begins and ends, where a time is, how many partitions it has.
+//! Queries of the log: its first and last offsets, the offset of a time, its partitions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,43 +10,44 @@ use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::clients;
-use super::error::{away, unavailable};
-use super::events::Heard;
+use super::error::{call_failed, unavailable};
+use super::events::ClientEvents;
 use super::settings::Settings;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::Offset;
 
-/// How long an answer may take.
+/// How long a query may take.
 pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long librdkafka may take to say the next thing.
-const LISTEN: Duration = Duration::from_millis(10);
+/// How long a poll for the next event waits.
+const EVENT_WAIT: Duration = Duration::from_millis(10);
 
 /// A topic as its brokers describe it.
-pub(super) struct Shape {
+pub(super) struct TopicShape {
     pub partitions: usize,
-    /// Of the partition that has the fewest.
+    /// Those of the partition that has the fewest.
     pub replicas: usize,
 }
 
-/// A client that only asks. Its calls wait: it lives on a thread of its own.
-pub(super) struct Asker {
-    consumer: BaseConsumer<Heard>,
-    heard: Heard,
+/// A consumer that reads no records. Its calls block, so it lives on a thread of its own.
+pub(super) struct MetadataClient {
+    consumer: BaseConsumer<ClientEvents>,
+    events: ClientEvents,
     settings: Arc<Settings>,
     topic: String,
-    /// The ends that were answered last. A log's end never goes back.
+    /// The latest known end offsets. An end never goes back, unless the topic was made anew or records
+    /// were lost.
     ends: Vec<Offset>,
 }
 
-impl Asker {
-    pub fn new(settings: &Arc<Settings>) -> Result<Asker, KafkaError> {
-        let heard = Heard::by("questions");
-        let consumer = clients::asker(settings).create_with_context(heard.clone())?;
-        Ok(Asker {
+impl MetadataClient {
+    pub fn new(settings: &Arc<Settings>) -> Result<MetadataClient, KafkaError> {
+        let events = ClientEvents::of("questions");
+        let consumer = clients::metadata_client(settings).create_with_context(events.clone())?;
+        Ok(MetadataClient {
             consumer,
-            heard,
+            events,
             topic: settings.messages_topic(),
             ends: vec![0; usize::from(settings.partitions)],
             settings: Arc::clone(settings),
@@ -57,10 +58,10 @@ impl Asker {
         &self.settings
     }
 
-    /// Takes in what librdkafka has to say. It keeps that until somebody does.
+    /// Handles librdkafka's queued events: they reach the context only when the consumer is polled.
     pub fn listen(&self) {
-        // Errors are heard by the context; records there are none.
-        while self.consumer.poll(LISTEN).is_some() {}
+        // Errors go to the context; no partition is assigned, so there are no records.
+        while self.consumer.poll(EVENT_WAIT).is_some() {}
     }
 
     pub fn end_offsets(&mut self) -> Result<Vec<Offset>, PortError> {
@@ -86,7 +87,8 @@ impl Asker {
         &mut self,
         times: &[(Partition, u64)],
     ) -> Result<Vec<Offset>, PortError> {
-        // Asked for first: what is written from here on may be later than the time asked for.
+        // Before the query: a record that is written after it may be later than the time, and must not be
+        // skipped.
         let ends = self.of_all(rdkafka::Offset::End)?;
         let at = |&(partition, ms): &(Partition, u64)| {
             let ms = i64::try_from(ms).unwrap_or(i64::MAX);
@@ -94,14 +96,14 @@ impl Asker {
         };
         let asked: Vec<_> = times.iter().map(at).collect();
         let found = self.ask(&asked)?;
-        let none_is_later = |(found, (partition, _)): (Option<Offset>, &(Partition, u64))| {
+        let or_end = |(found, (partition, _)): (Option<Offset>, &(Partition, u64))| {
             found.unwrap_or_else(|| ends[partition.index()])
         };
-        Ok(found.into_iter().zip(times).map(none_is_later).collect())
+        Ok(found.into_iter().zip(times).map(or_end).collect())
     }
 
-    /// How a topic looks; None if there is none of that name.
-    pub fn shape(&self, topic: &str) -> Result<Option<Shape>, PortError> {
+    /// A topic's shape; `None` if it does not exist.
+    pub fn shape(&self, topic: &str) -> Result<Option<TopicShape>, PortError> {
         let answer = self.consumer.fetch_metadata(Some(topic), DEADLINE);
         let metadata = self.explained(answer)?;
         let found = metadata.topics().iter().find(|t| t.name() == topic);
@@ -122,7 +124,8 @@ impl Asker {
             .map(|p| (Partition(p), place))
             .collect();
         let found = self.ask(&all)?;
-        let missing = || unavailable("a partition has neither a beginning nor an end");
+        let missing =
+            || unavailable("Kafka gave no offset for the beginning or the end of a partition");
         let found = found.into_iter().map(|offset| offset.ok_or_else(missing));
         found.collect()
     }
@@ -134,25 +137,25 @@ impl Asker {
         self.explained(ask(&self.consumer, &self.topic, places))
     }
 
-    /// An answer; or why there is none, as far as librdkafka knows.
+    /// Adds librdkafka's latest event to an error.
     fn explained<T>(&self, answer: Result<T, KafkaError>) -> Result<T, PortError> {
         match answer {
             Ok(answer) => {
-                self.heard.all_is_well();
+                self.events.clear_error();
                 Ok(answer)
             }
             Err(error) => {
                 self.listen();
-                Err(away(&error, &self.heard))
+                Err(call_failed(&error, &self.events))
             }
         }
     }
 }
 
-/// The offsets of places, which are [`rdkafka::Offset::Beginning`], `End`, or a time in ms as a number:
-/// none where all records are earlier. One call for all of them.
+/// The offsets of places, which are [`rdkafka::Offset::Beginning`], `End`, or a time in ms as a number;
+/// `None` for a time after the last record. One call for all of them.
 pub(super) fn ask(
-    consumer: &BaseConsumer<Heard>,
+    consumer: &BaseConsumer<ClientEvents>,
     topic: &str,
     places: &[(Partition, rdkafka::Offset)],
 ) -> Result<Vec<Option<Offset>>, KafkaError> {
@@ -174,9 +177,9 @@ pub(super) fn ask(
     places.iter().map(offset).collect()
 }
 
-fn shape(topic: &MetadataTopic) -> Shape {
+fn shape(topic: &MetadataTopic) -> TopicShape {
     let replicas = topic.partitions().iter().map(|p| p.replicas().len());
-    Shape {
+    TopicShape {
         partitions: topic.partitions().len(),
         replicas: replicas.min().unwrap_or(0),
     }

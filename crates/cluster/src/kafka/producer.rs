@@ -1,4 +1,4 @@
-//! Records on their way into the log.
+//! Publishes records to the log.
 
 #[cfg(test)]
 mod tests;
@@ -16,21 +16,21 @@ use rdkafka::{ClientConfig, ClientContext};
 
 use super::clients::{self, SEND_TIMEOUT};
 use super::error::unavailable;
-use super::events::Heard;
+use super::events::ClientEvents;
 use super::settings::Settings;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::{OutgoingRecord, PublishFailure, PublishFailureHandler};
 
-/// How long what is on its way has when the server ends.
+/// How long records in flight have to be written when the broker is dropped.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 
-/// How long a producer is kept at least: where each fails at once (rights that are missing), another one
-/// for every send would only cost.
+/// How long a producer is kept at least. If every producer fails at once (missing rights), making one for
+/// each send would only add load.
 const REPLACE_AFTER: Duration = Duration::from_secs(1);
 
 type Producer = ThreadedProducer<Deliveries>;
 
-/// Publishes, by a producer that is replaced when it can't go on.
+/// Publishes records with a producer, which it replaces after a fatal error.
 pub(super) struct Publisher {
     config: ClientConfig,
     topic: String,
@@ -81,13 +81,13 @@ impl Publisher {
         })
     }
 
-    /// Tells how many records are on their way.
-    pub fn gauge(&self) {
+    /// Sets the gauge of records in flight.
+    pub fn record_queue_length(&self) {
         let count = self.current().in_flight_count();
         metrics::gauge!("lakechat_log_queue_records").set(f64::from(count));
     }
 
-    /// An error here says that the record was not taken at all.
+    /// An error means that the record was not queued: it will not be written.
     fn send(&self, producer: &Producer, record: &OutgoingRecord) -> Result<(), KafkaError> {
         let ticket = usize::try_from(record.ticket).expect("a pointer has 64 bits");
         let outgoing = BaseRecord::with_opaque_to(&self.topic, ticket)
@@ -98,20 +98,20 @@ impl Publisher {
     }
 
     fn current(&self) -> Arc<Producer> {
-        // A producer is replaced in one step: a panic leaves nothing half done.
+        // Poisoned or not: a producer is replaced by one assignment, so a panic leaves a valid one.
         let current = self.current.read();
         Arc::clone(&current.unwrap_or_else(PoisonError::into_inner).producer)
     }
 
-    /// After a fatal error nothing is sent any more: what is published from here on goes to another
-    /// producer, and what the old one had on its way is told as unknown when it knows no more.
+    /// After a fatal error an idempotent producer sends nothing any more. Records from here on go to another
+    /// one; those in flight in the failed one are reported as failed with an unknown outcome.
     fn replace(&self, failed: &Arc<Producer>) -> Result<Arc<Producer>, PortError> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&current.producer, failed) {
             if current.since.elapsed() < REPLACE_AFTER {
-                return Err(unavailable("the producer failed for good"));
+                return Err(unavailable("Kafka's producer had a fatal error"));
             }
-            tracing::error!("the producer failed for good; another one takes over");
+            tracing::error!("Kafka's producer had a fatal error; replacing it");
             metrics::counter!("lakechat_log_producers_replaced_total").increment(1);
             let next = producer(&self.config, &self.on_failure);
             let next = next.map_err(|error| unavailable(error.to_string()))?;
@@ -125,26 +125,26 @@ impl Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        // What is not written by then is purged, and told as unknown.
+        // Records that are not written by then are purged, and reported as failed with an unknown outcome.
         if let Err(error) = self.current().flush(LAST_FLUSH) {
-            tracing::warn!(%error, "records were on their way when the log was closed");
+            tracing::warn!(%error, "closed the log with records in flight");
         }
     }
 }
 
-/// Lets a failed producer hear what became of its requests under way, and then drops it.
+/// Waits until a failed producer has reported its records in flight, and then drops it.
 fn retire(old: Arc<Producer>) {
     let retiring = move || {
-        // In vain: the rest is told as unknown by the drop.
+        // After a time-out the drop reports the rest.
         let _ = old.flush(SEND_TIMEOUT);
         drop(old);
     };
-    // Without a thread the closure is dropped here, and the producer with it.
+    // If no thread can be started, the closure and its producer are dropped here.
     if let Err(error) = thread::Builder::new()
         .name("kafka-producer-end".into())
         .spawn(retiring)
     {
-        tracing::warn!(%error, "a failed producer was dropped at once");
+        tracing::warn!(%error, "can't start a thread to flush a failed producer; dropped it");
     }
 }
 
@@ -153,15 +153,15 @@ fn producer(
     on_failure: &Arc<OnceLock<PublishFailureHandler>>,
 ) -> Result<Producer, KafkaError> {
     config.create_with_context(Deliveries {
-        heard: Heard::by("producer"),
+        events: ClientEvents::of("producer"),
         on_failure: Arc::clone(on_failure),
         fatal: AtomicBool::new(false),
     })
 }
 
-/// What becomes of records; called on the producer's own thread.
+/// Delivery reports and events; librdkafka calls them on the producer's own thread.
 pub(super) struct Deliveries {
-    heard: Heard,
+    events: ClientEvents,
     on_failure: Arc<OnceLock<PublishFailureHandler>>,
     fatal: AtomicBool,
 }
@@ -174,14 +174,14 @@ impl Deliveries {
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        self.heard.log(level, facility, text);
+        self.events.log(level, facility, text);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             self.fatal.store(true, Relaxed);
         }
-        self.heard.error(error, reason);
+        self.events.error(error, reason);
     }
 }
 
@@ -191,7 +191,7 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: usize) {
         let Err((error, _)) = result else {
-            self.heard.all_is_well();
+            self.events.clear_error();
             return;
         };
         let Some(handler) = self.on_failure.get() else {
@@ -200,13 +200,13 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
         handler(PublishFailure {
             ticket: ticket as u64,
             refused: is_refused(error),
-            reason: super::error::told(error, &self.heard).into(),
+            reason: super::error::describe(error, &self.events).into(),
         });
     }
 }
 
-/// Whether a broker looked at the record and does not take it. Whatever else went wrong, an earlier
-/// try may have been written.
+/// Whether a broker rejected the record itself. After any other error an earlier attempt may have been
+/// written.
 fn is_refused(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),

@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::error::unavailable;
-use super::metadata::{Asker, DEADLINE};
+use super::metadata::{DEADLINE, MetadataClient};
 use super::start_error::StartError;
-use super::topic_health::Fault;
+use super::topic_health::TopicHealth;
 use super::topics;
 use lakechat_core::ports::PortError;
 
@@ -26,7 +26,7 @@ const LISTEN: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(10);
 
 /// Does not wait for an answer that nobody waits for.
-type Question = Box<dyn FnOnce(&mut Asker) + Send>;
+type Question = Box<dyn FnOnce(&mut MetadataClient) + Send>;
 
 /// The way to the thread; dropping it ends the thread.
 pub(super) struct Questions {
@@ -35,7 +35,7 @@ pub(super) struct Questions {
 }
 
 impl Questions {
-    pub fn start(asker: Asker, fault: Arc<Fault>) -> Result<Questions, StartError> {
+    pub fn start(asker: MetadataClient, fault: Arc<TopicHealth>) -> Result<Questions, StartError> {
         let (waiting, asked) = sync_channel(WAITING);
         let thread = thread::Builder::new()
             .name("kafka-questions".into())
@@ -51,7 +51,7 @@ impl Questions {
     /// Dropping is safe.
     pub async fn ask<T, F>(&self, question: F) -> Result<T, PortError>
     where
-        F: FnOnce(&mut Asker) -> Result<T, PortError> + Send + 'static,
+        F: FnOnce(&mut MetadataClient) -> Result<T, PortError> + Send + 'static,
         T: Send + 'static,
     {
         let (tell, told) = oneshot::channel();
@@ -84,7 +84,7 @@ impl Drop for Questions {
     }
 }
 
-fn answer(mut asker: Asker, asked: &Receiver<Question>, fault: &Fault) {
+fn answer(mut asker: MetadataClient, asked: &Receiver<Question>, fault: &TopicHealth) {
     let mut look_at = Instant::now() + LOOK;
     loop {
         match asked.recv_timeout(LISTEN) {

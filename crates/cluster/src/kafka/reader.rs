@@ -1,4 +1,4 @@
-//! Reads partitions from explicit offsets on: no group, no commit, and no jump over what is gone.
+//! Reads partitions from given offsets on: without a group or commits, and never past missing records.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,10 +8,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Timestamp, TopicPartitionList};
+use tracing::{Span, debug_span};
 
 use super::clients;
-use super::error::{away, broken, stops, unavailable};
-use super::events::Heard;
+use super::error::{broken, call_failed, stops, unavailable};
+use super::events::ClientEvents;
 use super::metadata;
 use super::settings::Settings;
 use super::topics;
@@ -19,18 +20,19 @@ use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::{LogReader, LogRecord, Offset};
 
-/// What a poll returns at most: records, and their bytes (one record more, whatever its size).
+/// Limits of a poll: records, and their bytes (which the last record may exceed).
 const BATCH_RECORDS: usize = 1_000;
 const BATCH_BYTES: usize = 4 << 20;
 
 pub(super) struct KafkaReader {
-    consumer: BaseConsumer<Heard>,
-    heard: Heard,
+    consumer: BaseConsumer<ClientEvents>,
+    events: ClientEvents,
     settings: Arc<Settings>,
     topic: String,
     positions: Positions,
-    /// Fetching begins with the first poll: what nobody asks for takes no memory.
-    begun: bool,
+    /// Fetching begins with the first poll: an unused reader takes no memory.
+    has_begun: bool,
+    span: Span,
 }
 
 impl KafkaReader {
@@ -38,18 +40,19 @@ impl KafkaReader {
         settings: &Arc<Settings>,
         from: &[(Partition, Offset)],
     ) -> Result<KafkaReader, PortError> {
-        let heard = Heard::by("reader");
-        let consumer = clients::reader(settings).create_with_context(heard.clone());
+        let events = ClientEvents::of("reader");
+        let consumer = clients::reader(settings).create_with_context(events.clone());
         let reader = KafkaReader {
             consumer: consumer.map_err(|error| unavailable(error.to_string()))?,
-            heard,
+            events,
             topic: settings.messages_topic(),
             settings: Arc::clone(settings),
             positions: Positions::new(from, settings.partitions),
-            begun: false,
+            has_begun: false,
+            span: debug_span!("kafka_reader", topic = settings.messages_topic()),
         };
-        match reader.gone()? {
-            Some(gone) => Err(gone),
+        match reader.missing_records()? {
+            Some(missing) => Err(missing),
             None => Ok(reader),
         }
     }
@@ -59,74 +62,76 @@ impl KafkaReader {
         for (partition, offset) in &self.positions.next {
             let offset = rdkafka::Offset::Offset(raw(*offset));
             list.add_partition_offset(&self.topic, partition.0.into(), offset)
-                .map_err(|error| self.away(&error))?;
+                .map_err(|error| self.call_failed(&error))?;
         }
         let assigned = self.consumer.assign(&list);
-        assigned.map_err(|error| self.away(&error))?;
-        self.begun = true;
+        assigned.map_err(|error| self.call_failed(&error))?;
+        self.has_begun = true;
         Ok(())
     }
 
-    /// What an error says about the records: nothing, if librdkafka mends it by itself.
-    fn judge(&self, error: &KafkaError) -> Result<(), PortError> {
+    /// `Ok` for an error that librdkafka recovers from by itself.
+    fn check_error(&self, error: &KafkaError) -> Result<(), PortError> {
         let Some(code) = error.rdkafka_error_code() else {
-            return Err(self.away(error));
+            return Err(self.call_failed(error));
         };
         match code {
-            // Nothing is skipped in silence, neither by brokers nor by librdkafka.
+            // Reported only because auto.offset.reset is "error": no record is skipped silently.
             RDKafkaErrorCode::AutoOffsetReset
             | RDKafkaErrorCode::OffsetOutOfRange
-            | RDKafkaErrorCode::LogTruncation => Err(self.gone()?.unwrap_or_else(|| {
-                let topic = &self.topic;
-                broken(format!(
-                    "an offset of topic {topic} is gone ({code}): {LOOK}"
-                ))
-            })),
+            | RDKafkaErrorCode::LogTruncation => {
+                Err(self.missing_records()?.unwrap_or_else(|| {
+                    let topic = &self.topic;
+                    broken(format!(
+                        "an offset of topic {topic} is gone ({code}): {ADVICE}"
+                    ))
+                }))
+            }
             RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage => {
-                let heard = self.heard.last().unwrap_or_default();
+                let events = self.events.last_error().unwrap_or_default();
                 let topic = &self.topic;
                 Err(broken(format!(
-                    "a record of topic {topic} is damaged ({heard}): look at the disks of its brokers"
+                    "a record of topic {topic} is damaged ({events}): look at the disks of its brokers"
                 )))
             }
             RDKafkaErrorCode::UnknownTopic
             | RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::UnknownTopicId
-            | RDKafkaErrorCode::UnknownPartition => Err(self.missing()?),
+            | RDKafkaErrorCode::UnknownPartition => Err(self.topic_error()?),
             RDKafkaErrorCode::AllBrokersDown
             | RDKafkaErrorCode::Authentication
             | RDKafkaErrorCode::SaslAuthenticationFailed
             | RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::Fatal => Err(self.away(error)),
-            // One broker of several, or the group that nobody joins.
+            | RDKafkaErrorCode::Fatal => Err(self.call_failed(error)),
+            // Trouble with one of several brokers, or with the group that no reader joins.
             _ => {
-                tracing::debug!(%error, "the reader goes on by itself");
+                tracing::debug!(%error, "the reader recovers by itself");
                 Ok(())
             }
         }
     }
 
-    /// The topic is not there for the reader, or was not for a moment.
-    fn missing(&self) -> Result<PortError, PortError> {
+    /// The cause of an unknown topic or partition: it was deleted, or was only missing for a moment.
+    fn topic_error(&self) -> Result<PortError, PortError> {
         let metadata = self
             .consumer
             .fetch_metadata(Some(&self.topic), metadata::DEADLINE)
-            .map_err(|error| self.away(&error))?;
+            .map_err(|error| self.call_failed(&error))?;
         let topic = &self.topic;
-        let mut there = metadata.topics().iter();
-        let there = there.find(|t| t.name() == topic && t.error().is_none());
-        let count = there.map(|t| t.partitions().len());
+        let mut topics = metadata.topics().iter();
+        let found = topics.find(|t| t.name() == topic && t.error().is_none());
+        let count = found.map(|t| t.partitions().len());
         if let Some(changed) = topics::changed_to(count, &self.settings) {
             return Ok(broken(changed));
         }
-        Ok(match self.gone()? {
-            Some(gone) => gone,
+        Ok(match self.missing_records()? {
+            Some(missing) => missing,
             None => unavailable(format!("topic {topic} was not there for a moment")),
         })
     }
 
-    /// The first position that is not within the log any more.
-    fn gone(&self) -> Result<Option<PortError>, PortError> {
+    /// An error for the first position that is no longer within the log.
+    fn missing_records(&self) -> Result<Option<PortError>, PortError> {
         let at = |place| {
             let asked: Vec<_> = self
                 .positions
@@ -135,7 +140,7 @@ impl KafkaReader {
                 .map(|(p, _)| (*p, place))
                 .collect();
             let found = metadata::ask(&self.consumer, &self.topic, &asked);
-            found.map_err(|error| self.away(&error))
+            found.map_err(|error| self.call_failed(&error))
         };
         let starts = at(rdkafka::Offset::Beginning)?;
         let ends = at(rdkafka::Offset::End)?;
@@ -145,25 +150,26 @@ impl KafkaReader {
             .find(|(start, end, (_, offset))| offset < start || offset > end)
             .map(|(start, end, (partition, offset))| {
                 let topic = &self.topic;
-                let told = format!(
+                let reason = format!(
                     "partition {partition} of topic {topic} keeps offsets {start} to {end}, and \
-                     {offset} was to be read: {LOOK}"
+                     {offset} was to be read: {ADVICE}"
                 );
-                stops(*partition, told)
+                stops(*partition, reason)
             }))
     }
 
-    fn away(&self, error: &KafkaError) -> PortError {
-        away(error, &self.heard)
+    fn call_failed(&self, error: &KafkaError) -> PortError {
+        call_failed(error, &self.events)
     }
 }
 
-const LOOK: &str = "retention or somebody deleted records that were not read, or the topic was made \
+const ADVICE: &str = "retention or somebody deleted records that were not read, or the topic was made \
                     anew. If they are lost for good, `lakechat log adopt` goes on with what is there";
 
 impl LogReader for KafkaReader {
     fn poll(&mut self, timeout: Duration, into: &mut Vec<LogRecord>) -> Result<(), PortError> {
-        if !self.begun {
+        let _entered = self.span.clone().entered();
+        if !self.has_begun {
             self.begin()?;
         }
         let deadline = Instant::now() + timeout;
@@ -173,18 +179,18 @@ impl LogReader for KafkaReader {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(message)) => {
-                    let record = self.positions.pass(&message, &self.settings)?;
+                    let record = self.positions.advance(&message, &self.settings)?;
                     bytes += record.key.len() + record.value.len();
                     into.push(record);
                     wait = Duration::ZERO;
                 }
                 Some(Err(error)) => {
-                    self.judge(&error)?;
+                    self.check_error(&error)?;
                     wait = wait.min(deadline.saturating_duration_since(Instant::now()));
                 }
             }
         }
-        self.heard.all_is_well();
+        self.events.clear_error();
         Ok(())
     }
 
@@ -217,8 +223,8 @@ impl Positions {
         *self.places.get(partition.index())?
     }
 
-    /// Moves past a record, which is the one that was next or one behind it.
-    fn pass(
+    /// Takes a record and moves past it. Offsets may have gaps: it need not be the next one.
+    fn advance(
         &mut self,
         message: &BorrowedMessage<'_>,
         settings: &Settings,
@@ -227,11 +233,13 @@ impl Positions {
         let place = partition.and_then(|p| Some((p, self.place(p)?)));
         let (Some((partition, place)), Ok(offset)) = (place, Offset::try_from(message.offset()))
         else {
-            return Err(broken("librdkafka gave a record that was not asked for"));
+            return Err(broken(
+                "librdkafka returned a record of a partition that was not assigned",
+            ));
         };
         let Timestamp::LogAppendTime(append_ms) = message.timestamp() else {
-            let told = topics::not_append_time(settings, partition, offset);
-            return Err(stops(partition, told));
+            let reason = topics::not_stamped_by_log(settings, partition, offset);
+            return Err(stops(partition, reason));
         };
         self.next[place].1 = offset + 1;
         let (key, value) = key_and_value(message);
@@ -245,7 +253,7 @@ impl Positions {
     }
 }
 
-/// One allocation for both; the copy lets librdkafka have its own back.
+/// Copies both into one allocation, so that librdkafka gets its own buffer back.
 fn key_and_value(message: &BorrowedMessage<'_>) -> (Bytes, Bytes) {
     let key = message.key().unwrap_or_default();
     let value = message.payload().unwrap_or_default();

@@ -1,39 +1,39 @@
-//! What may be chosen about the log in Kafka.
+//! Settings of the log in Kafka.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What a record holds beside the frame that it comes from, at most: names, digest, times.
+/// The most that a record holds beside the frame it comes from: names, digest, times.
 const RECORD_OVERHEAD_BYTES: usize = 4_096;
 
-/// What a batch of one record holds beside its value.
+/// The most that a batch of one record holds beside its value.
 const BATCH_OVERHEAD_BYTES: usize = 4_096;
 
-/// librdkafka's own default: larger only where a record needs it.
+/// librdkafka's own default; larger only where a record needs it.
 const BATCH_BYTES: usize = 1_000_000;
 
-/// Where the log is and what it is made of.
+/// Where the log is, its partitions, and its limits.
 #[derive(Clone)]
 pub struct Settings {
-    /// Some brokers: host:port, with commas between.
+    /// Some of the brokers: `host:port`, separated by commas.
     pub brokers: String,
-    /// What the names of topics and groups begin with.
+    /// The prefix of the names of topics and groups.
     pub topic_prefix: String,
-    /// Partitions of the log: made with as many, and refused with another count.
+    /// Partitions of the log: a missing topic is created with them; an existing one must have as many.
     pub partitions: u16,
     /// The largest record, bytes.
     pub record_bytes: usize,
-    /// Records on their way, bytes; more is refused.
+    /// Bytes of records in flight. Beyond, publishing fails.
     pub queue_bytes: usize,
-    /// Records that a reader fetches ahead, bytes.
+    /// Bytes of records that a reader fetches ahead.
     pub fetch_bytes: usize,
-    /// Handed to librdkafka as they are.
+    /// Passed to librdkafka unchanged.
     pub options: BTreeMap<String, String>,
 }
 
 impl Settings {
-    /// What fits most clusters. `frame_bytes`: the largest frame that a client may send, which a
-    /// record is made from.
+    /// Defaults for most clusters. `frame_bytes` is the size of the largest frame that a client may send: a
+    /// record is made from one.
     pub fn at(brokers: &str, topic_prefix: &str, partitions: u16, frame_bytes: usize) -> Settings {
         Settings {
             brokers: brokers.to_owned(),
@@ -51,12 +51,12 @@ impl Settings {
         format!("{}.messages", self.topic_prefix)
     }
 
-    /// The topic of records that none could read.
+    /// The topic of records that could not be decoded.
     pub fn dead_letters_topic(&self) -> String {
         format!("{}.dead-letters", self.topic_prefix)
     }
 
-    /// The group of the servers that store.
+    /// The consumer group that shares the partitions among the servers' archivers.
     pub fn archiver_group(&self) -> String {
         format!("{}.archiver", self.topic_prefix)
     }
@@ -68,7 +68,7 @@ impl Settings {
 }
 
 impl fmt::Debug for Settings {
-    /// Without the values of options: there are passwords among them.
+    /// Leaves out the values of options, which may be passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("brokers", &self.brokers)

@@ -1,4 +1,4 @@
-//! Why the log can't be used as it is found.
+//! The log cannot be used as it is.
 
 use std::fmt;
 
@@ -6,39 +6,39 @@ use rdkafka::error::KafkaError;
 
 use lakechat_core::ports::PortError;
 
-/// Why there is no log to start with. Each says what to do.
+/// Why the log could not be opened. The text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Kafka did not answer in time: worth another try.
+    /// Kafka did not answer in time. A retry may help.
     #[error("kafka is not available: {0}")]
     Away(String),
-    /// librdkafka does not take the settings.
+    /// librdkafka rejects the options.
     #[error("kafka.options: {0}")]
     Options(String),
-    /// Kafka answered, and does not let this server make or see a topic.
+    /// Kafka does not let this server create or describe a topic.
     #[error("kafka refuses {what}: {reason}")]
     Refused { what: String, reason: String },
-    /// The topics are not as they have to be.
+    /// Settings of the topics are wrong.
     #[error("{}", list(.0))]
     Topics(Vec<TopicFault>),
-    /// No thread to work on.
+    /// A thread could not be started.
     #[error("kafka: {0}")]
     Thread(String),
 }
 
-/// A setting of a topic that has to be another one.
+/// A setting of a topic that has to be changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicFault {
     pub topic: String,
     pub setting: &'static str,
     pub is: String,
     pub has_to_be: String,
-    /// What to do, with the command.
+    /// What to do, with the command to run.
     pub remedy: String,
 }
 
 impl StartError {
-    /// Whether trying again may help, with nothing done by an operator.
+    /// Whether a retry may help without an operator.
     pub fn is_away(&self) -> bool {
         matches!(self, StartError::Away(_))
     }
@@ -54,7 +54,7 @@ impl From<PortError> for StartError {
     }
 }
 
-/// A client that can't be made: an option is wrong, or this build lacks what it asks for.
+/// A client could not be created: an option is wrong, or needs what this build lacks.
 impl From<KafkaError> for StartError {
     fn from(error: KafkaError) -> StartError {
         let text = match error {
@@ -71,7 +71,8 @@ impl From<KafkaError> for StartError {
     }
 }
 
-/// Whether librdkafka says that it was built without OpenSSL. Kerberos would need another library.
+/// Whether librdkafka says that it was built without OpenSSL. A build with TLS would not help Kerberos,
+/// which needs another library.
 fn is_for_tls(text: &str) -> bool {
     let text = text.to_lowercase();
     let lacking = ["not available at build", "which were not", "recompile"];

@@ -1,23 +1,26 @@
-//! What an operator has to look at while the server runs: a topic that changed under it.
+//! Whether the log's topic is still as it was at the start.
 
 use std::sync::Mutex;
 
 use super::error::broken;
 use lakechat_core::ports::PortError;
 
-/// Why the log may not be used, if so. It goes when its cause does.
+/// Why the log must not be used: the topic was deleted, or its partitions changed. Cleared when a later
+/// look finds the topic as it was.
 #[derive(Default)]
-pub(super) struct Fault(Mutex<Option<String>>);
+pub(super) struct TopicHealth(Mutex<Option<String>>);
 
-impl Fault {
-    pub fn set(&self, found: Option<String>) {
-        let mut known = self.0.lock().expect("nothing panics under it");
-        if *known != found {
-            match &found {
-                Some(reason) => tracing::error!(%reason, "the log may not be used"),
-                None => tracing::info!("the log may be used again"),
+impl TopicHealth {
+    pub fn set(&self, problem: Option<String>) {
+        let mut current = self.0.lock().expect("nothing panics under it");
+        if *current != problem {
+            match &problem {
+                Some(reason) => {
+                    tracing::error!(%reason, "the topic changed; the log is not used until this is resolved")
+                }
+                None => tracing::info!("the topic is as it was; the log is used again"),
             }
-            *known = found;
+            *current = problem;
         }
     }
 

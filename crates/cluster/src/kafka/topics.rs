@@ -1,4 +1,4 @@
-//! The two topics: made when they are missing, checked when they are there.
+//! Creates the two topics if they are missing, and checks them.
 
 mod rules;
 
@@ -11,68 +11,72 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::{Instant, sleep};
 
 use super::clients;
-use super::error::told;
-use super::events::Heard;
-use super::metadata::{Asker, DEADLINE, Shape};
+use super::error::describe;
+use super::events::ClientEvents;
+use super::metadata::{DEADLINE, MetadataClient, TopicShape};
 use super::settings::Settings;
 use super::start_error::StartError;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::Offset;
 
-/// Between two looks whether a topic that was made is there.
-const LOOK: Duration = Duration::from_millis(50);
+/// The pause between two checks whether a created topic is there.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// A topic as it was found.
-struct Found {
+/// A topic as Kafka describes it.
+struct ExistingTopic {
     topic: String,
-    shape: Shape,
+    shape: TopicShape,
     settings: HashMap<String, String>,
 }
 
-/// Topics that are there and as they have to be.
-pub(super) struct Prepared {
-    /// What they lack for all promises to hold.
+/// Both topics exist and have the required settings.
+pub(super) struct PreparedTopics {
+    /// What makes acknowledged messages less safe than they could be.
     pub warnings: Vec<String>,
-    /// How long the log keeps a record; none: for ever.
-    pub kept: Option<Duration>,
+    /// How long the log keeps a record; `None`: for ever.
+    pub retention: Option<Duration>,
 }
 
-/// Sees to it that both topics are there and as they have to be.
-pub(super) async fn prepare(settings: &Settings, asker: &Asker) -> Result<Prepared, StartError> {
-    let heard = Heard::by("admin");
-    let admin: AdminClient<Heard> = clients::admin(settings).create_with_context(heard.clone())?;
-    let making = Making {
+/// Creates missing topics, and checks the settings of both.
+pub(super) async fn prepare(
+    settings: &Settings,
+    asker: &MetadataClient,
+) -> Result<PreparedTopics, StartError> {
+    let events = ClientEvents::of("admin");
+    let admin: AdminClient<ClientEvents> =
+        clients::admin(settings).create_with_context(events.clone())?;
+    let topics = TopicAdmin {
         asker,
         admin,
-        heard,
+        events,
     };
-    let messages = making.topic(&rules::messages(settings)).await?;
+    let messages = topics.topic(&rules::messages(settings)).await?;
     let largest = rules::largest_batch(&messages, settings);
-    let dead_letters = making
+    let dead_letters = topics
         .topic(&rules::dead_letters(settings, largest))
         .await?;
     let mut faults = rules::check(&messages, &rules::messages(settings), settings);
     let wanted = rules::dead_letters(settings, largest);
     faults.extend(rules::check(&dead_letters, &wanted, settings));
     if faults.is_empty() {
-        Ok(Prepared {
+        Ok(PreparedTopics {
             warnings: rules::warnings(&messages),
-            kept: rules::retention(&messages),
+            retention: rules::retention(&messages),
         })
     } else {
         Err(StartError::Topics(faults))
     }
 }
 
-/// What changed about the log's topic while the server runs, if that forbids to use it.
-pub(super) fn changed(asker: &Asker) -> Result<Option<String>, PortError> {
+/// A change of the log's topic that forbids its use.
+pub(super) fn changed(asker: &MetadataClient) -> Result<Option<String>, PortError> {
     let settings = asker.settings();
     let shape = asker.shape(&settings.messages_topic())?;
     Ok(changed_to(shape.map(|shape| shape.partitions), settings))
 }
 
-/// What a count of partitions forbids; none: there is no topic.
+/// A number of partitions that forbids the topic's use; `None`: the topic does not exist.
 pub(super) fn changed_to(count: Option<usize>, settings: &Settings) -> Option<String> {
     let topic = settings.messages_topic();
     match count {
@@ -83,33 +87,37 @@ pub(super) fn changed_to(count: Option<usize>, settings: &Settings) -> Option<St
 
 fn deleted(topic: &str) -> String {
     format!(
-        "topic {topic} was deleted. What history has of it is safe; what was not stored is lost. Start \
-         lakechat again: it makes the topic anew, and tells what else is to be done"
+        "topic {topic} was deleted. What history has of it is safe; what was not archived is lost. Restart \
+         lakechat: it creates the topic again, and says what else to do"
     )
 }
 
-/// A record whose stamp is its sender's and not the log's.
-pub(super) fn not_append_time(settings: &Settings, partition: Partition, offset: Offset) -> String {
+/// The log holds a record with its producer's time stamp instead of the append time.
+pub(super) fn not_stamped_by_log(
+    settings: &Settings,
+    partition: Partition,
+    offset: Offset,
+) -> String {
     let topic = settings.messages_topic();
     let command = rules::alter(settings, &topic, "message.timestamp.type", "LogAppendTime");
     let next = offset + 1;
     format!(
         "offset {offset} in partition {partition} of topic {topic} was not stamped by the log: \
-         message.timestamp.type was changed. Set it back ({command}); what was written meanwhile can't \
-         be read, and `lakechat log adopt --skip {partition}:{next}` goes on behind it"
+         message.timestamp.type was changed. Set it back ({command}). Records that were written meanwhile can't \
+         be read; `lakechat log adopt --skip {partition}:{next}` continues after them"
     )
 }
 
-struct Making<'a> {
-    asker: &'a Asker,
-    admin: AdminClient<Heard>,
-    heard: Heard,
+struct TopicAdmin<'a> {
+    asker: &'a MetadataClient,
+    admin: AdminClient<ClientEvents>,
+    events: ClientEvents,
 }
 
-impl Making<'_> {
-    async fn topic(&self, wanted: &rules::Wanted) -> Result<Found, StartError> {
+impl TopicAdmin<'_> {
+    async fn topic(&self, wanted: &rules::TopicSpec) -> Result<ExistingTopic, StartError> {
         let deadline = Instant::now() + DEADLINE;
-        let mut made = false;
+        let mut is_created = false;
         let shape = loop {
             if let Some(shape) = self.asker.shape(&wanted.topic)? {
                 break shape;
@@ -117,50 +125,54 @@ impl Making<'_> {
             if Instant::now() >= deadline {
                 let topic = &wanted.topic;
                 return Err(StartError::Away(format!(
-                    "topic {topic} was made and is not there"
+                    "topic {topic} was created and does not appear"
                 )));
             }
-            if made {
-                sleep(LOOK).await;
+            if is_created {
+                sleep(RETRY_PAUSE).await;
             } else {
-                self.make(wanted).await?;
-                made = true;
+                self.create(wanted).await?;
+                is_created = true;
             }
         };
         let settings = self.settings_of(&wanted.topic, deadline).await?;
-        Ok(Found {
+        Ok(ExistingTopic {
             topic: wanted.topic.clone(),
             shape,
             settings,
         })
     }
 
-    async fn make(&self, wanted: &rules::Wanted) -> Result<(), StartError> {
-        // As many copies as the brokers are set to make.
+    async fn create(&self, wanted: &rules::TopicSpec) -> Result<(), StartError> {
+        // -1: the brokers' default.replication.factor.
         let replication = TopicReplication::Fixed(-1);
-        let topic = NewTopic::new(&wanted.topic, wanted.partitions.into(), replication);
+        let bare = NewTopic::new(&wanted.topic, wanted.partitions.into(), replication);
         let rules = wanted.rules.iter();
-        let topic = rules.fold(topic, |topic, rule| {
-            topic.set(rule.setting, &rule.made_with)
+        let topic = rules.fold(bare, |topic, rule| {
+            topic.set(rule.setting, &rule.created_with)
         });
-        let made = self.admin.create_topics([&topic], &options()).await;
-        let made = made.map_err(|error| self.failed("the making of topics", &error))?;
-        match made.into_iter().next() {
-            // Two servers that start at once: one makes it.
-            Some(Ok(_)) | Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {
+        let answer = self.admin.create_topics([&topic], &options()).await;
+        let created = answer.map_err(|error| self.failed("to create topics", &error))?;
+        match created.into_iter().next() {
+            Some(Ok(_)) => {
                 tracing::info!(
                     topic = wanted.topic,
                     partitions = wanted.partitions,
-                    "topic made"
+                    "created a topic"
                 );
                 Ok(())
             }
+            // Of several servers that start at once, one creates it. The checks that follow are the same.
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {
+                tracing::info!(topic = wanted.topic, "another server created the topic");
+                Ok(())
+            }
             Some(Err((topic, code))) => Err(self.failed(
-                &format!("the making of topic {topic}"),
+                &format!("to create topic {topic}"),
                 &KafkaError::AdminOp(code),
             )),
             None => Err(StartError::Away(
-                "no answer on the making of a topic".into(),
+                "no answer to the creation of a topic".into(),
             )),
         }
     }
@@ -177,20 +189,20 @@ impl Making<'_> {
             let answer = answer.map_err(|error| self.failed(&what, &error))?;
             match answer.into_iter().next() {
                 Some(Ok(resource)) => return Ok(entries(resource)),
-                // A broker that has not heard of it yet.
+                // A broker that does not know the topic yet.
                 Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition))
                     if Instant::now() < deadline =>
                 {
-                    sleep(LOOK).await;
+                    sleep(RETRY_PAUSE).await;
                 }
                 Some(Err(code)) => return Err(self.failed(&what, &KafkaError::AdminOp(code))),
-                None => return Err(StartError::Away(format!("no answer on {what}"))),
+                None => return Err(StartError::Away(format!("no answer to the request {what}"))),
             }
         }
     }
 
     fn failed(&self, what: &str, error: &KafkaError) -> StartError {
-        let reason = told(error, &self.heard);
+        let reason = describe(error, &self.events);
         match error.rdkafka_error_code() {
             Some(
                 RDKafkaErrorCode::TopicAuthorizationFailed

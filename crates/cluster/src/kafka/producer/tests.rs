@@ -12,7 +12,7 @@ use lakechat_core::domain::Partition;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// librdkafka's own imitation of a cluster, for what a real one does not do when it is asked.
+/// librdkafka's mock cluster: it fails on request, which a real one does not.
 struct Cluster {
     mock: MockCluster<'static, DefaultProducerContext>,
     settings: Settings,
@@ -77,7 +77,7 @@ impl Cluster {
 }
 
 #[test]
-fn after_a_fatal_error_another_producer_goes_on() {
+fn another_producer_takes_over_after_a_fatal_error() {
     let mock = MockCluster::new(1).unwrap();
     let no_rights = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
     mock.request_errors(RDKafkaApiKey::InitProducerId, &[no_rights]);
@@ -96,7 +96,7 @@ fn after_a_fatal_error_another_producer_goes_on() {
 }
 
 #[test]
-fn what_a_broker_refuses_is_told_as_refused_and_what_it_does_not_answer_as_unknown() {
+fn record_that_a_broker_rejects_is_refused_and_one_without_an_answer_is_unknown() {
     let cluster = cluster();
     let too_large = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
     cluster
@@ -113,7 +113,7 @@ fn what_a_broker_refuses_is_told_as_refused_and_what_it_does_not_answer_as_unkno
 }
 
 #[test]
-fn what_waits_for_a_broker_is_written_in_order_when_it_is_back() {
+fn records_that_wait_for_a_broker_are_written_in_order_when_it_is_back() {
     let cluster = cluster();
     cluster.publish(0).unwrap();
     cluster.read(1);
@@ -128,7 +128,7 @@ fn what_waits_for_a_broker_is_written_in_order_when_it_is_back() {
 }
 
 #[test]
-fn what_is_on_its_way_at_the_end_is_told_as_unknown() {
+fn record_in_flight_at_the_end_is_unknown() {
     let cluster = cluster();
     cluster.publish(0).unwrap();
     cluster.read(1);

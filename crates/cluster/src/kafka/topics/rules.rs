@@ -1,56 +1,57 @@
-//! How the topics have to be, and what to tell an operator where they are not.
+//! The required settings of the topics, and the advice for an operator where they differ.
 
 use std::time::Duration;
 
 use super::super::settings::Settings;
 use super::super::start_error::TopicFault;
-use super::Found;
+use super::ExistingTopic;
 
 const DAY_MS: u64 = 86_400_000;
-/// What was not stored for so long may be lost: the archive lags by hours at worst.
-const KEPT_MS: u64 = 7 * DAY_MS;
-const DEAD_LETTERS_KEPT_MS: u64 = 30 * DAY_MS;
+/// Records that are not archived within this time are lost. The archive lags by hours at worst.
+const RETENTION_MS: u64 = 7 * DAY_MS;
+const DEAD_LETTERS_RETENTION_MS: u64 = 30 * DAY_MS;
 
-/// Kafka's own limit of a batch, where that is enough.
+/// Kafka's default of max.message.bytes, used where it is enough.
 const DEFAULT_BYTES: usize = 1_048_588;
 
-/// What a dead letter's headers take beside the record.
+/// What the headers of a dead letter take beside the record.
 const LETTER_BYTES: usize = 4_096;
 
 /// What a batch takes beside what the producer counts.
 const BATCH_BYTES: usize = 512;
 
-/// Brokers that keep a record, and those that have it before it is acked, for a power cut to lose nothing.
+/// Replicas of a record, and those that have it before it is acknowledged, so that a power cut loses
+/// nothing.
 const REPLICAS: usize = 3;
 const IN_SYNC: u64 = 2;
 
 /// A topic as it has to be.
-pub(super) struct Wanted {
+pub(super) struct TopicSpec {
     pub topic: String,
     pub partitions: u16,
-    /// Another count is a fault.
+    /// Whether another number of partitions is a fault.
     pub exactly: bool,
-    pub rules: Vec<Rule>,
+    pub rules: Vec<SettingRule>,
 }
 
-/// One setting.
-pub(super) struct Rule {
+/// A setting of a topic: the value it is created with, and the values that are allowed.
+pub(super) struct SettingRule {
     pub setting: &'static str,
-    pub made_with: String,
-    has_to_be: HasToBe,
+    pub created_with: String,
+    requirement: Requirement,
 }
 
-enum HasToBe {
+enum Requirement {
     Exactly,
     AtLeast(u64),
-    /// As many or -1, which is unlimited.
+    /// Or -1, which is unlimited.
     AtLeastOrUnlimited(u64),
 }
 
-pub(super) fn messages(settings: &Settings) -> Wanted {
-    let mut rules = kept(KEPT_MS, settings.batch_bytes() + BATCH_BYTES);
+pub(super) fn messages(settings: &Settings) -> TopicSpec {
+    let mut rules = retained(RETENTION_MS, settings.batch_bytes() + BATCH_BYTES);
     rules.push(exactly("message.timestamp.type", "LogAppendTime"));
-    Wanted {
+    TopicSpec {
         topic: settings.messages_topic(),
         partitions: settings.partitions,
         exactly: true,
@@ -58,77 +59,84 @@ pub(super) fn messages(settings: &Settings) -> Wanted {
     }
 }
 
-/// `largest`: what the log takes at once, bytes.
-pub(super) fn dead_letters(settings: &Settings, largest: usize) -> Wanted {
-    Wanted {
+/// `largest` is the size of the log's largest batch, in bytes.
+pub(super) fn dead_letters(settings: &Settings, largest: usize) -> TopicSpec {
+    TopicSpec {
         topic: settings.dead_letters_topic(),
         partitions: 1,
         exactly: false,
-        rules: kept(DEAD_LETTERS_KEPT_MS, largest + LETTER_BYTES),
+        rules: retained(DEAD_LETTERS_RETENTION_MS, largest + LETTER_BYTES),
     }
 }
 
-/// How long the log keeps a record; none: for ever.
-pub(super) fn retention(messages: &Found) -> Option<Duration> {
+/// How long the log keeps a record; `None`: for ever.
+pub(super) fn retention(messages: &ExistingTopic) -> Option<Duration> {
     let kept = messages.settings.get("retention.ms")?;
     kept.parse().ok().map(Duration::from_millis)
 }
 
-/// The largest batch that somebody may write into the log, bytes, also after it was altered as told.
-pub(super) fn largest_batch(messages: &Found, settings: &Settings) -> usize {
+/// The size in bytes of the largest batch that the log accepts, also after an operator has followed the
+/// advice.
+pub(super) fn largest_batch(messages: &ExistingTopic, settings: &Settings) -> usize {
     let limit = messages.settings.get("max.message.bytes");
     let limit = limit.and_then(|text| text.parse().ok());
-    let made_with = DEFAULT_BYTES.max(settings.batch_bytes() + BATCH_BYTES);
-    limit.unwrap_or(0).max(made_with)
+    let created_with = DEFAULT_BYTES.max(settings.batch_bytes() + BATCH_BYTES);
+    limit.unwrap_or(0).max(created_with)
 }
 
-fn kept(kept_ms: u64, largest: usize) -> Vec<Rule> {
-    let made_with = largest.max(DEFAULT_BYTES);
+fn retained(retention_ms: u64, largest: usize) -> Vec<SettingRule> {
+    let created_with = largest.max(DEFAULT_BYTES);
     vec![
         exactly("cleanup.policy", "delete"),
-        Rule {
+        SettingRule {
             setting: "retention.ms",
-            made_with: kept_ms.to_string(),
-            has_to_be: HasToBe::AtLeastOrUnlimited(kept_ms),
+            created_with: retention_ms.to_string(),
+            requirement: Requirement::AtLeastOrUnlimited(retention_ms),
         },
         exactly("retention.bytes", "-1"),
-        Rule {
+        SettingRule {
             setting: "max.message.bytes",
-            made_with: made_with.to_string(),
-            has_to_be: HasToBe::AtLeast(largest as u64),
+            created_with: created_with.to_string(),
+            requirement: Requirement::AtLeast(largest as u64),
         },
     ]
 }
 
-fn exactly(setting: &'static str, value: &str) -> Rule {
-    Rule {
+fn exactly(setting: &'static str, value: &str) -> SettingRule {
+    SettingRule {
         setting,
-        made_with: value.to_owned(),
-        has_to_be: HasToBe::Exactly,
+        created_with: value.to_owned(),
+        requirement: Requirement::Exactly,
     }
 }
 
-impl Rule {
+impl SettingRule {
     fn allows(&self, value: &str) -> bool {
         let number = value.parse::<u64>();
-        match self.has_to_be {
-            HasToBe::Exactly => value == self.made_with,
-            HasToBe::AtLeast(least) => number.is_ok_and(|n| n >= least),
-            HasToBe::AtLeastOrUnlimited(least) => value == "-1" || number.is_ok_and(|n| n >= least),
+        match self.requirement {
+            Requirement::Exactly => value == self.created_with,
+            Requirement::AtLeast(least) => number.is_ok_and(|n| n >= least),
+            Requirement::AtLeastOrUnlimited(least) => {
+                value == "-1" || number.is_ok_and(|n| n >= least)
+            }
         }
     }
 
     fn allowed(&self) -> String {
-        match self.has_to_be {
-            HasToBe::Exactly => self.made_with.clone(),
-            HasToBe::AtLeast(least) => format!("at least {least}"),
-            HasToBe::AtLeastOrUnlimited(least) => format!("at least {least}, or -1"),
+        match self.requirement {
+            Requirement::Exactly => self.created_with.clone(),
+            Requirement::AtLeast(least) => format!("at least {least}"),
+            Requirement::AtLeastOrUnlimited(least) => format!("at least {least}, or -1"),
         }
     }
 }
 
-/// Everything about a topic that has to be otherwise.
-pub(super) fn check(found: &Found, wanted: &Wanted, settings: &Settings) -> Vec<TopicFault> {
+/// All settings of a topic that have to be changed.
+pub(super) fn check(
+    found: &ExistingTopic,
+    wanted: &TopicSpec,
+    settings: &Settings,
+) -> Vec<TopicFault> {
     let count = wanted.exactly.then(|| {
         let count = found.shape.partitions;
         wrong_count(&found.topic, count, settings)
@@ -139,11 +147,11 @@ pub(super) fn check(found: &Found, wanted: &Wanted, settings: &Settings) -> Vec<
         if is.is_some_and(|value| rule.allows(value)) {
             continue;
         }
-        let command = alter(settings, &found.topic, rule.setting, &rule.made_with);
+        let command = alter(settings, &found.topic, rule.setting, &rule.created_with);
         faults.push(TopicFault {
             topic: found.topic.clone(),
             setting: rule.setting,
-            is: is.cloned().unwrap_or_else(|| "not shown".to_owned()),
+            is: is.cloned().unwrap_or_else(|| "not known".to_owned()),
             has_to_be: rule.allowed(),
             remedy: command,
         });
@@ -151,7 +159,7 @@ pub(super) fn check(found: &Found, wanted: &Wanted, settings: &Settings) -> Vec<
     faults
 }
 
-/// A count of partitions that would put channels elsewhere than they were.
+/// A number of partitions that would move channels to other partitions.
 pub(super) fn wrong_count(topic: &str, count: usize, settings: &Settings) -> Option<TopicFault> {
     let wanted = usize::from(settings.partitions);
     if count == wanted {
@@ -159,16 +167,16 @@ pub(super) fn wrong_count(topic: &str, count: usize, settings: &Settings) -> Opt
     }
     let tool = format!("kafka-topics.sh --bootstrap-server {}", settings.brokers);
     let anew =
-        format!("if nothing is in it, delete it and start again ({tool} --delete --topic {topic})");
+        format!("if nothing is in it, delete it and restart ({tool} --delete --topic {topic})");
     let remedy = if count < wanted {
         format!(
-            "if this log was made with {wanted}, add the rest ({tool} --alter --topic {topic} \
+            "if this log was created with {wanted}, add the rest ({tool} --alter --topic {topic} \
              --partitions {wanted}); {anew}, or set chat.partitions to {count}"
         )
     } else {
         format!(
-            "partitions can't be taken away again, and channels would change their order: {anew}, or \
-             set chat.partitions to {count} if the log was made with that"
+            "partitions can't be removed, and channels would move to other partitions: {anew}, or \
+             set chat.partitions to {count} if the log was created with that"
         )
     };
     Some(TopicFault {
@@ -189,8 +197,8 @@ pub(super) fn alter(settings: &Settings, topic: &str, setting: &str, value: &str
     )
 }
 
-/// What makes an acked message less safe than it could be.
-pub(super) fn warnings(messages: &Found) -> Vec<String> {
+/// What makes acknowledged messages less safe than they could be: a sentence each.
+pub(super) fn warnings(messages: &ExistingTopic) -> Vec<String> {
     let topic = &messages.topic;
     let setting = |name: &str| messages.settings.get(name).map_or("", String::as_str);
     let mut warnings = Vec::new();
