@@ -64,7 +64,7 @@ enum Command {
     Schema(schema::SchemaArgs),
     #[cfg(feature = "cluster")]
     Log(log::LogArgs),
-    /// Copy a data folder, while its server runs too
+    /// Back up a data folder, also while its server runs
     Backup(BackupArgs),
     /// Talk: a plain client for the terminal
     Chat(chat::Args),

@@ -1,4 +1,4 @@
-//! `lakechat backup`: a consistent copy of the data folder while the server runs.
+//! `lakechat backup`: copies the data folder consistently, also while the server runs.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
-use lakechat_embedded::{Progress, backup};
+use lakechat_embedded::{BackupProgress, backup};
 
-/// Copies the data folder of a running or stopped server.
+/// Back up a data folder, also while its server runs
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The folder that becomes the backup: an empty or a new one
+    /// The folder to write the backup into; must be new or empty
     pub target: PathBuf,
 }
 
-/// Makes the backup, showing how far it is where a person watches. `key` is the signing key's file.
+/// Writes the backup and shows its progress on a terminal. `key` is the file of the signing key.
 pub fn run(args: &Args, data_dir: &Path, key: &Path) -> Result<()> {
     let bar = ProgressBar::new_spinner().with_style(database_style());
     bar.enable_steady_tick(Duration::from_millis(100));
@@ -23,34 +23,34 @@ pub fn run(args: &Args, data_dir: &Path, key: &Path) -> Result<()> {
         show(&bar, progress);
     });
     bar.finish_and_clear();
-    let done = done.with_context(|| format!("no backup of {}", data_dir.display()))?;
+    let done = done.with_context(|| format!("cannot back up {}", data_dir.display()))?;
     println!(
         "{}: database {}, {} files of {}",
         args.target.display(),
-        HumanBytes(done.database),
+        HumanBytes(done.database_bytes),
         done.files_count,
-        HumanBytes(done.files),
+        HumanBytes(done.files_bytes),
     );
     Ok(())
 }
 
-fn show(bar: &ProgressBar, progress: Progress) {
-    if progress.files_total == 0 {
-        bar.set_message(format!("database: {}", HumanBytes(progress.database)));
+fn show(bar: &ProgressBar, progress: BackupProgress) {
+    if progress.files_total_bytes == 0 {
+        bar.set_message(format!("database: {}", HumanBytes(progress.database_bytes)));
         return;
     }
-    if bar.length() != Some(progress.files_total) {
+    if bar.length() != Some(progress.files_total_bytes) {
         bar.set_style(files_style());
-        bar.set_length(progress.files_total);
+        bar.set_length(progress.files_total_bytes);
     }
-    bar.set_position(progress.files);
+    bar.set_position(progress.files_bytes);
 }
 
 fn files_style() -> ProgressStyle {
     let template = "files: {bar:40} {bytes} of {total_bytes}, {eta} left";
-    ProgressStyle::with_template(template).expect("a template of known keys")
+    ProgressStyle::with_template(template).expect("the template is valid")
 }
 
 fn database_style() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {msg}").expect("a template of known keys")
+    ProgressStyle::with_template("{spinner} {msg}").expect("the template is valid")
 }

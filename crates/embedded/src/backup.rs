@@ -1,8 +1,8 @@
-//! A consistent copy of a data folder, taken while a server writes to it.
+//! Copies a data folder consistently while a server writes to it.
 //!
-//! First the database, as it is at one moment (`VACUUM INTO`), then the files that it names: rows of
-//! files come after their bytes, so all of them are there. What says that the copy is whole, its
-//! layout, is written last. The result is a data folder like any other.
+//! The database comes first, as one snapshot (`VACUUM INTO`), then the files that the copy names: a
+//! file's row is written after its bytes, so the bytes of all of them exist. The `layout` file, which
+//! marks the copy as complete, is written last. The result is a data folder like any other.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,95 +13,102 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use super::columns::Column;
+use super::columns::ReadColumn;
 use super::database;
 use super::folder::{
     DataFolder, KEY, OpenError, make_private_dir, private_file, sync_dir, write_layout,
 };
 
-/// How long to wait for somebody's lock on the database.
-const BUSY: Duration = Duration::from_secs(10);
-const REPORT_EVERY: Duration = Duration::from_millis(200);
+/// How long to wait for another process's lock on the database.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause between two progress reports while the database is copied.
+const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Why there is no backup, or not a whole one.
+/// Why a backup failed or is incomplete.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     #[error(transparent)]
     Folder(#[from] OpenError),
-    #[error("{} is not empty; a backup wants an empty or new folder", .0.display())]
+    #[error("{} is not empty; the target of a backup must be a new or empty folder", .0.display())]
     TargetNotEmpty(PathBuf),
-    #[error("{count} files have a row and no bytes, {first} for one; all else is copied")]
+    #[error(
+        "{count} files of the database are missing on the disk, for example {first}; everything else was copied"
+    )]
     FilesMissing { count: u64, first: String },
 }
 
-/// How far a backup is, in bytes.
+/// BackupProgress of a backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    pub database: u64,
-    pub files: u64,
-    /// What `files` will be; 0 while the database is copied.
-    pub files_total: u64,
+pub struct BackupProgress {
+    /// Bytes of the database's copy.
+    pub database_bytes: u64,
+    /// Bytes of the files copied or linked so far.
+    pub files_bytes: u64,
+    /// What `files_bytes` will be at the end; 0 while the database is copied.
+    pub files_total_bytes: u64,
+    /// Files copied or linked so far.
     pub files_count: u64,
 }
 
-/// Copies the data folder of a running or stopped server into an empty or new folder on any disk;
-/// on the same disk files are linked, not copied, which takes no space. The key is copied too.
+/// Copies the data folder of a running or stopped server, and the signing key, into a new or empty
+/// folder. On the same file system, files are hard-linked rather than copied, which takes no space.
+/// Blocks; `report` is called with the progress. On `FilesMissing` the backup is usable otherwise.
 pub fn backup(
     data_dir: &Path,
     key: &Path,
     target: &Path,
-    report: &mut dyn FnMut(Progress),
-) -> Result<Progress, BackupError> {
+    report: &mut dyn FnMut(BackupProgress),
+) -> Result<BackupProgress, BackupError> {
     let from = DataFolder::existing(data_dir)?;
     let to = DataFolder {
         root: target.to_owned(),
     };
-    begin(target)?;
-    let mut progress = Progress {
-        database: copy_database(&from, &to, report)?,
-        ..Progress::default()
+    prepare_target(target)?;
+    let mut progress = BackupProgress {
+        database_bytes: copy_database(&from, &to, report)?,
+        ..BackupProgress::default()
     };
     let missing = copy_files(&from, &to, &mut progress, report)?;
     let key_copy = target.join(KEY);
     if key.exists() {
-        at(&key_copy, copy(key, &key_copy))?;
+        io_at(&key_copy, copy(key, &key_copy))?;
     }
-    at(target, write_layout(target))?;
+    io_at(target, write_layout(target))?;
     match missing {
         Some(missing) => Err(missing),
         None => Ok(progress),
     }
 }
 
-fn begin(target: &Path) -> Result<(), BackupError> {
-    at(target, make_private_dir(target))?;
-    let mut inside = at(target, fs::read_dir(target))?;
-    match inside.next() {
+fn prepare_target(target: &Path) -> Result<(), BackupError> {
+    io_at(target, make_private_dir(target))?;
+    let mut entries = io_at(target, fs::read_dir(target))?;
+    match entries.next() {
         Some(_) => Err(BackupError::TargetNotEmpty(target.to_owned())),
         None => Ok(()),
     }
 }
 
-/// Answers the bytes of the copy.
+/// Returns the size of the copy in bytes.
 fn copy_database(
     from: &DataFolder,
     to: &DataFolder,
-    report: &mut dyn FnMut(Progress),
+    report: &mut dyn FnMut(BackupProgress),
 ) -> Result<u64, BackupError> {
     let (source, copy) = (from.database(), to.database());
-    // Made first, so that nobody else can ever read it; SQLite takes an empty file.
-    at(&copy, private_file().create_new(true).open(&copy))?;
-    let db = of(&source, database::open_keeper(&source, BUSY))?;
+    // Created here for its mode, so that no other user can ever read it. SQLite accepts an empty file.
+    io_at(&copy, private_file().create_new(true).open(&copy))?;
+    let db = sql_at(&source, database::open_unrestricted(&source, BUSY_TIMEOUT))?;
     let copied = thread::scope(|scope| {
-        let (done, wait) = mpsc::channel();
+        let (done, outcome) = mpsc::channel();
         let into = copy.to_string_lossy();
         scope.spawn(move || done.send(db.execute("VACUUM INTO ?1", [into])));
         loop {
-            match wait.recv_timeout(REPORT_EVERY) {
+            match outcome.recv_timeout(REPORT_INTERVAL) {
                 Ok(copied) => return copied,
-                Err(RecvTimeoutError::Timeout) => report(Progress {
-                    database: length(&copy),
-                    ..Progress::default()
+                Err(RecvTimeoutError::Timeout) => report(BackupProgress {
+                    database_bytes: file_size(&copy),
+                    ..BackupProgress::default()
                 }),
                 Err(RecvTimeoutError::Disconnected) => {
                     unreachable!("the thread sends before it ends")
@@ -109,34 +116,35 @@ fn copy_database(
             }
         }
     });
-    of(&source, copied)?;
-    at(&copy, File::open(&copy).and_then(|file| file.sync_all()))?;
-    Ok(length(&copy))
+    sql_at(&source, copied)?;
+    io_at(&copy, File::open(&copy).and_then(|file| file.sync_all()))?;
+    Ok(file_size(&copy))
 }
 
-/// Copies what the copied database names; answers what was not there.
+/// Copies the files that the copied database names; returns those that are missing as an error.
 fn copy_files(
     from: &DataFolder,
     to: &DataFolder,
-    progress: &mut Progress,
-    report: &mut dyn FnMut(Progress),
+    progress: &mut BackupProgress,
+    report: &mut dyn FnMut(BackupProgress),
 ) -> Result<Option<BackupError>, BackupError> {
     let path = to.database();
-    let db = of(&path, database::open_reader(&path, BUSY))?;
-    let stored = of(&path, stored_files(&db))?;
+    let db = sql_at(&path, database::open_reader(&path, BUSY_TIMEOUT))?;
+    let stored = sql_at(&path, stored_files(&db))?;
     drop(db);
-    progress.files_total = stored.iter().map(|(_, size)| size).sum();
+    progress.files_total_bytes = stored.iter().map(|(_, size)| size).sum();
     let mut missing: Option<(u64, String)> = None;
-    at(&to.files(), make_private_dir(&to.files()))?;
+    io_at(&to.files(), make_private_dir(&to.files()))?;
     for (name, size) in stored {
         let (source, copy) = (from.files().join(&name), to.files().join(&name));
         match link_or_copy(&source, &copy) {
+            // A backup without these is worth more than no backup: go on, and report them at the end.
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 missing.get_or_insert((0, name)).0 += 1;
             }
-            copied => at(&copy, copied)?,
+            copied => io_at(&copy, copied)?,
         }
-        progress.files += size;
+        progress.files_bytes += size;
         progress.files_count += 1;
         report(*progress);
     }
@@ -150,7 +158,7 @@ fn stored_files(db: &Connection) -> rusqlite::Result<Vec<(String, u64)>> {
     stored.collect()
 }
 
-/// Files never change, so a second name of the same bytes is as good as a copy.
+/// Files never change, so a hard link is as good as a copy.
 fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     let folder = to.parent().ok_or(io::ErrorKind::InvalidInput)?;
     make_private_dir(folder)?;
@@ -167,27 +175,27 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     copy.sync_all()
 }
 
-/// Makes the names in a folder and in those below it durable.
+/// Makes the entries of a folder and of its subfolders durable.
 fn sync_tree(folder: &Path) -> Result<(), BackupError> {
-    for entry in at(folder, fs::read_dir(folder))? {
-        let path = at(folder, entry)?.path();
-        at(&path, sync_dir(&path))?;
+    for entry in io_at(folder, fs::read_dir(folder))? {
+        let path = io_at(folder, entry)?.path();
+        io_at(&path, sync_dir(&path))?;
     }
-    Ok(at(folder, sync_dir(folder))?)
+    Ok(io_at(folder, sync_dir(folder))?)
 }
 
-fn length(path: &Path) -> u64 {
+fn file_size(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |file| file.len())
 }
 
-fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, OpenError> {
+fn io_at<T>(path: &Path, result: io::Result<T>) -> Result<T, OpenError> {
     result.map_err(|source| OpenError::Io {
         path: path.to_owned(),
         source,
     })
 }
 
-fn of<T>(path: &Path, result: rusqlite::Result<T>) -> Result<T, OpenError> {
+fn sql_at<T>(path: &Path, result: rusqlite::Result<T>) -> Result<T, OpenError> {
     result.map_err(|source| OpenError::Database {
         path: path.to_owned(),
         source,

@@ -1,4 +1,4 @@
-//! The log in SQLite.
+//! The log as a table of the database.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use tokio::sync::watch;
 
 use super::columns::{Text, int};
-use super::engine::Core;
+use super::engine::Engine;
 use super::log_reader::SqliteReader;
 use super::offsets::{offset_for_time, start_offsets};
 use super::part;
@@ -18,17 +18,17 @@ use lakechat_core::ports::broker::{
 use lakechat_core::ports::{Broker, PortError};
 
 pub(super) struct SqliteBroker {
-    core: Arc<Core>,
-    /// One server has it all.
-    claims: watch::Sender<Vec<Partition>>,
+    engine: Arc<Engine>,
+    /// All partitions: there is only one server.
+    assigned: watch::Sender<Vec<Partition>>,
 }
 
 impl SqliteBroker {
-    pub fn new(core: Arc<Core>) -> SqliteBroker {
-        let all = (0..core.partitions).map(Partition).collect();
+    pub fn new(engine: Arc<Engine>) -> SqliteBroker {
+        let all = (0..engine.partitions).map(Partition).collect();
         SqliteBroker {
-            core,
-            claims: watch::Sender::new(all),
+            engine,
+            assigned: watch::Sender::new(all),
         }
     }
 }
@@ -36,41 +36,41 @@ impl SqliteBroker {
 #[async_trait]
 impl Broker for SqliteBroker {
     fn partitions(&self) -> u16 {
-        self.core.partitions
+        self.engine.partitions
     }
 
     fn now_ms(&self) -> u64 {
-        self.core.clock.now_ms()
+        self.engine.clock.now_ms()
     }
 
     fn on_publish_failure(&self, handler: PublishFailureHandler) {
-        if self.core.on_publish_failure.set(handler).is_err() {
-            tracing::error!("on_publish_failure was set twice; the first stays");
+        if self.engine.on_publish_failure.set(handler).is_err() {
+            tracing::error!("on_publish_failure was set twice; the first handler is kept");
         }
     }
 
     fn publish(&self, record: OutgoingRecord) -> Result<(), PortError> {
-        self.check()?;
-        self.core.queue.append(record)
+        self.check_health()?;
+        self.engine.queue.append(record)
     }
 
     fn reader(&self, from: &[(Partition, Offset)]) -> Result<Box<dyn LogReader>, PortError> {
-        let reader = SqliteReader::open(Arc::clone(&self.core), from)?;
+        let reader = SqliteReader::open(Arc::clone(&self.engine), from)?;
         Ok(Box::new(reader))
     }
 
     async fn end_offsets(&self) -> Result<Vec<Offset>, PortError> {
-        self.check()?;
-        Ok(self.all_ends())
+        self.check_health()?;
+        Ok(self.log_ends())
     }
 
     fn known_end_offsets(&self) -> Option<Vec<Offset>> {
-        self.check().ok().map(|()| self.all_ends())
+        self.check_health().ok().map(|()| self.log_ends())
     }
 
     async fn start_offsets(&self) -> Result<Vec<Offset>, PortError> {
-        let partitions = self.core.partitions;
-        self.core
+        let partitions = self.engine.partitions;
+        self.engine
             .read(part::BROKER, move |db| start_offsets(db, partitions))
             .await
     }
@@ -79,15 +79,16 @@ impl Broker for SqliteBroker {
         &self,
         times: &[(Partition, u64)],
     ) -> Result<Vec<Offset>, PortError> {
-        // Taken first: what is committed from here on may be later than the time asked for.
-        let end = self.core.recent.end();
-        let partitions = self.core.partitions;
+        // Taken before the search: a record committed after it may have the time asked for, and
+        // an end taken later would lie above that record.
+        let end = self.engine.recent_records.end();
+        let partitions = self.engine.partitions;
         let times = times.to_vec();
-        let found = self.core.read(part::BROKER, move |db| {
+        let found = self.engine.read(part::BROKER, move |db| {
             let kept = start_offsets(db, partitions)?;
             let find = |&(partition, time_ms): &(Partition, u64)| {
                 let first = offset_for_time(db, time_ms)?.unwrap_or(end);
-                // Other partitions may keep more than this one.
+                // The search is over all partitions, and another one may keep older records.
                 Ok(first.max(kept.get(partition.index()).copied().unwrap_or(0)))
             };
             times.iter().map(find).collect()
@@ -96,7 +97,7 @@ impl Broker for SqliteBroker {
     }
 
     fn assigned_partitions(&self) -> watch::Receiver<Vec<Partition>> {
-        self.claims.subscribe()
+        self.assigned.subscribe()
     }
 
     async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
@@ -106,7 +107,7 @@ impl Broker for SqliteBroker {
                 .iter()
                 .try_for_each(|letter| dead_letter(db, letter))
         };
-        self.core.write(part::BROKER, write).await
+        self.engine.write(part::BROKER, write).await
     }
 }
 
@@ -130,12 +131,12 @@ fn dead_letter(
 }
 
 impl SqliteBroker {
-    fn all_ends(&self) -> Vec<Offset> {
-        vec![self.core.recent.end(); usize::from(self.core.partitions)]
+    fn log_ends(&self) -> Vec<Offset> {
+        vec![self.engine.recent_records.end(); usize::from(self.engine.partitions)]
     }
 
-    fn check(&self) -> Result<(), PortError> {
-        let healthy = self.core.health.check();
+    fn check_health(&self) -> Result<(), PortError> {
+        let healthy = self.engine.health.check();
         healthy.map_err(|fault| fault.into_port_error(part::BROKER))
     }
 }

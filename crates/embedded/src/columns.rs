@@ -1,11 +1,11 @@
-//! Between the columns of SQLite and the types of the domain.
+//! Conversions between SQLite's columns and the types of the domain.
 
 use rusqlite::types::{FromSqlError, ToSql, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Result, Row};
 
 use lakechat_core::domain::{ChannelName, ClientMsgId, FileId, Id, UserName};
 
-/// A number as SQLite has them: ids, offsets and times use 63 bits.
+/// An id, offset or time as SQLite's signed integer.
 pub(super) fn int(n: u64) -> i64 {
     i64::try_from(n).expect("ids, offsets and times use 63 bits")
 }
@@ -14,12 +14,13 @@ pub(super) fn id(id: Id) -> i64 {
     int(id.as_u64())
 }
 
-/// A `LIMIT`.
+/// A number of rows for `LIMIT`.
 pub(super) fn limit(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-/// Bytes bound as text without a copy: text is what the shell shows, and any bytes come back.
+/// Binds bytes as TEXT without a copy: the `sqlite3` shell shows them, and SQLite returns any bytes
+/// unchanged.
 pub(super) struct Text<'a>(pub &'a [u8]);
 
 impl ToSql for Text<'_> {
@@ -28,12 +29,13 @@ impl ToSql for Text<'_> {
     }
 }
 
-/// Reads a column that this release wrote; what does not parse is damage, not input.
-pub(super) trait Column {
+/// Reads the columns of a row. The server wrote every value itself, so one that does not parse is
+/// damage and fails the read.
+pub(super) trait ReadColumn {
     fn number(&self, index: usize) -> Result<u64>;
     fn id(&self, index: usize) -> Result<Id>;
-    fn maybe_id(&self, index: usize) -> Result<Option<Id>>;
-    fn maybe_number(&self, index: usize) -> Result<Option<u64>>;
+    fn optional_id(&self, index: usize) -> Result<Option<Id>>;
+    fn optional_number(&self, index: usize) -> Result<Option<u64>>;
     fn text(&self, index: usize) -> Result<&str>;
     fn user(&self, index: usize) -> Result<UserName>;
     fn channel(&self, index: usize) -> Result<ChannelName>;
@@ -41,10 +43,10 @@ pub(super) trait Column {
     fn client_msg_id(&self, index: usize) -> Result<Option<ClientMsgId>>;
 }
 
-impl Column for Row<'_> {
+impl ReadColumn for Row<'_> {
     fn number(&self, index: usize) -> Result<u64> {
         let n: i64 = self.get(index)?;
-        u64::try_from(n).map_err(|_| not_a(index, "number"))
+        u64::try_from(n).map_err(|_| invalid_value(index, "number"))
     }
 
     fn id(&self, index: usize) -> Result<Id> {
@@ -52,14 +54,14 @@ impl Column for Row<'_> {
         Ok(Id::from_u64(n).expect("a positive i64 has 63 bits"))
     }
 
-    fn maybe_id(&self, index: usize) -> Result<Option<Id>> {
+    fn optional_id(&self, index: usize) -> Result<Option<Id>> {
         match self.get_ref(index)? {
             ValueRef::Null => Ok(None),
             _ => self.id(index).map(Some),
         }
     }
 
-    fn maybe_number(&self, index: usize) -> Result<Option<u64>> {
+    fn optional_number(&self, index: usize) -> Result<Option<u64>> {
         match self.get_ref(index)? {
             ValueRef::Null => Ok(None),
             _ => self.number(index).map(Some),
@@ -71,15 +73,15 @@ impl Column for Row<'_> {
     }
 
     fn user(&self, index: usize) -> Result<UserName> {
-        UserName::parse(self.text(index)?).map_err(|_| not_a(index, "user name"))
+        UserName::parse(self.text(index)?).map_err(|_| invalid_value(index, "user name"))
     }
 
     fn channel(&self, index: usize) -> Result<ChannelName> {
-        ChannelName::parse(self.text(index)?).map_err(|_| not_a(index, "channel name"))
+        ChannelName::parse(self.text(index)?).map_err(|_| invalid_value(index, "channel name"))
     }
 
     fn file_id(&self, index: usize) -> Result<FileId> {
-        FileId::parse(self.text(index)?).ok_or_else(|| not_a(index, "file id"))
+        FileId::parse(self.text(index)?).ok_or_else(|| invalid_value(index, "file id"))
     }
 
     fn client_msg_id(&self, index: usize) -> Result<Option<ClientMsgId>> {
@@ -87,13 +89,13 @@ impl Column for Row<'_> {
             ValueRef::Null => Ok(None),
             _ => ClientMsgId::parse(self.text(index)?)
                 .map(Some)
-                .map_err(|_| not_a(index, "client message id")),
+                .map_err(|_| invalid_value(index, "client message id")),
         }
     }
 }
 
-/// A stored value that is not what its column holds.
-pub(super) fn not_a(index: usize, what: &str) -> rusqlite::Error {
-    let error = FromSqlError::Other(format!("stored value is no {what}").into());
+/// The error for a stored value that does not parse as `what`.
+pub(super) fn invalid_value(index: usize, what: &str) -> rusqlite::Error {
+    let error = FromSqlError::Other(format!("the stored value is not a valid {what}").into());
     rusqlite::Error::FromSqlConversionFailure(index, Type::Text, error.into())
 }

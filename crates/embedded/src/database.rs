@@ -1,4 +1,4 @@
-//! The one SQLite file: its schema and how connections to it are set up.
+//! The SQLite file: its schema, and how connections to it are set up.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,26 +8,29 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use super::folder::{DataFolder, OpenError, private_file};
 use super::settings::Settings;
 
-/// "lake", so that `file` and SQLite's own tools can tell whose database it is.
+/// "lake" in ASCII: `file` and SQLite's tools identify the database by it.
 const APPLICATION_ID: i32 = 0x6c61_6b65;
 const SCHEMA_VERSION: i32 = 1;
 const SCHEMA: &str = include_str!("schema.sql");
-/// Beside the schema and no version of its own: nothing but people read it.
+/// Created in existing databases too, without a schema version of its own: the server only writes it.
 const DEAD_LETTERS: &str = include_str!("dead_letters.sql");
 
-/// Frames of the WAL after which the writer checkpoints by itself. The keeper does so far earlier,
-/// beside the writer; this is for when it can't keep up.
-const CHECKPOINT_PAGES: i32 = 4_000;
-/// Bytes to which the WAL is cut when it starts over.
-const WAL_BYTES: i64 = 16 << 20;
-const STATEMENTS: usize = 64;
+/// Pages in the WAL at which the writer checkpoints during a commit. The maintenance thread usually
+/// checkpoints far earlier; this bounds the WAL when that thread can't keep up.
+const AUTOCHECKPOINT_PAGES: i32 = 4_000;
+/// Bytes to which SQLite truncates the WAL file when it starts over at the beginning.
+const WAL_LIMIT_BYTES: i64 = 16 << 20;
+/// Prepared statements cached by each connection.
+const CACHED_STATEMENTS: usize = 64;
 
-/// Opens the database for the writer, and makes its tables if it is new.
+/// Opens the writer's connection; creates the database and its tables if they don't exist.
 pub(super) fn open(folder: &DataFolder, settings: &Settings) -> Result<Connection, OpenError> {
     let path = folder.database();
-    // SQLite gives the WAL and its index the mode of the database.
-    let made = private_file().create(true).truncate(false).open(&path);
-    made.and_then(|file| file.sync_all())
+    // Created here and not by SQLite, for its mode: SQLite gives the WAL and its index the mode of the
+    // database. The folder is synced, as a committed message must not lose its database's name.
+    let created = private_file().create(true).truncate(false).open(&path);
+    created
+        .and_then(|file| file.sync_all())
         .and_then(|()| super::folder::sync_dir(&folder.root))
         .map_err(|source| OpenError::Io {
             path: path.clone(),
@@ -35,49 +38,58 @@ pub(super) fn open(folder: &DataFolder, settings: &Settings) -> Result<Connectio
         })?;
     let opened = connect(&path, settings.busy_timeout).and_then(|db| {
         db.pragma_update(None, "journal_mode", "wal")?;
+        // FULL: every commit syncs the WAL before it returns. That is the durability of an ack.
         db.pragma_update(None, "synchronous", "full")?;
-        db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-        db.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
+        db.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)?;
+        db.pragma_update(None, "journal_size_limit", WAL_LIMIT_BYTES)?;
+        // Negative: KiB of page cache.
         db.pragma_update(None, "cache_size", -16_384)?;
-        let version = make_schema(&db, settings.partitions)?;
+        let version = ensure_schema(&db, settings.partitions)?;
         Ok((db, version))
     });
     match opened {
         Ok((db, SCHEMA_VERSION)) => Ok(db),
-        Ok((_, version)) => Err(OpenError::NotWhole {
+        Ok((_, version)) => Err(OpenError::Incomplete {
             path: folder.root.clone(),
-            reason: format!("its database has schema {version}, not {SCHEMA_VERSION}"),
+            reason: format!(
+                "its database has schema {version}; this release needs {SCHEMA_VERSION}"
+            ),
         }),
         Err(source) => Err(OpenError::Database { path, source }),
     }
 }
 
 /// Opens a connection that only reads.
-pub(super) fn open_reader(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
-    let db = connect(path, busy)?;
+pub(super) fn open_reader(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {
+    let db = connect(path, busy_timeout)?;
     db.pragma_update(None, "query_only", true)?;
     db.pragma_update(None, "cache_size", -4_096)?;
     Ok(db)
 }
 
-/// Opens a connection that checkpoints or copies: what one that only reads may not do.
-pub(super) fn open_keeper(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
-    let db = connect(path, busy)?;
+/// Opens a connection for checkpoints and `VACUUM INTO`, which `query_only` forbids.
+pub(super) fn open_unrestricted(
+    path: &Path,
+    busy_timeout: Duration,
+) -> rusqlite::Result<Connection> {
+    let db = connect(path, busy_timeout)?;
+    // A checkpoint syncs the WAL before it overwrites database pages.
     db.pragma_update(None, "synchronous", "full")?;
     Ok(db)
 }
 
-fn connect(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
+fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {
+    // NO_MUTEX: each connection is used by one thread at a time.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
-    db.busy_timeout(busy)?;
+    db.busy_timeout(busy_timeout)?;
     db.pragma_update(None, "temp_store", "memory")?;
-    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    db.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     Ok(db)
 }
 
-/// Makes the tables of a new database; answers the version of the schema that stands.
-fn make_schema(db: &Connection, partitions: u16) -> rusqlite::Result<i32> {
+/// Creates the tables of a new database; returns the version of the schema that it has.
+fn ensure_schema(db: &Connection, partitions: u16) -> rusqlite::Result<i32> {
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     let version: i32 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version == SCHEMA_VERSION {

@@ -9,19 +9,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::engine::Core;
+use super::engine::Engine;
 use super::part;
 use lakechat_core::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
 use lakechat_core::ports::directory::CreateOutcome;
 use lakechat_core::ports::{Channels, FileRows, LoginSessions, PortError, Users};
 
 pub(super) struct SqliteDirectory {
-    core: Arc<Core>,
+    engine: Arc<Engine>,
 }
 
 impl SqliteDirectory {
-    pub fn new(core: Arc<Core>) -> SqliteDirectory {
-        SqliteDirectory { core }
+    pub fn new(engine: Arc<Engine>) -> SqliteDirectory {
+        SqliteDirectory { engine }
     }
 }
 
@@ -30,12 +30,12 @@ impl Users for SqliteDirectory {
     async fn create(&self, user: &User) -> Result<CreateOutcome<User>, PortError> {
         let user = user.clone();
         let write = move |db: &_| users::create(db, &user);
-        self.core.write(part::DIRECTORY, write).await
+        self.engine.write(part::DIRECTORY, write).await
     }
 
     async fn find(&self, name: &UserName) -> Result<Option<User>, PortError> {
         let name = name.clone();
-        self.core
+        self.engine
             .read(part::DIRECTORY, move |db| users::find(db, &name))
             .await
     }
@@ -46,13 +46,13 @@ impl Channels for SqliteDirectory {
     async fn create(&self, channel: &Channel) -> Result<CreateOutcome<Channel>, PortError> {
         let channel = channel.clone();
         let write = move |db: &_| channels::create(db, &channel);
-        self.core.write(part::DIRECTORY, write).await
+        self.engine.write(part::DIRECTORY, write).await
     }
 
     async fn find(&self, name: &ChannelName) -> Result<Option<Channel>, PortError> {
         let name = name.clone();
         let read = move |db: &_| channels::find(db, &name);
-        self.core.read(part::DIRECTORY, read).await
+        self.engine.read(part::DIRECTORY, read).await
     }
 
     async fn list_public(
@@ -62,7 +62,7 @@ impl Channels for SqliteDirectory {
     ) -> Result<Vec<Channel>, PortError> {
         let after = after.cloned();
         let read = move |db: &_| channels::public(db, after.as_ref(), limit);
-        self.core.read(part::DIRECTORY, read).await
+        self.engine.read(part::DIRECTORY, read).await
     }
 }
 
@@ -70,24 +70,26 @@ impl Channels for SqliteDirectory {
 impl LoginSessions for SqliteDirectory {
     async fn create(&self, session: &LoginSession) -> Result<(), PortError> {
         let session = session.clone();
-        let writing = self.core.sessions.write(vec![key(&session)]);
-        let write = move |db: &_| users::create_session(db, &session).map(|()| writing);
-        self.core.write(part::DIRECTORY, write).await.map(drop)
+        let pending = self.engine.session_cache.begin_write(vec![key(&session)]);
+        let write = move |db: &_| users::create_session(db, &session).map(|()| pending);
+        self.engine.write(part::DIRECTORY, write).await.map(drop)
     }
 
     async fn find(&self, user: &UserName, id: Uuid) -> Result<Option<LoginSession>, PortError> {
         let key = (user.clone(), id);
         let user = user.clone();
         let read = move |db: &_| users::session(db, &user, id);
-        let known = &self.core.sessions;
-        known.get(key, self.core.read(part::DIRECTORY, read)).await
+        let cache = &self.engine.session_cache;
+        cache
+            .get(key, self.engine.read(part::DIRECTORY, read))
+            .await
     }
 
     async fn replace(&self, old: &LoginSession, new: &LoginSession) -> Result<bool, PortError> {
         let (old, new) = (old.clone(), new.clone());
-        let writing = self.core.sessions.write(vec![key(&old)]);
-        let write = move |db: &_| Ok((users::replace_session(db, &old, &new)?, writing));
-        let (replaced, _written) = self.core.write(part::DIRECTORY, write).await?;
+        let pending = self.engine.session_cache.begin_write(vec![key(&old)]);
+        let write = move |db: &_| Ok((users::replace_session(db, &old, &new)?, pending));
+        let (replaced, _pending) = self.engine.write(part::DIRECTORY, write).await?;
         Ok(replaced)
     }
 }
@@ -96,13 +98,13 @@ impl LoginSessions for SqliteDirectory {
 impl FileRows for SqliteDirectory {
     async fn put(&self, file: &File) -> Result<(), PortError> {
         let file = file.clone();
-        self.core
+        self.engine
             .write(part::DIRECTORY, move |db| files::put(db, &file))
             .await
     }
 
     async fn find(&self, id: FileId) -> Result<Option<File>, PortError> {
-        self.core
+        self.engine
             .read(part::DIRECTORY, move |db| files::find(db, id))
             .await
     }
@@ -110,12 +112,12 @@ impl FileRows for SqliteDirectory {
     async fn mark_posted(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
         let channel = channel.clone();
         let write = move |db: &_| files::post(db, id, &channel);
-        self.core.write(part::DIRECTORY, write).await
+        self.engine.write(part::DIRECTORY, write).await
     }
 
     async fn posted_in(&self, id: FileId) -> Result<Vec<ChannelName>, PortError> {
         let read = move |db: &_| files::posted_in(db, id);
-        self.core.read(part::DIRECTORY, read).await
+        self.engine.read(part::DIRECTORY, read).await
     }
 }
 

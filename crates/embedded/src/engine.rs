@@ -1,4 +1,5 @@
-//! What the embedded back ends share: the way to the writer, the readers, the log's end.
+//! What broker, history and directory share: the writer's queue, the read pool, the log's end and
+//! the caches.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -6,139 +7,144 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
-use super::clock::Clock;
-use super::columns::Column;
-use super::fault::Health;
+use super::clock::LogClock;
+use super::columns::{ReadColumn, invalid_value};
 use super::folder::{DataFolder, OpenError};
+use super::health::Health;
 use super::maintenance::signal::Signal;
 use super::queue::Queue;
-use super::read_pool::Readers;
-use super::recent_records::Recent;
-use super::row_cache::Known;
+use super::read_pool::ReadPool;
+use super::recent_records::RecentRecords;
+use super::row_cache::RowCache;
 use super::settings::Settings;
 use lakechat_core::domain::{ChannelName, LoginSession, Member, UserName};
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::{Offset, PublishFailureHandler};
 
-pub(super) struct Core {
+pub(super) struct Engine {
     pub partitions: u16,
+    /// The fold's window, by which the log is trimmed.
     pub window: Duration,
-    pub clock: Clock,
+    pub clock: LogClock,
     pub queue: Queue,
-    pub recent: Recent,
-    pub readers: Readers,
-    /// What each chat session that begins asks for.
-    pub sessions: Arc<Known<(UserName, Uuid), Option<LoginSession>>>,
-    pub memberships: Arc<Known<UserName, Vec<(ChannelName, Member)>>>,
+    pub recent_records: RecentRecords,
+    pub read_pool: ReadPool,
+    // Every chat session reads both when it starts.
+    pub session_cache: Arc<RowCache<(UserName, Uuid), Option<LoginSession>>>,
+    pub membership_cache: Arc<RowCache<UserName, Vec<(ChannelName, Member)>>>,
     pub health: Health,
     pub maintenance: Signal,
     pub on_publish_failure: OnceLock<PublishFailureHandler>,
 }
 
-impl Core {
+impl Engine {
     pub fn new(
         folder: &DataFolder,
         settings: &Settings,
         db: &Connection,
-    ) -> Result<Core, OpenError> {
-        let log = LogState::of(db).map_err(|source| OpenError::Database {
+    ) -> Result<Engine, OpenError> {
+        let log = LogState::read(db).map_err(|source| OpenError::Database {
             path: folder.database(),
             source,
         })?;
-        Ok(Core {
+        Ok(Engine {
             partitions: log.partitions,
             window: settings.window,
-            clock: Clock::after(log.last_ms),
+            clock: LogClock::starting_after(log.last_append_ms),
             queue: Queue::new(settings.queue_bytes),
-            recent: Recent::new(log.end, settings.recent_bytes),
-            readers: Readers::new(folder, settings),
-            sessions: Known::new(session_bytes),
-            memberships: Known::new(|of: &Vec<_>| membership_bytes(of)),
-            health: Health::good(),
+            recent_records: RecentRecords::new(log.end, settings.recent_bytes),
+            read_pool: ReadPool::new(folder, settings),
+            session_cache: RowCache::new(session_bytes),
+            membership_cache: RowCache::new(|rows: &Vec<_>| membership_bytes(rows)),
+            health: Health::healthy(),
             maintenance: Signal::default(),
             on_publish_failure: OnceLock::new(),
         })
     }
 
-    /// Writes in the writer's transaction; returns after the commit.
+    /// Runs `work` in the writer's next transaction and returns after the commit.
+    ///
+    /// Dropping the future leaves it open whether the work happens.
     pub async fn write<T, F>(&self, part: &'static str, work: F) -> Result<T, PortError>
     where
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
     {
-        let written = self.queue.send(work).await;
-        written
-            .wait()
-            .await
-            .map_err(|fault| fault.into_port_error(part))
+        let answer = self.queue.send(work).await;
+        let written = answer.wait().await;
+        written.map_err(|fault| fault.into_port_error(part))
     }
 
-    /// Reads one state of the database, on a thread that may block.
+    /// Runs `work` on one snapshot of the database, on a blocking thread.
     pub async fn read<T, F>(self: &Arc<Self>, part: &'static str, work: F) -> Result<T, PortError>
     where
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
     {
-        let place = self.readers.wait().await;
-        let core = Arc::clone(self);
-        let read = tokio::task::spawn_blocking(move || {
-            let _place = place;
-            core.read_blocking(part, work)
+        let permit = self.read_pool.permit().await;
+        let engine = Arc::clone(self);
+        let job = tokio::task::spawn_blocking(move || {
+            // The job keeps the permit even if the caller stops waiting for it.
+            let _permit = permit;
+            engine.read_blocking(part, work)
         });
-        read.await.unwrap_or_else(|gone| {
+        job.await.unwrap_or_else(|error| {
             Err(PortError::Unavailable {
                 part,
-                reason: gone.to_string(),
+                reason: error.to_string(),
             })
         })
     }
 
+    /// As `read`, for a thread that may block; takes no permit.
     pub fn read_blocking<T>(
         &self,
         part: &'static str,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, PortError> {
-        let read = self.health.check().and_then(|()| self.readers.read(work));
+        let read = self.health.check().and_then(|()| self.read_pool.read(work));
         read.map_err(|fault| {
-            self.health.note(&fault);
+            self.health.report(&fault);
             fault.into_port_error(part)
         })
     }
 }
 
-/// What a database says of its log when it is opened.
+/// Where the log ends when the database is opened.
 struct LogState {
     partitions: u16,
     end: Offset,
-    last_ms: u64,
+    last_append_ms: u64,
 }
 
 impl LogState {
-    fn of(db: &Connection) -> rusqlite::Result<LogState> {
+    fn read(db: &Connection) -> rusqlite::Result<LogState> {
         let meta = |name: &str| {
             db.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
                 row.number(0)
             })
         };
-        let last = db
+        let last_record = db
             .query_row(
                 "SELECT offset, append_ms FROM log ORDER BY offset DESC LIMIT 1",
                 [],
                 |row| Ok((row.number(0)? + 1, row.number(1)?)),
             )
             .optional()?;
-        let (end, last_ms) = last.unwrap_or_default();
+        let (end, last_append_ms) = last_record.unwrap_or_default();
         let partitions = meta("partitions")?;
+        // `meta` is ahead of the table where trimming removed the last record: neither offsets nor
+        // append times may be used twice.
         Ok(LogState {
             partitions: u16::try_from(partitions)
-                .map_err(|_| super::columns::not_a(0, "partition count"))?,
+                .map_err(|_| invalid_value(0, "partition count"))?,
             end: end.max(meta("log_end")?),
-            last_ms: last_ms.max(meta("log_time")?),
+            last_append_ms: last_append_ms.max(meta("log_time")?),
         })
     }
 }
 
-/// About what a kept row and its key take.
+/// Approximate memory of a cached row and its key.
 fn session_bytes(session: &Option<LoginSession>) -> usize {
     let texts = |s: &LoginSession| 2 * s.user.as_str().len() + s.refresh_hash.len();
     size_of::<((UserName, Uuid), LoginSession)>() + session.as_ref().map_or(0, texts)

@@ -1,22 +1,21 @@
-//! What SQLite's errors mean here.
+//! Classifies SQLite's errors.
 
 use std::sync::Arc;
 
 use rusqlite::ErrorCode;
-use tokio::sync::watch;
 
 use lakechat_core::ports::PortError;
 
-/// Why a statement or a transaction did not happen.
+/// Why a statement or a transaction failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Fault {
-    /// It certainly did not happen, and may work later: the database is locked, the disk is full.
+    /// It certainly had no effect and may succeed later: the database is locked, the disk is full.
     #[error("{0}")]
-    Away(Arc<str>),
-    /// This one can't work, others can.
+    Unavailable(Arc<str>),
+    /// This statement can't succeed; others can.
     #[error("{0}")]
     Broken(Arc<str>),
-    /// The database can't be trusted any more; whether it happened is unknown.
+    /// The database can't be trusted any more. Whether the work had an effect is unknown.
     #[error("{0}")]
     Fatal(Arc<str>),
 }
@@ -34,7 +33,7 @@ impl From<rusqlite::Error> for Fault {
                 | ErrorCode::OutOfMemory
                 | ErrorCode::OperationInterrupted
                 | ErrorCode::FileLockingProtocolFailed,
-            ) => Fault::Away(reason),
+            ) => Fault::Unavailable(reason),
             Some(
                 ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase,
             ) => Fault::Fatal(reason),
@@ -46,49 +45,8 @@ impl From<rusqlite::Error> for Fault {
 impl Fault {
     pub fn into_port_error(self, part: &'static str) -> PortError {
         match self {
-            Fault::Away(reason) => PortError::unavailable(part, &*reason),
+            Fault::Unavailable(reason) => PortError::unavailable(part, &*reason),
             Fault::Broken(reason) | Fault::Fatal(reason) => PortError::broken(part, &*reason),
         }
-    }
-}
-
-/// Whether the database can still be trusted; no way back.
-pub(super) struct Health {
-    reason: watch::Sender<Option<Arc<str>>>,
-}
-
-impl Health {
-    pub fn good() -> Health {
-        Health {
-            reason: watch::Sender::new(None),
-        }
-    }
-
-    /// Takes note of a fatal fault; the first one stays.
-    pub fn note(&self, fault: &Fault) {
-        let Fault::Fatal(reason) = fault else { return };
-        self.reason.send_if_modified(|known| {
-            let first = known.is_none();
-            if first {
-                tracing::error!(%reason, "the database failed; the process has to end");
-                *known = Some(Arc::clone(reason));
-            }
-            first
-        });
-    }
-
-    /// The fault that ended it, if one did.
-    pub fn check(&self) -> Result<(), Fault> {
-        match &*self.reason.borrow() {
-            Some(reason) => Err(Fault::Fatal(Arc::clone(reason))),
-            None => Ok(()),
-        }
-    }
-
-    pub async fn failed(&self) -> Arc<str> {
-        let mut seen = self.reason.subscribe();
-        let failed = seen.wait_for(Option::is_some).await;
-        let reason = failed.expect("the sender is borrowed meanwhile");
-        Arc::clone(reason.as_ref().expect("waited for"))
     }
 }

@@ -1,4 +1,4 @@
-//! The data folder: where things lie, whose it is, which layout it has.
+//! The data folder: its paths, its lock and the version of its layout.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,19 +11,19 @@ use rustix::fs::{FlockOperation, flock};
 pub const DATABASE: &str = "lakechat.db";
 /// Committed files.
 pub const FILES: &str = "files";
-/// The file that says which layout the folder has.
+/// The file with the version of the layout.
 pub const LAYOUT: &str = "layout";
-/// The signing key, where the configuration names no other place.
+/// The signing key, unless the configuration names another file.
 pub const KEY: &str = "lakechat.key";
 
 const LOCK: &str = "lock";
-/// Files being written.
+/// The folder of drafts: files being written.
 const TMP: &str = "tmp";
 
-/// The layout that this release writes, and the newest that it reads.
+/// The version of the layout that this release writes, and the newest that it reads.
 const LAYOUT_VERSION: u32 = 1;
 
-/// Why a data folder can't be opened.
+/// Why a data folder could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("{}: {source}", path.display())]
@@ -31,16 +31,16 @@ pub enum OpenError {
     #[error("{} is in use by another lakechat{holder}", path.display())]
     InUse { path: PathBuf, holder: String },
     #[error(
-        "{} has layout {found}, and this release knows layouts up to {known}: use a newer release",
+        "{} has layout {found}, but this release supports layouts up to {supported}; use a newer release",
         path.display()
     )]
     NewerLayout {
         path: PathBuf,
         found: u32,
-        known: u32,
+        supported: u32,
     },
-    #[error("{} is not a whole data folder: {reason}", path.display())]
-    NotWhole { path: PathBuf, reason: String },
+    #[error("{} is not a complete data folder: {reason}", path.display())]
+    Incomplete { path: PathBuf, reason: String },
     #[error("{}: {source}", path.display())]
     Database {
         path: PathBuf,
@@ -48,40 +48,41 @@ pub enum OpenError {
     },
 }
 
-/// The places within a data folder.
+/// The paths within a data folder.
 #[derive(Clone, Debug)]
 pub(super) struct DataFolder {
     pub root: PathBuf,
 }
 
-/// Keeps other processes out. The kernel lets go of it when the process ends, however it ends.
-pub(super) struct Lock {
+/// Keeps other processes out. The kernel releases it when the process ends, however it ends.
+pub(super) struct FolderLock {
     _file: File,
 }
 
 impl DataFolder {
-    /// Makes the folder if there is none, locks it and looks at its layout.
-    pub fn open(root: &Path) -> Result<(DataFolder, Lock), OpenError> {
+    /// Creates the folder if it doesn't exist, locks it and checks its layout.
+    pub fn open(root: &Path) -> Result<(DataFolder, FolderLock), OpenError> {
         let folder = DataFolder {
             root: root.to_owned(),
         };
-        folder.make(root)?;
+        create_dir(root)?;
+        // Locked before anything is read or created: another server may be doing the same.
         let lock = folder.lock()?;
         folder.check_layout()?;
-        folder.make(&folder.files())?;
-        folder.make(&folder.tmp())?;
+        create_dir(&folder.files())?;
+        create_dir(&folder.tmp())?;
         Ok((folder, lock))
     }
 
-    /// A folder that is there and whole, without a lock: somebody may be writing to it.
+    /// A complete data folder, without locking it: a server may be writing to it.
     pub fn existing(root: &Path) -> Result<DataFolder, OpenError> {
         let folder = DataFolder {
             root: root.to_owned(),
         };
         if !root.join(LAYOUT).exists() {
-            return Err(OpenError::NotWhole {
+            return Err(OpenError::Incomplete {
                 path: root.to_owned(),
-                reason: format!("it has no file {LAYOUT}"),
+                reason: format!("it has no `{LAYOUT}` file"),
             });
         }
         folder.check_layout()?;
@@ -100,14 +101,7 @@ impl DataFolder {
         self.root.join(TMP)
     }
 
-    fn make(&self, path: &Path) -> Result<(), OpenError> {
-        make_private_dir(path).map_err(|source| OpenError::Io {
-            path: path.to_owned(),
-            source,
-        })
-    }
-
-    fn lock(&self) -> Result<Lock, OpenError> {
+    fn lock(&self) -> Result<FolderLock, OpenError> {
         let path = self.root.join(LOCK);
         let io = |source| OpenError::Io {
             path: path.clone(),
@@ -125,14 +119,15 @@ impl DataFolder {
                 other => io(other.into()),
             });
         }
+        // The process id is for people; only the lock decides.
         file.set_len(0).map_err(io)?;
         writeln!(file, "{}", std::process::id()).map_err(io)?;
-        Ok(Lock { _file: file })
+        Ok(FolderLock { _file: file })
     }
 
     fn in_use(&self, mut lock: File) -> OpenError {
         let mut pid = String::new();
-        // Only a help for people: without it the message is shorter.
+        // If it can't be read, the message goes without the process id.
         let _ = lock.read_to_string(&mut pid);
         let holder = match pid.trim() {
             "" => String::new(),
@@ -148,29 +143,32 @@ impl DataFolder {
         let path = self.root.join(LAYOUT);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.begin_layout(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.create_layout(),
             Err(source) => return Err(OpenError::Io { path, source }),
         };
-        let found = text.trim().parse().map_err(|_| OpenError::NotWhole {
+        let found = text.trim().parse().map_err(|_| OpenError::Incomplete {
             path: self.root.clone(),
-            reason: format!("its file {LAYOUT} does not hold a number"),
+            reason: format!("its `{LAYOUT}` file does not contain a number"),
         })?;
         if found > LAYOUT_VERSION {
             return Err(OpenError::NewerLayout {
                 path: self.root.clone(),
                 found,
-                known: LAYOUT_VERSION,
+                supported: LAYOUT_VERSION,
             });
         }
         Ok(())
     }
 
-    /// A folder without a layout is a new one; but a database in it tells of a backup that was cut.
-    fn begin_layout(&self) -> Result<(), OpenError> {
+    /// Without a layout the folder is new. If it has a database, it is a backup that was interrupted:
+    /// a backup writes the layout last.
+    fn create_layout(&self) -> Result<(), OpenError> {
         if self.database().exists() {
-            return Err(OpenError::NotWhole {
+            return Err(OpenError::Incomplete {
                 path: self.root.clone(),
-                reason: format!("it has a database and no file {LAYOUT}, as a cut backup has"),
+                reason: format!(
+                    "it has a database but no `{LAYOUT}` file, as after an interrupted backup"
+                ),
             });
         }
         write_layout(&self.root).map_err(|source| OpenError::Io {
@@ -180,8 +178,15 @@ impl DataFolder {
     }
 }
 
-/// Says that a folder is a whole data folder of this release's layout.
-pub fn write_layout(root: &Path) -> io::Result<()> {
+fn create_dir(path: &Path) -> Result<(), OpenError> {
+    make_private_dir(path).map_err(|source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Marks a folder as a complete data folder of this release's layout. Atomic and durable.
+pub(super) fn write_layout(root: &Path) -> io::Result<()> {
     let path = root.join(LAYOUT);
     let draft = root.join("layout.tmp");
     let mut file = private_file().create(true).truncate(true).open(&draft)?;
@@ -191,19 +196,20 @@ pub fn write_layout(root: &Path) -> io::Result<()> {
     sync_dir(root)
 }
 
-/// Options for a file that only its owner may read.
-pub fn private_file() -> OpenOptions {
+/// Options for writing a file that only its owner may access.
+pub(super) fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
     options
 }
 
-/// Makes a folder that only its owner may enter, and those above it; leaves one that is there alone.
-pub fn make_private_dir(path: &Path) -> io::Result<()> {
+/// Creates a folder that only its owner may access, and its missing parents. An existing folder keeps
+/// its mode.
+pub(super) fn make_private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Makes names that were made or changed in a folder durable.
-pub fn sync_dir(path: &Path) -> io::Result<()> {
+/// Makes a folder's entries durable: a file's own fsync does not cover its name.
+pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }

@@ -1,4 +1,4 @@
-//! History in SQLite: tables that analysts read with the `sqlite3` shell.
+//! The history as tables of the database, which analysts read with the `sqlite3` shell.
 
 pub(super) mod marks;
 mod read;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::engine::Core;
+use super::engine::Engine;
 use super::part;
 use lakechat_core::domain::{
     Cells, Change, Channel, ChannelName, HistoryRow, Id, Member, Message, Partition, UserName,
@@ -16,16 +16,16 @@ use lakechat_core::domain::{
 use lakechat_core::ports::history::{Mark, MessageRange};
 use lakechat_core::ports::{History, PortError};
 
-/// Rows written in one go. Records of the log that come meanwhile wait no longer than that takes.
-const CHUNK: usize = 64;
+/// Rows of one job. Records of the log wait for at most one job at a time.
+const CHUNK_ROWS: usize = 64;
 
 pub(super) struct SqliteHistory {
-    core: Arc<Core>,
+    engine: Arc<Engine>,
 }
 
 impl SqliteHistory {
-    pub fn new(core: Arc<Core>) -> SqliteHistory {
-        SqliteHistory { core }
+    pub fn new(engine: Arc<Engine>) -> SqliteHistory {
+        SqliteHistory { engine }
     }
 }
 
@@ -35,10 +35,13 @@ impl History for SqliteHistory {
         let mut rows = rows.into_iter();
         let mut answers = Vec::new();
         while rows.len() > 0 {
-            let chunk: Vec<HistoryRow> = rows.by_ref().take(CHUNK).collect();
-            let writing = self.core.memberships.write(members(&chunk));
-            let write = move |db: &_| write::rows(db, &chunk).map(|()| writing);
-            answers.push(self.core.queue.send(write).await);
+            let chunk: Vec<HistoryRow> = rows.by_ref().take(CHUNK_ROWS).collect();
+            let pending = self
+                .engine
+                .membership_cache
+                .begin_write(changed_members(&chunk));
+            let write = move |db: &_| write::rows(db, &chunk).map(|()| pending);
+            answers.push(self.engine.queue.send(write).await);
         }
         for answer in answers {
             let written = answer.wait().await;
@@ -48,16 +51,16 @@ impl History for SqliteHistory {
     }
 
     async fn marks(&self) -> Result<Vec<Mark>, PortError> {
-        let partitions = self.core.partitions;
+        let partitions = self.engine.partitions;
         let read = self
-            .core
+            .engine
             .read(part::HISTORY, move |db| marks::read(db, partitions));
         read.await
     }
 
     async fn advance_mark(&self, partition: Partition, mark: Mark) -> Result<(), PortError> {
         let write = move |db: &_| marks::advance(db, partition, mark);
-        self.core.write(part::HISTORY, write).await
+        self.engine.write(part::HISTORY, write).await
     }
 
     async fn messages(
@@ -68,7 +71,7 @@ impl History for SqliteHistory {
     ) -> Result<Vec<Message>, PortError> {
         let channel = channel.clone();
         let read = move |db: &_| read::messages(db, &channel, range, limit);
-        self.core.read(part::HISTORY, read).await
+        self.engine.read(part::HISTORY, read).await
     }
 
     async fn changes(
@@ -80,7 +83,7 @@ impl History for SqliteHistory {
     ) -> Result<Vec<Change>, PortError> {
         let channel = channel.clone();
         let read = move |db: &_| read::changes(db, &channel, after, before, limit);
-        self.core.read(part::HISTORY, read).await
+        self.engine.read(part::HISTORY, read).await
     }
 
     async fn last_message_number(
@@ -90,7 +93,7 @@ impl History for SqliteHistory {
     ) -> Result<Option<(Id, u64)>, PortError> {
         let channel = channel.clone();
         let read = move |db: &_| read::last_message_number(db, &channel, before);
-        self.core.read(part::HISTORY, read).await
+        self.engine.read(part::HISTORY, read).await
     }
 
     async fn members(
@@ -101,21 +104,21 @@ impl History for SqliteHistory {
     ) -> Result<Vec<Member>, PortError> {
         let (channel, after) = (channel.clone(), after.cloned());
         let read = move |db: &_| read::members(db, &channel, after.as_ref(), limit);
-        self.core.read(part::HISTORY, read).await
+        self.engine.read(part::HISTORY, read).await
     }
 
     async fn memberships(&self, user: &UserName) -> Result<Vec<(ChannelName, Member)>, PortError> {
         let key = user.clone();
         let user = user.clone();
         let read = move |db: &_| read::memberships(db, &user);
-        let known = &self.core.memberships;
-        known.get(key, self.core.read(part::HISTORY, read)).await
+        let cache = &self.engine.membership_cache;
+        cache.get(key, self.engine.read(part::HISTORY, read)).await
     }
 
     async fn fill_channel_state(&self, channels: &mut [Channel]) -> Result<(), PortError> {
         let names: Vec<_> = channels.iter().map(|c| c.name.clone()).collect();
         let read = move |db: &_| read::descriptions(db, &names);
-        let said = self.core.read(part::HISTORY, read).await?;
+        let said = self.engine.read(part::HISTORY, read).await?;
         for (channel, said) in channels.iter_mut().zip(said) {
             if said.topic.is_some() {
                 channel.topic = said.topic;
@@ -128,8 +131,8 @@ impl History for SqliteHistory {
     }
 }
 
-/// Whose memberships some rows change.
-fn members(rows: &[HistoryRow]) -> Vec<UserName> {
+/// The users whose memberships the rows change.
+fn changed_members(rows: &[HistoryRow]) -> Vec<UserName> {
     let member = |row: &HistoryRow| match &row.cells {
         Cells::Member { user, .. } => Some(user.clone()),
         _ => None,

@@ -1,4 +1,4 @@
-//! A reader of the log: from memory where it is up to date, else from the disk, page by page.
+//! A reader of the log: near the end it reads from memory, behind it from the disk, page by page.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,69 +6,82 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
-use super::columns::{Column, int, limit};
-use super::engine::Core;
+use super::columns::{ReadColumn, int, limit};
+use super::engine::Engine;
 use super::fault::Fault;
 use super::offsets::start_offsets;
 use super::part;
-use super::recent_records::{Found, POLL_RECORDS};
+use super::recent_records::{POLL_RECORDS, RecentRead};
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::{LogReader, LogRecord, Offset};
 
 pub(super) struct SqliteReader {
-    core: Arc<Core>,
+    engine: Arc<Engine>,
     db: Connection,
-    /// From where on each partition is wanted; none: not at all.
+    /// By partition, the first offset to return; `None` for a partition that is not read.
     starts: Vec<Option<Offset>>,
-    /// Everything below, of all partitions, is behind this reader.
-    at: Offset,
+    /// One position for all partitions, as they share one sequence of offsets: every record below
+    /// it was returned or skipped.
+    position: Offset,
 }
 
 impl SqliteReader {
-    pub fn open(core: Arc<Core>, from: &[(Partition, Offset)]) -> Result<SqliteReader, PortError> {
-        let mut starts = vec![None; usize::from(core.partitions)];
+    pub fn open(
+        engine: Arc<Engine>,
+        from: &[(Partition, Offset)],
+    ) -> Result<SqliteReader, PortError> {
+        let mut starts = vec![None; usize::from(engine.partitions)];
         for &(partition, offset) in from {
             let start = starts.get_mut(partition.index());
-            let missing =
-                || PortError::broken(part::BROKER, format!("there is no partition {partition}"));
+            let missing = || {
+                PortError::broken(
+                    part::BROKER,
+                    format!("partition {partition} does not exist"),
+                )
+            };
             *start.ok_or_else(missing)? = Some(offset);
         }
-        let db = core.readers.connect().map_err(Fault::from);
+        // A connection outside the pool: it lives as long as this reader.
+        let connected = engine.read_pool.connect().map_err(Fault::from);
         let reader = SqliteReader {
-            db: db.map_err(|fault| fault.into_port_error(part::BROKER))?,
-            at: from.iter().map(|&(_, offset)| offset).min().unwrap_or(0),
+            db: connected.map_err(|fault| fault.into_port_error(part::BROKER))?,
+            position: from.iter().map(|&(_, offset)| offset).min().unwrap_or(0),
             starts,
-            core,
+            engine,
         };
-        let kept = start_offsets(&reader.db, reader.core.partitions);
+        let kept = start_offsets(&reader.db, reader.engine.partitions);
         reader.check_kept(&kept.map_err(|e| reader.fault(e))?)?;
         Ok(reader)
     }
 
-    /// Reads a page from the disk, up to the log's end as it was known.
-    fn page(&mut self, end: Offset, into: &mut Vec<LogRecord>) -> Result<(), PortError> {
-        let page = page(&self.db, self.at, end, self.core.partitions);
+    /// Reads the next page from the disk, up to the given log-end offset.
+    fn read_page(&mut self, end: Offset, into: &mut Vec<LogRecord>) -> Result<(), PortError> {
+        let page = read_page(&self.db, self.position, end, self.engine.partitions);
         let (records, kept) = page.map_err(|e| self.fault(e))?;
         self.check_kept(&kept)?;
-        let whole = records.len() < POLL_RECORDS;
-        self.at = match records.last() {
-            Some(last) if !whole => last.offset + 1,
+        self.position = match records.last() {
+            Some(last) if records.len() == POLL_RECORDS => last.offset + 1,
+            // A page that is not full reaches the end, whatever gaps are below it.
             _ => end,
         };
         let starts = &self.starts;
-        into.extend(records.into_iter().filter(|record| wanted(starts, record)));
+        into.extend(
+            records
+                .into_iter()
+                .filter(|record| is_wanted(starts, record)),
+        );
         Ok(())
     }
 
-    /// A reader whose next record may have been trimmed stops loudly.
+    /// Fails with `Stops` if the next record of a partition may have been trimmed.
     fn check_kept(&self, kept: &[Offset]) -> Result<(), PortError> {
         for (partition, (start, &kept)) in self.starts.iter().zip(kept).enumerate() {
             let Some(start) = start else { continue };
-            let position = self.at.max(*start);
-            if position < kept {
+            let next = self.position.max(*start);
+            if next < kept {
                 let reason = format!(
-                    "partition {partition} is kept from offset {kept} on; {position} is gone"
+                    "partition {partition} was trimmed below offset {kept}; offset {next} is gone"
                 );
                 let partition = u16::try_from(partition).ok().map(Partition);
                 return Err(PortError::stops(part::BROKER, partition, reason));
@@ -79,7 +92,7 @@ impl SqliteReader {
 
     fn fault(&self, error: rusqlite::Error) -> PortError {
         let fault = Fault::from(error);
-        self.core.health.note(&fault);
+        self.engine.health.report(&fault);
         fault.into_port_error(part::BROKER)
     }
 }
@@ -90,12 +103,14 @@ impl LogReader for SqliteReader {
         let before = into.len();
         loop {
             let starts = &self.starts;
-            let wanted = |record: &LogRecord| wanted(starts, record);
-            match self.core.recent.read(self.at, deadline, wanted, into) {
-                Found::UpTo(at) => self.at = at,
-                Found::OnDisk(end) => self.page(end, into)?,
-                Found::Closed => return Err(self.closed()),
+            let is_wanted = |record: &LogRecord| is_wanted(starts, record);
+            let recent_records = &self.engine.recent_records;
+            match recent_records.read(self.position, deadline, is_wanted, into) {
+                RecentRead::ReadTo(position) => self.position = position,
+                RecentRead::OnDiskOnly(end) => self.read_page(end, into)?,
+                RecentRead::Closed => return Err(self.closed()),
             }
+            // Records of other partitions end the wait above without adding anything.
             if into.len() > before || Instant::now() >= deadline {
                 return Ok(());
             }
@@ -104,26 +119,27 @@ impl LogReader for SqliteReader {
 
     fn position(&self, partition: Partition) -> Offset {
         let start = self.starts.get(partition.index()).copied().flatten();
-        self.at.max(start.unwrap_or(0))
+        self.position.max(start.unwrap_or(0))
     }
 }
 
 impl SqliteReader {
     fn closed(&self) -> PortError {
-        let fault = self.core.health.check().err();
+        let fault = self.engine.health.check().err();
         fault
-            .unwrap_or_else(|| Fault::Away("the data folder is closed".into()))
+            .unwrap_or_else(|| Fault::Unavailable("the data folder is closed".into()))
             .into_port_error(part::BROKER)
     }
 }
 
-fn wanted(starts: &[Option<Offset>], record: &LogRecord) -> bool {
+fn is_wanted(starts: &[Option<Offset>], record: &LogRecord) -> bool {
     let start = starts.get(record.partition.index()).copied().flatten();
     start.is_some_and(|start| record.offset >= start)
 }
 
-/// Records of all partitions, and what the log kept in the same state of the database.
-fn page(
+/// Records of all partitions, and the start offsets in the same snapshot: trimming runs beside
+/// readers, and a page must not be checked against another state than it was read from.
+fn read_page(
     db: &Connection,
     from: Offset,
     end: Offset,
@@ -135,12 +151,12 @@ fn page(
         "SELECT offset, partition, append_ms, channel, record FROM log
          WHERE offset >= ?1 AND offset < ?2 ORDER BY offset LIMIT ?3",
     )?;
-    let rows = select.query_map([int(from), int(end), limit(POLL_RECORDS)], record)?;
+    let rows = select.query_map([int(from), int(end), limit(POLL_RECORDS)], log_record)?;
     let records = rows.collect::<rusqlite::Result<_>>()?;
     Ok((records, kept))
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<LogRecord> {
+fn log_record(row: &Row<'_>) -> rusqlite::Result<LogRecord> {
     let bytes = |index| -> rusqlite::Result<Bytes> {
         Ok(Bytes::copy_from_slice(row.get_ref(index)?.as_bytes()?))
     };

@@ -1,5 +1,5 @@
-//! The thread that keeps the database in shape: checkpoints beside the writer, trims the log, removes
-//! sessions that have ended.
+//! The maintenance thread: checkpoints the WAL beside the writer, trims the log, and removes expired
+//! login sessions.
 
 pub(super) mod expired_sessions;
 pub(super) mod retention;
@@ -11,85 +11,88 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use self::expired_sessions::Walk;
+use self::expired_sessions::SessionScan;
 use super::database;
-use super::engine::Core;
+use super::engine::Engine;
 use super::folder::{DataFolder, OpenError};
 use super::settings::Settings;
 
-/// Between two checkpoints: each costs two fsyncs.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Pause after a checkpoint, as each costs two fsyncs.
+const CHECKPOINT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The thread's owner; dropping it ends the thread.
-pub(super) struct Keeper {
-    core: Arc<Core>,
+/// Owns the maintenance thread. Dropping it stops and joins the thread.
+pub(super) struct Maintenance {
+    engine: Arc<Engine>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Keeper {
+impl Maintenance {
     pub fn start(
         folder: &DataFolder,
         settings: &Settings,
-        core: Arc<Core>,
-    ) -> Result<Keeper, OpenError> {
+        engine: Arc<Engine>,
+    ) -> Result<Maintenance, OpenError> {
         let path = folder.database();
-        let db =
-            database::open_keeper(&path, Duration::ZERO).map_err(|source| OpenError::Database {
-                path: path.clone(),
-                source,
-            })?;
-        let every = settings.maintenance_interval;
-        let keeping = Arc::clone(&core);
+        // Without a busy timeout: a checkpoint that meets a lock is left to the next one.
+        let opened = database::open_unrestricted(&path, Duration::ZERO);
+        let db = opened.map_err(|source| OpenError::Database {
+            path: path.clone(),
+            source,
+        })?;
+        let interval = settings.maintenance_interval;
+        let used = Arc::clone(&engine);
         let thread = thread::Builder::new()
-            .name("embedded-keeper".into())
-            .spawn(move || keep(&db, &keeping, every))
+            .name("embedded-maintenance".into())
+            .spawn(move || run(&db, &used, interval))
             .map_err(|source| OpenError::Io { path, source })?;
-        Ok(Keeper {
-            core,
+        Ok(Maintenance {
+            engine,
             thread: Some(thread),
         })
     }
 }
 
-impl Drop for Keeper {
+impl Drop for Maintenance {
     fn drop(&mut self) {
-        self.core.maintenance.stop();
+        self.engine.maintenance.stop();
         if let Some(thread) = self.thread.take() {
-            // After a panic the writer checkpoints by itself, and nothing is trimmed.
+            // After a panic the writer still checkpoints (`wal_autocheckpoint`); the log grows.
             let _ = thread.join();
         }
     }
 }
 
-fn keep(db: &Connection, core: &Core, trim_every: Duration) {
-    let mut trim_at = Instant::now() + trim_every;
-    let mut sessions = Walk::default();
-    while !core.maintenance.is_stopped() {
-        if core.maintenance.wait_until(trim_at) {
+fn run(db: &Connection, engine: &Engine, interval: Duration) {
+    let mut next_run = Instant::now() + interval;
+    let mut sessions = SessionScan::default();
+    while !engine.maintenance.is_stopped() {
+        if engine.maintenance.wait_until(next_run) {
             checkpoint(db);
-            core.maintenance.pause_until(Instant::now() + PAUSE);
+            engine
+                .maintenance
+                .pause_until(Instant::now() + CHECKPOINT_PAUSE);
         }
-        if Instant::now() >= trim_at {
-            let go_on = || !core.maintenance.is_stopped();
-            if let Err(error) = retention::trim(core, go_on) {
-                tracing::warn!(reason = %error, "the log could not be trimmed");
+        if Instant::now() >= next_run {
+            let may_continue = || !engine.maintenance.is_stopped();
+            if let Err(error) = retention::trim(engine, may_continue) {
+                tracing::warn!(reason = %error, "cannot trim the log");
             }
-            if let Err(error) = sessions.turn(core, go_on) {
-                tracing::warn!(reason = %error, "ended login sessions could not be removed");
+            if let Err(error) = sessions.run(engine, may_continue) {
+                tracing::warn!(reason = %error, "cannot remove expired login sessions");
             }
-            trim_at = Instant::now() + trim_every;
+            next_run = Instant::now() + interval;
         }
     }
 }
 
-/// Moves what is committed from the WAL into the database. Does not hold up the writer; what it
-/// leaves, the next one or the writer's own does.
+/// Copies committed pages from the WAL into the database. Passive: it never blocks the writer, and
+/// leaves the pages that it can't copy to the next checkpoint.
 fn checkpoint(db: &Connection) {
-    let moved = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+    let pages = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
         row.get::<_, i64>(1)
     });
-    match moved {
+    match pages {
         Ok(pages) => metrics::gauge!("lakechat_wal_pages").set(pages as f64),
-        Err(error) => tracing::warn!(reason = %error, "a checkpoint failed"),
+        Err(error) => tracing::warn!(reason = %error, "cannot checkpoint the WAL"),
     }
 }

@@ -1,4 +1,4 @@
-//! Presence where there is one server: it asks the server itself, and keeps nothing.
+//! Presence for a single server: it asks the server about its own sessions and stores nothing.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -12,7 +12,7 @@ use lakechat_core::ports::presence::{
     SessionChange,
 };
 
-/// Presence of one server's people.
+/// Answers from the sessions of this server.
 pub struct MemoryPresence {
     server: Arc<str>,
     own: OnceLock<Weak<dyn LiveSessions>>,

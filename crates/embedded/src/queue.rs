@@ -177,7 +177,7 @@ where
 }
 
 fn closed<T>(_: oneshot::error::RecvError) -> Result<T, Fault> {
-    Err(Fault::Away("the data folder is closed".into()))
+    Err(Fault::Unavailable("the data folder is closed".into()))
 }
 
 fn unavailable(reason: &str) -> PortError {

@@ -1,43 +1,44 @@
-//! Connections that read, opened as they are needed and kept.
+//! A pool of read connections: opened when needed, and kept.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::database;
 use super::fault::Fault;
 use super::folder::DataFolder;
 use super::settings::Settings;
 
-pub(super) struct Readers {
+pub(super) struct ReadPool {
     path: PathBuf,
-    busy: Duration,
+    busy_timeout: Duration,
     idle: Mutex<Vec<Connection>>,
-    /// As many reads run side by side; who comes later waits. Each waiting read belongs to a request
+    /// Bounds the reads that run at a time; further ones wait. Each waiting read belongs to a request
     /// or a frame, whose number is bounded elsewhere.
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
-impl Readers {
-    pub fn new(folder: &DataFolder, settings: &Settings) -> Readers {
-        Readers {
+impl ReadPool {
+    pub fn new(folder: &DataFolder, settings: &Settings) -> ReadPool {
+        ReadPool {
             path: folder.database(),
-            busy: settings.busy_timeout,
+            busy_timeout: settings.busy_timeout,
             idle: Mutex::default(),
-            places: Arc::new(Semaphore::new(settings.read_connections)),
+            permits: Arc::new(Semaphore::new(settings.read_connections)),
         }
     }
 
-    pub async fn wait(&self) -> tokio::sync::OwnedSemaphorePermit {
-        let places = Arc::clone(&self.places);
-        places.acquire_owned().await.expect("never closed")
+    /// Waits for permission to read.
+    pub async fn permit(&self) -> OwnedSemaphorePermit {
+        let permits = Arc::clone(&self.permits);
+        permits.acquire_owned().await.expect("never closed")
     }
 
-    /// Runs work on one state of the database. Blocks. The transaction ends with it: one left open
-    /// would keep the WAL growing.
+    /// Runs `work` on one snapshot of the database. Blocks. The transaction ends with the work: an
+    /// open one would keep SQLite from reusing the WAL, which then grows.
     pub fn read<T>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -52,16 +53,16 @@ impl Readers {
         Ok(result?)
     }
 
-    /// A connection of one's own.
+    /// Opens a connection outside the pool.
     pub fn connect(&self) -> rusqlite::Result<Connection> {
-        database::open_reader(&self.path, self.busy)
+        database::open_reader(&self.path, self.busy_timeout)
     }
 
     fn pop(&self) -> Option<Connection> {
         self.idle().pop()
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().expect("nothing panics under it")
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().expect("nothing panics while holding it")
     }
 }

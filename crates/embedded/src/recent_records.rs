@@ -1,4 +1,4 @@
-//! The last committed records, in memory: what readers that are up to date read.
+//! The last committed records, in memory, for readers near the log's end.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -6,37 +6,39 @@ use std::time::Instant;
 
 use lakechat_core::ports::broker::{LogRecord, Offset};
 
-/// How many records one poll returns.
+/// Records that one poll returns, at most.
 pub(super) const POLL_RECORDS: usize = 1_000;
 
-pub(super) struct Recent {
+pub(super) struct RecentRecords {
     ring: Mutex<Ring>,
-    grown: Condvar,
+    /// Signalled when records were added and when the log is closed.
+    changed: Condvar,
     max_bytes: usize,
 }
 
 struct Ring {
     records: VecDeque<LogRecord>,
     bytes: usize,
-    /// Every committed record from here on is in `records`.
+    /// `records` has every committed record from this offset on.
     first: Offset,
-    /// After the last committed record.
+    /// The log-end offset: one past the last committed record.
     end: Offset,
     closed: bool,
 }
 
-/// What a reader at some offset finds.
-pub(super) enum Found {
-    /// All that it wants before this offset is taken.
-    UpTo(Offset),
-    /// Its records are on the disk only; the log ends here.
-    OnDisk(Offset),
+/// Outcome of a read.
+pub(super) enum RecentRead {
+    /// Every wanted record below this offset was returned.
+    ReadTo(Offset),
+    /// The next records are on the disk only. Carries the log-end offset.
+    OnDiskOnly(Offset),
+    /// The log is closed.
     Closed,
 }
 
-impl Recent {
-    pub fn new(end: Offset, max_bytes: usize) -> Recent {
-        Recent {
+impl RecentRecords {
+    pub fn new(end: Offset, max_bytes: usize) -> RecentRecords {
+        RecentRecords {
             ring: Mutex::new(Ring {
                 records: VecDeque::new(),
                 bytes: 0,
@@ -44,82 +46,83 @@ impl Recent {
                 end,
                 closed: false,
             }),
-            grown: Condvar::new(),
+            changed: Condvar::new(),
             max_bytes,
         }
     }
 
-    /// After the last committed record.
+    /// The log-end offset: one past the last committed record.
     pub fn end(&self) -> Offset {
         self.ring().end
     }
 
-    /// Adds what was committed. When there are too many bytes the oldest go: they are on the disk.
+    /// Adds committed records. Above the bound the oldest are dropped: readers find them on the disk.
     pub fn extend(&self, records: impl Iterator<Item = LogRecord>) {
         let mut ring = self.ring();
         for record in records {
             ring.end = record.offset + 1;
-            ring.bytes += weight(&record);
+            ring.bytes += memory_bytes(&record);
             ring.records.push_back(record);
         }
         while ring.bytes > self.max_bytes {
             let Some(oldest) = ring.records.pop_front() else {
                 break;
             };
-            ring.bytes -= weight(&oldest);
+            ring.bytes -= memory_bytes(&oldest);
             ring.first = oldest.offset + 1;
         }
         drop(ring);
-        self.grown.notify_all();
+        self.changed.notify_all();
     }
 
-    /// Waits until there is a record at or after `from`, or the deadline; then takes those that
-    /// `wanted` tells, in order, up to a thousand.
+    /// Waits until there is a record at or after `from`, at most until the deadline; then appends
+    /// to `into` those that `is_wanted` selects, in order, at most [`POLL_RECORDS`].
     pub fn read(
         &self,
         from: Offset,
         deadline: Instant,
-        wanted: impl Fn(&LogRecord) -> bool,
+        is_wanted: impl Fn(&LogRecord) -> bool,
         into: &mut Vec<LogRecord>,
-    ) -> Found {
+    ) -> RecentRead {
         let mut ring = self.ring();
         while from >= ring.end && !ring.closed {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Found::UpTo(from);
+                return RecentRead::ReadTo(from);
             }
-            let waited = self.grown.wait_timeout(ring, left);
-            ring = waited.expect("nothing panics under it").0;
+            let waited = self.changed.wait_timeout(ring, left);
+            ring = waited.expect("nothing panics while holding it").0;
         }
         if ring.closed {
-            return Found::Closed;
+            return RecentRead::Closed;
         }
         if from < ring.first {
-            return Found::OnDisk(ring.end);
+            return RecentRead::OnDiskOnly(ring.end);
         }
         let skip = ring.records.partition_point(|r| r.offset < from);
         let mut room = POLL_RECORDS;
-        for record in ring.records.range(skip..).filter(|r| wanted(r)) {
+        for record in ring.records.range(skip..).filter(|r| is_wanted(r)) {
             if room == 0 {
-                return Found::UpTo(record.offset);
+                return RecentRead::ReadTo(record.offset);
             }
             room -= 1;
             into.push(record.clone());
         }
-        Found::UpTo(ring.end)
+        RecentRead::ReadTo(ring.end)
     }
 
-    /// Nothing will be added: readers are told instead of waiting.
+    /// Ends the waiting of readers: no more records will be added.
     pub fn close(&self) {
         self.ring().closed = true;
-        self.grown.notify_all();
+        self.changed.notify_all();
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
-        self.ring.lock().expect("nothing panics under it")
+        self.ring.lock().expect("nothing panics while holding it")
     }
 }
 
-fn weight(record: &LogRecord) -> usize {
+/// Approximate memory of a record.
+fn memory_bytes(record: &LogRecord) -> usize {
     size_of::<LogRecord>() + record.key.len() + record.value.len()
 }

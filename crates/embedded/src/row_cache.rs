@@ -1,9 +1,9 @@
-//! Rows that are asked for again and again, kept in memory exactly as the database has them.
+//! Rows that are read again and again, cached exactly as the database has them.
 //!
-//! Only this process writes the database (the data folder's lock sees to that), so what is kept
-//! needs no expiry: a write says which rows it changes before it is queued and until it is committed
-//! or has come to nothing. In between they are read from the database, and a read that overlaps with
-//! a write keeps nothing.
+//! Only this process writes the database (the data folder's lock ensures that), so entries need no
+//! expiry. A write names the rows that it changes from before it is queued until it has committed or
+//! failed. Meanwhile those rows are read from the database, and a read that overlaps with any write
+//! caches nothing.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,97 +11,102 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use moka::sync::Cache;
 
-/// The bytes of rows kept by each kind; of more, those go first that are of least use.
+/// Bound on the rows of one cache, in bytes. Above it the least used entries are evicted.
 const MAX_BYTES: u64 = 8 << 20;
 
-/// What can be the key of a kept row.
-pub(super) trait Key: Clone + Eq + Hash + Send + Sync + 'static {}
+/// A key of a cached row.
+pub(super) trait CacheKey: Clone + Eq + Hash + Send + Sync + 'static {}
 
-impl<K: Clone + Eq + Hash + Send + Sync + 'static> Key for K {}
+impl<K: Clone + Eq + Hash + Send + Sync + 'static> CacheKey for K {}
 
-/// Rows of one kind, by what they are asked for.
-pub(super) struct Known<K, V> {
+/// A cache of rows of one kind.
+pub(super) struct RowCache<K, V> {
     rows: Cache<K, V>,
     writes: Mutex<Writes<K>>,
 }
 
 struct Writes<K> {
-    /// How many writes of each row are under way.
-    under_way: HashMap<K, usize>,
-    /// How often any write has begun or ended: a read between two equal counts met none.
-    count: u64,
+    /// The number of pending writes by row.
+    pending: HashMap<K, usize>,
+    /// Raised when any write begins or ends. A read that finds it unchanged overlapped with neither
+    /// event.
+    epoch: u64,
 }
 
-impl<K: Key, V: Clone + Send + Sync + 'static> Known<K, V> {
-    /// `bytes` tells what a row takes.
-    pub fn new(bytes: impl Fn(&V) -> usize + Send + Sync + 'static) -> Arc<Known<K, V>> {
-        let bytes = move |_: &K, row: &V| u32::try_from(bytes(row)).unwrap_or(u32::MAX);
-        Arc::new(Known {
+impl<K: CacheKey, V: Clone + Send + Sync + 'static> RowCache<K, V> {
+    /// `row_bytes` estimates the memory of a row and its key.
+    pub fn new(row_bytes: impl Fn(&V) -> usize + Send + Sync + 'static) -> Arc<RowCache<K, V>> {
+        let weigher = move |_: &K, row: &V| u32::try_from(row_bytes(row)).unwrap_or(u32::MAX);
+        Arc::new(RowCache {
             rows: Cache::builder()
                 .max_capacity(MAX_BYTES)
-                .weigher(bytes)
+                .weigher(weigher)
                 .build(),
             writes: Mutex::new(Writes {
-                under_way: HashMap::new(),
-                count: 0,
+                pending: HashMap::new(),
+                epoch: 0,
             }),
         })
     }
 
-    /// The row that is kept, or else the one that `read` gets from the database.
+    /// Returns the cached row, or else what `read` gets from the database, and caches that.
     pub async fn get<E>(&self, key: K, read: impl Future<Output = Result<V, E>>) -> Result<V, E> {
         if let Some(row) = self.rows.get(&key) {
             return Ok(row);
         }
-        let count = self.writes().count;
+        let epoch = self.writes().epoch;
         let row = read.await?;
+        // A write that began or ended meanwhile may have changed the row after it was read.
         let writes = self.writes();
-        if writes.count == count && !writes.under_way.contains_key(&key) {
+        if writes.epoch == epoch && !writes.pending.contains_key(&key) {
             self.rows.insert(key, row.clone());
         }
         Ok(row)
     }
 
-    /// Begins a write of some rows, which ends when what is returned is dropped: not before the
-    /// commit, so it goes into the write's job and out with its result.
-    pub fn write(self: &Arc<Self>, keys: Vec<K>) -> Writing<K, V> {
+    /// Announces a write of some rows. It ends when the returned guard is dropped, which must not be
+    /// before the commit: callers move the guard into the write's job and return it from there.
+    pub fn begin_write(self: &Arc<Self>, keys: Vec<K>) -> PendingWrite<K, V> {
         if !keys.is_empty() {
             let mut writes = self.writes();
-            writes.count += 1;
+            writes.epoch += 1;
             for key in &keys {
-                *writes.under_way.entry(key.clone()).or_default() += 1;
+                *writes.pending.entry(key.clone()).or_default() += 1;
                 self.rows.invalidate(key);
             }
         }
-        Writing {
-            known: Arc::clone(self),
+        PendingWrite {
+            cache: Arc::clone(self),
             keys,
         }
     }
 
     fn writes(&self) -> MutexGuard<'_, Writes<K>> {
-        self.writes.lock().expect("nothing panics under it")
+        self.writes.lock().expect("nothing panics while holding it")
     }
 }
 
-/// A write under way.
-pub(super) struct Writing<K: Key, V: Clone + Send + Sync + 'static> {
-    known: Arc<Known<K, V>>,
+/// Guard of a write that has not ended.
+pub(super) struct PendingWrite<K: CacheKey, V: Clone + Send + Sync + 'static> {
+    cache: Arc<RowCache<K, V>>,
     keys: Vec<K>,
 }
 
-impl<K: Key, V: Clone + Send + Sync + 'static> Drop for Writing<K, V> {
+impl<K: CacheKey, V: Clone + Send + Sync + 'static> Drop for PendingWrite<K, V> {
     fn drop(&mut self) {
         if self.keys.is_empty() {
             return;
         }
-        let mut writes = self.known.writes();
-        writes.count += 1;
+        let mut writes = self.cache.writes();
+        writes.epoch += 1;
         for key in self.keys.drain(..) {
-            let left = writes.under_way.get_mut(&key).expect("it was begun");
+            let left = writes
+                .pending
+                .get_mut(&key)
+                .expect("begin_write counted it");
             *left -= 1;
             if *left == 0 {
-                writes.under_way.remove(&key);
+                writes.pending.remove(&key);
             }
         }
     }
@@ -113,53 +118,56 @@ mod tests {
 
     use super::*;
 
-    fn known() -> Arc<Known<&'static str, u32>> {
-        Known::new(|_| 4)
+    fn cache() -> Arc<RowCache<&'static str, u32>> {
+        RowCache::new(|_| 4)
     }
 
-    /// What is answered where the database has `row`.
-    async fn get(known: &Known<&'static str, u32>, row: u32) -> u32 {
+    /// What the cache answers when the database has `row`.
+    async fn get(cache: &RowCache<&'static str, u32>, row: u32) -> u32 {
         let read = async { Ok::<_, Infallible>(row) };
-        known.get("ann", read).await.unwrap()
+        cache.get("ann", read).await.unwrap()
     }
 
     #[tokio::test]
     async fn a_row_is_read_once_until_it_is_written() {
-        let known = known();
-        assert_eq!(get(&known, 1).await, 1);
-        assert_eq!(get(&known, 2).await, 1);
-        drop(known.write(vec!["bob"]));
-        assert_eq!(get(&known, 2).await, 1);
-        drop(known.write(vec!["ann", "bob"]));
-        assert_eq!(get(&known, 2).await, 2);
+        let cache = cache();
+        assert_eq!(get(&cache, 1).await, 1);
+        assert_eq!(get(&cache, 2).await, 1);
+        drop(cache.begin_write(vec!["bob"]));
+        assert_eq!(get(&cache, 2).await, 1);
+        drop(cache.begin_write(vec!["ann", "bob"]));
+        assert_eq!(get(&cache, 2).await, 2);
     }
 
     #[tokio::test]
     async fn nothing_is_kept_of_a_row_while_it_is_written() {
-        let known = known();
-        let (first, second) = (known.write(vec!["ann"]), known.write(vec!["ann"]));
+        let cache = cache();
+        let (first, second) = (
+            cache.begin_write(vec!["ann"]),
+            cache.begin_write(vec!["ann"]),
+        );
         drop(first);
-        assert_eq!(get(&known, 1).await, 1);
-        assert_eq!(get(&known, 2).await, 2);
+        assert_eq!(get(&cache, 1).await, 1);
+        assert_eq!(get(&cache, 2).await, 2);
         drop(second);
-        assert_eq!(get(&known, 3).await, 3);
-        assert_eq!(get(&known, 4).await, 3);
+        assert_eq!(get(&cache, 3).await, 3);
+        assert_eq!(get(&cache, 4).await, 3);
     }
 
     #[tokio::test]
     async fn a_read_that_overlaps_with_a_write_keeps_nothing() {
         // A write begins, or ends, or both, between the read's begin and end.
         for ends in [false, true] {
-            let known = known();
-            let begun = ends.then(|| known.write(vec!["ann"]));
+            let cache = cache();
+            let begun = ends.then(|| cache.begin_write(vec!["ann"]));
             let read = async {
-                let during = known.write(vec!["ann"]);
+                let during = cache.begin_write(vec!["ann"]);
                 drop(begun);
                 Ok::<_, Infallible>((1, during))
             };
             let read = async { read.await.map(|(row, during)| (drop(during), row).1) };
-            assert_eq!(known.get("ann", read).await, Ok(1));
-            assert_eq!(get(&known, 2).await, 2);
+            assert_eq!(cache.get("ann", read).await, Ok(1));
+            assert_eq!(get(&cache, 2).await, 2);
         }
     }
 }

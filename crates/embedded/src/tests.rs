@@ -61,7 +61,7 @@ impl Opened {
     async fn write(&self, sql: &'static str) {
         let run = self
             .embedded
-            .core
+            .engine
             .write("test", move |db| db.execute_batch(sql));
         run.await.unwrap();
     }
@@ -183,11 +183,11 @@ async fn failing_job_undoes_nothing_but_itself() {
     let shell = o.shell();
     // All of it in one transaction: the writer waits for the lock meanwhile.
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let core = &o.embedded.core;
+    let engine = &o.embedded.engine;
     o.publish(0, 1, 10).unwrap();
     let twice = "INSERT INTO marks VALUES (3, 1, 1, 1); INSERT INTO marks VALUES (3, 1, 1, 1)";
-    let fails = core.queue.send(move |db| db.execute_batch(twice)).await;
-    let goes = core
+    let fails = engine.queue.send(move |db| db.execute_batch(twice)).await;
+    let goes = engine
         .queue
         .send(|db| db.execute_batch("INSERT INTO marks VALUES (4, 1, 1, 1)"));
     let goes = goes.await;
@@ -207,7 +207,7 @@ async fn broken_disk_is_told_and_ends_everything() {
     read(&mut *reader, 1);
     let shell = o.shell();
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let fails = o.embedded.core.queue.send(|_| -> rusqlite::Result<()> {
+    let fails = o.embedded.engine.queue.send(|_| -> rusqlite::Result<()> {
         let error = ffi::Error::new(ffi::SQLITE_IOERR_FSYNC);
         assert_eq!(error.code, ErrorCode::SystemIoFailure);
         Err(rusqlite::Error::SqliteFailure(error, None))
@@ -327,11 +327,11 @@ async fn much_is_trimmed_in_small_steps() {
         mark(&o, partition, 5_000, later).await;
     }
     // Stopped after two steps, the log is whole from where it says on.
-    let core = std::sync::Arc::clone(&o.embedded.core);
+    let engine = std::sync::Arc::clone(&o.embedded.engine);
     let first = tokio::task::spawn_blocking(move || {
         let steps = std::cell::Cell::new(0);
         let two = || steps.replace(steps.get() + 1) < 2;
-        super::maintenance::retention::trim(&core, two)
+        super::maintenance::retention::trim(&engine, two)
     });
     assert_eq!(first.await.unwrap().unwrap(), 2_000);
     assert_eq!(kept(&o).len(), 3_500);

@@ -1,8 +1,8 @@
-//! The one thread that writes.
+//! The only thread that writes.
 //!
-//! Each turn takes all appends that wait and as many jobs as fit the turn's time, runs them as one
-//! transaction, commits (one fsync) and then answers. Records are shown to readers only after the
-//! commit that covers them.
+//! It writes in batches: all queued records and as many jobs as fit into the batch's time become one
+//! transaction and share one fsync. Answers follow the commit, and readers see a record only after
+//! the commit that covers it.
 
 use std::mem;
 use std::sync::Arc;
@@ -12,37 +12,38 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::columns::{Text, int};
-use super::engine::Core;
+use super::engine::Engine;
 use super::fault::Fault;
 use super::queue::Job;
 use lakechat_core::ports::broker::{LogRecord, Offset, OutgoingRecord, PublishFailure};
 
-/// After this long in a turn's jobs the turn ends: records that came meanwhile wait no longer.
-const TURN: Duration = Duration::from_millis(4);
-/// Commits after which the keeper is called to checkpoint.
+/// How long a batch takes jobs from the queue. Records that arrive meanwhile wait for the next batch,
+/// so this bounds their delay.
+const MAX_JOBS_TIME: Duration = Duration::from_millis(4);
+/// Commits between two requests for a checkpoint.
 const CHECKPOINT_EVERY: u32 = 64;
 
-/// The thread's owner; dropping it writes what is queued and ends the thread.
+/// Owns the writer thread. Dropping it writes what is queued and joins the thread.
 pub(super) struct Writer {
-    core: Arc<Core>,
+    engine: Arc<Engine>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
-    pub fn start(db: Connection, core: Arc<Core>) -> std::io::Result<Writer> {
-        let work = Work {
+    pub fn start(db: Connection, engine: Arc<Engine>) -> std::io::Result<Writer> {
+        let worker = Worker {
             db,
-            next: core.recent.end(),
-            core: Arc::clone(&core),
-            appends: Vec::new(),
-            done: Vec::new(),
+            next_offset: engine.recent_records.end(),
+            engine: Arc::clone(&engine),
+            records: Vec::new(),
+            jobs: Vec::new(),
             commits: 0,
         };
         let thread = thread::Builder::new()
             .name("embedded-writer".into())
-            .spawn(move || work.run())?;
+            .spawn(move || worker.run())?;
         Ok(Writer {
-            core,
+            engine,
             thread: Some(thread),
         })
     }
@@ -50,74 +51,78 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.core.queue.close();
+        self.engine.queue.close();
         if let Some(thread) = self.thread.take() {
-            // A panic was noted as fatal when it happened.
+            // `ReportPanic` has reported a panic already.
             let _ = thread.join();
         }
-        self.core.recent.close();
+        self.engine.recent_records.close();
     }
 }
 
-struct Work {
+struct Worker {
     db: Connection,
-    core: Arc<Core>,
-    /// The offset of the next record.
-    next: Offset,
-    /// The turn's appends, and its jobs with what became of each.
-    appends: Vec<OutgoingRecord>,
-    done: Vec<(Box<dyn Job>, Result<(), Fault>)>,
+    engine: Arc<Engine>,
+    next_offset: Offset,
+    /// The batch's records.
+    records: Vec<OutgoingRecord>,
+    /// The batch's jobs that ran, each with its outcome.
+    jobs: Vec<(Box<dyn Job>, Result<(), Fault>)>,
+    /// Commits since the last request for a checkpoint.
     commits: u32,
 }
 
-impl Work {
+impl Worker {
     fn run(mut self) {
-        let guard = NotePanic(Arc::clone(&self.core));
-        while self.core.queue.take(&mut self.appends) {
-            self.turn();
+        let on_panic = ReportPanic(Arc::clone(&self.engine));
+        while self.engine.queue.take(&mut self.records) {
+            self.write_batch();
         }
-        mem::forget(guard);
+        mem::forget(on_panic);
     }
 
-    fn turn(&mut self) {
+    fn write_batch(&mut self) {
         let started = Instant::now();
-        match self.transaction() {
+        let committed = self.commit_batch();
+        match committed {
             Ok(append_ms) => {
                 metrics::histogram!("lakechat_log_commit_seconds").record(started.elapsed());
-                self.announce(append_ms);
+                self.complete_batch(append_ms);
             }
-            Err(fault) => self.refuse(&fault),
+            Err(fault) => self.fail_batch(&fault),
         }
     }
 
-    /// Runs the turn's work as one transaction; answers the append time of its records.
-    fn transaction(&mut self) -> Result<u64, Fault> {
-        self.core.health.check()?;
-        // Waits for the lock as long as the connection's busy time says.
+    /// Runs the batch as one transaction; returns the append time of its records.
+    fn commit_batch(&mut self) -> Result<u64, Fault> {
+        self.engine.health.check()?;
+        // Immediate: waiting for another process's lock happens here, up to the connection's busy
+        // timeout, and not in the middle of the batch.
         let tx = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
-        let append_ms = self.core.clock.now_ms();
-        append(&tx, self.next, append_ms, &self.appends).map_err(never_broken)?;
+        // Read after waiting for the lock: the fold judges by it whether a record came too late.
+        let append_ms = self.engine.clock.now_ms();
+        append(&tx, self.next_offset, append_ms, &self.records).map_err(escalate)?;
         let started = Instant::now();
-        while let Some(mut job) = self.core.queue.next_job() {
-            let outcome = run(&tx, job.as_mut());
-            let went_on = matches!(outcome, Ok(()) | Err(Fault::Broken(_)));
-            self.done.push((job, outcome.clone()));
-            if !went_on {
-                return outcome.map(|()| append_ms);
+        while let Some(mut job) = self.engine.queue.next_job() {
+            let outcome = run_job(&tx, job.as_mut());
+            self.jobs.push((job, outcome.clone()));
+            // A broken job was rolled back alone; any other fault concerns the whole transaction.
+            if let Err(fault @ (Fault::Unavailable(_) | Fault::Fatal(_))) = outcome {
+                return Err(fault);
             }
-            if started.elapsed() > TURN {
+            if started.elapsed() > MAX_JOBS_TIME {
                 break;
             }
         }
-        tx.commit().map_err(Fault::from).map_err(never_broken)?;
+        tx.commit().map_err(Fault::from).map_err(escalate)?;
         Ok(append_ms)
     }
 
-    fn announce(&mut self, append_ms: u64) {
-        let count = self.appends.len() as u64;
-        let records = self.appends.drain(..).zip(self.next..);
-        self.core
-            .recent
+    fn complete_batch(&mut self, append_ms: u64) {
+        let count = self.records.len() as u64;
+        let records = self.records.drain(..).zip(self.next_offset..);
+        self.engine
+            .recent_records
             .extend(records.map(|(record, offset)| LogRecord {
                 partition: record.partition,
                 offset,
@@ -125,57 +130,57 @@ impl Work {
                 key: record.key,
                 value: record.value,
             }));
-        self.next += count;
+        self.next_offset += count;
         metrics::counter!("lakechat_log_records_total").increment(count);
-        for (job, outcome) in self.done.drain(..) {
+        for (job, outcome) in self.jobs.drain(..) {
             job.answer(outcome);
         }
         self.commits += 1;
         if self.commits >= CHECKPOINT_EVERY {
             self.commits = 0;
-            self.core.maintenance.request_checkpoint();
+            self.engine.maintenance.request_checkpoint();
         }
     }
 
-    /// Nothing of the turn was written (after a fatal fault: perhaps). What waits behind it would
-    /// meet the same, so it is answered the same.
-    fn refuse(&mut self, fault: &Fault) {
-        self.core.health.note(fault);
-        // Taken before anybody is told: who then tries again is not among them.
-        let waiting = self.core.queue.all_jobs();
-        tracing::warn!(records = self.appends.len(), reason = %fault, "a transaction failed");
-        metrics::counter!("lakechat_log_refused_total").increment(self.appends.len() as u64);
-        let on_failure = self.core.on_publish_failure.get();
+    /// Reports the failure of the batch. Nothing of it was written; after a fatal fault that is
+    /// unknown. Jobs still queued would meet the same fault, so they fail with it.
+    fn fail_batch(&mut self, fault: &Fault) {
+        self.engine.health.report(fault);
+        // Taken before any caller gets its answer, so that a retry is not among them.
+        let queued = self.engine.queue.all_jobs();
+        tracing::warn!(records = self.records.len(), reason = %fault, "a write batch failed");
+        metrics::counter!("lakechat_log_refused_total").increment(self.records.len() as u64);
+        let on_failure = self.engine.on_publish_failure.get();
         let reason: Arc<str> = fault.to_string().into();
-        for record in self.appends.drain(..) {
+        for record in self.records.drain(..) {
             if let Some(on_failure) = on_failure {
                 on_failure(PublishFailure {
                     ticket: record.ticket,
-                    refused: matches!(fault, Fault::Away(_)),
+                    refused: matches!(fault, Fault::Unavailable(_)),
                     reason: Arc::clone(&reason),
                 });
             }
         }
-        let tried = self.done.drain(..).map(|(job, _)| job);
-        for job in tried.chain(waiting) {
+        let ran = self.jobs.drain(..).map(|(job, _)| job);
+        for job in ran.chain(queued) {
             job.answer(Err(fault.clone()));
         }
         if matches!(fault, Fault::Fatal(_)) {
-            self.core.recent.close();
+            self.engine.recent_records.close();
         }
     }
 }
 
 fn append(
     tx: &Connection,
-    next: Offset,
+    first_offset: Offset,
     append_ms: u64,
     records: &[OutgoingRecord],
 ) -> Result<(), Fault> {
     let mut insert = tx.prepare_cached(
         "INSERT INTO log (offset, partition, append_ms, channel, record) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
-    for (record, offset) in records.iter().zip(next..) {
+    for (record, offset) in records.iter().zip(first_offset..) {
         insert.execute(params![
             int(offset),
             record.partition.0,
@@ -187,38 +192,38 @@ fn append(
     Ok(())
 }
 
-/// Runs a job so that its failure undoes nothing but the job.
-fn run(tx: &Connection, job: &mut dyn Job) -> Result<(), Fault> {
-    let step = |sql| tx.prepare_cached(sql)?.execute([]);
-    step("SAVEPOINT job")?;
+/// Runs a job in a savepoint, so that a broken job rolls back alone.
+fn run_job(tx: &Connection, job: &mut dyn Job) -> Result<(), Fault> {
+    let execute = |sql| tx.prepare_cached(sql)?.execute([]);
+    execute("SAVEPOINT job")?;
     let outcome = job.run(tx).map_err(Fault::from);
     if let Err(Fault::Broken(_)) = outcome {
-        step("ROLLBACK TO job").map_err(|e| never_broken(e.into()))?;
+        execute("ROLLBACK TO job").map_err(|e| escalate(e.into()))?;
     }
     if let Ok(()) | Err(Fault::Broken(_)) = outcome {
-        step("RELEASE job").map_err(|e| never_broken(e.into()))?;
+        execute("RELEASE job").map_err(|e| escalate(e.into()))?;
     }
     outcome
 }
 
-/// A fault of the writer's own statements can't be passed over: somebody else wrote to the log, or
-/// SQLite is not what we think.
-fn never_broken(fault: Fault) -> Fault {
+/// Makes a broken statement of the writer's own fatal. These statements are known to be valid, so
+/// another program has changed the tables, or SQLite does not behave as this code assumes.
+fn escalate(fault: Fault) -> Fault {
     match fault {
         Fault::Broken(reason) => Fault::Fatal(reason),
         other => other,
     }
 }
 
-/// Tells of the thread's end when it ends by a panic.
-struct NotePanic(Arc<Core>);
+/// Dropped by a panic of the thread only: makes the panic a fatal fault and ends all waiting.
+struct ReportPanic(Arc<Engine>);
 
-impl Drop for NotePanic {
+impl Drop for ReportPanic {
     fn drop(&mut self) {
         self.0
             .health
-            .note(&Fault::Fatal("the writer panicked".into()));
+            .report(&Fault::Fatal("the writer thread panicked".into()));
         self.0.queue.close();
-        self.0.recent.close();
+        self.0.recent_records.close();
     }
 }

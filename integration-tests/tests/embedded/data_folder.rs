@@ -15,7 +15,8 @@ use lakechat_core::domain::{File, FileId, FileLocation, Partition, UserName};
 use lakechat_core::ports::broker::OutgoingRecord;
 use lakechat_core::ports::{Broker, FileStore, PortError};
 use lakechat_embedded::{
-    BackupError, DATABASE, Embedded, FILES, KEY, LAYOUT, OpenError, Progress, Settings, backup,
+    BackupError, BackupProgress, DATABASE, Embedded, FILES, KEY, LAYOUT, OpenError, Settings,
+    backup,
 };
 
 fn refused(folder: &Path) -> Result<OpenError> {
@@ -247,10 +248,12 @@ async fn backup_taken_while_writing_is_a_whole_data_folder() -> Result<()> {
     let copied = backup(on_disk.folder.path(), &key, &target, &mut |_| {})?;
     drop(writing);
     let published = publishing.await?;
-    let Progress {
-        files, files_count, ..
+    let BackupProgress {
+        files_bytes,
+        files_count,
+        ..
     } = copied;
-    assert_eq!((files, files_count), (10, 1));
+    assert_eq!((files_bytes, files_count), (10, 1));
 
     assert_private(&target)?;
     assert_eq!(fs::read_to_string(target.join(KEY))?, "secret");
@@ -277,7 +280,7 @@ async fn backup_refuses_what_is_no_data_folder_and_what_is_not_empty() -> Result
     let error = nothing.err().context("nothing was copied")?;
     assert!(matches!(
         error,
-        BackupError::Folder(OpenError::NotWhole { .. })
+        BackupError::Folder(OpenError::Incomplete { .. })
     ));
     fs::write(target.path().join("photo"), "")?;
     let full = backup(source, key, target.path(), &mut |_| {});
@@ -311,6 +314,6 @@ async fn backup_that_was_cut_is_no_data_folder() -> Result<()> {
     fs::remove_file(target.path().join(LAYOUT))?;
     assert!(target.path().join(DATABASE).exists());
     let error = refused(target.path())?;
-    assert!(matches!(error, OpenError::NotWhole { .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Incomplete { .. }), "{error:?}");
     Ok(())
 }

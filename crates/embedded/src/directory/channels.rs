@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::columns::{Column, int, limit as rows, not_a};
+use crate::columns::{ReadColumn, int, invalid_value, limit as rows};
 use lakechat_core::domain::{Channel, ChannelKind, ChannelName};
 use lakechat_core::ports::directory::CreateOutcome;
 
@@ -61,7 +61,7 @@ fn channel(row: &Row<'_>) -> Result<Channel> {
             "public" => ChannelKind::Public,
             "private" => ChannelKind::Private,
             "direct" => ChannelKind::Direct,
-            _ => return Err(not_a(1, "kind of channel")),
+            _ => return Err(invalid_value(1, "kind of channel")),
         },
         creator: match row.get_ref(2)? {
             rusqlite::types::ValueRef::Null => None,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::columns::{Column, int, not_a};
+use crate::columns::{ReadColumn, int, invalid_value};
 use lakechat_core::domain::{ChannelName, File, FileId, FileLocation};
 
 /// A file never changes, so a row that is there is the same.
@@ -42,7 +42,7 @@ pub(super) fn find(db: &Connection, id: FileId) -> Result<Option<File>> {
 
 fn file(id: FileId, row: &Row<'_>) -> Result<File> {
     let mut sha256 = [0; 32];
-    hex::decode_to_slice(row.text(2)?, &mut sha256).map_err(|_| not_a(2, "sha256"))?;
+    hex::decode_to_slice(row.text(2)?, &mut sha256).map_err(|_| invalid_value(2, "sha256"))?;
     Ok(File {
         id,
         name: row.get(0)?,

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, params};
 use uuid::Uuid;
 
-use crate::columns::{Column, int};
+use crate::columns::{ReadColumn, int};
 use lakechat_core::domain::{LoginSession, User, UserName};
 use lakechat_core::ports::directory::CreateOutcome;
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Result, params};
 
-use crate::columns::{Column, id, int};
+use crate::columns::{ReadColumn, id, int};
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::history::Mark;
 

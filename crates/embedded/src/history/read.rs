@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::columns::{Column, id, limit as rows, not_a};
+use crate::columns::{ReadColumn, id, invalid_value, limit as rows};
 use lakechat_core::domain::{
     Attachment, Change, ChangeKind, ChannelName, Id, Member, Message, Role, UserName,
 };
@@ -59,7 +59,7 @@ fn message(row: &Row<'_>) -> Result<Message> {
         text: row.get(2)?,
         client_msg_id: row.client_msg_id(3)?,
         n: row.number(4)?,
-        reply_to: row.maybe_id(5)?,
+        reply_to: row.optional_id(5)?,
         file: match row.get_ref(6)? {
             rusqlite::types::ValueRef::Null => None,
             _ => Some(Attachment {
@@ -69,9 +69,9 @@ fn message(row: &Row<'_>) -> Result<Message> {
                 media_type: row.get(9)?,
             }),
         },
-        edited_at_ms: row.maybe_number(10)?,
-        deleted_at_ms: row.maybe_number(11)?,
-        changed: row.maybe_id(12)?,
+        edited_at_ms: row.optional_number(10)?,
+        deleted_at_ms: row.optional_number(11)?,
+        changed: row.optional_id(12)?,
         reactions: Default::default(),
     })
 }
@@ -120,7 +120,7 @@ fn change(row: &Row<'_>) -> Result<Change> {
                 emoji: row.get(4)?,
                 on: row.get(5)?,
             },
-            _ => return Err(not_a(3, "kind of change")),
+            _ => return Err(invalid_value(3, "kind of change")),
         },
     })
 }
@@ -167,7 +167,7 @@ pub(super) fn memberships(db: &Connection, user: &UserName) -> Result<Vec<(Chann
 fn member(row: &Row<'_>) -> Result<Member> {
     Ok(Member {
         user: row.user(0)?,
-        role: Role::parse(row.text(1)?).ok_or_else(|| not_a(1, "role"))?,
+        role: Role::parse(row.text(1)?).ok_or_else(|| invalid_value(1, "role"))?,
         joined_at_ms: row.number(2)?,
         changed: row.id(3)?,
     })
@@ -178,11 +178,11 @@ pub(super) fn descriptions(db: &Connection, names: &[ChannelName]) -> Result<Vec
     let mut select =
         db.prepare_cached("SELECT topic, topic_id, archived_id FROM channels WHERE name = ?1")?;
     let description = |row: &Row<'_>| {
-        let topic = match row.maybe_id(1)? {
+        let topic = match row.optional_id(1)? {
             Some(set_by) => Some((row.get(0)?, set_by)),
             None => None,
         };
-        let archived = row.maybe_id(2)?;
+        let archived = row.optional_id(2)?;
         Ok(Description { topic, archived })
     };
     let one = |name: &ChannelName| {

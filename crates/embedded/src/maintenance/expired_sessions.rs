@@ -1,55 +1,59 @@
-//! Removing login sessions that nobody can renew any more.
+//! Removes login sessions that can't be renewed any more.
 //!
-//! Sessions have no index by their end, so the table is walked bit by bit and round and round: each
-//! turn looks at some thousand rows after those of the last one.
+//! The table has no index by expiry, so it is scanned in rounds: each run examines up to ten thousand
+//! rows after those of the last run, and starts over at the table's end.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, Result, params};
 
-use crate::columns::{Column, int};
-use crate::engine::Core;
+use crate::columns::{ReadColumn, int};
+use crate::engine::Engine;
 use crate::part;
 use lakechat_core::ports::PortError;
 
-/// Rows that one transaction looks at.
-const CHUNK: usize = 1_000;
-/// Chunks of a turn.
-const CHUNKS: usize = 10;
-/// How long a session is kept after its end: a clock set ahead by less logs nobody out.
-const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Rows that one transaction examines.
+const CHUNK_ROWS: usize = 1_000;
+/// Chunks that one run examines.
+const CHUNKS_PER_RUN: usize = 10;
+/// How long a session is kept after it expired, so that a clock set ahead by less logs nobody out.
+const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Where a session lies in the table: its user and its id.
-type Place = (String, String);
+/// The primary key of a session: its user and its id.
+type SessionKey = (String, String);
 
-/// A walk through the sessions.
+/// A scan through the sessions.
 #[derive(Default)]
-pub(crate) struct Walk {
-    /// The last row that was looked at; the default comes before all.
-    after: Place,
+pub(crate) struct SessionScan {
+    /// The last row that was examined; the default sorts before every row.
+    after: SessionKey,
 }
 
-/// Rows that lie one after the other.
+/// Consecutive rows.
 struct Chunk {
-    last: Place,
+    last: SessionKey,
     rows: usize,
     has_expired: bool,
 }
 
-impl Walk {
-    /// Looks at the next rows and deletes the sessions whose end is more than a day ago; tells how
-    /// many. Blocks; stops early when `go_on` says so.
-    pub fn turn(&mut self, core: &Core, go_on: impl Fn() -> bool) -> Result<usize, PortError> {
-        // The wall clock, as sessions have their end by it: the log's may be ahead.
+impl SessionScan {
+    /// Examines the next rows and deletes the sessions that expired more than a day ago; returns how
+    /// many. Blocks. Stops between two chunks when `may_continue` returns false.
+    pub fn run(
+        &mut self,
+        engine: &Engine,
+        may_continue: impl Fn() -> bool,
+    ) -> Result<usize, PortError> {
+        // Sessions expire by the wall clock; the log's clock may be ahead of it.
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let until = now.unwrap_or_default().saturating_sub(KEPT).as_millis() as u64;
+        let cutoff_ms = now.unwrap_or_default().saturating_sub(GRACE).as_millis() as u64;
         let mut removed = 0;
-        for _ in 0..CHUNKS {
-            if !go_on() {
+        for _ in 0..CHUNKS_PER_RUN {
+            if !may_continue() {
                 break;
             }
-            let (gone, is_end) = self.step(core, until)?;
-            removed += gone;
+            let (deleted, is_end) = self.scan_chunk(engine, cutoff_ms)?;
+            removed += deleted;
             if is_end {
                 break;
             }
@@ -57,43 +61,45 @@ impl Walk {
         Ok(removed)
     }
 
-    /// One chunk; tells how many went, and whether it was the table's last.
-    fn step(&mut self, core: &Core, until: u64) -> Result<(usize, bool), PortError> {
-        let chunk = core.read_blocking(part::DIRECTORY, |db| look(db, &self.after, until))?;
+    /// Examines one chunk; returns how many sessions it deleted and whether it was the last chunk.
+    fn scan_chunk(&mut self, engine: &Engine, cutoff_ms: u64) -> Result<(usize, bool), PortError> {
+        let chunk =
+            engine.read_blocking(part::DIRECTORY, |db| read_chunk(db, &self.after, cutoff_ms))?;
         let Some(Chunk {
             last,
             rows,
             has_expired,
         }) = chunk
         else {
-            self.after = Place::default();
+            self.after = SessionKey::default();
             return Ok((0, true));
         };
-        let mut gone = 0;
+        let mut deleted = 0;
+        // Most chunks have nothing to delete, and then the writer is left alone.
         if has_expired {
             let (after, last) = (self.after.clone(), last.clone());
-            let deleted = core
+            let written = engine
                 .queue
-                .call_blocking(move |db| delete(db, &after, &last, until));
-            gone = deleted.map_err(|fault| fault.into_port_error(part::DIRECTORY))?;
-            metrics::counter!("lakechat_login_sessions_removed_total").increment(gone as u64);
+                .call_blocking(move |db| delete_expired(db, &after, &last, cutoff_ms));
+            deleted = written.map_err(|fault| fault.into_port_error(part::DIRECTORY))?;
+            metrics::counter!("lakechat_login_sessions_removed_total").increment(deleted as u64);
         }
-        let is_end = rows < CHUNK;
-        self.after = if is_end { Place::default() } else { last };
-        Ok((gone, is_end))
+        let is_end = rows < CHUNK_ROWS;
+        self.after = if is_end { SessionKey::default() } else { last };
+        Ok((deleted, is_end))
     }
 }
 
-/// The chunk after a place; none after the last row.
-fn look(db: &Connection, after: &Place, until: u64) -> Result<Option<Chunk>> {
+/// The chunk after a key; `None` after the last row.
+fn read_chunk(db: &Connection, after: &SessionKey, cutoff_ms: u64) -> Result<Option<Chunk>> {
     let mut select = db.prepare_cached(
         "SELECT user, id, expires_at FROM sessions WHERE (user, id) > (?1, ?2)
          ORDER BY user, id LIMIT ?3",
     )?;
-    let mut rows = select.query(params![after.0, after.1, CHUNK as i64])?;
+    let mut rows = select.query(params![after.0, after.1, CHUNK_ROWS as i64])?;
     let mut chunk: Option<Chunk> = None;
     while let Some(row) = rows.next()? {
-        let has_expired = row.number(2)? < until;
+        let has_expired = row.number(2)? < cutoff_ms;
         chunk = Some(Chunk {
             last: (row.get(0)?, row.get(1)?),
             rows: chunk.as_ref().map_or(0, |c| c.rows) + 1,
@@ -103,11 +109,17 @@ fn look(db: &Connection, after: &Place, until: u64) -> Result<Option<Chunk>> {
     Ok(chunk)
 }
 
-/// Deletes what has expired of a chunk, as it stands by now; tells how many.
-fn delete(db: &Connection, after: &Place, last: &Place, until: u64) -> Result<usize> {
+/// Deletes the expired sessions of a chunk; returns how many. It checks the expiry again, as a session
+/// may have been renewed since the chunk was read.
+fn delete_expired(
+    db: &Connection,
+    after: &SessionKey,
+    last: &SessionKey,
+    cutoff_ms: u64,
+) -> Result<usize> {
     db.prepare_cached(
         "DELETE FROM sessions
          WHERE (user, id) > (?1, ?2) AND (user, id) <= (?3, ?4) AND expires_at < ?5",
     )?
-    .execute(params![after.0, after.1, last.0, last.1, int(until)])
+    .execute(params![after.0, after.1, last.0, last.1, int(cutoff_ms)])
 }

@@ -1,108 +1,120 @@
-//! Trimming the log.
+//! Trims the log.
 //!
-//! A partition keeps everything from where a warm-up at its mark begins: two windows and a minute
-//! before the mark's time. A partition without a mark keeps all. What goes, goes in small
-//! transactions, each of which also says from where on the log is still whole.
+//! A partition keeps every record from where a warm-up at its mark begins: two windows and a minute
+//! before the mark's time. A partition without a mark keeps everything. Records are deleted in small
+//! transactions, so that the writer is never held up for long; each also stores the partitions' new
+//! start offsets, so that a log that was trimmed half-way is consistent.
 
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use crate::columns::{Column, int};
-use crate::engine::Core;
+use crate::columns::{ReadColumn, int};
+use crate::engine::Engine;
 use crate::history::marks;
 use crate::offsets::{offset_for_time, start_offsets};
 use crate::part;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::Offset;
 
-/// Records that one transaction looks at.
-const CHUNK: u64 = 1_000;
+/// Records that one transaction examines.
+const CHUNK_RECORDS: u64 = 1_000;
+/// The minute for lateness in the fold's warm-up, which begins two windows and this before the mark.
 const SLACK: Duration = Duration::from_secs(60);
 
-/// Deletes what no warm-up needs; tells how many records went. Blocks; stops early, with some left,
-/// when `go_on` says so.
-pub(crate) fn trim(core: &Core, go_on: impl Fn() -> bool) -> Result<usize, PortError> {
-    let end = core.recent.end();
-    let (mut kept, cuts) = core.read_blocking(part::BROKER, |db| {
-        let kept = start_offsets(db, core.partitions)?;
-        let cuts = cuts(db, core, &kept, end)?;
-        Ok((kept, cuts))
+/// Deletes the records that no warm-up needs; returns how many. Blocks. Stops between two
+/// transactions when `may_continue` returns false.
+pub(crate) fn trim(engine: &Engine, may_continue: impl Fn() -> bool) -> Result<usize, PortError> {
+    let end = engine.recent_records.end();
+    let (mut starts, new_starts) = engine.read_blocking(part::BROKER, |db| {
+        let starts = start_offsets(db, engine.partitions)?;
+        let new_starts = new_start_offsets(db, engine, &starts, end)?;
+        Ok((starts, new_starts))
     })?;
     let mut trimmed = 0;
-    while let Some(from) = lowest_to_trim(&kept, &cuts)
-        && go_on()
+    while let Some(from) = lowest_to_trim(&starts, &new_starts)
+        && may_continue()
     {
-        let (now_kept, cuts, last_ms) = (kept, cuts.clone(), core.clock.now_ms());
-        let written = core.queue.call_blocking(move |db| {
-            remember_end(db, end, last_ms)?;
-            trim_chunk(db, from, now_kept, &cuts)
+        let (current, targets, now_ms) = (starts, new_starts.clone(), engine.clock.now_ms());
+        let written = engine.queue.call_blocking(move |db| {
+            store_log_end(db, end, now_ms)?;
+            trim_chunk(db, from, current, &targets)
         });
-        let gone;
-        (kept, gone) = written.map_err(|fault| fault.into_port_error(part::BROKER))?;
-        trimmed += gone;
+        let deleted;
+        (starts, deleted) = written.map_err(|fault| fault.into_port_error(part::BROKER))?;
+        trimmed += deleted;
     }
     metrics::counter!("lakechat_log_trimmed_total").increment(trimmed as u64);
     Ok(trimmed)
 }
 
-/// For each partition the offset below which it may go.
-fn cuts(db: &Connection, core: &Core, kept: &[Offset], end: Offset) -> Result<Vec<Offset>> {
-    let back = (2 * core.window + SLACK).as_millis() as u64;
-    let marks = marks::read(db, core.partitions)?;
-    let mut cuts = kept.to_vec();
-    for ((cut, mark), kept) in cuts.iter_mut().zip(marks).zip(kept) {
+/// By partition, the offset below which no record is needed.
+fn new_start_offsets(
+    db: &Connection,
+    engine: &Engine,
+    starts: &[Offset],
+    end: Offset,
+) -> Result<Vec<Offset>> {
+    let warm_up_ms = (2 * engine.window + SLACK).as_millis() as u64;
+    let marks = marks::read(db, engine.partitions)?;
+    let mut new_starts = starts.to_vec();
+    for ((new_start, mark), start) in new_starts.iter_mut().zip(marks).zip(starts) {
         if mark.time_ms > 0 {
-            let begin = offset_for_time(db, mark.time_ms.saturating_sub(back))?;
-            *cut = begin.unwrap_or(end).min(mark.offset).max(*kept);
+            let warm_up = offset_for_time(db, mark.time_ms.saturating_sub(warm_up_ms))?;
+            // Never past the mark: what lies above it is not in history yet.
+            *new_start = warm_up.unwrap_or(end).min(mark.offset).max(*start);
         }
     }
-    Ok(cuts)
+    Ok(new_starts)
 }
 
-/// Where the next chunk begins: below it nothing is to be trimmed any more.
-fn lowest_to_trim(kept: &[Offset], cuts: &[Offset]) -> Option<Offset> {
-    let behind = kept.iter().zip(cuts).filter(|(kept, cut)| kept < cut);
-    behind.map(|(kept, _)| *kept).min()
+/// Where the next chunk begins; `None` if nothing is left to trim.
+fn lowest_to_trim(starts: &[Offset], new_starts: &[Offset]) -> Option<Offset> {
+    let untrimmed = starts
+        .iter()
+        .zip(new_starts)
+        .filter(|(start, new)| start < new);
+    untrimmed.map(|(start, _)| *start).min()
 }
 
-/// Trims one chunk from `from` on; answers what is kept after it and how many records went.
+/// Trims one chunk that begins at `from`; returns the start offsets after it and the number of
+/// deleted records.
 fn trim_chunk(
     db: &Connection,
     from: Offset,
-    mut kept: Vec<Offset>,
-    cuts: &[Offset],
+    mut starts: Vec<Offset>,
+    new_starts: &[Offset],
 ) -> Result<(Vec<Offset>, usize)> {
     let next: Option<u64> = db
         .prepare_cached(
             "SELECT offset FROM log WHERE offset >= ?1 ORDER BY offset LIMIT 1 OFFSET ?2",
         )?
-        .query_row([int(from), int(CHUNK)], |row| row.number(0))
+        .query_row([int(from), int(CHUNK_RECORDS)], |row| row.number(0))
         .optional()?;
     let until = next.unwrap_or(Offset::MAX);
-    let mut keep = db.prepare_cached(
+    let mut store_start = db.prepare_cached(
         "INSERT INTO log_kept (partition, start) VALUES (?1, ?2)
          ON CONFLICT (partition) DO UPDATE SET start = excluded.start",
     )?;
-    for (partition, (kept, cut)) in kept.iter_mut().zip(cuts).enumerate() {
-        if *kept < *cut {
-            *kept = (*cut).min(until);
-            keep.execute(params![partition as i64, int(*kept)])?;
+    for (partition, (start, new_start)) in starts.iter_mut().zip(new_starts).enumerate() {
+        if *start < *new_start {
+            *start = (*new_start).min(until);
+            store_start.execute(params![partition as i64, int(*start)])?;
         }
     }
-    let gone = db
+    let deleted = db
         .prepare_cached(
             "DELETE FROM log WHERE offset >= ?1 AND offset < ?2 AND offset < coalesce(
                 (SELECT start FROM log_kept WHERE log_kept.partition = log.partition), 0)",
         )?
         .execute([int(from), int(until.min(i64::MAX as u64))])?;
-    Ok((kept, gone))
+    Ok((starts, deleted))
 }
 
-/// Offsets and times go on from here, should the last record ever be among those that go.
-fn remember_end(db: &Connection, end: Offset, last_ms: u64) -> Result<()> {
+/// Stores where offsets and append times continue, in case the last record is deleted.
+fn store_log_end(db: &Connection, end: Offset, now_ms: u64) -> Result<()> {
     let mut set = db.prepare_cached("UPDATE meta SET value = ?2 WHERE name = ?1")?;
     set.execute(params!["log_end", int(end)])?;
-    set.execute(params!["log_time", int(last_ms)])?;
+    set.execute(params!["log_time", int(now_ms)])?;
     Ok(())
 }

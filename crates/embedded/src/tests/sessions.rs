@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{DEADLINE, Opened, open};
 use crate::Settings;
-use crate::maintenance::expired_sessions::Walk;
+use crate::maintenance::expired_sessions::SessionScan;
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -34,36 +34,36 @@ fn count(o: &Opened) -> u64 {
     count.unwrap() as u64
 }
 
-fn turn(o: &Opened, walk: &mut Walk) -> usize {
-    walk.turn(&o.embedded.core, || true).unwrap()
+fn run(o: &Opened, scan: &mut SessionScan) -> usize {
+    scan.run(&o.embedded.engine, || true).unwrap()
 }
 
 #[test]
 fn sessions_go_a_day_after_their_end() {
     let o = open(Settings::default());
-    let mut walk = Walk::default();
-    assert_eq!(turn(&o, &mut walk), 0, "there are none");
+    let mut scan = SessionScan::default();
+    assert_eq!(run(&o, &mut scan), 0, "there are none");
     fill(&o, 3_500, |n| if n % 7 == 0 { 25 } else { 23 });
-    assert_eq!(turn(&o, &mut walk), 500);
+    assert_eq!(run(&o, &mut scan), 500);
     assert_eq!(count(&o), 3_000);
-    assert_eq!(turn(&o, &mut walk), 0);
+    assert_eq!(run(&o, &mut scan), 0);
 }
 
 #[test]
 fn walk_goes_on_where_it_was_and_round() {
     let o = open(Settings::default());
     fill(&o, 25_000, |_| 25);
-    let mut walk = Walk::default();
-    assert_eq!(walk.turn(&o.embedded.core, || false).unwrap(), 0);
-    let gone: Vec<_> = (0..4).map(|_| turn(&o, &mut walk)).collect();
+    let mut scan = SessionScan::default();
+    assert_eq!(scan.run(&o.embedded.engine, || false).unwrap(), 0);
+    let gone: Vec<_> = (0..4).map(|_| run(&o, &mut scan)).collect();
     assert_eq!(gone, [10_000, 10_000, 5_000, 0]);
     fill(&o, 10, |_| 25);
-    assert_eq!(turn(&o, &mut walk), 10, "it begins again");
+    assert_eq!(run(&o, &mut scan), 10, "it begins again");
     assert_eq!(count(&o), 0);
 }
 
 #[test]
-fn keeper_removes_what_has_ended() {
+fn maintenance_removes_expired_sessions() {
     let o = open(Settings {
         maintenance_interval: Duration::from_millis(20),
         ..Settings::default()
