@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use tracing::field::Empty;
 
 use super::columns::{Text, int};
 use super::engine::Engine;
@@ -82,8 +83,11 @@ impl Worker {
     }
 
     fn write_batch(&mut self) {
+        let span = tracing::debug_span!("write batch", records = self.records.len(), jobs = Empty);
+        let _entered = span.enter();
         let started = Instant::now();
         let committed = self.commit_batch();
+        span.record("jobs", self.jobs.len());
         match committed {
             Ok(append_ms) => {
                 metrics::histogram!("lakechat_log_commit_seconds").record(started.elapsed());
