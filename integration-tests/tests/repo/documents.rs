@@ -53,7 +53,9 @@ fn keys() -> BTreeSet<String> {
     let source = text("src/config/sections.rs");
     let mut keys = BTreeSet::new();
     for section in source.split("\nsection! {").skip(1) {
-        let prefix = section.split('"').nth(1).expect("a section has a prefix");
+        let head = section.lines().find(|line| line.ends_with("\" {"));
+        let quoted = head.and_then(|head| head.split('"').nth(1));
+        let prefix = quoted.expect("a section has a prefix");
         let fields = section.lines().filter_map(|l| l.strip_prefix("        "));
         let names = fields.filter_map(|field| Some(field.split_once(": ")?.0));
         let is_key = |name: &&str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
