@@ -131,7 +131,7 @@ impl Cluster {
 impl From<SchemaError> for Hindrance {
     fn from(error: SchemaError) -> Hindrance {
         match error {
-            SchemaError::Away(error) => Hindrance::Away(error.into()),
+            SchemaError::Unavailable(error) => Hindrance::Away(error.into()),
             SchemaError::Differs(_) => Hindrance::Wrong(error.into()),
         }
     }

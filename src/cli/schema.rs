@@ -69,7 +69,7 @@ async fn check(config: &HbaseConfig, regions: u16) -> Result<String> {
     match hbase.check_schema(Some(regions)).await {
         Ok(()) => Ok("ok: all tables are as lakechat needs them\n".to_owned()),
         Err(differs @ SchemaError::Differs(_)) => Err(differs.into()),
-        Err(SchemaError::Away(error)) => {
+        Err(SchemaError::Unavailable(error)) => {
             let servers = config.thrift.joined();
             let hint = format!(
                 "HBase's Thrift server (hbase.thrift = {servers}) can't be asked; \

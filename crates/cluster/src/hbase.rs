@@ -1,10 +1,10 @@
 //! History and directory in HBase, through its Thrift1 service.
 //!
-//! The rows are a contract that analysts read: tables, row keys, columns and values are those of
-//! the row contract, all of them UTF-8 text. Everything that is written leaves the same cells however often it is
-//! written; what people decide by who comes first is one cell and one `checkAndPut`.
+//! Analysts read the rows, so tables, row keys, columns and values are a contract (docs/rows.md), all of
+//! them UTF-8 text. Every write is idempotent: repeated, it leaves the same cells. A name that the first
+//! of several writers gets is one cell, written by one `checkAndPut`.
 //!
-//! Thrift's client blocks, so it lives on threads of its own ([`worker`]), each with a connection.
+//! Thrift's client blocks, so it runs on threads of its own ([`worker`]), each with a connection.
 
 mod cell;
 mod client;
@@ -31,71 +31,71 @@ mod worker;
 use std::io;
 use std::sync::Arc;
 
-use self::client::Core;
+use self::client::Client;
 use self::directory::HBaseDirectory;
-use self::error::Fault;
+use self::error::HBaseError;
 use self::history::HBaseHistory;
 pub use self::log_row::{CONTRACT, LogRow};
-use self::pool::Lines;
+use self::pool::ConnectionPool;
 pub use self::schema::SchemaError;
 pub use self::settings::Settings;
 use self::tables::Tables;
 use lakechat_core::ports::directory::CreateOutcome;
 use lakechat_core::ports::{Directory, History, PortError};
 
-/// What row `log` is a part of.
+/// The part that errors about row `log` name.
 const PART: &str = "history";
 
-/// The way to HBase. The ports may outlive it: the connections end with the last of them.
+/// The connections to HBase. The ports share them and may outlive this: the last one closes them.
 pub struct HBase {
-    core: Arc<Core>,
+    client: Arc<Client>,
 }
 
 impl HBase {
-    /// Starts the threads; they connect when there is something to do. Fails only where no thread
-    /// can be started.
+    /// Starts the threads, which connect when there is something to do. An error means that a thread could
+    /// not be started.
     pub fn start(settings: &Settings) -> io::Result<HBase> {
         let tables = Arc::new(Tables::new(settings));
-        let core = Core::new(Lines::start(settings, &tables)?, tables);
+        let client = Client::new(ConnectionPool::start(settings, &tables)?, tables);
         Ok(HBase {
-            core: Arc::new(core),
+            client: Arc::new(client),
         })
     }
 
-    /// History of a log: its partitions and its generation are those of row `log`.
+    /// The history of a log, whose partitions and generation row `log` has.
     pub fn history(&self, partitions: u16, generation: u32) -> Arc<dyn History> {
-        let core = Arc::clone(&self.core);
-        Arc::new(HBaseHistory::new(core, partitions, generation))
+        let client = Arc::clone(&self.client);
+        Arc::new(HBaseHistory::new(client, partitions, generation))
     }
 
     pub fn directory(&self) -> Directory {
-        Directory::of(Arc::new(HBaseDirectory::new(Arc::clone(&self.core))))
+        Directory::of(Arc::new(HBaseDirectory::new(Arc::clone(&self.client))))
     }
 
-    /// Compares the tables with those that this release needs; with `regions`, whether they are
-    /// split into as many at least.
+    /// Compares the tables with those that this release needs. With `regions`, the large ones must have at
+    /// least that many.
     pub async fn check_schema(&self, regions: Option<u16>) -> Result<(), SchemaError> {
-        schema::check(&self.core, regions).await
+        schema::check(&self.client, regions).await
     }
 
-    /// Row `log`; None before the first server started.
+    /// Row `log`; `None` before the first start of a server.
     pub async fn log_row(&self) -> Result<Option<LogRow>, PortError> {
-        log_row::read(&self.core).await.map_err(port_error)
+        log_row::read(&self.client).await.map_err(port_error)
     }
 
-    /// Makes row `log` where there is none. `Unavailable` leaves open whether it was made; a retry
-    /// is safe.
+    /// Creates row `log` unless it exists. `Unavailable` leaves it open whether it was created; a retry is
+    /// safe.
     pub async fn create_log_row(&self, row: &LogRow) -> Result<CreateOutcome<LogRow>, PortError> {
-        log_row::create(&self.core, row).await.map_err(port_error)
+        log_row::create(&self.client, row).await.map_err(port_error)
     }
 
-    /// Replaces row `log` if it still is `old`; tells whether it was (or is `new` already).
+    /// Replaces row `log` if it is still `old`; `true` if it was, or is `new` already.
     pub async fn replace_log_row(&self, old: &LogRow, new: &LogRow) -> Result<bool, PortError> {
-        let replaced = log_row::replace(&self.core, old, new);
+        let replaced = log_row::replace(&self.client, old, new);
         replaced.await.map_err(port_error)
     }
 }
 
-fn port_error(fault: Fault) -> PortError {
-    fault.into_port_error(PART)
+fn port_error(error: HBaseError) -> PortError {
+    error.into_port_error(PART)
 }

@@ -71,7 +71,7 @@ async fn wrong_port_is_told_with_its_address() -> Result<()> {
         assert!(away && reason.contains(&address), "{reason}");
     }
     let refused = hbase.check_schema(None).await.expect_err("nobody is there");
-    assert!(matches!(refused, SchemaError::Away(_)), "{refused}");
+    assert!(matches!(refused, SchemaError::Unavailable(_)), "{refused}");
     Ok(())
 }
 

@@ -1,15 +1,15 @@
-//! One cell that is decided by who comes first: HBase's `checkAndPut`, which takes one mutation.
+//! A cell that the first writer gets: HBase's `checkAndPut`, which takes one mutation.
 
 use hbase_thrift::hbase::THbaseSyncClient;
 
-use super::client::Core;
-use super::connection::{Connection, plain};
-use super::error::Fault;
+use super::client::Client;
+use super::connection::{Connection, no_attributes};
+use super::error::HBaseError;
 use super::put;
 use super::row;
 use super::tables::{Table, Tables};
 
-/// Where it stands.
+/// The address of a cell.
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
     pub table: Table,
@@ -26,52 +26,64 @@ impl Cell {
         }
     }
 
-    pub async fn read(&self, core: &Core) -> Result<Option<Vec<u8>>, Fault> {
+    pub async fn read(&self, client: &Client) -> Result<Option<Vec<u8>>, HBaseError> {
         let cell = self.clone();
         let read = move |connection: &mut _, tables: &_| {
             let columns = [cell.column.as_str()];
             let found = row::get(connection, tables, cell.table, &cell.row, &columns)?;
             Ok(found.and_then(|mut row| row.take(&cell.column)))
         };
-        core.read(read).await
+        client.read(read).await
     }
 
-    /// Puts a value where there is none. Answers None if it is there by this call, otherwise what
-    /// was there before.
-    pub async fn claim(&self, core: &Core, value: Vec<u8>) -> Result<Option<Vec<u8>>, Fault> {
-        // To HBase an empty expected value is an absent cell.
-        let tried = match self.check_and_put(core, Vec::new(), value.clone()).await {
+    /// Writes a value if the cell is absent. `None` if this call or an earlier attempt of it wrote the
+    /// value; otherwise the value that is there.
+    pub async fn claim(
+        &self,
+        client: &Client,
+        value: Vec<u8>,
+    ) -> Result<Option<Vec<u8>>, HBaseError> {
+        // To HBase, an empty expected value means an absent cell.
+        let uncertain = match self.check_and_put(client, Vec::new(), value.clone()).await {
             Ok(true) => return Ok(None),
-            Ok(false) => Fault::Away("a row was there and is gone".to_owned()),
-            Err(fault) if fault.is_open() => fault,
-            Err(fault) => return Err(fault),
+            Ok(false) => {
+                HBaseError::Unavailable("a cell existed and was removed meanwhile".to_owned())
+            }
+            Err(error) if error.may_have_happened() => error,
+            Err(error) => return Err(error),
         };
-        match self.read(core).await? {
-            Some(stands) if stands == value => Ok(None),
-            Some(stands) => Ok(Some(stands)),
-            None => Err(tried),
+        // Values hold a nonce or a salt: an equal one was written by this call, whose answer got lost.
+        match self.read(client).await? {
+            Some(stored) if stored == value => Ok(None),
+            Some(stored) => Ok(Some(stored)),
+            None => Err(uncertain),
         }
     }
 
-    /// Replaces a value if it still is `old`, to the byte; tells whether it was.
-    pub async fn replace(&self, core: &Core, old: Vec<u8>, new: Vec<u8>) -> Result<bool, Fault> {
-        match self.check_and_put(core, old, new.clone()).await {
+    /// Replaces a value if its bytes are still `old`; `true` if this call or an earlier attempt of it did.
+    pub async fn replace(
+        &self,
+        client: &Client,
+        old: Vec<u8>,
+        new: Vec<u8>,
+    ) -> Result<bool, HBaseError> {
+        match self.check_and_put(client, old, new.clone()).await {
             Ok(true) => Ok(true),
-            Ok(false) => Ok(self.read(core).await?.as_ref() == Some(&new)),
-            Err(fault) if fault.is_open() => match self.read(core).await? {
-                Some(stands) if stands == new => Ok(true),
-                _ => Err(fault),
+            Ok(false) => Ok(self.read(client).await?.as_ref() == Some(&new)),
+            Err(error) if error.may_have_happened() => match self.read(client).await? {
+                Some(stored) if stored == new => Ok(true),
+                _ => Err(error),
             },
-            Err(fault) => Err(fault),
+            Err(error) => Err(error),
         }
     }
 
     async fn check_and_put(
         &self,
-        core: &Core,
+        client: &Client,
         expected: Vec<u8>,
         value: Vec<u8>,
-    ) -> Result<bool, Fault> {
+    ) -> Result<bool, HBaseError> {
         let cell = self.clone();
         let write = move |connection: &mut Connection, tables: &Tables| {
             let (table, row) = (tables.bytes(cell.table), cell.row.clone());
@@ -79,9 +91,9 @@ impl Cell {
             let mutation = put::mutation(column.clone(), value.clone());
             let expected = expected.clone();
             connection.call("checkAndPut", |client| {
-                client.check_and_put(table, row, column, expected, mutation, plain())
+                client.check_and_put(table, row, column, expected, mutation, no_attributes())
             })
         };
-        core.write(write).await
+        client.write(write).await
     }
 }

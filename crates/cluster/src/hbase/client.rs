@@ -1,5 +1,5 @@
-//! What history and directory share: the connections, the tables' names, and which channels are
-//! private.
+//! What history and directory share: the connections, the tables' names, and a cache of which channels
+//! are private.
 
 use std::sync::Arc;
 
@@ -7,58 +7,58 @@ use moka::sync::Cache;
 use serde::Deserialize;
 
 use super::connection::Connection;
-use super::error::Fault;
-use super::pool::Lines;
+use super::error::HBaseError;
+use super::pool::ConnectionPool;
 use super::row;
 use super::tables::{Table, Tables};
 use lakechat_core::domain::{ChannelKind, ChannelName};
 
-/// Channels whose kind is remembered; others are looked up.
-const KNOWN_CHANNELS: u64 = 100_000;
+/// Channels whose kind is cached; that of others is read.
+const CACHED_CHANNELS: u64 = 100_000;
 
-pub(super) struct Core {
-    pub lines: Lines,
+pub(super) struct Client {
+    pub pool: ConnectionPool,
     pub tables: Arc<Tables>,
     private: Cache<ChannelName, bool>,
 }
 
-impl Core {
-    pub fn new(lines: Lines, tables: Arc<Tables>) -> Core {
-        Core {
-            lines,
+impl Client {
+    pub fn new(pool: ConnectionPool, tables: Arc<Tables>) -> Client {
+        Client {
+            pool,
             tables,
-            private: Cache::new(KNOWN_CHANNELS),
+            private: Cache::new(CACHED_CHANNELS),
         }
     }
 
-    pub async fn read<T, W>(&self, work: W) -> Result<T, Fault>
+    pub async fn read<T, W>(&self, work: W) -> Result<T, HBaseError>
     where
-        W: Fn(&mut Connection, &Tables) -> Result<T, Fault> + Send + 'static,
+        W: Fn(&mut Connection, &Tables) -> Result<T, HBaseError> + Send + 'static,
         T: Send + 'static,
     {
         let tables = Arc::clone(&self.tables);
-        let reads = &self.lines.reads;
-        reads
+        self.pool
+            .reads
             .call(move |connection| work(connection, &tables))
             .await
     }
 
-    /// May run twice: what is written has to leave the same then.
-    pub async fn write<T, W>(&self, work: W) -> Result<T, Fault>
+    /// `work` may run twice, so it has to be idempotent.
+    pub async fn write<T, W>(&self, work: W) -> Result<T, HBaseError>
     where
-        W: Fn(&mut Connection, &Tables) -> Result<T, Fault> + Send + 'static,
+        W: Fn(&mut Connection, &Tables) -> Result<T, HBaseError> + Send + 'static,
         T: Send + 'static,
     {
         let tables = Arc::clone(&self.tables);
-        let writes = &self.lines.writes;
-        writes
+        self.pool
+            .writes
             .call(move |connection| work(connection, &tables))
             .await
     }
 
-    /// Whether a channel's rows stand in the private tables. A channel's kind never changes, so it
-    /// is asked for once; a channel that nobody made yet has no rows.
-    pub async fn is_private(&self, channel: &ChannelName) -> Result<bool, Fault> {
+    /// Whether a channel's rows are in the private tables. A channel's kind never changes, so it is read
+    /// once. A channel that does not exist yet has no rows, and counts as public until it does.
+    pub async fn is_private(&self, channel: &ChannelName) -> Result<bool, HBaseError> {
         if channel.as_str().contains(':') {
             return Ok(true); // the name of a direct channel
         }

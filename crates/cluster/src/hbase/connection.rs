@@ -1,4 +1,4 @@
-//! One connection to a Thrift server: buffered, binary, with a deadline for each call.
+//! A connection to a Thrift server (buffered transport, binary protocol), with a deadline for each call.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -12,34 +12,34 @@ use hbase_thrift::hbase::HbaseSyncClient;
 use thrift::protocol::{TBinaryInputProtocol, TBinaryOutputProtocol};
 use thrift::transport::{TBufferedReadTransport, TBufferedWriteTransport};
 
-use super::error::Fault;
+use super::error::HBaseError;
 use super::server::Server;
 
-/// Large enough for a page or a batch in few system calls.
+/// Large enough that a page or a batch takes few system calls.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// The server closes connections after 60 s without a call.
+/// Below the 60 s after which the server closes an idle connection.
 const MAX_IDLE: Duration = Duration::from_secs(50);
 
-pub(super) type Client = HbaseSyncClient<
+pub(super) type ThriftClient = HbaseSyncClient<
     TBinaryInputProtocol<TBufferedReadTransport<Half>>,
     TBinaryOutputProtocol<TBufferedWriteTransport<Half>>,
 >;
 
-/// No attributes: what every call of HBase's Thrift1 takes and lakechat never needs.
-pub(super) fn plain() -> BTreeMap<Vec<u8>, Vec<u8>> {
+/// The attributes that every call of HBase's Thrift1 takes: none.
+pub(super) fn no_attributes() -> BTreeMap<Vec<u8>, Vec<u8>> {
     BTreeMap::new()
 }
 
 pub(super) struct Connection {
     server: Arc<Server>,
-    client: Client,
+    client: ThriftClient,
     stream: TcpStream,
     timeout: Duration,
     deadline: Rc<Cell<Instant>>,
     last_used: Instant,
     /// Scanners that are open on the server and no longer needed.
-    pub(super) done_scanners: Vec<i32>,
+    pub(super) finished_scanners: Vec<i32>,
 }
 
 impl Connection {
@@ -48,8 +48,8 @@ impl Connection {
         let began = Instant::now();
         let stream = connect(&server.address, timeout).inspect_err(|error| {
             if error.kind() == ErrorKind::TimedOut {
-                let reason = format!("{} took no connection in time", server.address);
-                server.late(began, &reason);
+                let reason = format!("{} did not accept a connection in time", server.address);
+                server.record_timeout(began, &reason);
             }
         })?;
         stream.set_nodelay(true)?;
@@ -61,7 +61,7 @@ impl Connection {
         };
         let reading = TBufferedReadTransport::with_capacity(BUFFER_BYTES, half()?);
         let writing = TBufferedWriteTransport::with_capacity(BUFFER_BYTES, half()?);
-        let client = Client::new(
+        let client = ThriftClient::new(
             TBinaryInputProtocol::new(reading, true),
             TBinaryOutputProtocol::new(writing, true),
         );
@@ -72,16 +72,16 @@ impl Connection {
             timeout,
             deadline,
             last_used: Instant::now(),
-            done_scanners: Vec::new(),
+            finished_scanners: Vec::new(),
         })
     }
 
-    /// Makes one call, named as in HBase's IDL.
+    /// Makes a call; `name` is the one in HBase's IDL.
     pub fn call<T>(
         &mut self,
         name: &'static str,
-        call: impl FnOnce(&mut Client) -> thrift::Result<T>,
-    ) -> Result<T, Fault> {
+        call: impl FnOnce(&mut ThriftClient) -> thrift::Result<T>,
+    ) -> Result<T, HBaseError> {
         let began = Instant::now();
         self.deadline.set(began + self.timeout);
         let answer = call(&mut self.client);
@@ -89,71 +89,73 @@ impl Connection {
         let outcome = if answer.is_ok() { "ok" } else { "error" };
         let labels = [("call", name), ("outcome", outcome)];
         metrics::histogram!("lakechat_hbase_call_seconds", &labels).record(began.elapsed());
-        let answer = answer.map_err(|error| Fault::of_call(name, &self.server.address, error));
+        let answer =
+            answer.map_err(|error| HBaseError::from_thrift(name, &self.server.address, error));
         match &answer {
-            Err(Fault::Late(reason)) => self.server.late(began, reason),
-            Err(Fault::Lost(_)) => {}
-            Ok(_) | Err(Fault::Away(_) | Fault::Broken(_) | Fault::Stops(_)) => {
-                self.server.answered();
+            Err(HBaseError::TimedOut(reason)) => self.server.record_timeout(began, reason),
+            Err(HBaseError::ConnectionLost(_)) => {}
+            Ok(_)
+            | Err(HBaseError::Unavailable(_) | HBaseError::Broken(_) | HBaseError::Stops(_)) => {
+                self.server.record_answer();
             }
         }
         answer
     }
 
-    /// Whether it is of no use: the server is silent, or closed it, or is about to. An answer that
-    /// nobody waits for counts as such: it would be taken for the next call's.
+    /// Whether the connection must not be used again: the server is silent, has closed it, or is about to.
+    /// The same if there is something to read: it would be taken for the answer to the next call.
     pub fn is_stale(&self) -> bool {
-        if self.last_used.elapsed() > MAX_IDLE || self.server.silent().is_some() {
+        if self.last_used.elapsed() > MAX_IDLE || self.server.silence().is_some() {
             return true;
         }
-        let quiet = || -> io::Result<bool> {
+        let is_quiet = || -> io::Result<bool> {
             self.stream.set_nonblocking(true)?;
             let peeked = self.stream.peek(&mut [0]);
             self.stream.set_nonblocking(false)?;
             Ok(matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock))
         };
-        !quiet().unwrap_or(false)
+        !is_quiet().unwrap_or(false)
     }
 
-    /// A handle by which another thread can end what this connection waits for.
+    /// A handle by which another thread can interrupt a call.
     pub fn handle(&self) -> io::Result<TcpStream> {
         self.stream.try_clone()
     }
 }
 
 fn connect(server: &str, timeout: Duration) -> io::Result<TcpStream> {
-    let mut failed = io::Error::new(ErrorKind::NotFound, "no address");
+    let mut last_error = io::Error::new(ErrorKind::NotFound, "no address");
     for address in server.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, timeout) {
             Ok(stream) => return Ok(stream),
-            Err(error) => failed = error,
+            Err(error) => last_error = error,
         }
     }
-    Err(failed)
+    Err(last_error)
 }
 
-/// One direction of a connection. A socket's own time-out counts from byte to byte; here a whole
-/// call has to end by the deadline.
+/// One direction of a connection. A socket's own time-out restarts with each byte; here the whole call has
+/// to end by the deadline.
 pub(super) struct Half {
     stream: TcpStream,
     deadline: Rc<Cell<Instant>>,
 }
 
 impl Half {
-    fn left(&self) -> io::Result<Duration> {
-        let left = self
+    fn time_left(&self) -> io::Result<Duration> {
+        let time_left = self
             .deadline
             .get()
             .saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if time_left.is_zero() {
             return Err(ErrorKind::TimedOut.into());
         }
-        Ok(left)
+        Ok(time_left)
     }
 }
 
-/// Linux says "would block" when a socket's time is up.
-fn late(error: io::Error) -> io::Error {
+/// Linux reports a time-out of a socket as "would block".
+fn as_timeout(error: io::Error) -> io::Error {
     match error.kind() {
         ErrorKind::WouldBlock => ErrorKind::TimedOut.into(),
         _ => error,
@@ -162,15 +164,15 @@ fn late(error: io::Error) -> io::Error {
 
 impl Read for Half {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.left()?))?;
-        self.stream.read(buffer).map_err(late)
+        self.stream.set_read_timeout(Some(self.time_left()?))?;
+        self.stream.read(buffer).map_err(as_timeout)
     }
 }
 
 impl Write for Half {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.left()?))?;
-        self.stream.write(bytes).map_err(late)
+        self.stream.set_write_timeout(Some(self.time_left()?))?;
+        self.stream.write(bytes).map_err(as_timeout)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! Names, logins and files in HBase.
+//! Users, channels, login sessions and files in HBase.
 
 mod channels;
 mod files;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::client::Core;
-use super::error::Fault;
+use super::client::Client;
+use super::error::HBaseError;
 use lakechat_core::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
 use lakechat_core::ports::directory::CreateOutcome;
 use lakechat_core::ports::{Channels, FileRows, LoginSessions, PortError, Users};
@@ -19,40 +19,40 @@ use lakechat_core::ports::{Channels, FileRows, LoginSessions, PortError, Users};
 const PART: &str = "directory";
 
 pub(super) struct HBaseDirectory {
-    core: Arc<Core>,
+    client: Arc<Client>,
 }
 
 impl HBaseDirectory {
-    pub fn new(core: Arc<Core>) -> HBaseDirectory {
-        HBaseDirectory { core }
+    pub fn new(client: Arc<Client>) -> HBaseDirectory {
+        HBaseDirectory { client }
     }
 }
 
-fn port_error(fault: Fault) -> PortError {
-    fault.into_port_error(PART)
+fn port_error(error: HBaseError) -> PortError {
+    error.into_port_error(PART)
 }
 
 #[async_trait]
 impl Users for HBaseDirectory {
     async fn create(&self, user: &User) -> Result<CreateOutcome<User>, PortError> {
-        users::create(&self.core, user).await.map_err(port_error)
+        users::create(&self.client, user).await.map_err(port_error)
     }
 
     async fn find(&self, name: &UserName) -> Result<Option<User>, PortError> {
-        users::find(&self.core, name).await.map_err(port_error)
+        users::find(&self.client, name).await.map_err(port_error)
     }
 }
 
 #[async_trait]
 impl Channels for HBaseDirectory {
     async fn create(&self, channel: &Channel) -> Result<CreateOutcome<Channel>, PortError> {
-        channels::create(&self.core, channel)
+        channels::create(&self.client, channel)
             .await
             .map_err(port_error)
     }
 
     async fn find(&self, name: &ChannelName) -> Result<Option<Channel>, PortError> {
-        channels::find(&self.core, name).await.map_err(port_error)
+        channels::find(&self.client, name).await.map_err(port_error)
     }
 
     async fn list_public(
@@ -60,7 +60,7 @@ impl Channels for HBaseDirectory {
         after: Option<&ChannelName>,
         limit: usize,
     ) -> Result<Vec<Channel>, PortError> {
-        let found = channels::public(&self.core, after, limit);
+        let found = channels::public(&self.client, after, limit);
         found.await.map_err(port_error)
     }
 }
@@ -68,19 +68,19 @@ impl Channels for HBaseDirectory {
 #[async_trait]
 impl LoginSessions for HBaseDirectory {
     async fn create(&self, session: &LoginSession) -> Result<(), PortError> {
-        sessions::create(&self.core, session)
+        sessions::create(&self.client, session)
             .await
             .map_err(port_error)
     }
 
     async fn find(&self, user: &UserName, id: Uuid) -> Result<Option<LoginSession>, PortError> {
-        sessions::find(&self.core, user, id)
+        sessions::find(&self.client, user, id)
             .await
             .map_err(port_error)
     }
 
     async fn replace(&self, old: &LoginSession, new: &LoginSession) -> Result<bool, PortError> {
-        sessions::replace(&self.core, old, new)
+        sessions::replace(&self.client, old, new)
             .await
             .map_err(port_error)
     }
@@ -89,20 +89,20 @@ impl LoginSessions for HBaseDirectory {
 #[async_trait]
 impl FileRows for HBaseDirectory {
     async fn put(&self, file: &File) -> Result<(), PortError> {
-        files::put(&self.core, file).await.map_err(port_error)
+        files::put(&self.client, file).await.map_err(port_error)
     }
 
     async fn find(&self, id: FileId) -> Result<Option<File>, PortError> {
-        files::find(&self.core, id).await.map_err(port_error)
+        files::find(&self.client, id).await.map_err(port_error)
     }
 
     async fn mark_posted(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
-        files::post(&self.core, id, channel)
+        files::post(&self.client, id, channel)
             .await
             .map_err(port_error)
     }
 
     async fn posted_in(&self, id: FileId) -> Result<Vec<ChannelName>, PortError> {
-        files::posted_in(&self.core, id).await.map_err(port_error)
+        files::posted_in(&self.client, id).await.map_err(port_error)
     }
 }

@@ -1,4 +1,4 @@
-//! What errors of Thrift and of HBase mean here.
+//! Errors of Thrift and HBase, and what they mean for lakechat.
 
 use std::error::Error;
 
@@ -7,21 +7,21 @@ use thrift::TransportErrorKind;
 
 use lakechat_core::ports::PortError;
 
-/// What an operator has to help: the exceptions that stand in HBase's stack traces, and what helps.
-/// All others may pass by themselves, also those that HBase's own client would not retry.
+/// Exceptions in HBase's stack traces that an operator has to resolve, with the advice. All others may pass
+/// by themselves, also those that HBase's own client does not retry.
 const REFUSALS: [(&str, &str); 5] = [
     (
         "TableNotFoundException",
-        "a table is missing; `lakechat schema print` has the statements that make it",
+        "a table is missing; `lakechat schema print` has the statement that creates it",
     ),
     (
         "NoSuchColumnFamilyException",
-        "a column family is missing; `lakechat schema check` says which and what helps, \
+        "a column family is missing; `lakechat schema check` says which one and how to add it, \
          `lakechat schema print` has the whole schema",
     ),
     (
         "NamespaceNotFoundException",
-        "the namespace is missing; `lakechat schema print` has the statement that makes it",
+        "the namespace is missing; `lakechat schema print` has the statement that creates it",
     ),
     (
         "AccessDeniedException",
@@ -30,120 +30,127 @@ const REFUSALS: [(&str, &str); 5] = [
     (
         "FailedSanityCheckException",
         "a cell was refused; hbase.hregion.keyvalue.timestamp.slop.millisecs must not be set, \
-         for cell timestamps are no times",
+         because cell timestamps are versions and not times",
     ),
 ];
 
-/// The most that is kept of what HBase says.
+/// The most that is kept of an error message of HBase.
 const REASON_CHARS: usize = 400;
 
-/// Why a call did not come to an answer.
+/// Why a call failed.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum Fault {
-    /// The connection broke, and whether the call happened is unknown.
+pub(super) enum HBaseError {
+    /// The connection broke. The call may have happened.
     #[error("{0}")]
-    Lost(String),
-    /// No answer in time; as unknown.
+    ConnectionLost(String),
+    /// No answer in time. The call may have happened.
     #[error("{0}")]
-    Late(String),
-    /// HBase can't for now, or nobody was there to ask.
+    TimedOut(String),
+    /// HBase could not do it for now, or could not be reached. The call may have happened.
     #[error("{0}")]
-    Away(String),
-    /// HBase won't, or what it holds is not what lakechat wrote.
+    Unavailable(String),
+    /// HBase refused, or holds what lakechat did not write. An operator has to look.
     #[error("{0}")]
     Broken(String),
-    /// The rows are no longer this log's.
+    /// The rows no longer belong to this log.
     #[error("{0}")]
     Stops(String),
 }
 
-impl Fault {
-    /// What became of a call named `call` that `server` was asked for.
-    pub fn of_call(call: &str, server: &str, error: thrift::Error) -> Fault {
+impl HBaseError {
+    /// The error of a call to `server`.
+    pub fn from_thrift(call: &str, server: &str, error: thrift::Error) -> HBaseError {
         match error {
             thrift::Error::Transport(error) if error.kind == TransportErrorKind::TimedOut => {
-                Fault::Late(format!("{server} did not answer {call} in time"))
+                HBaseError::TimedOut(format!("{server} did not answer {call} in time"))
             }
-            thrift::Error::Transport(error) => Fault::Lost(format!(
-                "{server} broke off {call}; is it HBase's Thrift1 server? ({})",
+            thrift::Error::Transport(error) => HBaseError::ConnectionLost(format!(
+                "{server} closed the connection during {call}; is it HBase's Thrift1 server? ({})",
                 error.message
             )),
-            thrift::Error::Protocol(error) => Fault::Lost(format!(
+            thrift::Error::Protocol(error) => HBaseError::ConnectionLost(format!(
                 "{server} does not speak Thrift1 (buffered, binary): {call}: {}",
                 error.message
             )),
             thrift::Error::Application(error) => {
-                Fault::Lost(format!("{server}: {call}: {}", error.message))
+                HBaseError::ConnectionLost(format!("{server}: {call}: {}", error.message))
             }
-            thrift::Error::User(error) => Fault::of_answer(call, &*error),
+            thrift::Error::User(error) => HBaseError::from_exception(call, &*error),
         }
     }
 
-    fn of_answer(call: &str, error: &(dyn Error + Send + Sync + 'static)) -> Fault {
+    fn from_exception(call: &str, error: &(dyn Error + Send + Sync + 'static)) -> HBaseError {
         if let Some(IOError { message, .. }) = error.downcast_ref() {
-            return Fault::of_trace(call, message.as_deref().unwrap_or_default());
+            return HBaseError::from_stack_trace(call, message.as_deref().unwrap_or_default());
         }
         match error.downcast_ref() {
-            // A scanner that was not used for long is closed by the server.
+            // The server closes scanners that are not used for long.
             Some(IllegalArgument {
-                message: Some(said),
-            }) if said.contains("scanner") => Fault::Away(format!("{call}: {}", cut(said))),
-            Some(IllegalArgument {
-                message: Some(said),
-            }) => {
-                let first = said.lines().next().unwrap_or_default();
-                Fault::Broken(format!("{call}: {}", cut(first)))
+                message: Some(text),
+            }) if text.contains("scanner") => {
+                HBaseError::Unavailable(format!("{call}: {}", truncated(text)))
             }
-            _ => Fault::Broken(format!("{call}: {error}")),
+            Some(IllegalArgument {
+                message: Some(text),
+            }) => {
+                let first = text.lines().next().unwrap_or_default();
+                HBaseError::Broken(format!("{call}: {}", truncated(first)))
+            }
+            _ => HBaseError::Broken(format!("{call}: {error}")),
         }
     }
 
-    /// HBase sends the whole stack trace: the class of what is at its root tells what to do.
-    fn of_trace(call: &str, trace: &str) -> Fault {
+    /// HBase sends the whole stack trace: the class of its root cause decides.
+    fn from_stack_trace(call: &str, trace: &str) -> HBaseError {
         for (exception, advice) in REFUSALS {
             if let Some(line) = trace.lines().find(|line| line.contains(exception)) {
-                return Fault::Broken(format!("{call}: {advice} ({})", cut(line)));
+                return HBaseError::Broken(format!("{call}: {advice} ({})", truncated(line)));
             }
         }
-        Fault::Away(format!(
+        HBaseError::Unavailable(format!(
             "{call}: {}",
-            cut(trace.lines().next().unwrap_or(""))
+            truncated(trace.lines().next().unwrap_or(""))
         ))
     }
 
-    /// A stored value that is not what lakechat writes there.
-    pub fn damaged(row: &[u8], column: &str) -> Fault {
-        Fault::Broken(format!(
+    /// A stored value is not one that lakechat writes.
+    pub fn damaged(row: &[u8], column: &str) -> HBaseError {
+        HBaseError::Broken(format!(
             "row {:?}: {column} is not what lakechat writes there",
             String::from_utf8_lossy(row)
         ))
     }
 
-    /// Whether it may have happened all the same.
-    pub fn is_open(&self) -> bool {
+    /// Whether the call may have been carried out all the same.
+    pub fn may_have_happened(&self) -> bool {
         match self {
-            Fault::Lost(_) | Fault::Late(_) | Fault::Away(_) => true,
-            Fault::Broken(_) | Fault::Stops(_) => false,
+            HBaseError::ConnectionLost(_)
+            | HBaseError::TimedOut(_)
+            | HBaseError::Unavailable(_) => true,
+            HBaseError::Broken(_) | HBaseError::Stops(_) => false,
         }
     }
 
-    /// Whether the connection is of no use any more.
+    /// Whether the connection must not be used again.
     pub fn ends_connection(&self) -> bool {
-        matches!(self, Fault::Lost(_) | Fault::Late(_))
+        matches!(
+            self,
+            HBaseError::ConnectionLost(_) | HBaseError::TimedOut(_)
+        )
     }
 
     pub fn into_port_error(self, part: &'static str) -> PortError {
         match self {
-            Fault::Lost(reason) | Fault::Late(reason) | Fault::Away(reason) => {
-                PortError::Unavailable { part, reason }
-            }
-            Fault::Broken(reason) => PortError::Broken { part, reason },
-            Fault::Stops(reason) => PortError::stops(part, None, reason),
+            HBaseError::ConnectionLost(reason)
+            | HBaseError::TimedOut(reason)
+            | HBaseError::Unavailable(reason) => PortError::Unavailable { part, reason },
+            HBaseError::Broken(reason) => PortError::Broken { part, reason },
+            HBaseError::Stops(reason) => PortError::stops(part, None, reason),
         }
     }
 }
 
-fn cut(line: &str) -> String {
+fn truncated(line: &str) -> String {
     line.trim().chars().take(REASON_CHARS).collect()
 }
 
@@ -151,25 +158,25 @@ fn cut(line: &str) -> String {
 mod tests {
     use super::*;
 
-    fn said(message: &str) -> Fault {
+    fn error_of(message: &str) -> HBaseError {
         let error = IOError::new(message.to_owned(), true);
-        Fault::of_call("mutateRowsTs", "h:9090", error.into())
+        HBaseError::from_thrift("mutateRowsTs", "h:9090", error.into())
     }
 
     #[test]
-    fn what_an_operator_has_to_help_is_broken_and_says_how() {
+    fn errors_that_an_operator_can_resolve_are_broken_with_advice() {
         let trace = "org.apache.hadoop.hbase.client.RetriesExhaustedWithDetailsException: Failed 1 action: \
                      org.apache.hadoop.hbase.regionserver.NoSuchColumnFamilyException: Column family m \
                      does not exist\n\tat x";
-        let fault = said(trace);
-        assert!(matches!(fault, Fault::Broken(_)), "{fault:?}");
-        assert!(fault.to_string().contains("lakechat schema print"));
+        let error = error_of(trace);
+        assert!(matches!(error, HBaseError::Broken(_)), "{error:?}");
+        assert!(error.to_string().contains("lakechat schema print"));
         let denied = "java.io.IOException: x\nCaused by: org.apache.hadoop.hbase.security.AccessDeniedException: no";
-        assert!(matches!(said(denied), Fault::Broken(_)));
+        assert!(matches!(error_of(denied), HBaseError::Broken(_)));
     }
 
     #[test]
-    fn what_passes_by_itself_is_away() {
+    fn errors_that_pass_by_themselves_are_unavailable() {
         for trace in [
             "org.apache.hadoop.hbase.NotServingRegionException: lakechat:messages",
             "org.apache.hadoop.hbase.RegionTooBusyException: over memstore limit",
@@ -178,18 +185,24 @@ mod tests {
             "org.apache.hadoop.hbase.DoNotRetryIOException: hconnection-0x1 closed",
             "",
         ] {
-            assert!(matches!(said(trace), Fault::Away(_)), "{trace}");
+            assert!(
+                matches!(error_of(trace), HBaseError::Unavailable(_)),
+                "{trace}"
+            );
         }
     }
 
     #[test]
-    fn what_is_no_good_argument_is_broken_but_for_a_scanner_that_is_gone() {
+    fn illegal_arguments_are_broken_except_for_a_missing_scanner() {
         let refused = |message: &str| {
             let error = IllegalArgument::new(message.to_owned());
-            Fault::of_call("x", "h:9090", error.into())
+            HBaseError::from_thrift("x", "h:9090", error.into())
         };
         let large = "java.lang.IllegalArgumentException: KeyValue size too large\n\tat x";
-        assert!(matches!(refused(large), Fault::Broken(_)));
-        assert!(matches!(refused("scanner ID is invalid"), Fault::Away(_)));
+        assert!(matches!(refused(large), HBaseError::Broken(_)));
+        assert!(matches!(
+            refused("scanner ID is invalid"),
+            HBaseError::Unavailable(_)
+        ));
     }
 }

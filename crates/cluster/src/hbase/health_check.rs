@@ -1,4 +1,4 @@
-//! The thread that asks a silent Thrift server until it answers.
+//! The thread that calls a silent Thrift server until it answers.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -6,82 +6,82 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::connection::Connection;
-use super::error::Fault;
+use super::error::HBaseError;
 use super::row;
 use super::row_key::LOG;
 use super::server::Server;
-use super::socket_handle::Shown;
+use super::socket_handle::SocketHandle;
 use super::tables::{Table, Tables};
 
-/// A running prober. Dropping it cuts its question short and waits for its end.
-pub(super) struct Prober {
+/// A running health check. Dropping it interrupts its call and waits for its end.
+pub(super) struct HealthCheck {
     server: Arc<Server>,
-    shown: Shown,
+    socket: SocketHandle,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Prober {
+impl HealthCheck {
     pub fn start(
         server: &Arc<Server>,
         tables: &Arc<Tables>,
         timeout: Duration,
-    ) -> io::Result<Prober> {
-        let shown = Shown::default();
-        let asking = Asking {
+    ) -> io::Result<HealthCheck> {
+        let socket = SocketHandle::default();
+        let probe = Probe {
             server: Arc::clone(server),
             tables: Arc::clone(tables),
             timeout,
-            shown: shown.clone(),
+            socket: socket.clone(),
         };
         let thread = thread::Builder::new().name("hbase-probe".to_owned());
-        Ok(Prober {
+        Ok(HealthCheck {
             server: Arc::clone(server),
-            shown,
-            thread: Some(thread.spawn(move || asking.run())?),
+            socket,
+            thread: Some(thread.spawn(move || probe.run())?),
         })
     }
 }
 
-impl Drop for Prober {
+impl Drop for HealthCheck {
     fn drop(&mut self) {
         self.server.close();
-        self.shown.cut();
+        self.socket.shut_down();
         let thread = self.thread.take().expect("taken once");
         if thread.join().is_err() {
-            tracing::error!("a thread of the HBase client has panicked");
+            tracing::error!("a thread of the HBase client panicked");
         }
     }
 }
 
-fn unconnected(error: io::Error) -> Fault {
+fn connect_error(error: io::Error) -> HBaseError {
     match error.kind() {
-        ErrorKind::TimedOut => Fault::Late(error.to_string()),
-        _ => Fault::Away(error.to_string()),
+        ErrorKind::TimedOut => HBaseError::TimedOut(error.to_string()),
+        _ => HBaseError::Unavailable(error.to_string()),
     }
 }
 
-struct Asking {
+struct Probe {
     server: Arc<Server>,
     tables: Arc<Tables>,
     timeout: Duration,
-    shown: Shown,
+    socket: SocketHandle,
 }
 
-impl Asking {
+impl Probe {
     fn run(&self) {
         while self.server.wait_until_silent() {
-            let outcome = self.ask();
-            self.shown.hide();
-            if !matches!(outcome, Err(Fault::Late(_))) {
-                self.server.answered();
+            let outcome = self.call();
+            self.socket.clear();
+            if !matches!(outcome, Err(HBaseError::TimedOut(_))) {
+                self.server.record_answer();
             }
         }
     }
 
-    fn ask(&self) -> Result<(), Fault> {
-        let mut connection = Connection::open(&self.server, self.timeout).map_err(unconnected)?;
-        self.shown.show(connection.handle().map_err(unconnected)?);
-        // Looked at after the socket was shown: one who stops it is seen here or sees it.
+    fn call(&self) -> Result<(), HBaseError> {
+        let mut connection = Connection::open(&self.server, self.timeout).map_err(connect_error)?;
+        self.socket.set(connection.handle().map_err(connect_error)?);
+        // After the socket is set: whoever closes the server either finds the socket or is noticed here.
         if self.server.is_closed() {
             return Ok(());
         }

@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tracing::{Instrument, debug_span};
 
 use self::batch::Batch;
 use self::marks::Marks;
-use super::client::Core;
-use super::error::Fault;
+use super::client::Client;
+use super::error::HBaseError;
 use super::put;
 use lakechat_core::domain::{
     Change, Channel, ChannelName, HistoryRow, Id, Member, Message, Partition, UserName,
@@ -25,39 +26,45 @@ use lakechat_core::ports::{History, PortError};
 const PART: &str = "history";
 
 pub(super) struct HBaseHistory {
-    core: Arc<Core>,
+    client: Arc<Client>,
     marks: Marks,
 }
 
 impl HBaseHistory {
-    pub fn new(core: Arc<Core>, partitions: u16, generation: u32) -> HBaseHistory {
+    pub fn new(client: Arc<Client>, partitions: u16, generation: u32) -> HBaseHistory {
         HBaseHistory {
-            core,
+            client,
             marks: Marks::new(partitions, generation),
         }
     }
 
-    /// Batches go side by side: which of several cells counts is in their stamps.
-    async fn store(&self, rows: &[HistoryRow]) -> Result<(), Fault> {
+    /// Writes batches in parallel: their order does not matter, as the cells' timestamps decide which one
+    /// counts.
+    async fn store(&self, rows: &[HistoryRow]) -> Result<(), HBaseError> {
         let batches = batch::of_rows(rows).into_iter();
         let writes: Vec<_> = batches.map(|batch| self.write(batch)).collect();
         stream::iter(writes)
-            .buffer_unordered(self.core.lines.width)
+            .buffer_unordered(self.client.pool.parallel_writes)
             .try_collect()
             .await
     }
 
-    async fn write(&self, batch: Batch) -> Result<(), Fault> {
-        let Batch { table, stamp, puts } = batch;
+    async fn write(&self, batch: Batch) -> Result<(), HBaseError> {
+        let Batch {
+            table,
+            timestamp,
+            puts,
+        } = batch;
+        let span = debug_span!("hbase_batch", table = table.name(), rows = puts.len());
         let write = move |connection: &mut _, tables: &_| {
-            put::rows(connection, tables, table, stamp, &puts)
+            put::rows(connection, tables, table, timestamp, &puts)
         };
-        self.core.write(write).await
+        self.client.write(write).instrument(span).await
     }
 }
 
-fn port_error(fault: Fault) -> PortError {
-    fault.into_port_error(PART)
+fn port_error(error: HBaseError) -> PortError {
+    error.into_port_error(PART)
 }
 
 #[async_trait]
@@ -67,11 +74,11 @@ impl History for HBaseHistory {
     }
 
     async fn marks(&self) -> Result<Vec<Mark>, PortError> {
-        self.marks.read(&self.core).await.map_err(port_error)
+        self.marks.read(&self.client).await.map_err(port_error)
     }
 
     async fn advance_mark(&self, partition: Partition, mark: Mark) -> Result<(), PortError> {
-        let advanced = self.marks.advance(&self.core, partition, mark);
+        let advanced = self.marks.advance(&self.client, partition, mark);
         advanced.await.map_err(port_error)
     }
 
@@ -81,7 +88,7 @@ impl History for HBaseHistory {
         range: MessageRange,
         limit: usize,
     ) -> Result<Vec<Message>, PortError> {
-        let found = messages::in_range(&self.core, channel, range, limit);
+        let found = messages::in_range(&self.client, channel, range, limit);
         found.await.map_err(port_error)
     }
 
@@ -92,7 +99,7 @@ impl History for HBaseHistory {
         before: Id,
         limit: usize,
     ) -> Result<Vec<Change>, PortError> {
-        let found = messages::changes(&self.core, channel, after, before, limit);
+        let found = messages::changes(&self.client, channel, after, before, limit);
         found.await.map_err(port_error)
     }
 
@@ -101,7 +108,7 @@ impl History for HBaseHistory {
         channel: &ChannelName,
         before: Id,
     ) -> Result<Option<(Id, u64)>, PortError> {
-        let found = messages::last_message_number(&self.core, channel, before);
+        let found = messages::last_message_number(&self.client, channel, before);
         found.await.map_err(port_error)
     }
 
@@ -111,16 +118,18 @@ impl History for HBaseHistory {
         after: Option<&UserName>,
         limit: usize,
     ) -> Result<Vec<Member>, PortError> {
-        let found = members::of_channel(&self.core, channel, after, limit);
+        let found = members::of_channel(&self.client, channel, after, limit);
         found.await.map_err(port_error)
     }
 
     async fn memberships(&self, user: &UserName) -> Result<Vec<(ChannelName, Member)>, PortError> {
-        members::of_user(&self.core, user).await.map_err(port_error)
+        members::of_user(&self.client, user)
+            .await
+            .map_err(port_error)
     }
 
     async fn fill_channel_state(&self, channels: &mut [Channel]) -> Result<(), PortError> {
-        channels::describe(&self.core, channels)
+        channels::describe(&self.client, channels)
             .await
             .map_err(port_error)
     }

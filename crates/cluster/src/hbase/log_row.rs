@@ -1,32 +1,32 @@
-//! What all servers agree on about the log: row `log` of `meta`.
+//! Row `log` of `meta`: what all servers have to agree on about the log.
 
 use serde::{Deserialize, Serialize};
 
 use super::cell::Cell;
-use super::client::Core;
-use super::error::Fault;
+use super::client::Client;
+use super::error::HBaseError;
 use super::row_key::LOG;
 use super::tables::Table;
 use lakechat_core::domain::Id;
 use lakechat_core::ports::directory::CreateOutcome;
 
-/// The row contract that this release reads and writes.
+/// The version of the row contract that this release reads and writes.
 pub const CONTRACT: u32 = 1;
 
-/// The log that the rows come from, as row `log` has it.
+/// The log that the rows were written from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogRow {
     /// The version of the row contract.
     pub contract: u32,
     /// The Kafka topic.
     pub topic: String,
-    /// Its partitions: they decide which of them a channel has, so they never change.
+    /// Its number of partitions. A channel's partition depends on it, so it never changes.
     pub partitions: u16,
-    /// How long retries are known, in ms.
+    /// How long the log recognizes a retry, in ms.
     pub window_ms: u64,
-    /// Rises when another log is adopted; marks are of one generation.
+    /// Rises with each adoption of another log. Each generation has marks of its own.
     pub generation: u32,
-    /// For each partition the last id before this generation; none for the first.
+    /// By partition, the last id before this generation; empty for the first generation.
     pub floors: Vec<Id>,
 }
 
@@ -34,28 +34,35 @@ fn cell() -> Cell {
     Cell::new(Table::Meta, LOG, "d:v")
 }
 
-pub(super) async fn read(core: &Core) -> Result<Option<LogRow>, Fault> {
-    let found = cell().read(core).await?;
+pub(super) async fn read(client: &Client) -> Result<Option<LogRow>, HBaseError> {
+    let found = cell().read(client).await?;
     found.map(|bytes| decode(&bytes)).transpose()
 }
 
-pub(super) async fn create(core: &Core, row: &LogRow) -> Result<CreateOutcome<LogRow>, Fault> {
-    match cell().claim(core, encode(row)).await? {
+pub(super) async fn create(
+    client: &Client,
+    row: &LogRow,
+) -> Result<CreateOutcome<LogRow>, HBaseError> {
+    match cell().claim(client, encode(row)).await? {
         None => Ok(CreateOutcome::Created),
-        Some(stands) => match decode(&stands)? {
-            stands if stands == *row => Ok(CreateOutcome::Created),
-            stands => Ok(CreateOutcome::Exists(stands)),
+        Some(stored) => match decode(&stored)? {
+            stored if stored == *row => Ok(CreateOutcome::Created),
+            stored => Ok(CreateOutcome::Exists(stored)),
         },
     }
 }
 
-pub(super) async fn replace(core: &Core, old: &LogRow, new: &LogRow) -> Result<bool, Fault> {
-    let Some(stands) = cell().read(core).await? else {
+pub(super) async fn replace(
+    client: &Client,
+    old: &LogRow,
+    new: &LogRow,
+) -> Result<bool, HBaseError> {
+    let Some(stored) = cell().read(client).await? else {
         return Ok(false);
     };
-    match decode(&stands)? {
+    match decode(&stored)? {
         row if row == *new => Ok(true),
-        row if row == *old => cell().replace(core, stands, encode(new)).await,
+        row if row == *old => cell().replace(client, stored, encode(new)).await,
         _ => Ok(false),
     }
 }
@@ -64,16 +71,16 @@ fn encode(row: &LogRow) -> Vec<u8> {
     serde_json::to_vec(row).expect("a row is JSON")
 }
 
-pub(super) fn decode(json: &[u8]) -> Result<LogRow, Fault> {
+pub(super) fn decode(json: &[u8]) -> Result<LogRow, HBaseError> {
     #[derive(Deserialize)]
     struct Version {
         contract: u32,
     }
-    let damaged = |_| Fault::damaged(LOG.as_bytes(), "d:v");
+    let damaged = |_| HBaseError::damaged(LOG.as_bytes(), "d:v");
     let Version { contract } = serde_json::from_slice(json).map_err(damaged)?;
     if contract > CONTRACT {
-        return Err(Fault::Broken(format!(
-            "row `log` is of row contract {contract} and this release knows {CONTRACT}; update lakechat"
+        return Err(HBaseError::Broken(format!(
+            "row `log` has row contract {contract}, and this release supports {CONTRACT}: upgrade lakechat"
         )));
     }
     serde_json::from_slice(json).map_err(damaged)

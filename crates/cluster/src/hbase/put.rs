@@ -1,11 +1,11 @@
-//! Cells on their way into a row.
+//! Writing rows.
 
 use hbase_thrift::hbase::{BatchMutation, Mutation, THbaseSyncClient};
 
-use super::connection::{Connection, plain};
-use super::error::Fault;
+use super::connection::{Connection, no_attributes};
+use super::error::HBaseError;
 use super::tables::{Table, Tables};
-use super::timestamp::Stamp;
+use super::timestamp::CellTimestamp;
 
 /// The cells of one row.
 #[derive(Clone, Debug)]
@@ -35,28 +35,28 @@ impl Put {
     }
 }
 
-/// One cell, written to the write-ahead log.
+/// A cell, with an entry in the write-ahead log.
 pub(super) fn mutation(column: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Mutation {
     Mutation::new(false, column.into(), value.into(), true)
 }
 
-/// All cells of one column, removed.
+/// The removal of all versions of a column.
 fn removal(column: Vec<u8>) -> Mutation {
     Mutation::new(true, column, None, true)
 }
 
-/// Writes rows with one stamp. All are there when it returns; on an error some may be.
+/// Writes rows whose cells get one timestamp. After an error, any of them may have been written.
 pub(super) fn rows(
     connection: &mut Connection,
     tables: &Tables,
     table: Table,
-    stamp: Stamp,
+    timestamp: CellTimestamp,
     puts: &[Put],
-) -> Result<(), Fault> {
+) -> Result<(), HBaseError> {
     let name = tables.bytes(table);
     let batch = puts.iter().map(|put| put.0.clone()).collect();
     connection.call("mutateRowsTs", |client| {
-        client.mutate_rows_ts(name, batch, stamp, plain())
+        client.mutate_rows_ts(name, batch, timestamp, no_attributes())
     })?;
     let written = metrics::counter!("lakechat_hbase_rows_total", "table" => table.name());
     written.increment(puts.len() as u64);
@@ -70,10 +70,10 @@ pub(super) fn remove(
     table: Table,
     row: &[u8],
     columns: &[Vec<u8>],
-) -> Result<(), Fault> {
+) -> Result<(), HBaseError> {
     let (name, row) = (tables.bytes(table), row.to_vec());
     let removals = columns.iter().cloned().map(removal).collect();
     connection.call("mutateRow", |client| {
-        client.mutate_row(name, row, removals, plain())
+        client.mutate_row(name, row, removals, no_attributes())
     })
 }

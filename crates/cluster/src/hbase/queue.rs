@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
-use super::error::Fault;
+use super::error::HBaseError;
 
 /// Calls that wait for a connection. One more is refused as unavailable: whoever asked can try
 /// again, and a back end that is slow is not helped by more work.
@@ -15,8 +15,8 @@ const MAX_JOBS: usize = 1024;
 
 /// Something to be done over a connection; may run twice when a connection turns out to be dead.
 pub(super) trait Job: Send {
-    fn run(&mut self, connection: &mut Connection) -> Result<(), Fault>;
-    fn answer(self: Box<Self>, outcome: Result<(), Fault>);
+    fn run(&mut self, connection: &mut Connection) -> Result<(), HBaseError>;
+    fn answer(self: Box<Self>, outcome: Result<(), HBaseError>);
     /// Nobody waits for the answer any more.
     fn is_abandoned(&self) -> bool;
     fn waited(&self) -> Duration;
@@ -37,9 +37,9 @@ pub(super) struct Queue {
 
 impl Queue {
     /// Does `work` over a connection. Dropping the future gives the job up unless it runs already.
-    pub async fn call<T, W>(&self, work: W) -> Result<T, Fault>
+    pub async fn call<T, W>(&self, work: W) -> Result<T, HBaseError>
     where
-        W: Fn(&mut Connection) -> Result<T, Fault> + Send + 'static,
+        W: Fn(&mut Connection) -> Result<T, HBaseError> + Send + 'static,
         T: Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
@@ -49,18 +49,20 @@ impl Queue {
             answer,
             queued: Instant::now(),
         }))?;
-        let closed = |_| Err(Fault::Away("the server is stopping".to_owned()));
+        let closed = |_| Err(HBaseError::Unavailable("the server is stopping".to_owned()));
         answered.await.unwrap_or_else(closed)
     }
 
-    fn push(&self, job: Box<dyn Job>) -> Result<(), Fault> {
+    fn push(&self, job: Box<dyn Job>) -> Result<(), HBaseError> {
         let mut state = self.state();
         if state.closed {
-            return Err(Fault::Away("the server is stopping".to_owned()));
+            return Err(HBaseError::Unavailable("the server is stopping".to_owned()));
         }
         if state.jobs.len() >= MAX_JOBS {
             metrics::counter!("lakechat_hbase_refused_total").increment(1);
-            return Err(Fault::Away("too many calls wait for HBase".to_owned()));
+            return Err(HBaseError::Unavailable(
+                "too many calls wait for HBase".to_owned(),
+            ));
         }
         state.jobs.push_back(job);
         drop(state);
@@ -99,21 +101,21 @@ impl Queue {
 struct Call<W, T> {
     work: W,
     result: Option<T>,
-    answer: oneshot::Sender<Result<T, Fault>>,
+    answer: oneshot::Sender<Result<T, HBaseError>>,
     queued: Instant,
 }
 
 impl<W, T> Job for Call<W, T>
 where
-    W: Fn(&mut Connection) -> Result<T, Fault> + Send,
+    W: Fn(&mut Connection) -> Result<T, HBaseError> + Send,
     T: Send,
 {
-    fn run(&mut self, connection: &mut Connection) -> Result<(), Fault> {
+    fn run(&mut self, connection: &mut Connection) -> Result<(), HBaseError> {
         self.result = Some((self.work)(connection)?);
         Ok(())
     }
 
-    fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
+    fn answer(self: Box<Self>, outcome: Result<(), HBaseError>) {
         let Call { result, answer, .. } = *self;
         // A caller that left: what was done stays done.
         let _ = answer.send(outcome.map(|()| result.expect("its run went well")));

@@ -1,11 +1,11 @@
-//! A row as HBase gives it, and its cells as text.
+//! Reading rows.
 
 use std::collections::BTreeMap;
 
 use hbase_thrift::hbase::{TCell, THbaseSyncClient, TRowResult};
 
-use super::connection::{Connection, plain};
-use super::error::Fault;
+use super::connection::{Connection, no_attributes};
+use super::error::HBaseError;
 use super::tables::{Table, Tables};
 
 #[derive(Debug)]
@@ -35,12 +35,12 @@ impl Row {
         Some(cell.value.unwrap_or_default())
     }
 
-    /// A cell as what it is, if it is there; `parse` gives None for what can't be one.
+    /// A parsed cell; `None` if it is absent. An error if `parse` returns `None`.
     pub fn maybe<T>(
         &self,
         column: &str,
         parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<Option<T>, Fault> {
+    ) -> Result<Option<T>, HBaseError> {
         let Some(bytes) = self.bytes(column) else {
             return Ok(None);
         };
@@ -48,8 +48,12 @@ impl Row {
         value.map(Some).ok_or_else(|| self.damaged(column))
     }
 
-    /// A cell that has to be there.
-    pub fn need<T>(&self, column: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Fault> {
+    /// A parsed cell that must be there.
+    pub fn need<T>(
+        &self,
+        column: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, HBaseError> {
         self.maybe(column, parse)?
             .ok_or_else(|| self.damaged(column))
     }
@@ -64,41 +68,41 @@ impl Row {
         })
     }
 
-    pub fn damaged(&self, column: &str) -> Fault {
-        Fault::damaged(&self.key, column)
+    pub fn damaged(&self, column: &str) -> HBaseError {
+        HBaseError::damaged(&self.key, column)
     }
 }
 
-/// Reads columns (`family:qualifier`, or a family with all it has) of a row.
+/// Reads columns of a row, each a `family:qualifier` or a whole family. `None` if the row has none of them.
 pub(super) fn get(
     connection: &mut Connection,
     tables: &Tables,
     table: Table,
     row: &[u8],
     columns: &[&str],
-) -> Result<Option<Row>, Fault> {
+) -> Result<Option<Row>, HBaseError> {
     let (name, row) = (tables.bytes(table), row.to_vec());
     let columns = columns.iter().map(|column| column.as_bytes().to_vec());
     let columns = columns.collect();
     let found = connection.call("getRowWithColumns", |client| {
-        client.get_row_with_columns(name, row, columns, plain())
+        client.get_row_with_columns(name, row, columns, no_attributes())
     })?;
     Ok(found.into_iter().next().map(Row::from))
 }
 
-/// Reads columns of several rows; those that have none of them are left out.
+/// Reads columns of several rows. Rows that have none of them are left out.
 pub(super) fn get_all(
     connection: &mut Connection,
     tables: &Tables,
     table: Table,
     rows: &[Vec<u8>],
     columns: &[&str],
-) -> Result<Vec<Row>, Fault> {
+) -> Result<Vec<Row>, HBaseError> {
     let (name, rows) = (tables.bytes(table), rows.to_vec());
     let columns = columns.iter().map(|column| column.as_bytes().to_vec());
     let columns = columns.collect();
     let found = connection.call("getRowsWithColumns", |client| {
-        client.get_rows_with_columns(name, rows, columns, plain())
+        client.get_rows_with_columns(name, rows, columns, no_attributes())
     })?;
     Ok(found.into_iter().map(Row::from).collect())
 }

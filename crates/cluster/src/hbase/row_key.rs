@@ -1,4 +1,5 @@
-//! Row keys: `hh` spreads channels over the regions and keeps each of them contiguous.
+//! Row keys. Two hex digits in front (`hh` in docs/rows.md) spread channels over the regions, and keep the
+//! rows of each channel together.
 
 use md5::{Digest, Md5};
 
@@ -26,35 +27,35 @@ pub(super) fn id_of(key: &[u8]) -> Option<Id> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// What the keys of a channel's members begin with.
+/// The prefix of the keys of a channel's members.
 pub(super) fn members_prefix(channel: &ChannelName) -> Vec<u8> {
     format!("{}c/{channel}\0", hh(channel.as_str())).into_bytes()
 }
 
-/// What the keys of a user's channels begin with.
+/// The prefix of the keys of a user's channels.
 pub(super) fn memberships_prefix(user: &UserName) -> Vec<u8> {
     format!("{}u/{user}\0", hh(user.as_str())).into_bytes()
 }
 
-/// A prefix with a name behind it.
+/// A prefix followed by a name.
 pub(super) fn under(mut prefix: Vec<u8>, name: &str) -> Vec<u8> {
     prefix.extend_from_slice(name.as_bytes());
     prefix
 }
 
-/// The name behind a prefix.
+/// The name that follows a prefix.
 pub(super) fn rest<'a>(key: &'a [u8], prefix: &[u8]) -> Option<&'a str> {
     std::str::from_utf8(key.strip_prefix(prefix)?).ok()
 }
 
-/// The first key behind all that begin with a prefix that ends in no 0xff byte.
+/// The smallest key above all that begin with a prefix. The prefix must not end with 0xff.
 pub(super) fn end_of(mut prefix: Vec<u8>) -> Vec<u8> {
     let last = prefix.last_mut().expect("a prefix is not empty");
     *last += 1;
     prefix
 }
 
-/// The first key behind this one.
+/// The smallest key above this one.
 pub(super) fn next(mut key: Vec<u8>) -> Vec<u8> {
     key.push(0);
     key

@@ -1,60 +1,60 @@
-//! Reading rows in the order of their keys.
+//! Scans: reading rows in the order of their keys.
 
 use hbase_thrift::hbase::{THbaseSyncClient, TScan};
 
-use super::connection::{Connection, plain};
-use super::error::Fault;
+use super::connection::{Connection, no_attributes};
+use super::error::HBaseError;
 use super::row::Row;
 use super::tables::{Table, Tables};
 
-/// Rows that come in one answer at most: with the longest texts some 16 MiB.
+/// The most rows in one answer: with the longest texts, some 16 MiB.
 const MOST_ROWS: usize = 1000;
 
-/// A stretch of a table's rows.
+/// A range of a table's rows.
 #[derive(Clone, Debug)]
 pub(super) struct Scan {
     pub table: Table,
-    /// The key to begin at, included.
+    /// The first key, inclusive.
     pub from: Vec<u8>,
-    /// The key to end before.
+    /// The last key, exclusive.
     pub to: Vec<u8>,
-    /// From larger to smaller keys; `from` is the larger one then.
+    /// From larger to smaller keys: then `from` is the larger one.
     pub reversed: bool,
-    /// `family:qualifier`; all that there are when empty. Rows that have none of them don't come.
+    /// Each a `family:qualifier`; empty for all columns. Rows that have none of them are left out.
     pub columns: &'static [&'static str],
 }
 
 impl Scan {
-    /// Reads rows, each as what `read` makes of it, until there are `limit` of those that it
-    /// makes something of. The scanner is closed when the job is done, on an error too.
+    /// Maps rows with `read`, which returns `None` for a row to leave out, until there are `limit` results.
+    /// The worker closes the scanner after the job, also after an error.
     pub fn collect<T>(
         &self,
         connection: &mut Connection,
         tables: &Tables,
         limit: usize,
-        mut read: impl FnMut(Row) -> Result<Option<T>, Fault>,
-    ) -> Result<Vec<T>, Fault> {
-        let mut found = Vec::new();
-        // HBase takes equal bounds for one row.
+        mut read: impl FnMut(Row) -> Result<Option<T>, HBaseError>,
+    ) -> Result<Vec<T>, HBaseError> {
+        let mut results = Vec::new();
+        // HBase would read one row for equal bounds.
         if limit == 0 || self.is_empty() {
-            return Ok(found);
+            return Ok(results);
         }
         let at_once = limit.min(MOST_ROWS) as i32;
         let scanner = self.open(connection, tables, at_once)?;
-        connection.done_scanners.push(scanner);
+        connection.finished_scanners.push(scanner);
         loop {
             let rows = connection.call("scannerGetList", |client| {
                 client.scanner_get_list(scanner, at_once)
             })?;
             let last = rows.len() < at_once as usize;
             for row in rows {
-                found.extend(read(row.into())?);
-                if found.len() == limit {
-                    return Ok(found);
+                results.extend(read(row.into())?);
+                if results.len() == limit {
+                    return Ok(results);
                 }
             }
             if last {
-                return Ok(found);
+                return Ok(results);
             }
         }
     }
@@ -72,9 +72,9 @@ impl Scan {
         connection: &mut Connection,
         tables: &Tables,
         at_once: i32,
-    ) -> Result<i32, Fault> {
+    ) -> Result<i32, HBaseError> {
         let columns = self.columns.iter().map(|column| column.as_bytes().to_vec());
-        // Not its default, whose empty filter the server refuses.
+        // Not `TScan::default()`: the server refuses its empty filter.
         let scan = TScan::new(
             self.from.clone(),
             self.to.clone(),
@@ -89,16 +89,16 @@ impl Scan {
         );
         let table = tables.bytes(self.table);
         connection.call("scannerOpenWithScan", |client| {
-            client.scanner_open_with_scan(table, scan, plain())
+            client.scanner_open_with_scan(table, scan, no_attributes())
         })
     }
 }
 
 impl Connection {
-    /// Closes the scanners that the last job opened; whoever asked has the answer already. One that
-    /// can't be closed goes with the server's own time-out.
-    pub fn close_scanners(&mut self) -> Result<(), Fault> {
-        std::mem::take(&mut self.done_scanners)
+    /// Closes the scanners of the last job, whose answer was already given. The server closes those that
+    /// can't be closed here after a time-out of its own.
+    pub fn close_scanners(&mut self) -> Result<(), HBaseError> {
+        std::mem::take(&mut self.finished_scanners)
             .into_iter()
             .try_for_each(|scanner| {
                 self.call("scannerClose", |client| client.scanner_close(scanner))

@@ -1,6 +1,6 @@
-//! The tables: statements that make them, and whether those that there are fit.
+//! The schema: the statements that create the tables, and the check of existing ones.
 //!
-//! lakechat makes no table itself: an operator of HBase reviews the statements and runs them.
+//! lakechat itself creates no tables: an operator of HBase reviews the statements and runs them.
 
 mod check;
 mod statements;

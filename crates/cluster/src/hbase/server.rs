@@ -1,22 +1,22 @@
-//! A Thrift server, and whether it has stopped answering.
+//! A Thrift server, and whether it answers.
 
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
-/// A call that got no answer in its whole time, while nobody else got one either, makes a server
-/// silent. Then nobody waits for it but one who asks on ([`Prober`](super::health_check::Prober)), until it
-/// answers.
+/// A server is silent once a call timed out and no other call got an answer in that time. Then only its
+/// [`HealthCheck`](super::health_check::HealthCheck) calls it, until it answers; all other calls fail at
+/// once.
 pub(super) struct Server {
     /// `host:port`.
     pub address: String,
-    state: Mutex<State>,
+    state: Mutex<ServerState>,
     changed: Condvar,
 }
 
-struct State {
-    answered: Instant,
-    /// What it was asked in vain.
-    silent: Option<String>,
+struct ServerState {
+    last_answer: Instant,
+    /// The reason, while it is silent.
+    silence: Option<String>,
     closed: bool,
 }
 
@@ -24,56 +24,55 @@ impl Server {
     pub fn new(address: &str) -> Server {
         Server {
             address: address.to_owned(),
-            state: Mutex::new(State {
-                answered: Instant::now(),
-                silent: None,
+            state: Mutex::new(ServerState {
+                last_answer: Instant::now(),
+                silence: None,
                 closed: false,
             }),
             changed: Condvar::new(),
         }
     }
 
-    /// Why it is not worth asking, if it is silent.
-    pub fn silent(&self) -> Option<String> {
-        self.state().silent.clone()
+    /// The reason, if it is silent.
+    pub fn silence(&self) -> Option<String> {
+        self.state().silence.clone()
     }
 
-    /// It keeps nobody waiting: it answered, whatever it said, or is gone.
-    pub fn answered(&self) {
+    /// A call ended without a time-out: with an answer, an error, or a refused connection.
+    pub fn record_answer(&self) {
         let mut state = self.state();
-        state.answered = Instant::now();
-        if state.silent.take().is_some() {
+        state.last_answer = Instant::now();
+        if state.silence.take().is_some() {
             drop(state);
             tracing::info!(
                 server = self.address,
-                "HBase's Thrift server is silent no more"
+                "HBase's Thrift server is responding again"
             );
         }
     }
 
-    /// A call that began at a time has got no answer in time. One that others got meanwhile says
-    /// that it was this call alone.
-    pub fn late(&self, began: Instant, reason: &str) {
+    /// A call that began at `began` timed out. If another call got an answer since, only this one is slow.
+    pub fn record_timeout(&self, began: Instant, reason: &str) {
         let mut state = self.state();
-        if state.answered >= began || state.silent.is_some() {
+        if state.last_answer >= began || state.silence.is_some() {
             return;
         }
-        state.silent = Some(reason.to_owned());
+        state.silence = Some(reason.to_owned());
         drop(state);
         self.changed.notify_all();
         metrics::counter!("lakechat_hbase_silences_total").increment(1);
-        tracing::warn!(%reason, "HBase's Thrift server is silent: calls are refused until it answers");
+        tracing::warn!(%reason, "HBase's Thrift server is not responding; calls fail at once until it does");
     }
 
-    /// Waits until it is silent; false once closed.
+    /// Waits until the server is silent; `false` once closed.
     pub fn wait_until_silent(&self) -> bool {
         let state = self.state();
-        let waits = |state: &mut State| state.silent.is_none() && !state.closed;
+        let waits = |state: &mut ServerState| state.silence.is_none() && !state.closed;
         let state = self.changed.wait_while(state, waits);
         !state.expect("nothing panics under it").closed
     }
 
-    /// Ends all waiting.
+    /// Ends the wait of the health check.
     pub fn close(&self) {
         self.state().closed = true;
         self.changed.notify_all();
@@ -83,7 +82,7 @@ impl Server {
         self.state().closed
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ServerState> {
         self.state.lock().expect("nothing panics under it")
     }
 }
@@ -93,19 +92,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn late_call_is_silence_only_if_nobody_was_answered_meanwhile() {
+    fn time_out_is_silence_only_if_no_other_call_was_answered() {
         let server = Server::new("h:9090");
         let began = Instant::now();
-        server.answered();
-        server.late(began, "late");
-        assert_eq!(server.silent(), None);
+        server.record_answer();
+        server.record_timeout(began, "late");
+        assert_eq!(server.silence(), None);
         let began = Instant::now();
-        server.late(began, "late");
-        server.late(began, "later");
-        assert_eq!(server.silent().as_deref(), Some("late"));
+        server.record_timeout(began, "late");
+        server.record_timeout(began, "later");
+        assert_eq!(server.silence().as_deref(), Some("late"));
         assert!(server.wait_until_silent());
-        server.answered();
-        assert_eq!(server.silent(), None);
+        server.record_answer();
+        assert_eq!(server.silence(), None);
         server.close();
         assert!(!server.wait_until_silent());
     }

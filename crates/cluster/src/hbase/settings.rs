@@ -1,8 +1,8 @@
-//! What may be chosen about HBase.
+//! Settings of HBase.
 
 use std::time::Duration;
 
-/// Where the tables are, and how they are reached.
+/// The Thrift servers, the names of the tables, and the limits.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Thrift servers (service Thrift1, buffered, binary), each `host:port`.
@@ -18,7 +18,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults for everything but the place.
+    /// Defaults for everything but the location.
     pub fn at(servers: &[&str], namespace: &str, table_prefix: &str) -> Settings {
         Settings {
             servers: servers.iter().map(|&server| server.to_owned()).collect(),

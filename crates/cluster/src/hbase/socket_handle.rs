@@ -1,24 +1,24 @@
-//! The socket that a thread waits on, for the one who stops it.
+//! The socket that a thread may block on, so that another thread can interrupt it.
 
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 #[derive(Clone, Default)]
-pub(super) struct Shown(Arc<Mutex<Option<TcpStream>>>);
+pub(super) struct SocketHandle(Arc<Mutex<Option<TcpStream>>>);
 
-impl Shown {
-    pub fn show(&self, stream: TcpStream) {
+impl SocketHandle {
+    pub fn set(&self, stream: TcpStream) {
         *self.stream() = Some(stream);
     }
 
-    pub fn hide(&self) {
+    pub fn clear(&self) {
         *self.stream() = None;
     }
 
-    /// Ends what its thread waits for.
-    pub fn cut(&self) {
+    /// Interrupts a call of its thread.
+    pub fn shut_down(&self) {
         if let Some(stream) = &*self.stream() {
-            // Fails when it is closed already, which is as good.
+            // Fails if it is closed already, which has the same effect.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }

@@ -1,8 +1,8 @@
-//! The tables and what they are called here.
+//! The tables, and their names.
 
 use super::settings::Settings;
 
-/// Versions of a cell: what was said before an edit or a deletion goes with the next compaction.
+/// Versions of a cell that HBase keeps: the next compaction removes the text before an edit or a deletion.
 pub(super) const VERSIONS: i32 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,8 +54,8 @@ impl Table {
         }
     }
 
-    /// Whether its row keys begin with two hex digits that spread them evenly, so that it can be
-    /// split before there is anything in it.
+    /// Whether its row keys begin with two evenly spread hex digits, so that the table can be split while it
+    /// is empty.
     pub fn is_spread(self) -> bool {
         match self {
             Table::Messages
@@ -68,7 +68,7 @@ impl Table {
         }
     }
 
-    /// Where the messages of a channel stand.
+    /// The table of a channel's messages.
     pub fn messages(private: bool) -> Table {
         if private {
             Table::PrivateMessages
@@ -77,7 +77,7 @@ impl Table {
         }
     }
 
-    /// Where the changes of a channel's messages are listed.
+    /// The table that lists the changes of a channel's messages.
     pub fn changes(private: bool) -> Table {
         if private {
             Table::PrivateChanges
@@ -87,7 +87,7 @@ impl Table {
     }
 }
 
-/// The full names.
+/// The full names of the tables of one installation.
 #[derive(Clone, Debug)]
 pub(super) struct Tables {
     pub namespace: String,
@@ -102,7 +102,7 @@ impl Tables {
         }
     }
 
-    /// As HBase writes it: the default namespace is left out.
+    /// As HBase writes it: without the default namespace.
     pub fn name(&self, table: Table) -> String {
         let (prefix, name) = (&self.prefix, table.name());
         match self.namespace.as_str() {
@@ -111,7 +111,7 @@ impl Tables {
         }
     }
 
-    /// As Thrift takes it.
+    /// The name as Thrift takes it.
     pub fn bytes(&self, table: Table) -> Vec<u8> {
         self.name(table).into_bytes()
     }

@@ -5,10 +5,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
-use super::error::Fault;
+use super::error::HBaseError;
 use super::queue::{Job, Queue};
 use super::server::Server;
-use super::socket_handle::Shown;
+use super::socket_handle::SocketHandle;
 
 /// How long nobody is asked after none of the servers could be reached: doubles from the one to the
 /// other. What comes meanwhile is refused at once.
@@ -18,7 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A running worker. Dropping it cuts its call short and waits for its end; its queue has to be
 /// closed before.
 pub(super) struct Worker {
-    shown: Shown,
+    socket: SocketHandle,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -31,15 +31,15 @@ impl Worker {
         first: usize,
         timeout: Duration,
     ) -> std::io::Result<Worker> {
-        let shown = Shown::default();
-        let kept = shown.clone();
+        let socket = SocketHandle::default();
+        let kept = socket.clone();
         let line = move || Line {
             queue,
             next: first % servers.len(),
             servers,
             timeout,
             connection: None,
-            shown: kept,
+            socket: kept,
             pause: FIRST_PAUSE,
             away: None,
         };
@@ -47,7 +47,7 @@ impl Worker {
             .name(name)
             .spawn(move || line().work())?;
         Ok(Worker {
-            shown,
+            socket,
             thread: Some(thread),
         })
     }
@@ -55,7 +55,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.shown.cut();
+        self.socket.shut_down();
         let thread = self.thread.take().expect("taken once");
         if thread.join().is_err() {
             tracing::error!("a thread of the HBase client has panicked");
@@ -70,7 +70,7 @@ struct Line {
     next: usize,
     timeout: Duration,
     connection: Option<Connection>,
-    shown: Shown,
+    socket: SocketHandle,
     pause: Duration,
     /// Until when no server is tried, and why.
     away: Option<(Instant, String)>,
@@ -83,7 +83,9 @@ impl Line {
                 continue;
             }
             let outcome = if job.waited() > self.timeout {
-                Err(Fault::Late("HBase is too slow for all who ask".to_owned()))
+                Err(HBaseError::TimedOut(
+                    "HBase is too slow for all who ask".to_owned(),
+                ))
             } else {
                 self.perform(&mut *job)
             };
@@ -94,13 +96,13 @@ impl Line {
 
     /// A connection that turns out to be dead though it worked before is replaced once, in silence:
     /// every job leaves the same when it runs twice.
-    fn perform(&mut self, job: &mut dyn Job) -> Result<(), Fault> {
+    fn perform(&mut self, job: &mut dyn Job) -> Result<(), HBaseError> {
         if self.connection.as_ref().is_some_and(Connection::is_stale) {
             self.hang_up();
         }
         let used_before = self.connection.is_some();
         match self.attempt(job) {
-            Err(Fault::Lost(reason)) if used_before && !self.queue.is_closed() => {
+            Err(HBaseError::ConnectionLost(reason)) if used_before && !self.queue.is_closed() => {
                 tracing::debug!(%reason, "a connection to HBase broke; trying another one");
                 self.attempt(job)
             }
@@ -108,9 +110,9 @@ impl Line {
         }
     }
 
-    fn attempt(&mut self, job: &mut dyn Job) -> Result<(), Fault> {
+    fn attempt(&mut self, job: &mut dyn Job) -> Result<(), HBaseError> {
         let outcome = job.run(self.connected()?);
-        if outcome.as_ref().is_err_and(Fault::ends_connection) {
+        if outcome.as_ref().is_err_and(HBaseError::ends_connection) {
             self.hang_up();
             self.next = (self.next + 1) % self.servers.len();
         }
@@ -129,10 +131,10 @@ impl Line {
 
     fn hang_up(&mut self) {
         self.connection = None;
-        self.shown.hide();
+        self.socket.clear();
     }
 
-    fn connected(&mut self) -> Result<&mut Connection, Fault> {
+    fn connected(&mut self) -> Result<&mut Connection, HBaseError> {
         if self.connection.is_none() {
             self.refuse_while_away()?;
             let connection = self.connect()?;
@@ -140,24 +142,26 @@ impl Line {
         }
         // Looked at after the socket was shown: one who stops either is seen here or sees it.
         if self.queue.is_closed() {
-            return Err(Fault::Away("the server is stopping".to_owned()));
+            return Err(HBaseError::Unavailable("the server is stopping".to_owned()));
         }
         Ok(self.connection.as_mut().expect("made above"))
     }
 
-    fn refuse_while_away(&self) -> Result<(), Fault> {
+    fn refuse_while_away(&self) -> Result<(), HBaseError> {
         match &self.away {
-            Some((until, reason)) if Instant::now() < *until => Err(Fault::Away(reason.clone())),
+            Some((until, reason)) if Instant::now() < *until => {
+                Err(HBaseError::Unavailable(reason.clone()))
+            }
             _ => Ok(()),
         }
     }
 
     /// Tries each server once that is not silent, beginning with the one that is next.
-    fn connect(&mut self) -> Result<Connection, Fault> {
+    fn connect(&mut self) -> Result<Connection, HBaseError> {
         let (mut reasons, mut any_silent) = (Vec::new(), false);
         for _ in 0..self.servers.len() {
             let server = Arc::clone(&self.servers[self.next]);
-            if let Some(reason) = server.silent() {
+            if let Some(reason) = server.silence() {
                 any_silent = true;
                 reasons.push(format!("{reason}, and is asked until it does; is it HBase's Thrift1 server, and does HBase answer it?"));
                 self.next = (self.next + 1) % self.servers.len();
@@ -177,7 +181,7 @@ impl Line {
         let reason = reasons.join("; ");
         if any_silent {
             // Nobody is to wait longer than its silence lasts.
-            return Err(Fault::Away(reason));
+            return Err(HBaseError::Unavailable(reason));
         }
         metrics::counter!("lakechat_hbase_connects_total", "outcome" => "error").increment(1);
         if self.away.is_none() {
@@ -185,12 +189,12 @@ impl Line {
         }
         self.away = Some((Instant::now() + self.pause, reason.clone()));
         self.pause = LONGEST_PAUSE.min(self.pause * 2);
-        Err(Fault::Away(reason))
+        Err(HBaseError::Unavailable(reason))
     }
 
     fn open(&self, server: &Arc<Server>) -> std::io::Result<Connection> {
         let connection = Connection::open(server, self.timeout)?;
-        self.shown.show(connection.handle()?);
+        self.socket.set(connection.handle()?);
         Ok(connection)
     }
 }

@@ -1,11 +1,11 @@
-//! Channels: who made them and what they are. Topic and archival in the same rows are history's.
+//! The creation of channels. Topic and archival, in the same rows, belong to history.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::super::cell::Cell;
-use super::super::client::Core;
-use super::super::error::Fault;
+use super::super::client::Client;
+use super::super::error::HBaseError;
 use super::super::row::Row;
 use super::super::row_key;
 use super::super::scan::Scan;
@@ -13,7 +13,7 @@ use super::super::tables::Table;
 use lakechat_core::domain::{Channel, ChannelKind, ChannelName, UserName};
 use lakechat_core::ports::directory::CreateOutcome;
 
-/// What the names of direct channels begin with, and no other name does.
+/// The prefix of the names of direct channels, and of no others.
 const DIRECT: &[u8] = b"dm:";
 
 /// `d:v` of a channel's row.
@@ -22,7 +22,7 @@ struct Value {
     kind: ChannelKind,
     creator: Option<UserName>,
     created_at: u64,
-    /// Tells the one who made the channel from others who wanted it in the same millisecond.
+    /// Distinguishes requests that create the same channel in the same millisecond.
     nonce: Uuid,
 }
 
@@ -31,9 +31,9 @@ fn cell(name: &ChannelName) -> Cell {
 }
 
 pub(super) async fn create(
-    core: &Core,
+    client: &Client,
     channel: &Channel,
-) -> Result<CreateOutcome<Channel>, Fault> {
+) -> Result<CreateOutcome<Channel>, HBaseError> {
     let made = Channel {
         topic: None,
         archived: None,
@@ -46,39 +46,42 @@ pub(super) async fn create(
         nonce: Uuid::new_v4(),
     };
     let value = serde_json::to_vec(&value).expect("a channel is JSON");
-    let Some(stands) = cell(&made.name).claim(core, value).await? else {
+    let Some(stored) = cell(&made.name).claim(client, value).await? else {
         return Ok(CreateOutcome::Created);
     };
-    let stands = decode(made.name.clone(), &stands)?;
-    Ok(if stands == made {
+    let stored = decode(made.name.clone(), &stored)?;
+    Ok(if stored == made {
         CreateOutcome::Created
     } else {
-        CreateOutcome::Exists(stands)
+        CreateOutcome::Exists(stored)
     })
 }
 
-pub(super) async fn find(core: &Core, name: &ChannelName) -> Result<Option<Channel>, Fault> {
-    let found = cell(name).read(core).await?;
+pub(super) async fn find(
+    client: &Client,
+    name: &ChannelName,
+) -> Result<Option<Channel>, HBaseError> {
+    let found = cell(name).read(client).await?;
     found.map(|json| decode(name.clone(), &json)).transpose()
 }
 
-/// Direct channels stand together among the others and are as many as all of them: they are left
-/// out by two stretches, not row by row.
+/// Direct channels are many, and contiguous in the order of names: two scans leave them out, one up to them
+/// and one after them.
 pub(super) async fn public(
-    core: &Core,
+    client: &Client,
     after: Option<&ChannelName>,
     limit: usize,
-) -> Result<Vec<Channel>, Fault> {
+) -> Result<Vec<Channel>, HBaseError> {
     let first = after.map(|name| row_key::next(name.as_str().as_bytes().to_vec()));
     let first = first.unwrap_or_else(|| vec![0]);
     let behind = row_key::end_of(DIRECT.to_vec());
-    let stretches = [
+    let ranges = [
         (first.clone(), DIRECT.to_vec()),
         (first.max(behind), vec![0xff]),
     ];
     let read = move |connection: &mut _, tables: &_| {
         let mut found = Vec::new();
-        for (from, to) in &stretches {
+        for (from, to) in &ranges {
             let scan = Scan {
                 table: Table::Channels,
                 from: from.clone(),
@@ -91,10 +94,10 @@ pub(super) async fn public(
         }
         Ok(found)
     };
-    core.read(read).await
+    client.read(read).await
 }
 
-fn public_channel(row: Row) -> Result<Option<Channel>, Fault> {
+fn public_channel(row: Row) -> Result<Option<Channel>, HBaseError> {
     let name = std::str::from_utf8(&row.key).ok();
     let name = name.and_then(|name| ChannelName::parse(name).ok());
     let name = name.ok_or_else(|| row.damaged("its key"))?;
@@ -102,9 +105,9 @@ fn public_channel(row: Row) -> Result<Option<Channel>, Fault> {
     Ok(Some(channel).filter(|channel| channel.kind == ChannelKind::Public))
 }
 
-fn decode(name: ChannelName, json: &[u8]) -> Result<Channel, Fault> {
+fn decode(name: ChannelName, json: &[u8]) -> Result<Channel, HBaseError> {
     let value: Value = serde_json::from_slice(json)
-        .map_err(|_| Fault::damaged(name.as_str().as_bytes(), "d:v"))?;
+        .map_err(|_| HBaseError::damaged(name.as_str().as_bytes(), "d:v"))?;
     Ok(Channel {
         name,
         kind: value.kind,

@@ -1,17 +1,17 @@
-//! Rows of files, with the bytes of the small ones.
+//! Files: their rows, with the bytes of small ones.
 
 use bytes::Bytes;
 
-use super::super::client::Core;
-use super::super::error::Fault;
+use super::super::client::Client;
+use super::super::error::HBaseError;
 use super::super::put::{self, Put};
 use super::super::row::{self, Row};
 use super::super::tables::Table;
 use lakechat_core::domain::{ChannelName, File, FileId, FileLocation, UserName};
 
-/// A file never changes: its row is stamped with the time at which it was made, so that a second
-/// try writes the same cells.
-pub(super) async fn put(core: &Core, file: &File) -> Result<(), Fault> {
+/// A file never changes: its cells have its creation time as the timestamp, so that a retry writes the same
+/// ones.
+pub(super) async fn put(client: &Client, file: &File) -> Result<(), HBaseError> {
     let put = Put::new(key(file.id))
         .cell("d:name", &*file.name)
         .cell("d:size", file.size.to_string())
@@ -24,30 +24,34 @@ pub(super) async fn put(core: &Core, file: &File) -> Result<(), Fault> {
         FileLocation::Stored(path) => put.cell("d:path", &**path),
         FileLocation::Inline(bytes) => put.cell("b:data", &bytes[..]),
     };
-    write(core, put, file.created_at_ms).await
+    write(client, put, file.created_at_ms).await
 }
 
-pub(super) async fn post(core: &Core, id: FileId, channel: &ChannelName) -> Result<(), Fault> {
+pub(super) async fn post(
+    client: &Client,
+    id: FileId,
+    channel: &ChannelName,
+) -> Result<(), HBaseError> {
     let put = Put::new(key(id)).cell(&format!("p:{channel}"), "+");
-    write(core, put, 1).await
+    write(client, put, 1).await
 }
 
-async fn write(core: &Core, put: Put, stamp: u64) -> Result<(), Fault> {
-    let stamp = i64::try_from(stamp).expect("times use 63 bits");
+async fn write(client: &Client, put: Put, timestamp: u64) -> Result<(), HBaseError> {
+    let timestamp = i64::try_from(timestamp).expect("times use 63 bits");
     let puts = [put];
     let write = move |connection: &mut _, tables: &_| {
-        put::rows(connection, tables, Table::Files, stamp, &puts)
+        put::rows(connection, tables, Table::Files, timestamp, &puts)
     };
-    core.write(write).await
+    client.write(write).await
 }
 
-pub(super) async fn find(core: &Core, id: FileId) -> Result<Option<File>, Fault> {
-    let found = get(core, id, &["d", "b"]).await?;
+pub(super) async fn find(client: &Client, id: FileId) -> Result<Option<File>, HBaseError> {
+    let found = get(client, id, &["d", "b"]).await?;
     found.map_or(Ok(None), |row| file(id, row))
 }
 
-pub(super) async fn posted_in(core: &Core, id: FileId) -> Result<Vec<ChannelName>, Fault> {
-    let Some(row) = get(core, id, &["p"]).await? else {
+pub(super) async fn posted_in(client: &Client, id: FileId) -> Result<Vec<ChannelName>, HBaseError> {
+    let Some(row) = get(client, id, &["p"]).await? else {
         return Ok(Vec::new());
     };
     let channel = |(name, _): (&[u8], _)| {
@@ -59,18 +63,18 @@ pub(super) async fn posted_in(core: &Core, id: FileId) -> Result<Vec<ChannelName
 }
 
 async fn get(
-    core: &Core,
+    client: &Client,
     id: FileId,
     columns: &'static [&'static str],
-) -> Result<Option<Row>, Fault> {
+) -> Result<Option<Row>, HBaseError> {
     let read = move |connection: &mut _, tables: &_| {
         row::get(connection, tables, Table::Files, &key(id), columns)
     };
-    core.read(read).await
+    client.read(read).await
 }
 
-/// None for a row without a name: only posts of the file stand in it.
-fn file(id: FileId, mut row: Row) -> Result<Option<File>, Fault> {
+/// `None` for a row without a name: it holds only the channels that the file was posted in.
+fn file(id: FileId, mut row: Row) -> Result<Option<File>, HBaseError> {
     let text = |text: &str| Some(text.to_owned());
     let Some(name) = row.maybe("d:name", text)? else {
         return Ok(None);

@@ -1,14 +1,14 @@
 //! Login sessions: columns `d:s/<uuid>` of the user's row, one JSON cell each.
 //!
-//! Who logs in clears away the user's sessions that have expired, and the oldest where there are
-//! very many: a row must not grow without end.
+//! A login removes the user's expired sessions, and the oldest ones above a limit, so that a row does not
+//! grow without bound.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::super::cell::Cell;
-use super::super::client::Core;
-use super::super::error::Fault;
+use super::super::client::Client;
+use super::super::error::HBaseError;
 use super::super::put;
 use super::super::row;
 use super::super::tables::Table;
@@ -16,7 +16,7 @@ use lakechat_core::domain::{LoginSession, UserName};
 
 const PREFIX: &str = "d:s/";
 
-/// Sessions that a user may have; a login beyond ends the oldest.
+/// The most sessions of a user; a login above ends the oldest.
 const MOST_SESSIONS: usize = 500;
 
 #[derive(Serialize, Deserialize)]
@@ -31,43 +31,44 @@ fn cell(user: &UserName, id: Uuid) -> Cell {
     Cell::new(Table::Users, user.as_str(), format!("{PREFIX}{id}"))
 }
 
-/// A session that is there already is its own first try, perhaps replaced since.
-pub(super) async fn create(core: &Core, session: &LoginSession) -> Result<(), Fault> {
+/// Session ids are random: one that exists was written by an earlier attempt of this call, and may have been
+/// replaced since.
+pub(super) async fn create(client: &Client, session: &LoginSession) -> Result<(), HBaseError> {
     let cell = cell(&session.user, session.id);
-    if cell.claim(core, encode(session)).await?.is_none() {
-        clear(core, session).await?;
+    if cell.claim(client, encode(session)).await?.is_none() {
+        remove_old(client, session).await?;
     }
     Ok(())
 }
 
 pub(super) async fn find(
-    core: &Core,
+    client: &Client,
     user: &UserName,
     id: Uuid,
-) -> Result<Option<LoginSession>, Fault> {
-    let found = cell(user, id).read(core).await?;
+) -> Result<Option<LoginSession>, HBaseError> {
+    let found = cell(user, id).read(client).await?;
     found.map(|json| decode(user, id, &json)).transpose()
 }
 
-/// Compares what the sessions say and not their bytes, which another release may write otherwise.
+/// Compares the sessions and not their bytes, which another release may encode differently.
 pub(super) async fn replace(
-    core: &Core,
+    client: &Client,
     old: &LoginSession,
     new: &LoginSession,
-) -> Result<bool, Fault> {
+) -> Result<bool, HBaseError> {
     let cell = cell(&old.user, old.id);
-    let Some(json) = cell.read(core).await? else {
+    let Some(json) = cell.read(client).await? else {
         return Ok(false);
     };
     match decode(&old.user, old.id, &json)? {
-        stands if stands == *new => Ok(true),
-        stands if stands == *old => cell.replace(core, json, encode(new)).await,
+        stored if stored == *new => Ok(true),
+        stored if stored == *old => cell.replace(client, json, encode(new)).await,
         _ => Ok(false),
     }
 }
 
-/// Removes the sessions that had expired when `made` was made, and the oldest of too many.
-async fn clear(core: &Core, made: &LoginSession) -> Result<(), Fault> {
+/// Removes the sessions that had expired when `made` was created, and the oldest ones above the limit.
+async fn remove_old(client: &Client, made: &LoginSession) -> Result<(), HBaseError> {
     let user = made.user.clone();
     let read = move |connection: &mut _, tables: &_| {
         let key = user.as_str().as_bytes();
@@ -80,24 +81,24 @@ async fn clear(core: &Core, made: &LoginSession) -> Result<(), Fault> {
         });
         sessions.collect()
     };
-    let mut sessions: Vec<LoginSession> = core.read(read).await?;
+    let mut sessions: Vec<LoginSession> = client.read(read).await?;
     sessions.sort_by_key(|session| std::cmp::Reverse(session.created_at_ms));
-    let over = |(at, session): &(usize, LoginSession)| {
+    let is_over = |(at, session): &(usize, LoginSession)| {
         let ended = session.expires_at_ms < made.created_at_ms || *at >= MOST_SESSIONS;
         ended && session.id != made.id
     };
-    let gone = sessions.into_iter().enumerate().filter(over);
-    let gone: Vec<_> = gone
+    let gone = sessions.into_iter().enumerate().filter(is_over);
+    let columns: Vec<_> = gone
         .map(|(_, session)| format!("{PREFIX}{}", session.id).into_bytes())
         .collect();
-    if gone.is_empty() {
+    if columns.is_empty() {
         return Ok(());
     }
     let key = made.user.as_str().as_bytes().to_vec();
     let write = move |connection: &mut _, tables: &_| {
-        put::remove(connection, tables, Table::Users, &key, &gone)
+        put::remove(connection, tables, Table::Users, &key, &columns)
     };
-    core.write(write).await
+    client.write(write).await
 }
 
 fn encode(session: &LoginSession) -> Vec<u8> {
@@ -110,9 +111,9 @@ fn encode(session: &LoginSession) -> Vec<u8> {
     serde_json::to_vec(&value).expect("a session is JSON")
 }
 
-fn decode(user: &UserName, id: Uuid, json: &[u8]) -> Result<LoginSession, Fault> {
+fn decode(user: &UserName, id: Uuid, json: &[u8]) -> Result<LoginSession, HBaseError> {
     let value: Value = serde_json::from_slice(json)
-        .map_err(|_| Fault::damaged(user.as_str().as_bytes(), "a column of d:s/"))?;
+        .map_err(|_| HBaseError::damaged(user.as_str().as_bytes(), "a column of d:s/"))?;
     Ok(LoginSession {
         id,
         user: user.clone(),

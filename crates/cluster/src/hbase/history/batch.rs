@@ -1,27 +1,27 @@
-//! Rows of the log as calls to HBase: one stamp and one table each.
+//! Divides the log's rows into calls to HBase, each for one table and one timestamp.
 //!
-//! What is written once (messages, the list of changes) has its hour as the stamp, so thousands of
-//! rows are one call. Every cell that a change writes has that change's own stamp: whatever else is
-//! written before or after it, the cell of the latest change counts. Of several changes of one cell
-//! within a batch only the last is written.
+//! Cells that are written once (messages, the list of changes) have their hour as the timestamp, so that
+//! thousands of rows fit into one call. Cells of a change have the change's own timestamp: in whatever
+//! order they are written, those of the latest change count. Of several changes of a cell within a batch,
+//! only the last is written.
 
 use std::collections::HashMap;
 
 use super::super::put::Put;
 use super::super::row_key;
 use super::super::tables::Table;
-use super::super::timestamp::{self as stamp, Stamp};
+use super::super::timestamp::{self, CellTimestamp};
 use lakechat_core::domain::{
     Cells, Change, ChangeKind, ChannelName, HistoryRow, Id, Message, Role, UserName,
 };
 
-/// Rows in one call at most: more don't go faster, and a call has a deadline.
+/// The most rows in one call: more are not faster, and a call has a deadline.
 const MOST_ROWS: usize = 1000;
 
-/// What one call writes.
+/// The rows that one call writes.
 pub(super) struct Batch {
     pub table: Table,
-    pub stamp: Stamp,
+    pub timestamp: CellTimestamp,
     pub puts: Vec<Put>,
 }
 
@@ -35,12 +35,12 @@ pub(super) fn of_rows(rows: &[HistoryRow]) -> Vec<Batch> {
 
 #[derive(Default)]
 struct Batches {
-    originals: HashMap<(Table, Stamp), Vec<Put>>,
+    originals: HashMap<(Table, CellTimestamp), Vec<Put>>,
     changed: HashMap<(Table, Vec<u8>), Columns>,
 }
 
-/// Of each column the latest cell.
-type Columns = HashMap<String, (Stamp, Vec<u8>)>;
+/// The latest cell of each column.
+type Columns = HashMap<String, (CellTimestamp, Vec<u8>)>;
 
 impl Batches {
     fn add(&mut self, row: &HistoryRow) {
@@ -48,8 +48,8 @@ impl Batches {
         match &row.cells {
             Cells::Message(message) => self.message(channel, row.private, message),
             Cells::Change(change) => {
-                self.listed(channel, row.private, change);
-                self.change(channel, row.private, change);
+                self.list_change(channel, row.private, change);
+                self.apply_change(channel, row.private, change);
             }
             Cells::Member {
                 id,
@@ -57,8 +57,8 @@ impl Batches {
                 role,
                 joined,
             } => self.member(channel, user, *id, *role, *joined),
-            Cells::Topic { id, topic } => self.described(channel, *id, "topic", topic),
-            Cells::Archived { id } => self.described(channel, *id, "state", "archived"),
+            Cells::Topic { id, topic } => self.describe_channel(channel, *id, "topic", topic),
+            Cells::Archived { id } => self.describe_channel(channel, *id, "state", "archived"),
         }
     }
 
@@ -81,11 +81,11 @@ impl Batches {
                 .cell("m:file_size", file.size.to_string())
                 .cell("m:file_type", &*file.media_type),
         };
-        self.original(Table::messages(private), message.id, put);
+        self.add_original(Table::messages(private), message.id, put);
     }
 
-    /// The change's own row, so that it is found by its id.
-    fn listed(&mut self, channel: &ChannelName, private: bool, change: &Change) {
+    /// The change's own row, by which it is found.
+    fn list_change(&mut self, channel: &ChannelName, private: bool, change: &Change) {
         let put = Put::new(row_key::event(channel, change.id))
             .cell("c:target", change.target.to_string())
             .cell("c:kind", change.kind.as_str())
@@ -96,11 +96,11 @@ impl Batches {
                 .cell("c:on", if *on { "true" } else { "false" }),
             ChangeKind::Edit { .. } | ChangeKind::Delete => put,
         };
-        self.original(Table::changes(private), change.id, put);
+        self.add_original(Table::changes(private), change.id, put);
     }
 
-    /// The target's row.
-    fn change(&mut self, channel: &ChannelName, private: bool, change: &Change) {
+    /// The cells in the row of the message that the change is about.
+    fn apply_change(&mut self, channel: &ChannelName, private: bool, change: &Change) {
         let at = (
             Table::messages(private),
             row_key::event(channel, change.target),
@@ -121,7 +121,7 @@ impl Batches {
                 cells.push((column, if *on { "+" } else { "-" }.to_owned()));
             }
         }
-        self.changed(at, change.id, cells);
+        self.add_changed(at, change.id, cells);
     }
 
     fn member(
@@ -141,31 +141,31 @@ impl Batches {
         if joined {
             cells.push(("d:joined_at".to_owned(), event.ms().to_string()));
         }
-        self.changed((Table::Members, of_channel), event, cells.clone());
-        self.changed((Table::Members, of_user), event, cells);
+        self.add_changed((Table::Members, of_channel), event, cells.clone());
+        self.add_changed((Table::Members, of_user), event, cells);
     }
 
-    fn described(&mut self, channel: &ChannelName, event: Id, what: &str, value: &str) {
+    fn describe_channel(&mut self, channel: &ChannelName, event: Id, what: &str, value: &str) {
         let at = (Table::Channels, channel.as_str().as_bytes().to_vec());
         let cells = vec![
             (format!("d:{what}"), value.to_owned()),
             (format!("d:{what}_changed"), event.to_string()),
         ];
-        self.changed(at, event, cells);
+        self.add_changed(at, event, cells);
     }
 
-    fn original(&mut self, table: Table, id: Id, put: Put) {
-        let batch = self.originals.entry((table, stamp::original(id)));
+    fn add_original(&mut self, table: Table, id: Id, put: Put) {
+        let batch = self.originals.entry((table, timestamp::of_original(id)));
         batch.or_default().push(put);
     }
 
-    fn changed(&mut self, at: (Table, Vec<u8>), by: Id, cells: Vec<(String, String)>) {
-        let stamp = stamp::change(by);
+    fn add_changed(&mut self, at: (Table, Vec<u8>), by: Id, cells: Vec<(String, String)>) {
+        let timestamp = timestamp::of_change(by);
         let columns = self.changed.entry(at).or_default();
         for (column, value) in cells {
             let cell = columns.entry(column).or_default();
-            if stamp >= cell.0 {
-                *cell = (stamp, value.into_bytes());
+            if timestamp >= cell.0 {
+                *cell = (timestamp, value.into_bytes());
             }
         }
     }
@@ -173,26 +173,32 @@ impl Batches {
     fn finish(self) -> Vec<Batch> {
         let mut batches = self.originals;
         for ((table, row), columns) in self.changed {
-            let mut puts: HashMap<Stamp, Put> = HashMap::new();
-            for (column, (stamp, value)) in columns {
-                let put = puts.entry(stamp);
-                let put = put.or_insert_with(|| Put::new(row.clone()));
+            let mut puts: HashMap<CellTimestamp, Put> = HashMap::new();
+            for (column, (timestamp, value)) in columns {
+                let put = puts
+                    .entry(timestamp)
+                    .or_insert_with(|| Put::new(row.clone()));
                 put.add(column, value);
             }
-            for (stamp, put) in puts {
-                batches.entry((table, stamp)).or_default().push(put);
+            for (timestamp, put) in puts {
+                batches.entry((table, timestamp)).or_default().push(put);
             }
         }
-        let batches = batches.into_iter();
-        let calls = batches.flat_map(|((table, stamp), mut puts)| {
-            let mut calls = Vec::new();
-            while !puts.is_empty() {
-                let rest = puts.split_off(puts.len().min(MOST_ROWS));
-                calls.push(Batch { table, stamp, puts });
-                puts = rest;
-            }
-            calls
-        });
+        let calls = batches
+            .into_iter()
+            .flat_map(|((table, timestamp), mut puts)| {
+                let mut calls = Vec::new();
+                while !puts.is_empty() {
+                    let rest = puts.split_off(puts.len().min(MOST_ROWS));
+                    calls.push(Batch {
+                        table,
+                        timestamp,
+                        puts,
+                    });
+                    puts = rest;
+                }
+                calls
+            });
         calls.collect()
     }
 }

@@ -1,16 +1,16 @@
-//! What the log says of channels, in the rows that the directory made.
+//! Topics and archival of channels, in the rows that the directory created.
 
 use std::collections::HashMap;
 
-use super::super::client::Core;
-use super::super::error::Fault;
+use super::super::client::Client;
+use super::super::error::HBaseError;
 use super::super::row::{self, Row};
 use super::super::tables::Table;
 use lakechat_core::domain::{Channel, Id};
 
 const COLUMNS: &[&str] = &["d:topic", "d:topic_changed", "d:state", "d:state_changed"];
 
-pub(super) async fn describe(core: &Core, channels: &mut [Channel]) -> Result<(), Fault> {
+pub(super) async fn describe(client: &Client, channels: &mut [Channel]) -> Result<(), HBaseError> {
     if channels.is_empty() {
         return Ok(());
     }
@@ -19,7 +19,7 @@ pub(super) async fn describe(core: &Core, channels: &mut [Channel]) -> Result<()
     let read = move |connection: &mut _, tables: &_| {
         row::get_all(connection, tables, Table::Channels, &names, COLUMNS)
     };
-    let rows = core.read(read).await?.into_iter();
+    let rows = client.read(read).await?.into_iter();
     let rows: HashMap<Vec<u8>, Row> = rows.map(|row| (row.key.clone(), row)).collect();
     for channel in channels {
         if let Some(row) = rows.get(channel.name.as_str().as_bytes()) {
@@ -29,7 +29,7 @@ pub(super) async fn describe(core: &Core, channels: &mut [Channel]) -> Result<()
     Ok(())
 }
 
-fn fill_in(channel: &mut Channel, row: &Row) -> Result<(), Fault> {
+fn fill_in(channel: &mut Channel, row: &Row) -> Result<(), HBaseError> {
     let event = |id: &str| id.parse::<Id>().ok();
     if let Some(topic) = row.maybe("d:topic", |topic| Some(topic.to_owned()))? {
         channel.topic = Some((topic, row.need("d:topic_changed", event)?));

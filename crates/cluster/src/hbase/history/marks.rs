@@ -1,11 +1,11 @@
-//! Up to where the rows are complete: rows `mark/<generation>/<partition>` of `meta`.
+//! The marks, up to which the rows are complete: rows `mark/<generation>/<partition>` of `meta`.
 
 use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::client::Core;
-use super::super::error::Fault;
+use super::super::client::Client;
+use super::super::error::HBaseError;
 use super::super::log_row::{self, LogRow};
 use super::super::put::{self, Put};
 use super::super::row::Row;
@@ -17,10 +17,10 @@ use lakechat_core::ports::history::Mark;
 
 pub(super) struct Marks {
     generation: u32,
-    /// The marks as they were last seen, by partition: what is not ahead of them is not written.
-    /// A cell's stamp is the offset, so HBase itself never goes back; but of two cells with one
-    /// stamp it would take the later.
-    seen: Mutex<Vec<Mark>>,
+    /// The latest known marks, by partition. Only a mark ahead of them is written. A mark's cell has its
+    /// offset as the timestamp, so HBase shows the furthest one; of two cells with the same timestamp it
+    /// would show the one that was written last.
+    latest: Mutex<Vec<Mark>>,
 }
 
 /// A mark as analysts read it.
@@ -36,12 +36,12 @@ impl Marks {
     pub fn new(partitions: u16, generation: u32) -> Marks {
         Marks {
             generation,
-            seen: Mutex::new(vec![Mark::default(); usize::from(partitions)]),
+            latest: Mutex::new(vec![Mark::default(); usize::from(partitions)]),
         }
     }
 
-    /// All of them, and row `log` before them, in one scan.
-    pub async fn read(&self, core: &Core) -> Result<Vec<Mark>, Fault> {
+    /// Reads row `log` and all marks in one scan: so the marks are of the generation that is checked.
+    pub async fn read(&self, client: &Client) -> Result<Vec<Mark>, HBaseError> {
         let prefix = self.prefix();
         let scan = Scan {
             table: Table::Meta,
@@ -53,10 +53,10 @@ impl Marks {
         let read = move |connection: &mut _, tables: &_| {
             scan.collect(connection, tables, usize::MAX, |row| Ok(Some(row)))
         };
-        let rows = core.read(read).await?;
-        let log = self.log(&rows, &core.tables.name(Table::Meta))?;
-        let mut seen = self.seen.lock().expect("nothing panics under it");
-        for (mark, floor) in seen.iter_mut().zip(&log.floors) {
+        let rows = client.read(read).await?;
+        let log = self.log(&rows, &client.tables.name(Table::Meta))?;
+        let mut latest = self.latest.lock().expect("nothing panics under it");
+        for (mark, floor) in latest.iter_mut().zip(&log.floors) {
             if mark.offset == 0 {
                 mark.id = *floor;
             }
@@ -64,25 +64,25 @@ impl Marks {
         for row in &rows {
             let partition = row_key::rest(&row.key, prefix.as_bytes());
             let index = partition.and_then(|index| index.parse::<usize>().ok());
-            if let Some(mark) = index.and_then(|index| seen.get_mut(index)) {
-                keep_ahead(mark, decode(row)?);
+            if let Some(mark) = index.and_then(|index| latest.get_mut(index)) {
+                keep_furthest(mark, decode(row)?);
             }
         }
-        Ok(seen.clone())
+        Ok(latest.clone())
     }
 
     /// Row `log`, if it is of this generation.
-    fn log(&self, rows: &[Row], meta: &str) -> Result<LogRow, Fault> {
+    fn log(&self, rows: &[Row], meta: &str) -> Result<LogRow, HBaseError> {
         let Some(row) = rows.iter().find(|row| row.key == LOG.as_bytes()) else {
-            return Err(Fault::Stops(format!(
-                "row `{LOG}` of {meta} is gone, and with it what history was written from: bring the \
-                 table back as it was, or stop all servers and start them again to write history anew \
-                 from what the log still keeps"
+            return Err(HBaseError::Stops(format!(
+                "row `{LOG}` of {meta} is gone: it says which log history was written from. Restore the \
+                 table as it was, or stop all servers and start them again to write history anew \
+                 from what the log still holds"
             )));
         };
         let log = log_row::decode(row.bytes("d:v").unwrap_or_default())?;
         if log.generation != self.generation {
-            return Err(Fault::Stops(format!(
+            return Err(HBaseError::Stops(format!(
                 "the log was adopted anew (generation {}, this server has {}): restart it",
                 log.generation, self.generation
             )));
@@ -92,29 +92,29 @@ impl Marks {
 
     pub async fn advance(
         &self,
-        core: &Core,
+        client: &Client,
         partition: Partition,
         mark: Mark,
-    ) -> Result<(), Fault> {
-        if mark.offset <= self.seen(partition)?.offset {
+    ) -> Result<(), HBaseError> {
+        if mark.offset <= self.latest(partition)?.offset {
             return Ok(());
         }
-        let stamp = i64::try_from(mark.offset).expect("offsets use 63 bits");
+        let timestamp = i64::try_from(mark.offset).expect("offsets use 63 bits");
         let row = format!("{}{partition}", self.prefix()).into_bytes();
         let puts = [Put::new(row).cell("d:v", encode(mark))];
         let write = move |connection: &mut _, tables: &_| {
-            put::rows(connection, tables, Table::Meta, stamp, &puts)
+            put::rows(connection, tables, Table::Meta, timestamp, &puts)
         };
-        core.write(write).await?;
-        let mut seen = self.seen.lock().expect("nothing panics under it");
-        keep_ahead(&mut seen[partition.index()], mark);
+        client.write(write).await?;
+        let mut latest = self.latest.lock().expect("nothing panics under it");
+        keep_furthest(&mut latest[partition.index()], mark);
         Ok(())
     }
 
-    fn seen(&self, partition: Partition) -> Result<Mark, Fault> {
-        let seen = self.seen.lock().expect("nothing panics under it");
-        let mark = seen.get(partition.index()).copied();
-        mark.ok_or_else(|| Fault::Broken(format!("the log has no partition {partition}")))
+    fn latest(&self, partition: Partition) -> Result<Mark, HBaseError> {
+        let latest = self.latest.lock().expect("nothing panics under it");
+        let mark = latest.get(partition.index()).copied();
+        mark.ok_or_else(|| HBaseError::Broken(format!("the log has no partition {partition}")))
     }
 
     fn prefix(&self) -> String {
@@ -122,10 +122,10 @@ impl Marks {
     }
 }
 
-/// Two answers may overtake each other.
-fn keep_ahead(seen: &mut Mark, mark: Mark) {
-    if mark.offset > seen.offset {
-        *seen = mark;
+/// Answers of parallel calls may arrive in any order.
+fn keep_furthest(latest: &mut Mark, mark: Mark) {
+    if mark.offset > latest.offset {
+        *latest = mark;
     }
 }
 
@@ -138,7 +138,7 @@ fn encode(mark: Mark) -> Vec<u8> {
     serde_json::to_vec(&value).expect("a mark is JSON")
 }
 
-fn decode(row: &Row) -> Result<Mark, Fault> {
+fn decode(row: &Row) -> Result<Mark, HBaseError> {
     let Value { offset, id, time } = row.need("d:v", |json| serde_json::from_str(json).ok())?;
     Ok(Mark {
         offset,

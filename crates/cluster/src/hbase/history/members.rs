@@ -1,7 +1,7 @@
-//! Who is in a channel, and in which channels somebody is.
+//! The members of a channel, and the channels of a user.
 
-use super::super::client::Core;
-use super::super::error::Fault;
+use super::super::client::Client;
+use super::super::error::HBaseError;
 use super::super::row::Row;
 use super::super::row_key;
 use super::super::scan::Scan;
@@ -11,11 +11,11 @@ use lakechat_core::domain::{ChannelName, Member, Role, UserName};
 const COLUMNS: &[&str] = &["d:role", "d:joined_at", "d:changed"];
 
 pub(super) async fn of_channel(
-    core: &Core,
+    client: &Client,
     channel: &ChannelName,
     after: Option<&UserName>,
     limit: usize,
-) -> Result<Vec<Member>, Fault> {
+) -> Result<Vec<Member>, HBaseError> {
     let prefix = row_key::members_prefix(channel);
     let from = match after {
         None => prefix.clone(),
@@ -29,13 +29,13 @@ pub(super) async fn of_channel(
             member(&row, user)
         })
     };
-    core.read(read).await
+    client.read(read).await
 }
 
 pub(super) async fn of_user(
-    core: &Core,
+    client: &Client,
     user: &UserName,
-) -> Result<Vec<(ChannelName, Member)>, Fault> {
+) -> Result<Vec<(ChannelName, Member)>, HBaseError> {
     let (user, prefix) = (user.clone(), row_key::memberships_prefix(user));
     let scan = under(prefix.clone(), prefix.clone());
     let read = move |connection: &mut _, tables: &_| {
@@ -47,7 +47,7 @@ pub(super) async fn of_user(
             Ok(member.map(|member| (channel, member)))
         })
     };
-    core.read(read).await
+    client.read(read).await
 }
 
 fn under(prefix: Vec<u8>, from: Vec<u8>) -> Scan {
@@ -60,7 +60,7 @@ fn under(prefix: Vec<u8>, from: Vec<u8>) -> Scan {
     }
 }
 
-fn member(row: &Row, user: Option<UserName>) -> Result<Option<Member>, Fault> {
+fn member(row: &Row, user: Option<UserName>) -> Result<Option<Member>, HBaseError> {
     let Some(role) = row.maybe("d:role", Role::parse)? else {
         return Ok(None);
     };

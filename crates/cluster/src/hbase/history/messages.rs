@@ -1,7 +1,7 @@
-//! Reading messages and their changes back.
+//! Reading messages and their changes.
 
-use super::super::client::Core;
-use super::super::error::Fault;
+use super::super::client::Client;
+use super::super::error::HBaseError;
 use super::super::row::Row;
 use super::super::row_key;
 use super::super::scan::Scan;
@@ -12,12 +12,12 @@ use lakechat_core::domain::{
 use lakechat_core::ports::history::MessageRange;
 
 pub(super) async fn in_range(
-    core: &Core,
+    client: &Client,
     channel: &ChannelName,
     range: MessageRange,
     limit: usize,
-) -> Result<Vec<Message>, Fault> {
-    let table = Table::messages(core.is_private(channel).await?);
+) -> Result<Vec<Message>, HBaseError> {
+    let table = Table::messages(client.is_private(channel).await?);
     let scan = match range {
         MessageRange::Newest { after, before } => downwards(table, channel, after, before, &[]),
         MessageRange::Oldest { after, before } => upwards(table, channel, after, before),
@@ -25,7 +25,7 @@ pub(super) async fn in_range(
     let read = move |connection: &mut _, tables: &_| {
         scan.collect(connection, tables, limit, |row| message(&row))
     };
-    let mut found = core.read(read).await?;
+    let mut found = client.read(read).await?;
     if let MessageRange::Newest { .. } = range {
         found.reverse();
     }
@@ -33,26 +33,26 @@ pub(super) async fn in_range(
 }
 
 pub(super) async fn changes(
-    core: &Core,
+    client: &Client,
     channel: &ChannelName,
     after: Id,
     before: Id,
     limit: usize,
-) -> Result<Vec<Change>, Fault> {
-    let table = Table::changes(core.is_private(channel).await?);
+) -> Result<Vec<Change>, HBaseError> {
+    let table = Table::changes(client.is_private(channel).await?);
     let scan = upwards(table, channel, after, before);
     let read = move |connection: &mut _, tables: &_| {
         scan.collect(connection, tables, limit, |row| change(&row).map(Some))
     };
-    core.read(read).await
+    client.read(read).await
 }
 
 pub(super) async fn last_message_number(
-    core: &Core,
+    client: &Client,
     channel: &ChannelName,
     before: Id,
-) -> Result<Option<(Id, u64)>, Fault> {
-    let table = Table::messages(core.is_private(channel).await?);
+) -> Result<Option<(Id, u64)>, HBaseError> {
+    let table = Table::messages(client.is_private(channel).await?);
     let columns = &["m:sender", "m:n"];
     let scan = downwards(table, channel, Id::ZERO, before, columns);
     let number = |row: Row| {
@@ -62,7 +62,7 @@ pub(super) async fn last_message_number(
         Ok(Some((id(&row)?, row.need("m:n", number)?)))
     };
     let read = move |connection: &mut _, tables: &_| scan.collect(connection, tables, 1, number);
-    Ok(core.read(read).await?.pop())
+    Ok(client.read(read).await?.pop())
 }
 
 /// Rows with `after < id < before`, smallest first.
@@ -94,8 +94,8 @@ fn downwards(
     }
 }
 
-/// None for a row without a sender: a change came before its message.
-fn message(row: &Row) -> Result<Option<Message>, Fault> {
+/// `None` for a row without a sender: a change was written before its message.
+fn message(row: &Row) -> Result<Option<Message>, HBaseError> {
     let Some(sender) = row.maybe("m:sender", user)? else {
         return Ok(None);
     };
@@ -127,7 +127,7 @@ fn message(row: &Row) -> Result<Option<Message>, Fault> {
 }
 
 /// Columns are `r:<emoji> <user>`; a user's name has no space.
-fn reactions(row: &Row) -> Result<std::collections::BTreeMap<String, Vec<UserName>>, Fault> {
+fn reactions(row: &Row) -> Result<std::collections::BTreeMap<String, Vec<UserName>>, HBaseError> {
     let mut reactions = std::collections::BTreeMap::new();
     for (qualifier, _) in row.under("r:").filter(|(_, value)| *value == b"+") {
         let parse = || {
@@ -140,7 +140,7 @@ fn reactions(row: &Row) -> Result<std::collections::BTreeMap<String, Vec<UserNam
     Ok(reactions)
 }
 
-fn change(row: &Row) -> Result<Change, Fault> {
+fn change(row: &Row) -> Result<Change, HBaseError> {
     Ok(Change {
         id: id(row)?,
         target: row.need("c:target", event)?,
@@ -159,7 +159,7 @@ fn change(row: &Row) -> Result<Change, Fault> {
     })
 }
 
-fn id(row: &Row) -> Result<Id, Fault> {
+fn id(row: &Row) -> Result<Id, HBaseError> {
     row_key::id_of(&row.key).ok_or_else(|| row.damaged("its key"))
 }
 

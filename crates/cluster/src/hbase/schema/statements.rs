@@ -1,18 +1,18 @@
-//! The statements that make the tables, for the HBase shell.
+//! The statements that create the tables, for the HBase shell.
 
 use std::fmt::Write;
 
 use super::super::settings::Settings;
 use super::super::tables::{Table, Tables, VERSIONS};
 
-/// Regions of each large table, unless told otherwise.
+/// Regions of each large table by default.
 pub const DEFAULT_REGIONS: u16 = 16;
 
-/// Row keys begin with two hex digits.
+/// As many as two hex digits, which row keys begin with, can tell apart.
 pub const MOST_REGIONS: u16 = 256;
 
-/// The statements for `regions` regions, from 1 to [`MOST_REGIONS`]. Running them again changes
-/// nothing: what is there stays as it is.
+/// The statements for `regions` regions, from 1 to [`MOST_REGIONS`]. They skip what exists, so they can be run
+/// again.
 pub fn statements(settings: &Settings, regions: u16) -> String {
     let tables = Tables::new(settings);
     let mut script = header(&tables);
@@ -51,7 +51,7 @@ fn header(tables: &Tables) -> String {
     script
 }
 
-/// FAST_DIFF keeps what consecutive keys have in common once; files have little of that.
+/// FAST_DIFF stores the common parts of consecutive keys once; the bytes of files have none.
 fn family(name: &str) -> String {
     let encoding = match name {
         "b" => "NONE",
@@ -60,7 +60,7 @@ fn family(name: &str) -> String {
     format!("{{NAME => '{name}', VERSIONS => {VERSIONS}, DATA_BLOCK_ENCODING => '{encoding}'}}")
 }
 
-/// Even cuts of the two hex digits that keys begin with.
+/// Evenly spaced split points in the two hex digits that row keys begin with.
 fn splits(regions: u16) -> String {
     let keys: Vec<_> = (1..regions)
         .map(|at| format!("'{:02x}'", at * MOST_REGIONS / regions))
