@@ -1,19 +1,19 @@
-//! Presence over servers, in Redis.
+//! The presence of all servers, in Redis.
 //!
-//! Each server says of its own sessions that they live, again and again, and Redis' clock says until
-//! when that holds. All keys begin with the prefix and have a TTL:
+//! Each server writes its own live sessions again and again, with a deadline by Redis' clock. All keys
+//! begin with the prefix and have a TTL:
 //!
 //! | key | holds |
 //! |---|---|
 //! | `session:<uuid>` | hash: `user`, `server`, `address`, `since` |
 //! | `user:<name>` | sorted set of the user's sessions, scored with their deadlines |
-//! | `channel:<name>` | sorted set of those who have joined, one member a session: `<user> <server> <run> <since> <session>`, scored with its deadline |
+//! | `channel:<name>` | sorted set of the joined sessions, a member each: `<user> <server> <run> <since> <session>`, scored with its deadline |
 //!
-//! Deadlines are ms since 1970; a member whose deadline has passed counts for nothing, whether it
-//! is still there or not. `run` is a random number of the server's process.
+//! Deadlines are ms since 1970. A member whose deadline has passed does not count, even if it is still
+//! there. `run` is a random number of the server's process.
 //!
-//! [`writer`] is the only one who writes. What it should have said stands in [`entries`], which the
-//! server's own sessions correct at each refresh.
+//! Only [`writer`] writes. [`entries`] holds what it should have written; each refresh compares that with the
+//! server's own sessions.
 
 mod entries;
 mod keys;
@@ -29,8 +29,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span};
 
-use self::entries::Told;
+use self::entries::PendingChange;
 use self::keys::Keys;
 use self::link::Link;
 use self::origin::Origin;
@@ -43,31 +44,31 @@ use lakechat_core::ports::presence::{
 use lakechat_core::ports::{PortError, Presence};
 
 /// Changes that wait to be written.
-const QUEUE: usize = 16_384;
+const MAX_PENDING_CHANGES: usize = 16_384;
 
-/// Sessions of other servers that one answer looks at.
-const PLACES: usize = 20_000;
+/// The most sessions of other servers that are read for one answer.
+const MAX_MEMBERS: usize = 20_000;
 
-/// How the servers of one cluster find each other.
+/// The Redis and the prefix that the servers of a cluster share.
 #[derive(Clone)]
 pub struct Settings {
     /// `redis://[user:password@]host:port[/database]`, or `rediss://`.
     pub url: String,
     pub prefix: String,
-    /// Shown in answers.
+    /// Shown in answers about presence.
     pub server_id: String,
-    /// How long what a server has said holds. It says it again three times as often.
+    /// How long an entry counts after it was written. Entries are written three times as often.
     pub deadline: Duration,
 }
 
-/// Presence of all servers on one Redis and one prefix.
+/// The presence of all servers that share a Redis and a prefix.
 pub struct RedisPresence {
     link: Arc<Link>,
     keys: Arc<Keys>,
     origin: Origin,
     own: OnceLock<Weak<dyn LiveSessions>>,
-    told: mpsc::Sender<Told>,
-    /// Until `run` takes it.
+    changes: mpsc::Sender<PendingChange>,
+    /// `None` once `run` has taken it.
     writer: Mutex<Option<Writer>>,
 }
 
@@ -79,19 +80,19 @@ impl fmt::Debug for RedisPresence {
 }
 
 impl RedisPresence {
-    /// Connects only when it is run; a Redis that is away then is no error.
+    /// Does not connect: `run` does, and retries until Redis responds.
     pub fn new(settings: &Settings) -> Result<RedisPresence, PortError> {
         let link = Arc::new(Link::new(&settings.url)?);
         let keys = Arc::new(Keys::new(&settings.prefix));
         // Full: the change is dropped, and the next refresh makes up for it.
-        let (told, heard) = mpsc::channel(QUEUE);
-        let writer = Writer::new(link.clone(), keys.clone(), heard, settings.deadline);
+        let (changes, received) = mpsc::channel(MAX_PENDING_CHANGES);
+        let writer = Writer::new(link.clone(), keys.clone(), received, settings.deadline);
         Ok(RedisPresence {
             link,
             keys,
             origin: Origin::new(&settings.server_id),
             own: OnceLock::new(),
-            told,
+            changes,
             writer: Mutex::new(Some(writer)),
         })
     }
@@ -111,18 +112,18 @@ impl RedisPresence {
         });
     }
 
-    /// Adds what other servers have said; tells whether that is known.
+    /// Adds the sessions of other servers; `false` if Redis could not be read.
     async fn add_others(
         &self,
         channel: &ChannelName,
         builder: &mut ChannelPresenceBuilder,
     ) -> bool {
         let key = self.keys.channel(channel);
-        let Ok(members) = self.link.alive(&key, PLACES).await else {
+        let Ok(members) = self.link.live_members(&key, MAX_MEMBERS).await else {
             return false;
         };
         for member in &members {
-            // What this server has said itself is older than what it knows.
+            // This server's own sessions were added from memory, which is more recent.
             if let Some((user, seen)) = self.origin.of_another(member) {
                 builder.add(&user, seen);
             }
@@ -139,13 +140,13 @@ impl Presence for RedisPresence {
     }
 
     fn session_changed(&self, session: LiveSession<'_>, change: SessionChange<'_>) {
-        let told = match change {
-            SessionChange::Began => Told::Began(session.id, self.origin.entry(&session)),
-            SessionChange::Ended => Told::Ended(session.id),
-            SessionChange::Joined(channel) => Told::Joined(session.id, channel.clone()),
-            SessionChange::Left(channel) => Told::Left(session.id, channel.clone()),
+        let change = match change {
+            SessionChange::Began => PendingChange::Began(session.id, self.origin.entry(&session)),
+            SessionChange::Ended => PendingChange::Ended(session.id),
+            SessionChange::Joined(channel) => PendingChange::Joined(session.id, channel.clone()),
+            SessionChange::Left(channel) => PendingChange::Left(session.id, channel.clone()),
         };
-        if self.told.try_send(told).is_err() {
+        if self.changes.try_send(change).is_err() {
             metrics::counter!("lakechat_presence_changes_dropped_total").increment(1);
         }
     }
@@ -156,7 +157,9 @@ impl Presence for RedisPresence {
             debug_assert!(false, "run comes once, and after attach");
             return;
         };
-        writer.run(&*own, &self.origin, stop).await;
+        let span = info_span!("redis_writer", server = &*self.origin.server);
+        let written = writer.run(&*own, &self.origin, stop);
+        written.instrument(span).await;
     }
 
     async fn in_channel(&self, channel: &ChannelName, most: usize) -> ChannelPresence {
@@ -167,6 +170,6 @@ impl Presence for RedisPresence {
     }
 
     fn degraded(&self) -> Option<String> {
-        self.link.trouble()
+        self.link.failure()
     }
 }

@@ -1,74 +1,74 @@
-//! What this server says of its sessions, and what of it Redis has yet to hear.
+//! This server's sessions as Redis should have them, and what is not written yet.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::origin::{Entry, Origin};
+use super::origin::{Origin, SessionEntry};
 use lakechat_core::domain::{ChannelName, UserName};
 use lakechat_core::ports::presence::LiveSessions;
 
-/// A change on its way to the writer.
+/// A change in the queue to the writer.
 #[derive(Debug)]
-pub enum Told {
-    Began(Uuid, Entry),
+pub(super) enum PendingChange {
+    Began(Uuid, SessionEntry),
     Ended(Uuid),
     Joined(Uuid, ChannelName),
     Left(Uuid, ChannelName),
 }
 
-/// The state that Redis should have, and the difference to what it was told successfully.
+/// The state that Redis should have, and its difference to what was written successfully.
 ///
-/// It holds states and no events: of what comes and goes between two writes only the outcome is
-/// written, and writing again what may have been written does no harm.
+/// It holds states and not events: of several changes of a session between two writes only the outcome is
+/// written, and writing an outcome twice has no effect.
 #[derive(Debug, Default)]
-pub struct Entries {
-    live: HashMap<Uuid, Live>,
-    unsaid: Unsaid,
+pub(super) struct SessionEntries {
+    live: HashMap<Uuid, LiveEntry>,
+    pending: PendingWrites,
 }
 
 #[derive(Debug)]
-struct Live {
-    entry: Arc<Entry>,
+struct LiveEntry {
+    entry: Arc<SessionEntry>,
     channels: HashSet<ChannelName>,
 }
 
-/// What is to be written. A key stands in one of two opposite sets at most.
+/// What has to be written. A key is never in both of two opposite sets.
 #[derive(Debug, Default)]
-pub struct Unsaid {
-    pub began: HashMap<Uuid, Arc<Entry>>,
+pub(super) struct PendingWrites {
+    pub began: HashMap<Uuid, Arc<SessionEntry>>,
     pub ended: HashMap<Uuid, UserName>,
     /// Members by channel.
     pub joined: HashMap<ChannelName, HashSet<Arc<str>>>,
     pub left: HashMap<ChannelName, HashSet<Arc<str>>>,
 }
 
-impl Entries {
-    pub fn apply(&mut self, told: Told) {
-        match told {
-            Told::Began(id, entry) => self.begin(id, entry),
-            Told::Ended(id) => self.end(id),
-            Told::Joined(id, channel) => self.join(id, channel),
-            Told::Left(id, channel) => self.leave(id, &channel),
+impl SessionEntries {
+    pub fn apply(&mut self, change: PendingChange) {
+        match change {
+            PendingChange::Began(id, entry) => self.begin(id, entry),
+            PendingChange::Ended(id) => self.end(id),
+            PendingChange::Joined(id, channel) => self.join(id, channel),
+            PendingChange::Left(id, channel) => self.leave(id, &channel),
         }
     }
 
-    /// How many sessions are spoken for.
+    /// The number of sessions.
     pub fn len(&self) -> usize {
         self.live.len()
     }
 
-    pub fn unsaid(&self) -> &Unsaid {
-        &self.unsaid
+    pub fn pending(&self) -> &PendingWrites {
+        &self.pending
     }
 
-    /// All that was unsaid has been written.
-    pub fn said(&mut self) {
-        self.unsaid = Unsaid::default();
+    /// Everything that was pending has been written.
+    pub fn mark_written(&mut self) {
+        self.pending = PendingWrites::default();
     }
 
-    /// Takes over what the server knows of its sessions, and leaves all of it to be said again.
+    /// Takes over the server's own sessions, and makes all of them pending.
     pub fn refresh(&mut self, own: &dyn LiveSessions, origin: &Origin) {
         let mut alive = HashSet::with_capacity(self.live.len());
         own.for_each(&mut |session| {
@@ -91,55 +91,55 @@ impl Entries {
                 continue;
             }
             let joined = places.remove(&id).unwrap_or_default();
-            for channel in self.gone_from(id, &joined) {
+            for channel in self.channels_left(id, &joined) {
                 self.leave(id, &channel);
             }
             joined
                 .into_iter()
                 .for_each(|channel| self.join(id, channel));
             let entry = self.live.get(&id).map(|live| live.entry.clone());
-            self.unsaid.began.extend(entry.map(|entry| (id, entry)));
+            self.pending.began.extend(entry.map(|entry| (id, entry)));
         }
     }
 
-    /// Takes everything back.
+    /// Ends all sessions.
     pub fn clear(&mut self) {
         let known: Vec<Uuid> = self.live.keys().copied().collect();
         known.into_iter().for_each(|id| self.end(id));
     }
 
-    fn gone_from(&self, id: Uuid, joined: &HashSet<ChannelName>) -> Vec<ChannelName> {
+    fn channels_left(&self, id: Uuid, joined: &HashSet<ChannelName>) -> Vec<ChannelName> {
         let live = self.live.get(&id).into_iter();
-        let said = live.flat_map(|live| &live.channels);
-        said.filter(|c| !joined.contains(*c)).cloned().collect()
+        let known = live.flat_map(|live| &live.channels);
+        known.filter(|c| !joined.contains(*c)).cloned().collect()
     }
 
-    fn begin(&mut self, id: Uuid, entry: Entry) {
+    fn begin(&mut self, id: Uuid, entry: SessionEntry) {
         let entry = Arc::new(entry);
-        let live = self.live.entry(id).or_insert_with(|| Live {
+        let live = self.live.entry(id).or_insert_with(|| LiveEntry {
             entry,
             channels: HashSet::new(),
         });
-        self.unsaid.began.insert(id, live.entry.clone());
+        self.pending.began.insert(id, live.entry.clone());
     }
 
     fn end(&mut self, id: Uuid) {
         let Some(live) = self.live.remove(&id) else {
             return;
         };
-        self.unsaid.began.remove(&id);
-        self.unsaid.ended.insert(id, live.entry.user.clone());
+        self.pending.began.remove(&id);
+        self.pending.ended.insert(id, live.entry.user.clone());
         for channel in &live.channels {
-            self.unsaid.leave(channel, &live.entry.member);
+            self.pending.leave(channel, &live.entry.member);
         }
     }
 
-    /// A session that is not known has ended, or its beginning was lost: the refresh tells.
+    /// An unknown session has ended, or its beginning was dropped: the next refresh corrects that.
     fn join(&mut self, id: Uuid, channel: ChannelName) {
         let Some(live) = self.live.get_mut(&id) else {
             return;
         };
-        self.unsaid.join(&channel, &live.entry.member);
+        self.pending.join(&channel, &live.entry.member);
         live.channels.insert(channel);
     }
 
@@ -148,12 +148,12 @@ impl Entries {
             return;
         };
         if live.channels.remove(channel) {
-            self.unsaid.leave(channel, &live.entry.member);
+            self.pending.leave(channel, &live.entry.member);
         }
     }
 }
 
-impl Unsaid {
+impl PendingWrites {
     fn join(&mut self, channel: &ChannelName, member: &Arc<str>) {
         if let Some(left) = self.left.get_mut(channel) {
             left.remove(member);

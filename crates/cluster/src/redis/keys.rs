@@ -1,12 +1,12 @@
-//! Names of keys.
+//! The names of keys.
 
 use uuid::Uuid;
 
 use lakechat_core::domain::{ChannelName, UserName};
 
-/// Names of keys below one prefix.
+/// The names of keys with one prefix.
 #[derive(Debug)]
-pub struct Keys {
+pub(super) struct Keys {
     prefix: String,
 }
 

@@ -1,8 +1,8 @@
-//! The connection to Redis, and whether it does its work.
+//! The connection to Redis, and its state.
 //!
-//! It is made anew by the writer alone, which then says everything again: after a restart Redis
-//! knows neither scripts nor entries, so nobody may read from a connection that the writer doesn't
-//! know of. That is why it is no `ConnectionManager`, which reconnects unseen.
+//! Only the writer reconnects, and then writes everything again: a restarted Redis has neither scripts nor
+//! entries, so nothing may be read over a connection before the writer has filled it. That rules out redis'
+//! `ConnectionManager`, which reconnects by itself.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -17,67 +17,67 @@ use lakechat_core::ports::PortError;
 
 const PART: &str = "presence";
 
-/// How long a connection, and an answer to a write, may take.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long connecting, and each write, may take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long somebody who asks waits.
-const READ: Duration = Duration::from_millis(400);
+/// How long a read may take: somebody waits for its answer.
+const READ_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// Answers read at once: each may be a megabyte.
-const READS: usize = 8;
+/// Parallel reads: each answer may have a megabyte.
+const MAX_READS: usize = 8;
 
-/// Why Redis can't be asked.
+/// Redis could not be reached, or failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Away(String);
+pub(super) struct Unavailable(String);
 
-pub struct Link {
+pub(super) struct Link {
     client: Client,
-    /// Without a password, for messages.
+    /// For error texts: without the password.
     address: String,
     pub scripts: Scripts,
-    state: Mutex<State>,
+    state: Mutex<LinkState>,
     reads: Semaphore,
 }
 
-enum State {
+enum LinkState {
     Up(MultiplexedConnection),
-    Away(String),
+    Down(String),
 }
 
 impl Link {
-    /// A link that is away until it is opened.
+    /// A link that is down until [`Link::set_up`].
     pub fn new(url: &str) -> Result<Link, PortError> {
-        // Whoever was first is as good.
+        // Fails if another part of the process has installed one, which is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::open(url).map_err(|error| PortError::Broken {
             part: PART,
             reason: format!("redis.url can't be used: {error}"),
         })?;
         let address = client.get_connection_info().addr().to_string();
-        let state = State::Away(format!("Redis at {address} was not asked yet"));
+        let state = LinkState::Down(format!("Redis at {address} is not connected yet"));
         Ok(Link {
             client,
             address,
             scripts: Scripts::new(),
             state: Mutex::new(state),
-            reads: Semaphore::new(READS),
+            reads: Semaphore::new(MAX_READS),
         })
     }
 
-    /// Why it is away, if it is.
-    pub fn trouble(&self) -> Option<String> {
+    /// The reason, while it is down.
+    pub fn failure(&self) -> Option<String> {
         match &*self.state.lock().expect("no panic while held") {
-            State::Up(_) => None,
-            State::Away(why) => Some(why.clone()),
+            LinkState::Up(_) => None,
+            LinkState::Down(why) => Some(why.clone()),
         }
     }
 
-    /// A connection that knows the scripts. Nobody else sees it until it is `up`.
-    pub async fn connect(&self) -> Result<MultiplexedConnection, Away> {
+    /// Connects and loads the scripts. Reads use the connection only after [`Link::set_up`].
+    pub async fn connect(&self) -> Result<MultiplexedConnection, Unavailable> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
+            .set_connection_timeout(Some(WRITE_TIMEOUT))
+            .set_response_timeout(Some(WRITE_TIMEOUT));
         let connecting = async {
             let client = &self.client;
             let mut connection = client
@@ -88,73 +88,73 @@ impl Link {
             }
             RedisResult::Ok(connection)
         };
-        let connected = timeout(2 * PATIENCE, connecting).await;
+        let connected = timeout(2 * WRITE_TIMEOUT, connecting).await;
         connected
-            .map_err(|_| self.silent())
-            .and_then(|connected| connected.map_err(|error| self.away(&error)))
-            .inspect_err(|why| self.fail(why))
+            .map_err(|_| self.timed_out())
+            .and_then(|connected| connected.map_err(|error| self.unavailable(&error)))
+            .inspect_err(|why| self.set_down(why))
     }
 
-    /// The connection holds all that this server has to say: it may be asked.
-    pub fn up(&self, connection: MultiplexedConnection) {
-        *self.state.lock().expect("no panic while held") = State::Up(connection);
+    /// Makes a connection available for reads, once all of this server's entries were written over it.
+    pub fn set_up(&self, connection: MultiplexedConnection) {
+        *self.state.lock().expect("no panic while held") = LinkState::Up(connection);
     }
 
     pub async fn write(
         &self,
         connection: &mut MultiplexedConnection,
         commands: &Pipeline,
-    ) -> Result<(), Away> {
+    ) -> Result<(), Unavailable> {
         let written = commands.exec_async(connection).await;
-        let written = written.map_err(|error| self.away(&error));
-        written.inspect_err(|why| self.fail(why))
+        let written = written.map_err(|error| self.unavailable(&error));
+        written.inspect_err(|why| self.set_down(why))
     }
 
-    /// The connection, while it is up.
-    pub fn connection(&self) -> Result<MultiplexedConnection, Away> {
+    /// The connection, or the reason why the link is down.
+    pub fn connection(&self) -> Result<MultiplexedConnection, Unavailable> {
         match &*self.state.lock().expect("no panic while held") {
-            State::Up(connection) => Ok(connection.clone()),
-            State::Away(why) => Err(Away(why.clone())),
+            LinkState::Up(connection) => Ok(connection.clone()),
+            LinkState::Down(why) => Err(Unavailable(why.clone())),
         }
     }
 
-    /// The members of a sorted set whose deadlines lie ahead, some of them if there are more than
-    /// `most`. At once if Redis is known to be away.
-    pub async fn alive(&self, key: &str, most: usize) -> Result<Vec<String>, Away> {
-        let deadline = Instant::now() + READ;
-        // Full: who has waited for too long is told that nothing is known.
+    /// The members of a sorted set whose deadlines have not passed; `most` of them if there are more. Fails
+    /// at once while the link is down.
+    pub async fn live_members(&self, key: &str, most: usize) -> Result<Vec<String>, Unavailable> {
+        let deadline = Instant::now() + READ_TIMEOUT;
+        // Full: waits, and fails at the deadline.
         let Ok(Ok(_turn)) = timeout_at(deadline, self.reads.acquire()).await else {
-            return Err(Away("too many ask at once".to_owned()));
+            return Err(Unavailable("too many reads at once".to_owned()));
         };
         let mut connection = self.connection()?;
         let mut command = call(&self.scripts.alive, &[key]);
         command.arg(most);
         let asked = timeout_at(deadline, command.query_async(&mut connection)).await;
         let answer = match asked {
-            Ok(answer) => answer.map_err(|error| self.away(&error)),
-            Err(_) => Err(self.silent()),
+            Ok(answer) => answer.map_err(|error| self.unavailable(&error)),
+            Err(_) => Err(self.timed_out()),
         };
-        // Who asks next doesn't wait; the writer sees to it.
-        answer.inspect_err(|why| self.fail(why))
+        // Down for all: the next reads fail at once, until the writer has reconnected.
+        answer.inspect_err(|why| self.set_down(why))
     }
 
-    fn away(&self, error: &RedisError) -> Away {
+    fn unavailable(&self, error: &RedisError) -> Unavailable {
         if error.is_timeout() {
-            return self.silent();
+            return self.timed_out();
         }
         let address = &self.address;
         if error.is_io_error() || error.is_connection_dropped() {
-            return Away(format!("is Redis at {address}? {error}"));
+            return Unavailable(format!("is there a Redis at {address}? {error}"));
         }
-        Away(format!("Redis at {address}: {error}"))
+        Unavailable(format!("Redis at {address}: {error}"))
     }
 
-    fn silent(&self) -> Away {
-        Away(format!("Redis at {} does not answer", self.address))
+    fn timed_out(&self) -> Unavailable {
+        Unavailable(format!("Redis at {} does not answer", self.address))
     }
 
-    fn fail(&self, why: &Away) {
+    fn set_down(&self, why: &Unavailable) {
         metrics::counter!("lakechat_presence_failures_total").increment(1);
-        *self.state.lock().expect("no panic while held") = State::Away(why.0.clone());
+        *self.state.lock().expect("no panic while held") = LinkState::Down(why.0.clone());
     }
 }

@@ -1,4 +1,4 @@
-//! A session of this process as it is written to Redis, and members of sorted sets as they are read.
+//! A session of this process as Redis holds it, and the members of sorted sets.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,21 +6,21 @@ use std::sync::Arc;
 use lakechat_core::domain::UserName;
 use lakechat_core::ports::presence::{LiveSession, PresentSession};
 
-/// A session as it stands in Redis.
+/// A session as Redis holds it.
 #[derive(Debug)]
-pub struct Entry {
+pub(super) struct SessionEntry {
     pub user: UserName,
     pub server: Arc<str>,
     pub address: IpAddr,
     pub since_ms: u64,
-    /// Of the sorted sets of its channels.
+    /// The member in the sorted sets of its channels.
     pub member: Arc<str>,
 }
 
-/// Who says something: a server's id, and which of its processes. Two servers that were given the
-/// same id by mistake, or one before and after a restart, are told apart.
+/// The process that writes an entry: its server's id, and a random run. The run distinguishes two servers
+/// that have the same id by mistake, and a server from itself before a restart.
 #[derive(Debug)]
-pub struct Origin {
+pub(super) struct Origin {
     pub server: Arc<str>,
     run: String,
 }
@@ -33,13 +33,13 @@ impl Origin {
         }
     }
 
-    /// A session of this process as it stands in Redis. Names and ids hold no spaces.
-    pub fn entry(&self, session: &LiveSession<'_>) -> Entry {
+    /// The entry of a session of this process. Names and ids contain no spaces.
+    pub fn entry(&self, session: &LiveSession<'_>) -> SessionEntry {
         let LiveSession {
             id, user, since_ms, ..
         } = session;
         let (server, run) = (&self.server, &self.run);
-        Entry {
+        SessionEntry {
             user: (*user).clone(),
             server: server.clone(),
             address: session.address,
@@ -48,8 +48,8 @@ impl Origin {
         }
     }
 
-    /// A member, if another process wrote it. One that can't be read is no session: a later release
-    /// may write others.
+    /// A parsed member, if another process wrote it. Members that can't be parsed are skipped: a later
+    /// release may write other ones.
     pub fn of_another(&self, member: &str) -> Option<(UserName, PresentSession)> {
         let mut parts = member.split(' ');
         let user = UserName::parse(parts.next()?).ok()?;
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_are_read_by_others_and_nonsense_by_nobody() {
+    fn members_of_other_processes_are_parsed_and_malformed_ones_skipped() {
         let (a, b) = (Origin::new("a"), Origin::new("b"));
         let user = UserName::parse("ann").expect("a name");
         let session = LiveSession {

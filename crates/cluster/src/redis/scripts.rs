@@ -1,9 +1,8 @@
-//! What runs within Redis, by Redis' clock: servers' clocks decide nothing.
+//! The scripts that run in Redis, by its clock: the clocks of servers do not matter.
 
 use redis::{Cmd, Script};
 
-/// `KEYS`: the session, its user's sessions. `ARGV`: how long it holds (ms), id, user, server, address,
-/// since.
+/// `KEYS`: the session, its user's sessions. `ARGV`: lifetime (ms), id, user, server, address, since.
 const KEEP_SESSION: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -14,8 +13,8 @@ redis.call('ZADD', KEYS[2], now + ARGV[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[1])
 ";
 
-/// `KEYS`: a channel. `ARGV`: how long it holds (ms), members.
-const KEEP_PLACES: &str = r"
+/// `KEYS`: a channel. `ARGV`: lifetime (ms), members.
+const KEEP_MEMBERS: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
@@ -25,7 +24,7 @@ end
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 ";
 
-/// `KEYS`: a sorted set by deadline. `ARGV`: how many members at most.
+/// `KEYS`: a sorted set by deadline. `ARGV`: the most members to return.
 const ALIVE: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -33,10 +32,10 @@ local from = string.format('(%.0f', now)
 return redis.call('ZRANGEBYSCORE', KEYS[1], from, '+inf', 'LIMIT', 0, ARGV[1])
 ";
 
-/// The scripts, and the hashes under which Redis knows them.
+/// The scripts, with the hashes by which Redis finds them.
 pub struct Scripts {
     pub keep_session: Script,
-    pub keep_places: Script,
+    pub keep_members: Script,
     pub alive: Script,
 }
 
@@ -44,17 +43,17 @@ impl Scripts {
     pub fn new() -> Scripts {
         Scripts {
             keep_session: Script::new(KEEP_SESSION),
-            keep_places: Script::new(KEEP_PLACES),
+            keep_members: Script::new(KEEP_MEMBERS),
             alive: Script::new(ALIVE),
         }
     }
 
     pub fn all(&self) -> [&Script; 3] {
-        [&self.keep_session, &self.keep_places, &self.alive]
+        [&self.keep_session, &self.keep_members, &self.alive]
     }
 }
 
-/// A call of a script that Redis knows, for a pipeline.
+/// A call of a loaded script, for a pipeline.
 pub fn call(script: &Script, keys: &[&str]) -> Cmd {
     let mut cmd = redis::cmd("EVALSHA");
     cmd.arg(script.get_hash()).arg(keys.len()).arg(keys);

@@ -1,4 +1,4 @@
-//! Says to Redis what this server's sessions do, and that they still live.
+//! Writes this server's sessions to Redis: changes at once, and all of them before they expire.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,41 +10,41 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::entries::{Entries, Told};
+use super::entries::{PendingChange, SessionEntries};
 use super::keys::Keys;
-use super::link::{Away, Link};
-use super::origin::{Entry, Origin};
+use super::link::{Link, Unavailable};
+use super::origin::{Origin, SessionEntry};
 use super::scripts::call;
 use lakechat_core::ports::presence::LiveSessions;
 
 /// How long the first change of a batch waits for others.
-const GATHER: Duration = Duration::from_millis(5);
+const BATCH_DELAY: Duration = Duration::from_millis(5);
 
 /// Changes in a batch.
 const BATCH: usize = 4096;
 
-/// How often Redis is looked after: a ping if it was up, else a try to connect.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the link is checked: a ping while it is up, an attempt to connect while it is down.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How much of the deadline may pass before everything is said again: two refreshes may fail.
+/// Refreshes within an entry's lifetime: two in a row may fail.
 const REFRESHES: u32 = 3;
 
-/// Members that one call of a script takes, and what one pipeline holds of calls and members: Redis
-/// serves nobody else for that long.
-const MEMBERS_A_CALL: usize = 200;
-const PIPELINE: usize = 1_000;
+/// Members in a call of a script, and calls and members in a pipeline. Bounded, as Redis serves no other
+/// client meanwhile.
+const MAX_CALL_MEMBERS: usize = 200;
+const MAX_PIPELINE_WEIGHT: usize = 1_000;
 
-/// How long taking everything back may take.
-const CLEAR: Duration = Duration::from_secs(3);
+/// How long the removal of all entries may take at the end.
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The only one who writes.
-pub struct Writer {
+/// The only writer of this server's entries.
+pub(super) struct Writer {
     link: Arc<Link>,
     keys: Arc<Keys>,
-    heard: mpsc::Receiver<Told>,
+    changes: mpsc::Receiver<PendingChange>,
     deadline: Duration,
-    entries: Entries,
-    /// When everything was last said.
+    entries: SessionEntries,
+    /// When all entries were last written.
     refreshed: Instant,
 }
 
@@ -52,91 +52,98 @@ impl Writer {
     pub fn new(
         link: Arc<Link>,
         keys: Arc<Keys>,
-        heard: mpsc::Receiver<Told>,
+        changes: mpsc::Receiver<PendingChange>,
         deadline: Duration,
     ) -> Writer {
         Writer {
             link,
             keys,
-            heard,
+            changes,
             deadline,
-            entries: Entries::default(),
+            entries: SessionEntries::default(),
             refreshed: Instant::now(),
         }
     }
 
-    /// Writes until `stop`, then takes everything back.
+    /// Writes until `stop`, then removes all entries.
     pub async fn run(mut self, own: &dyn LiveSessions, origin: &Origin, stop: CancellationToken) {
-        // What is cut may have been written or not: taking it back is right in both cases.
-        stop.run_until_cancelled(self.speak(own, origin)).await;
-        // In vain: the deadline does it.
-        let _ = timeout(CLEAR, self.take_back()).await;
+        // A write that is cancelled may have happened or not: removing its entries is right in both cases.
+        stop.run_until_cancelled(self.write_forever(own, origin))
+            .await;
+        // After a time-out the entries expire.
+        let _ = timeout(REMOVE_TIMEOUT, self.remove_all()).await;
     }
 
-    /// Also over a connection that was cut while everything was said over it.
-    async fn take_back(&mut self) -> Result<(), Away> {
+    /// Reconnects if necessary: a cancelled refresh leaves entries on a connection that was never set up.
+    async fn remove_all(&mut self) -> Result<(), Unavailable> {
         self.entries.clear();
         let connection = match self.link.connection() {
             Ok(connection) => connection,
             Err(_) => self.link.connect().await?,
         };
-        self.say(connection).await
+        self.write_pending(connection).await
     }
 
-    async fn speak(&mut self, own: &dyn LiveSessions, origin: &Origin) {
-        let mut looks = interval(LOOK.min(self.deadline / (2 * REFRESHES)));
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    async fn write_forever(&mut self, own: &dyn LiveSessions, origin: &Origin) {
+        let mut checks = interval(CHECK_INTERVAL.min(self.deadline / (2 * REFRESHES)));
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::new();
         loop {
             tokio::select! {
-                // Both lose nothing while they wait: what is received is in `batch`, and a look that
-                // was not taken comes next.
-                _ = self.heard.recv_many(&mut batch, BATCH) => self.write_changes(&mut batch).await,
-                _ = looks.tick() => self.look(own, origin).await,
+                // Neither loses anything by losing: `recv_many` is cancel safe, and a missed tick is ready at
+                // once the next time.
+                _ = self.changes.recv_many(&mut batch, BATCH) => self.write_changes(&mut batch).await,
+                _ = checks.tick() => self.check(own, origin).await,
             }
         }
     }
 
-    async fn write_changes(&mut self, batch: &mut Vec<Told>) {
-        sleep(GATHER).await;
+    async fn write_changes(&mut self, batch: &mut Vec<PendingChange>) {
+        sleep(BATCH_DELAY).await;
         while batch.len() < BATCH
-            && let Ok(told) = self.heard.try_recv()
+            && let Ok(change) = self.changes.try_recv()
         {
-            batch.push(told);
+            batch.push(change);
         }
         match self.link.connection() {
             Ok(connection) => {
-                batch.drain(..).for_each(|told| self.entries.apply(told));
-                // A failure stands in the link, and is made up for once Redis is back.
-                let _ = self.say(connection).await;
+                batch
+                    .drain(..)
+                    .for_each(|change| self.entries.apply(change));
+                // An error has set the link down. The refresh after reconnecting makes up for it.
+                let _ = self.write_pending(connection).await;
             }
-            // Redis will be told what is, and not what was.
+            // The refresh after reconnecting writes the sessions of that time.
             Err(_) => batch.clear(),
         }
     }
 
-    async fn look(&mut self, own: &dyn LiveSessions, origin: &Origin) {
-        // Failures stand in the link; the next look tries again.
+    async fn check(&mut self, own: &dyn LiveSessions, origin: &Origin) {
+        // An error has set the link down; the next check tries again.
         let _ = match self.link.connection() {
             Ok(connection) if self.refreshed.elapsed() < self.deadline / REFRESHES => {
                 self.ping(connection).await
             }
             Ok(connection) => self.refresh(connection, own, origin).await,
-            Err(_) => self.recover(own, origin).await,
+            Err(_) => self.reconnect(own, origin).await,
         };
     }
 
-    /// Redis may have been restarted while nobody looked.
-    async fn ping(&self, mut connection: MultiplexedConnection) -> Result<(), Away> {
+    /// Notices a Redis that was restarted while nothing was written.
+    async fn ping(&self, mut connection: MultiplexedConnection) -> Result<(), Unavailable> {
         let mut ping = Pipeline::new();
         ping.cmd("PING");
         self.link.write(&mut connection, &ping).await
     }
 
-    async fn recover(&mut self, own: &dyn LiveSessions, origin: &Origin) -> Result<(), Away> {
+    async fn reconnect(
+        &mut self,
+        own: &dyn LiveSessions,
+        origin: &Origin,
+    ) -> Result<(), Unavailable> {
         let connection = self.link.connect().await?;
         self.refresh(connection.clone(), own, origin).await?;
-        self.link.up(connection);
+        self.link.set_up(connection);
         Ok(())
     }
 
@@ -145,25 +152,28 @@ impl Writer {
         connection: MultiplexedConnection,
         own: &dyn LiveSessions,
         origin: &Origin,
-    ) -> Result<(), Away> {
+    ) -> Result<(), Unavailable> {
         let began = Instant::now();
         self.entries.refresh(own, origin);
         metrics::gauge!("lakechat_presence_entries").set(self.entries.len() as f64);
-        self.say(connection).await?;
+        self.write_pending(connection).await?;
         self.refreshed = began;
         metrics::histogram!("lakechat_presence_refresh_seconds")
             .record(began.elapsed().as_secs_f64());
         Ok(())
     }
 
-    /// Writes what is unsaid. What fails stays unsaid.
-    async fn say(&mut self, mut connection: MultiplexedConnection) -> Result<(), Away> {
+    /// Writes all pending changes. After an error all of them stay pending.
+    async fn write_pending(
+        &mut self,
+        mut connection: MultiplexedConnection,
+    ) -> Result<(), Unavailable> {
         let mut pipeline = Pipeline::new();
         let mut weight = 0;
-        for (command, weighs) in self.commands() {
+        for (command, command_weight) in self.commands() {
             pipeline.add_command(command);
-            weight += weighs;
-            if weight >= PIPELINE {
+            weight += command_weight;
+            if weight >= MAX_PIPELINE_WEIGHT {
                 self.link.write(&mut connection, &pipeline).await?;
                 pipeline.clear();
                 weight = 0;
@@ -172,34 +182,34 @@ impl Writer {
         if weight > 0 {
             self.link.write(&mut connection, &pipeline).await?;
         }
-        self.entries.said();
+        self.entries.mark_written();
         Ok(())
     }
 
-    /// What is unsaid, as commands and what each weighs.
+    /// The pending changes as commands, each with its weight in a pipeline.
     fn commands(&self) -> impl Iterator<Item = (Cmd, usize)> {
-        let unsaid = self.entries.unsaid();
-        let began = unsaid
+        let pending = self.entries.pending();
+        let began = pending
             .began
             .iter()
             .map(|(id, entry)| (self.keep_session(*id, entry), 1));
-        let ended = unsaid.ended.iter().flat_map(|(id, user)| {
+        let ended = pending.ended.iter().flat_map(|(id, user)| {
             let forget = redis::cmd("DEL").arg(self.keys.session(*id)).take();
             let of_user = zrem(&self.keys.user(user), &[id.to_string()]);
             [(forget, 1), (of_user, 1)]
         });
-        let joined = unsaid.joined.iter().flat_map(move |(channel, members)| {
+        let joined = pending.joined.iter().flat_map(move |(channel, members)| {
             let key = self.keys.channel(channel);
-            chunks(members).map(move |members| (self.keep_places(&key, &members), members.len()))
+            chunks(members).map(move |members| (self.keep_members(&key, &members), members.len()))
         });
-        let left = unsaid.left.iter().flat_map(|(channel, members)| {
+        let left = pending.left.iter().flat_map(|(channel, members)| {
             let key = self.keys.channel(channel);
             chunks(members).map(move |members| (zrem(&key, &members), members.len()))
         });
         began.chain(ended).chain(joined).chain(left)
     }
 
-    fn keep_session(&self, id: Uuid, entry: &Entry) -> Cmd {
+    fn keep_session(&self, id: Uuid, entry: &SessionEntry) -> Cmd {
         let (session, user) = (self.keys.session(id), self.keys.user(&entry.user));
         let mut cmd = call(&self.link.scripts.keep_session, &[&session, &user]);
         cmd.arg(self.deadline_ms())
@@ -211,8 +221,8 @@ impl Writer {
         cmd
     }
 
-    fn keep_places(&self, channel: &str, members: &[&str]) -> Cmd {
-        let mut cmd = call(&self.link.scripts.keep_places, &[channel]);
+    fn keep_members(&self, channel: &str, members: &[&str]) -> Cmd {
+        let mut cmd = call(&self.link.scripts.keep_members, &[channel]);
         cmd.arg(self.deadline_ms()).arg(members);
         cmd
     }
@@ -236,7 +246,7 @@ fn chunks<'a>(
 ) -> impl Iterator<Item = Vec<&'a str>> {
     let mut members = members.into_iter().map(|member| &**member);
     std::iter::from_fn(move || {
-        let chunk: Vec<_> = members.by_ref().take(MEMBERS_A_CALL).collect();
+        let chunk: Vec<_> = members.by_ref().take(MAX_CALL_MEMBERS).collect();
         (!chunk.is_empty()).then_some(chunk)
     })
 }

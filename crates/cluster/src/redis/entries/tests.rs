@@ -3,9 +3,9 @@ use std::net::Ipv4Addr;
 use super::*;
 use lakechat_core::ports::presence::LiveSession;
 
-/// What a server knows, without a server.
+/// The sessions of a server.
 #[derive(Default)]
-struct Known(Vec<(Uuid, Vec<ChannelName>)>);
+struct OwnSessions(Vec<(Uuid, Vec<ChannelName>)>);
 
 fn user() -> UserName {
     UserName::parse("ann").expect("a name")
@@ -20,7 +20,7 @@ fn session(id: Uuid, user: &UserName) -> LiveSession<'_> {
     }
 }
 
-impl LiveSessions for Known {
+impl LiveSessions for OwnSessions {
     fn for_each(&self, visit: &mut dyn FnMut(LiveSession<'_>)) {
         let user = user();
         self.0.iter().for_each(|(id, _)| visit(session(*id, &user)));
@@ -44,50 +44,50 @@ fn count(places: &HashMap<ChannelName, HashSet<Arc<str>>>) -> usize {
     places.values().map(HashSet::len).sum()
 }
 
-/// Sizes of what is to be said: began, ended, joined, left.
-fn sizes(entries: &Entries) -> [usize; 4] {
-    let unsaid = entries.unsaid();
+/// Sizes of the pending writes: began, ended, joined, left.
+fn sizes(entries: &SessionEntries) -> [usize; 4] {
+    let pending = entries.pending();
     [
-        unsaid.began.len(),
-        unsaid.ended.len(),
-        count(&unsaid.joined),
-        count(&unsaid.left),
+        pending.began.len(),
+        pending.ended.len(),
+        count(&pending.joined),
+        count(&pending.left),
     ]
 }
 
 #[test]
-fn only_the_outcome_of_what_comes_and_goes_is_said() {
+fn only_the_outcome_of_several_changes_is_written() {
     let (origin, user, id) = (Origin::new("a"), user(), Uuid::from_u128(1));
-    let mut entries = Entries::default();
-    entries.apply(Told::Began(id, origin.entry(&session(id, &user))));
+    let mut entries = SessionEntries::default();
+    entries.apply(PendingChange::Began(id, origin.entry(&session(id, &user))));
     for _ in 0..3 {
-        entries.apply(Told::Joined(id, channel("ops")));
-        entries.apply(Told::Left(id, channel("ops")));
+        entries.apply(PendingChange::Joined(id, channel("ops")));
+        entries.apply(PendingChange::Left(id, channel("ops")));
     }
     assert_eq!(sizes(&entries), [1, 0, 0, 1]);
-    entries.apply(Told::Joined(id, channel("ops")));
+    entries.apply(PendingChange::Joined(id, channel("ops")));
     assert_eq!(sizes(&entries), [1, 0, 1, 0]);
-    entries.said();
-    entries.apply(Told::Ended(id));
+    entries.mark_written();
+    entries.apply(PendingChange::Ended(id));
     assert_eq!(sizes(&entries), [0, 1, 0, 1]);
     assert_eq!(entries.len(), 0);
 }
 
 #[test]
-fn a_refresh_says_all_that_is_and_takes_back_all_that_is_not() {
+fn refresh_writes_all_live_sessions_and_removes_the_others() {
     let origin = Origin::new("a");
     let [stays, moves, goes, comes] = [1, 2, 3, 4].map(Uuid::from_u128);
     let (ops, dev) = (channel("ops"), channel("dev"));
-    let mut entries = Entries::default();
-    let before = Known(vec![
+    let mut entries = SessionEntries::default();
+    let before = OwnSessions(vec![
         (stays, vec![ops.clone()]),
         (moves, vec![ops.clone()]),
         (goes, vec![ops.clone(), dev.clone()]),
     ]);
     entries.refresh(&before, &origin);
     assert_eq!(sizes(&entries), [3, 0, 4, 0]);
-    entries.said();
-    let after = Known(vec![
+    entries.mark_written();
+    let after = OwnSessions(vec![
         (stays, vec![ops.clone()]),
         (moves, vec![dev.clone()]),
         (comes, vec![dev.clone()]),
@@ -100,11 +100,11 @@ fn a_refresh_says_all_that_is_and_takes_back_all_that_is_not() {
 }
 
 #[test]
-fn changes_of_a_session_whose_beginning_was_lost_wait_for_the_refresh() {
-    let mut entries = Entries::default();
+fn changes_of_an_unknown_session_wait_for_the_refresh() {
+    let mut entries = SessionEntries::default();
     let id = Uuid::from_u128(1);
-    entries.apply(Told::Joined(id, channel("ops")));
-    entries.apply(Told::Left(id, channel("ops")));
-    entries.apply(Told::Ended(id));
+    entries.apply(PendingChange::Joined(id, channel("ops")));
+    entries.apply(PendingChange::Left(id, channel("ops")));
+    entries.apply(PendingChange::Ended(id));
     assert_eq!(sizes(&entries), [0; 4]);
 }
