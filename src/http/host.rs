@@ -36,9 +36,8 @@ fn check_host(request: &Parts) -> Result<(), Problem> {
         (Some(host), None) => {
             let host = Authority::try_from(host.as_bytes()).ok();
             let valid = host.as_ref().and_then(plain).is_some();
-            valid
-                .then_some(())
-                .ok_or_else(|| bad("The Host header is invalid: it must be a name or an address, with an optional port."))
+            let text = "The Host header must be a name or an address, with an optional port.";
+            valid.then_some(()).ok_or_else(|| bad(text))
         }
     }
 }
