@@ -36,6 +36,16 @@ async fn sessions_are_told_to_come_back_and_the_exit_code_is_0() {
 }
 
 #[tokio::test]
+async fn socket_before_its_hello_is_told_to_come_back() {
+    let mut server = Server::start(MODE).await;
+    let mut ws = Ws::bare(server.address()).await;
+    server.signal(Signal::TERM);
+    // Without its hello it would be closed as unauthenticated, ten seconds later.
+    assert_eq!(ws.closed().await.code, Some(4001));
+    assert_eq!(server.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn reconnects_are_spread() {
     let mut server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;

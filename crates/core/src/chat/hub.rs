@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::task::Waker;
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::clock::boot_ms;
@@ -224,7 +225,6 @@ impl HubChannel {
 #[derive(Debug, Default)]
 struct Sessions {
     all: HashMap<Uuid, Arc<Listener>>,
-    closing: bool,
 }
 
 /// All channels that were opened on this server, and how many sessions each user has.
@@ -235,6 +235,8 @@ pub struct Hub {
     channels: RwLock<HashMap<ChannelName, Arc<HubChannel>>>,
     sessions: Mutex<Sessions>,
     per_user: Mutex<HashMap<UserName, usize>>,
+    /// Cancelled when the hub is closed.
+    draining: CancellationToken,
 }
 
 impl Hub {
@@ -245,6 +247,7 @@ impl Hub {
             channels: RwLock::default(),
             sessions: Mutex::default(),
             per_user: Mutex::default(),
+            draining: CancellationToken::new(),
         });
         let own: Arc<dyn LiveSessions> = hub.clone();
         hub.presence.attach(Arc::downgrade(&own));
@@ -333,7 +336,7 @@ impl Hub {
     /// shut down; else why to close it.
     pub fn add_session(&self, listener: Arc<Listener>, most: usize) -> Result<(), Close> {
         let mut sessions = self.sessions.lock().expect("no panic while held");
-        if sessions.closing {
+        if self.draining.is_cancelled() {
             return Err(Close::server_shutdown());
         }
         let mut per_user = self.per_user.lock().expect("no panic while held");
@@ -363,10 +366,16 @@ impl Hub {
         }
     }
 
-    /// Takes in nobody any more, and tells who is connected.
+    /// Resolves when the hub was closed.
+    pub(in crate::chat) async fn draining(&self) {
+        self.draining.cancelled().await;
+    }
+
+    /// Admits no further session, and returns those that are connected.
     pub fn close(&self) -> Vec<Arc<Listener>> {
-        let mut sessions = self.sessions.lock().expect("no panic while held");
-        sessions.closing = true;
+        // Under the lock, so that no session is added after the list was made.
+        let sessions = self.sessions.lock().expect("no panic while held");
+        self.draining.cancel();
         sessions.all.values().cloned().collect()
     }
 }

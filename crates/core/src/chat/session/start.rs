@@ -40,11 +40,18 @@ pub async fn run<S>(
     let mut socket = Socket::new(stream);
     let epoch = chat.pulse.epoch();
     let outbox = Arc::new(Outbox::new(chat.settings.outbox));
-    let known = match arrival.token {
-        Some(token) => authenticate(&accounts, &token).await,
-        None => hello(&chat, &accounts, &mut socket, &outbox).await,
+    let identify = async {
+        match arrival.token {
+            Some(token) => authenticate(&accounts, &token).await,
+            None => hello(&chat, &accounts, &mut socket, &outbox).await,
+        }
     };
-    let identity = match known {
+    let identified = tokio::select! {
+        identified = identify => identified,
+        // The client loses nothing: none of its requests was accepted yet.
+        () = chat.hub.draining() => Err(Ended::Close(Close::server_shutdown())),
+    };
+    let identity = match identified {
         Ok(identity) => identity,
         Err(ended) => return socket.end(&ended).await,
     };
@@ -56,6 +63,9 @@ pub async fn run<S>(
         outbox,
         presence: chat.hub.presence.clone(),
     });
+    tracing::Span::current()
+        .record("session", tracing::field::display(listener.id))
+        .record("user", listener.user.as_str());
     let most = chat.settings.connections_per_user;
     if let Err(why) = chat.hub.add_session(listener.clone(), most) {
         return socket.end(&Ended::Close(why)).await;
@@ -75,7 +85,12 @@ pub async fn run<S>(
         unread_since_ms: None,
         epoch,
     };
-    session.welcome().await;
+    let hub = session.chat.hub.clone();
+    tokio::select! {
+        () = session.welcome() => {}
+        // It reads only. The drain closes the outbox, which ends `serve`.
+        () = hub.draining() => {}
+    }
     let ended = session.serve().await;
     let (id, user) = (session.listener.id, session.listener.user.clone());
     if let Ended::Close(why) = &ended {
