@@ -1,14 +1,14 @@
--- Schema 1 of lakechat.db. Ids are the 63-bit numbers of protocol and row contract, times are
--- milliseconds since 1970, booleans are 0 and 1.
+-- Schema 1 of lakechat.db. Ids are 63-bit numbers, times are milliseconds since 1970, booleans are
+-- 0 and 1.
 
--- One value each: partitions (a constant of the log's life), and the offset and time from which the
--- log goes on where trimming took its last record.
+-- One value per row: partitions (never changes), and log_end and log_time, the offset and append time
+-- at which the log continues after trimming deleted its last record.
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,
     value NOT NULL
 ) WITHOUT ROWID;
 
--- The log. One sequence of offsets over all partitions, so within a partition offsets have gaps.
+-- The log. All partitions share one sequence of offsets, so within a partition offsets have gaps.
 -- append_ms never falls.
 CREATE TABLE log (
     offset INTEGER PRIMARY KEY,
@@ -18,13 +18,14 @@ CREATE TABLE log (
     record TEXT NOT NULL
 );
 
--- Below these offsets partitions were trimmed; no row: nothing was.
+-- The first offset that each partition still has. No row: the partition was never trimmed.
 CREATE TABLE log_kept (
     partition INTEGER PRIMARY KEY,
     start INTEGER NOT NULL
 );
 
--- Up to where history holds everything of a partition.
+-- Per partition, up to where the history is complete: the first offset not stored, the last id below
+-- it, and the append time of the last record below it that was not late.
 CREATE TABLE marks (
     partition INTEGER PRIMARY KEY,
     offset INTEGER NOT NULL,
@@ -32,8 +33,8 @@ CREATE TABLE marks (
     time INTEGER NOT NULL
 );
 
--- A row without a sender is a change whose message is still to be stored: skip it. edit_id is the
--- edit that gave the text, changed the last change of any kind.
+-- A row without a sender is a change whose message is not stored yet: skip it. edit_id is the edit
+-- that set the text, changed the last change of any kind.
 CREATE TABLE messages (
     channel TEXT NOT NULL,
     id INTEGER NOT NULL,
@@ -55,7 +56,7 @@ CREATE TABLE messages (
     PRIMARY KEY (channel, id)
 ) WITHOUT ROWID;
 
--- Who reacted to message `id`; "on" is 0 where a reaction was taken back.
+-- Reactions to message `id`; "on" is 0 where a reaction was removed.
 CREATE TABLE reactions (
     channel TEXT NOT NULL,
     id INTEGER NOT NULL,
@@ -66,7 +67,7 @@ CREATE TABLE reactions (
     PRIMARY KEY (channel, id, emoji, user)
 ) WITHOUT ROWID;
 
--- What happened to messages, by the change's own id.
+-- Changes of messages, by the change's own id; target is the message.
 CREATE TABLE changes (
     channel TEXT NOT NULL,
     id INTEGER NOT NULL,
@@ -79,7 +80,7 @@ CREATE TABLE changes (
     PRIMARY KEY (channel, id)
 ) WITHOUT ROWID;
 
--- Who is (role none: was) a member; changed is the event that gave the role.
+-- Members; role none means a former member. changed is the id of the event that set the role.
 CREATE TABLE members (
     channel TEXT NOT NULL,
     user TEXT NOT NULL,
@@ -90,7 +91,7 @@ CREATE TABLE members (
 ) WITHOUT ROWID;
 CREATE INDEX members_by_user ON members (user, channel);
 
--- A row without a kind is what the log says of a channel that nobody has made.
+-- A row without a kind has the topic or archival of a channel whose creation is not stored.
 CREATE TABLE channels (
     name TEXT PRIMARY KEY,
     kind TEXT,
@@ -117,7 +118,7 @@ CREATE TABLE sessions (
     PRIMARY KEY (user, id)
 ) WITHOUT ROWID;
 
--- path: within the folder `files`; data: the bytes of a small file. One of them stands.
+-- path: relative to the folder `files`; data: the bytes of a small file. Exactly one is set.
 CREATE TABLE files (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
