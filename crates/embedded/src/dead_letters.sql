@@ -1,4 +1,4 @@
--- Records of the log that can't be parsed, kept for people to examine.
+-- Records of the log that can't be decoded, kept for people to examine.
 CREATE TABLE IF NOT EXISTS dead_letters (
     partition INTEGER NOT NULL,
     offset INTEGER NOT NULL,

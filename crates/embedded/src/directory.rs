@@ -1,4 +1,4 @@
-//! Names, logins and files in SQLite.
+//! The directory as tables of the database: users, channels, login sessions and rows of files.
 
 mod channels;
 mod files;

@@ -1,4 +1,4 @@
-//! Files in a folder: `files/<first two hex digits of the id>/<id>`, and drafts in `tmp`.
+//! The file store: files in the folder `files` of the data folder, drafts in `tmp`.
 
 mod blocking_jobs;
 mod check;

@@ -16,7 +16,8 @@ use lakechat_core::domain::{
 use lakechat_core::ports::history::{Mark, MessageRange};
 use lakechat_core::ports::{History, PortError};
 
-/// Rows of one job. Records of the log wait for at most one job at a time.
+/// Rows of one job. A batch of the writer ends only between jobs, so larger ones would delay the log's
+/// records.
 const CHUNK_ROWS: usize = 64;
 
 pub(super) struct SqliteHistory {

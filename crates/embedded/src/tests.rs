@@ -1,4 +1,4 @@
-//! Failures that can only be caused from within: a full disk, somebody's lock, a broken disk.
+//! Failures that only a test inside the crate can cause: a full disk, a foreign lock, a broken disk.
 
 mod files;
 mod sessions;
@@ -52,12 +52,12 @@ impl Opened {
         self.embedded.broker().reader(&all).unwrap()
     }
 
-    /// Another program's connection, such as the `sqlite3` shell has.
+    /// A connection of another program, such as the `sqlite3` shell.
     fn shell(&self) -> Connection {
         Connection::open(self.folder.path().join(super::DATABASE)).unwrap()
     }
 
-    /// Runs SQL as the writer.
+    /// Runs SQL on the writer's connection.
     async fn write(&self, sql: &'static str) {
         let run = self
             .embedded
@@ -81,7 +81,7 @@ fn offsets(records: &[LogRecord]) -> Vec<Offset> {
     records.iter().map(|r| r.offset).collect()
 }
 
-fn is_unavailable<T: std::fmt::Debug>(result: Result<T, PortError>) {
+fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, PortError>) {
     assert!(
         matches!(result, Err(PortError::Unavailable { .. })),
         "{result:?}"
@@ -89,12 +89,12 @@ fn is_unavailable<T: std::fmt::Debug>(result: Result<T, PortError>) {
 }
 
 #[tokio::test]
-async fn full_disk_refuses_sends_and_reads_go_on() {
+async fn full_disk_refuses_sends_and_reads_still_work() {
     let o = open(Settings::default());
     o.publish(0, 1, 100).unwrap();
     let mut reader = o.reader();
     read(&mut *reader, 1);
-    o.write("PRAGMA max_page_count = 1").await; // As many as there are.
+    o.write("PRAGMA max_page_count = 1").await; // No page more than it has.
     o.publish(0, 2, 1 << 20).unwrap();
     let failed = o.failed.recv_timeout(DEADLINE).unwrap();
     assert_eq!((failed.ticket, failed.refused), (2, true));
@@ -106,18 +106,21 @@ async fn full_disk_refuses_sends_and_reads_go_on() {
             topic: "t".repeat(1 << 20),
         },
     }];
-    is_unavailable(o.embedded.history().append(rows).await);
-    assert_eq!(read(&mut *o.reader(), 1).len(), 1, "reads go on");
+    assert_unavailable(o.embedded.history().append(rows).await);
+    assert_eq!(read(&mut *o.reader(), 1).len(), 1, "reads still work");
     assert_eq!(o.embedded.broker().end_offsets().await.unwrap()[0], 1);
 
     o.write("PRAGMA max_page_count = 100000").await;
     o.publish(0, 3, 100).unwrap();
     assert_eq!(offsets(&read(&mut *reader, 1)), [1]);
-    assert!(o.failed.try_recv().is_err(), "each failure is told once");
+    assert!(
+        o.failed.try_recv().is_err(),
+        "each failure is reported once"
+    );
 }
 
 #[tokio::test]
-async fn lock_of_another_program_is_waited_for() {
+async fn writer_waits_for_another_programs_lock() {
     let o = open(Settings::default());
     let shell = o.shell();
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -132,7 +135,7 @@ async fn lock_of_another_program_is_waited_for() {
 }
 
 #[tokio::test]
-async fn lock_held_too_long_refuses_what_waits_and_later_work_goes_on() {
+async fn lock_held_too_long_fails_queued_work_and_later_work_succeeds() {
     let o = open(Settings {
         busy_timeout: Duration::from_millis(100),
         ..Settings::default()
@@ -147,8 +150,11 @@ async fn lock_held_too_long_refuses_what_waits_and_later_work_goes_on() {
         assert_eq!((failed.ticket, failed.refused), (ticket, true));
     }
     let mark = Mark::default();
-    is_unavailable(o.embedded.history().advance_mark(Partition(0), mark).await);
-    assert!(o.embedded.history().marks().await.is_ok(), "reads go on");
+    assert_unavailable(o.embedded.history().advance_mark(Partition(0), mark).await);
+    assert!(
+        o.embedded.history().marks().await.is_ok(),
+        "reads still work"
+    );
     shell.execute_batch("COMMIT").unwrap();
     o.publish(0, 10, 10).unwrap();
     assert_eq!(offsets(&read(&mut *o.reader(), 1)), [0]);
@@ -162,26 +168,26 @@ async fn full_queue_refuses_at_once() {
     });
     let shell = o.shell();
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
-    // The writer takes some and waits for the lock; what comes after that piles up.
+    // The writer takes some records and waits for the lock; later ones fill the queue.
     let mut taken = 0;
     let refused = loop {
         match o.publish(0, taken as u64, 1_000) {
             Ok(()) => taken += 1,
             refused => break refused,
         }
-        assert!(taken < 100, "nothing is refused");
+        assert!(taken < 100, "no record is refused");
     };
-    is_unavailable(refused);
+    assert_unavailable(refused);
     assert!(taken >= 9, "{taken}");
     shell.execute_batch("COMMIT").unwrap();
     assert_eq!(read(&mut *o.reader(), taken).len(), taken);
 }
 
 #[tokio::test]
-async fn failing_job_undoes_nothing_but_itself() {
+async fn failing_job_rolls_back_alone() {
     let o = open(Settings::default());
     let shell = o.shell();
-    // All of it in one transaction: the writer waits for the lock meanwhile.
+    // Everything becomes one transaction, as the writer is waiting for the lock.
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
     let engine = &o.embedded.engine;
     o.publish(0, 1, 10).unwrap();
@@ -200,7 +206,7 @@ async fn failing_job_undoes_nothing_but_itself() {
 }
 
 #[tokio::test]
-async fn broken_disk_is_told_and_ends_everything() {
+async fn broken_disk_is_reported_and_ends_everything() {
     let o = open(Settings::default());
     o.publish(0, 1, 10).unwrap();
     let mut reader = o.reader();
@@ -225,12 +231,16 @@ async fn broken_disk_is_told_and_ends_everything() {
     broken(o.embedded.broker().end_offsets().await.map(drop));
     broken(o.embedded.history().marks().await.map(drop));
     if let Ok(failed) = o.failed.recv_timeout(DEADLINE) {
-        assert_eq!((failed.ticket, failed.refused), (2, false), "nobody knows");
+        assert_eq!(
+            (failed.ticket, failed.refused),
+            (2, false),
+            "the outcome is unknown"
+        );
     }
 }
 
 #[tokio::test]
-async fn closed_folder_is_unavailable() {
+async fn closed_folder_assert_unavailable() {
     let Opened {
         embedded, folder, ..
     } = open(Settings::default());
@@ -243,9 +253,9 @@ async fn closed_folder_is_unavailable() {
         value: "{}".into(),
         ticket: 0,
     };
-    is_unavailable(broker.publish(record));
-    is_unavailable(history.advance_mark(Partition(0), Mark::default()).await);
-    is_unavailable(reader.poll(DEADLINE, &mut Vec::new()));
+    assert_unavailable(broker.publish(record));
+    assert_unavailable(history.advance_mark(Partition(0), Mark::default()).await);
+    assert_unavailable(reader.poll(DEADLINE, &mut Vec::new()));
     Embedded::open(folder.path(), Settings::default()).unwrap();
 }
 
@@ -292,8 +302,12 @@ fn kept(o: &Opened) -> Vec<Offset> {
 async fn log_is_trimmed_below_where_a_warm_up_would_begin() {
     let o = open(Settings::default());
     let now = three_ages(&o).await[8].append_ms;
-    assert_eq!(o.embedded.trim().await.unwrap(), 0, "no mark, no trimming");
-    // Partition 0 is stored up to this moment, 1 up to an hour ago, 2 not at all.
+    assert_eq!(
+        o.embedded.trim().await.unwrap(),
+        0,
+        "without a mark nothing is trimmed"
+    );
+    // Partition 0 is archived up to this moment, 1 up to an hour ago, 2 not at all.
     mark(&o, 0, 7, now).await;
     mark(&o, 1, 2, now - 3_600_000).await;
     assert_eq!(o.embedded.trim().await.unwrap(), 1);
@@ -301,7 +315,11 @@ async fn log_is_trimmed_below_where_a_warm_up_would_begin() {
     let starts = o.embedded.broker().start_offsets().await.unwrap();
     assert!((1..=3).contains(&starts[0]), "{starts:?}");
     assert_eq!((starts[1], starts[2]), (0, 0));
-    assert_eq!(o.embedded.trim().await.unwrap(), 0, "once is enough");
+    assert_eq!(
+        o.embedded.trim().await.unwrap(),
+        0,
+        "nothing is left to trim"
+    );
 }
 
 #[tokio::test]
@@ -316,7 +334,7 @@ async fn nothing_at_or_above_a_mark_is_trimmed() {
 }
 
 #[tokio::test]
-async fn much_is_trimmed_in_small_steps() {
+async fn long_log_is_trimmed_in_small_transactions() {
     let o = open(Settings::default());
     for n in 0..5_500 {
         o.publish((n % 16) as u16, n, 10).unwrap();
@@ -326,7 +344,7 @@ async fn much_is_trimmed_in_small_steps() {
     for partition in 0..16 {
         mark(&o, partition, 5_000, later).await;
     }
-    // Stopped after two steps, the log is whole from where it says on.
+    // Stopped after two transactions, the log is complete from its start offsets on.
     let engine = std::sync::Arc::clone(&o.embedded.engine);
     let first = tokio::task::spawn_blocking(move || {
         let steps = std::cell::Cell::new(0);

@@ -1,4 +1,5 @@
-//! Channels: who made them and what they are. Topic and archival in the same rows are history's.
+//! Channels: kind, creator and time of creation. The history writes topic and archival into the same
+//! rows.
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 

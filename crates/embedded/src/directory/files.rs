@@ -1,4 +1,4 @@
-//! Rows of files, with the bytes of the small ones.
+//! Rows of files, including the bytes of small files.
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use crate::columns::{ReadColumn, int, invalid_value};
 use lakechat_core::domain::{ChannelName, File, FileId, FileLocation};
 
-/// A file never changes, so a row that is there is the same.
+/// Stores a file. An existing row is identical, as files never change.
 pub(super) fn put(db: &Connection, file: &File) -> Result<()> {
     let (path, data) = match &file.location {
         FileLocation::Stored(path) => (Some(path.as_str()), None),

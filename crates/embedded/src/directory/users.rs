@@ -1,4 +1,4 @@
-//! Accounts and their login sessions.
+//! Users and their login sessions.
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 use uuid::Uuid;
@@ -37,7 +37,8 @@ pub(super) fn find(db: &Connection, name: &UserName) -> Result<Option<User>> {
     user.optional()
 }
 
-/// A session that is there already is its own first try, perhaps replaced since.
+/// Stores a session. An existing row comes from an earlier try of this call and may have been replaced
+/// since, so it is kept.
 pub(super) fn create_session(db: &Connection, session: &LoginSession) -> Result<()> {
     let mut insert = db.prepare_cached(
         "INSERT INTO sessions (user, id, refresh_hash, created_at, expires_at, revoked)
@@ -72,7 +73,8 @@ pub(super) fn session(db: &Connection, user: &UserName, id: Uuid) -> Result<Opti
     session.optional()
 }
 
-/// A session that is `new` already was replaced by the first try of this call.
+/// Replaces `old` by `new` and returns true, unless the row is neither. If it is `new` already, an
+/// earlier try of this call replaced it.
 pub(super) fn replace_session(
     db: &Connection,
     old: &LoginSession,

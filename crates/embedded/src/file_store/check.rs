@@ -1,4 +1,4 @@
-//! Whether the folders take files.
+//! Checks that files can be created and written.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -9,23 +9,23 @@ use rustix::io::Errno;
 
 use crate::folder::private_file;
 
-/// A block of any filesystem: what a full one has no room for.
+/// A block of any file system: on a full one there is no room for it.
 const BLOCK: [u8; 4096] = [0; 4096];
 
-/// The name, for a moment, where a filesystem has no files without one.
+/// The name of the check's file on a file system without `O_TMPFILE`.
 const NAME: &str = "check";
 
-/// Writes a block into a file in `drafts` that goes at once, and looks whether names can be made in
+/// Writes a block into a temporary file in `drafts`, and checks the permission to create names in
 /// `files`.
 pub(super) fn check(files: &Path, drafts: &Path) -> io::Result<()> {
-    // The dot: a file in the folder's place is none.
+    // The dot makes this fail if `files` is not a folder.
     access(files.join("."), Access::WRITE_OK | Access::EXEC_OK)
         .map_err(|e| of("files", e.into()))?;
     let scratch = scratch(drafts).map_err(|e| of("drafts", e))?;
     (&scratch).write_all(&BLOCK).map_err(|e| of("drafts", e))
 }
 
-/// A file that nobody finds and that goes with its handle.
+/// A file without a name, which the kernel deletes when it is closed.
 fn scratch(folder: &Path) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
     match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {

@@ -1,4 +1,4 @@
-//! Reading a file, chunk by chunk.
+//! Reads a file in chunks.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};

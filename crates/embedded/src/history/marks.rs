@@ -1,4 +1,4 @@
-//! Up to where history holds everything of each partition.
+//! The marks: per partition, up to where the history is complete.
 
 use rusqlite::{Connection, Result, params};
 
@@ -6,7 +6,7 @@ use crate::columns::{ReadColumn, id, int};
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::history::Mark;
 
-/// The marks by partition.
+/// By partition; the default where none is stored.
 pub(crate) fn read(db: &Connection, partitions: u16) -> Result<Vec<Mark>> {
     let mut marks = vec![Mark::default(); usize::from(partitions)];
     let mut select = db.prepare_cached("SELECT partition, offset, id, time FROM marks")?;
@@ -24,7 +24,7 @@ pub(crate) fn read(db: &Connection, partitions: u16) -> Result<Vec<Mark>> {
     Ok(marks)
 }
 
-/// Moves a mark forward; never back.
+/// Moves a mark forward. A mark at or behind the stored one changes nothing.
 pub(super) fn advance(db: &Connection, partition: Partition, mark: Mark) -> Result<()> {
     let mut advance = db.prepare_cached(
         "INSERT INTO marks (partition, offset, id, time) VALUES (?1, ?2, ?3, ?4)

@@ -1,4 +1,4 @@
-//! Reading rows back.
+//! Reads the rows of the history.
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
@@ -8,7 +8,7 @@ use lakechat_core::domain::{
 };
 use lakechat_core::ports::history::MessageRange;
 
-/// What the log says of a channel.
+/// Topic and archival of a channel.
 #[derive(Default)]
 pub(super) struct Description {
     pub topic: Option<(String, Id)>,
@@ -76,7 +76,7 @@ fn message(row: &Row<'_>) -> Result<Message> {
     })
 }
 
-/// Only a message that was changed can have reactions, so most pages need no second look.
+/// Adds the reactions. Only a changed message can have any, so most pages need no second query.
 fn add_reactions(db: &Connection, channel: &ChannelName, found: &mut [Message]) -> Result<()> {
     let mut select = db.prepare_cached(
         r#"SELECT emoji, user FROM reactions WHERE channel = ?1 AND id = ?2 AND "on" = 1"#,
@@ -173,7 +173,7 @@ fn member(row: &Row<'_>) -> Result<Member> {
     })
 }
 
-/// What the log says of each of some channels.
+/// By channel, in the order of `names`.
 pub(super) fn descriptions(db: &Connection, names: &[ChannelName]) -> Result<Vec<Description>> {
     let mut select =
         db.prepare_cached("SELECT topic, topic_id, archived_id FROM channels WHERE name = ?1")?;

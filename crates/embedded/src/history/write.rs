@@ -1,8 +1,9 @@
-//! Storing rows so that their order does not matter.
+//! Stores rows idempotently and in any order.
 //!
-//! Every statement leaves the same cells however often and in whatever order rows come: of two
-//! changes of one thing the larger id wins. A change that comes before its message makes a row
-//! without a sender, which readers skip until the message comes.
+//! The archiver retries whole batches, and after a restart it stores rows again. So every statement
+//! leaves the same cells however often and in whatever order rows arrive: of two changes to the same
+//! thing, the larger id wins. A change that arrives before its message creates a
+//! row without a sender, which readers skip until the message arrives.
 
 use rusqlite::{Connection, Result, params};
 
@@ -31,7 +32,7 @@ fn store(db: &Connection, row: &HistoryRow) -> Result<()> {
     }
 }
 
-/// The original: what changes wrote before stays.
+/// Stores the message as sent. What earlier changes wrote to its row is kept.
 fn store_message(db: &Connection, channel: &ChannelName, private: bool, m: &Message) -> Result<()> {
     let mut insert = db.prepare_cached(
         "INSERT INTO messages (channel, id, sender, text, sent_at, client_msg_id, n, reply_to,
@@ -90,7 +91,7 @@ fn store_change(
     change_message(db, channel, private, change)
 }
 
-/// Changes the target's row, and makes it where it is not there yet.
+/// Changes the target's row; creates it if it doesn't exist yet.
 fn change_message(
     db: &Connection,
     channel: &ChannelName,
@@ -150,7 +151,7 @@ const REACT: &str = r#"
     SET "on" = excluded."on", changed = excluded.changed
     WHERE excluded.changed > changed"#;
 
-/// The role follows the newest event; the time of joining the newest that joined.
+/// The role comes from the newest event, the time of joining from the newest event that joined.
 fn store_member(
     db: &Connection,
     channel: &ChannelName,

@@ -1,4 +1,4 @@
-//! Files whose disk does not get on.
+//! Files on a disk that hangs.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, mpsc};
@@ -13,12 +13,12 @@ use crate::Settings;
 use lakechat_core::domain::{FileId, UserName};
 use lakechat_core::ports::FileStore;
 
-/// As many as the server has.
+/// As in the server's runtime.
 const BLOCKING_THREADS: usize = 8;
 const ANY_AGE: Range<Duration> = Duration::ZERO..Duration::MAX;
 
-/// Starts eight jobs of the store that last until the sender is dropped; returns when as many have
-/// begun as may.
+/// Starts eight jobs of the store that block until the sender is dropped; returns when as many run as
+/// the store allows.
 async fn block_jobs(o: &Opened) -> (mpsc::Sender<()>, JoinSet<()>) {
     let (hold, held) = mpsc::channel();
     let held = Arc::new(Mutex::new(held));
@@ -29,7 +29,7 @@ async fn block_jobs(o: &Opened) -> (mpsc::Sender<()>, JoinSet<()>) {
         let store = Arc::clone(&o.embedded.files);
         jobs.spawn(async move {
             let block = move || {
-                // Only the first four are listened to.
+                // Only the first four are received.
                 let _ = begin.blocking_send(());
                 held.lock().unwrap().recv().unwrap_err();
                 Ok(())
@@ -63,12 +63,12 @@ async fn directory_answers_beside_blocked_uploads() {
     let (directory, name) = (o.embedded.directory(), UserName::parse("ann").unwrap());
     let answer = timeout(DEADLINE, directory.users.find(&name)).await;
     let listed = timeout(DEADLINE, count(&*store)).await;
-    // Before anything is asserted: the runtime's end waits for the jobs.
+    // Before the assertions: the runtime waits for its blocking jobs when it is dropped.
     drop(hold);
     assert_eq!(answer.expect("the directory answers").unwrap(), None);
     assert_eq!(listed.expect("a listing has a thread of its own"), 0);
     let done = timeout(DEADLINE, jobs.join_all()).await;
-    done.expect("what waited goes on");
+    done.expect("the waiting uploads finish");
     assert_eq!(count(&*store).await, 8);
 }
 

@@ -1,4 +1,4 @@
-//! Login sessions that have ended.
+//! Removal of expired login sessions.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use crate::maintenance::expired_sessions::SessionScan;
 
 const HOUR_MS: u64 = 3_600_000;
 
-/// Sessions of a thousand users; `ago` tells of each how long ago it ended, in hours.
+/// Inserts sessions of a thousand users; `ago` gives the hours since each expired.
 fn fill(o: &Opened, sessions: u64, ago: impl Fn(u64) -> u64) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now = now.as_millis() as u64;
@@ -39,7 +39,7 @@ fn run(o: &Opened, scan: &mut SessionScan) -> usize {
 }
 
 #[test]
-fn sessions_go_a_day_after_their_end() {
+fn sessions_are_removed_a_day_after_they_expired() {
     let o = open(Settings::default());
     let mut scan = SessionScan::default();
     assert_eq!(run(&o, &mut scan), 0, "there are none");
@@ -50,7 +50,7 @@ fn sessions_go_a_day_after_their_end() {
 }
 
 #[test]
-fn walk_goes_on_where_it_was_and_round() {
+fn scan_continues_where_it_stopped_and_starts_over() {
     let o = open(Settings::default());
     fill(&o, 25_000, |_| 25);
     let mut scan = SessionScan::default();
