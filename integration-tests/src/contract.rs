@@ -1,8 +1,8 @@
-//! One contract suite per port: rules that every adapter of it keeps.
+//! One contract suite per port: rules that every adapter of the port obeys.
 //!
-//! A rule is a function over a [`Backend`]. Rules use random names and compare with what stood
-//! there before, so that they run side by side against one shared store. [`crate::broker_contract!`] and
-//! its like make a test of each.
+//! A rule is a function over a [`Backend`]. Rules use random names and compare with the state before,
+//! so that they can run concurrently against one shared store. A macro per port, such as
+//! [`crate::broker_contract!`], turns each rule into a test.
 
 pub mod broker;
 pub mod changes;
@@ -22,31 +22,31 @@ use lakechat_core::domain::{ChannelName, Id, Partition, UserName};
 use lakechat_core::ports::broker::{DeadLetter, Offset};
 use lakechat_core::ports::{Broker, Directory, FileStore, History};
 
-/// A store under test, and what only its owner can do to it.
+/// A store under test, with operations that no port offers.
 pub trait Backend: Send + Sync + Sized + 'static {
     fn broker(&self) -> Arc<dyn Broker>;
     fn history(&self) -> Arc<dyn History>;
     fn directory(&self) -> Directory;
     fn file_store(&self) -> Arc<dyn FileStore>;
 
-    /// Lets go of everything and connects again, as another process would.
+    /// Disconnects and connects again, as another process would.
     fn reopen(self) -> impl Future<Output = Result<Self>> + Send;
 
-    /// Makes the log forget a partition's records below an offset; false where it can't.
+    /// Deletes a partition's records below an offset; returns false if the back end can't.
     fn forget_below(
         &self,
         partition: Partition,
         offset: Offset,
     ) -> impl Future<Output = Result<bool>> + Send;
 
-    /// What the log has buried, in any order; at least so many letters, if they come.
+    /// The dead letters, in any order: at least `count`, if they arrive in time.
     fn dead_letters(&self, count: usize) -> impl Future<Output = Result<Vec<DeadLetter>>> + Send;
 
-    /// How many files being written (or given up) the file store holds.
+    /// The number of drafts in the file store, including abandoned ones.
     fn drafts(&self) -> impl Future<Output = Result<usize>> + Send;
 }
 
-/// Makes a test of each rule of a suite: `$fresh` is an async function that gives a [`Backend`].
+/// Makes a test of each rule of a suite. `$fresh` is an async function that returns a new [`Backend`].
 #[macro_export]
 macro_rules! rules {
     ($fresh:path, $($suite:ident: $($rule:ident)*;)*) => {$(
@@ -64,7 +64,7 @@ macro_rules! rules {
 /// How long a rule waits for something that must happen.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A text that no other rule uses.
+/// A random text, so that rules don't collide.
 pub fn random() -> String {
     hex(rand::random::<u64>())
 }
@@ -89,12 +89,12 @@ pub fn user_named(name: &str) -> UserName {
     UserName::parse(name).expect("a plain name")
 }
 
-/// The `n`th id of a partition of its own time, from 2026 on.
+/// The `n`th of a sequence of ids in 2026.
 pub fn id(n: u64) -> Id {
     Id::mint(1_790_000_000_000 + n, Partition(3), (n % 5) as u16)
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub async fn eventually<F: Future<Output = Result<bool>>>(
     what: &str,
     mut holds: impl FnMut() -> F,
@@ -106,5 +106,5 @@ pub async fn eventually<F: Future<Output = Result<bool>>>(
         anyhow::Ok(())
     };
     let waited = tokio::time::timeout(DEADLINE, waiting).await;
-    waited.with_context(|| format!("waited in vain: {what}"))?
+    waited.with_context(|| format!("timed out waiting for: {what}"))?
 }

@@ -1,5 +1,5 @@
-//! The log: order, durability, readers. Where things are in it is in [`super::log_places`], what none
-//! can read in [`super::dead_letters`].
+//! The log: order, durability, readers. Offsets are tested in [`super::log_places`], records that
+//! can't be decoded in [`super::dead_letters`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,33 +20,33 @@ macro_rules! broker_contract {
     ($fresh:path) => {
         $crate::rules! { $fresh,
             broker:
-                records_come_back_as_they_were_published
-                order_of_each_publisher_holds_and_is_the_same_for_all
+                records_are_read_as_they_were_published
+                order_of_each_publisher_is_kept_and_the_same_for_all_readers
                 readers_get_only_their_partitions
-                reader_goes_on_from_its_position
+                reader_continues_from_its_position
                 poll_wakes_for_a_record_and_returns_without_one
-                poll_returns_about_a_thousand_at_most
-                records_survive_a_new_start
-                nothing_is_reported_that_went_well
-                all_partitions_are_claimed_by_the_only_server;
+                poll_returns_at_most_about_a_thousand_records
+                records_survive_a_restart
+                successful_publishes_report_no_failure
+                all_partitions_are_assigned_to_the_only_server;
             log_places:
-                ends_are_past_what_a_reader_has_seen
-                end_is_where_the_next_record_is_or_before
+                end_offsets_are_past_what_any_reader_has_seen
+                end_offset_is_at_or_before_the_next_record
                 reader_from_the_middle_gets_the_rest
-                first_at_or_after_parts_earlier_from_later
-                first_at_or_after_every_time_is_the_end
-                kept_start_can_be_read_from
-                reader_below_the_kept_start_is_stopped
-                reader_overtaken_by_the_kept_start_is_stopped
-                offsets_and_times_go_on_after_everything_was_forgotten;
+                offset_for_a_time_divides_earlier_from_later_records
+                offset_for_a_time_after_every_record_is_the_end
+                start_offset_can_be_read_from
+                reader_below_the_start_offset_is_stopped
+                reader_overtaken_by_the_start_offset_is_stopped
+                offsets_and_times_continue_after_everything_was_trimmed;
             dead_letters:
-                dead_letters_are_kept_as_they_were
+                dead_letters_are_kept_unchanged
                 unreadable_records_are_dead_lettered_before_the_mark_passes_them;
         }
     };
 }
 
-/// Puts records of one key into a partition, by number.
+/// Publishes numbered records of one key to a partition.
 pub(super) struct Publisher {
     pub broker: Arc<dyn Broker>,
     pub partition: Partition,
@@ -74,7 +74,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Which number a record has; none for one of somebody else.
+    /// The number of a record; `None` if another publisher sent it.
     pub fn number(&self, record: &LogRecord) -> Option<u32> {
         let own = record.key == self.key.as_bytes();
         own.then(|| std::str::from_utf8(&record.value).ok()?.parse().ok())?
@@ -85,7 +85,7 @@ pub(super) fn any_partition(broker: &Arc<dyn Broker>) -> Partition {
     Partition(rand::random_range(0..broker.partitions()))
 }
 
-/// Reads until `count` records of `keys` were read; only these are returned.
+/// Reads until `count` records of `keys` were read, and returns only these.
 pub(super) fn read(
     reader: &mut dyn LogReader,
     keys: &[&str],
@@ -109,7 +109,7 @@ pub(super) fn read(
     Ok(found)
 }
 
-/// A reader of one partition from its end on.
+/// A reader of one partition that starts at its end.
 pub(super) async fn reader_at_end(
     broker: &Arc<dyn Broker>,
     partition: Partition,
@@ -118,7 +118,7 @@ pub(super) async fn reader_at_end(
     Ok(broker.reader(&[(partition, end)])?)
 }
 
-pub async fn records_come_back_as_they_were_published<B: Backend>(backend: B) -> Result<()> {
+pub async fn records_are_read_as_they_were_published<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
     let partition = any_partition(&broker);
     let mut reader = reader_at_end(&broker, partition).await?;
@@ -137,13 +137,13 @@ pub async fn records_come_back_as_they_were_published<B: Backend>(backend: B) ->
     assert_eq!(back, values);
     assert!(records.iter().all(|r| r.partition == partition));
     assert!(records.is_sorted_by(|a, b| a.offset < b.offset));
-    // The log's clock and the server's may differ a little, no more.
+    // The log's clock and the server's may differ, but only a little.
     let near = before - 5_000..=broker.now_ms() + 5_000;
     assert!(records.iter().all(|r| near.contains(&r.append_ms)));
     Ok(())
 }
 
-pub async fn order_of_each_publisher_holds_and_is_the_same_for_all<B: Backend>(
+pub async fn order_of_each_publisher_is_kept_and_the_same_for_all_readers<B: Backend>(
     backend: B,
 ) -> Result<()> {
     const EACH: u32 = 500;
@@ -199,7 +199,7 @@ pub async fn readers_get_only_their_partitions<B: Backend>(backend: B) -> Result
     Ok(())
 }
 
-pub async fn reader_goes_on_from_its_position<B: Backend>(backend: B) -> Result<()> {
+pub async fn reader_continues_from_its_position<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
     let all: Vec<_> = (0..broker.partitions()).map(Partition).collect();
     let publishers: Vec<_> = all.iter().map(|&p| Publisher::new(&broker, p)).collect();
@@ -214,7 +214,11 @@ pub async fn reader_goes_on_from_its_position<B: Backend>(backend: B) -> Result<
         publishers.iter().try_for_each(|p| p.publish([round]))?;
         let mut reader = broker.reader(&from)?;
         for record in read(&mut *reader, &keys, all.len())? {
-            assert_eq!(record.value, round.to_string(), "each record comes once");
+            assert_eq!(
+                record.value,
+                round.to_string(),
+                "each record is returned once"
+            );
             last.insert(record.partition, record.offset);
         }
         from = all.iter().map(|&p| (p, reader.position(p))).collect();
@@ -249,7 +253,7 @@ pub async fn poll_wakes_for_a_record_and_returns_without_one<B: Backend>(backend
     Ok(())
 }
 
-pub async fn poll_returns_about_a_thousand_at_most<B: Backend>(backend: B) -> Result<()> {
+pub async fn poll_returns_at_most_about_a_thousand_records<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
     let publisher = Publisher::new(&broker, any_partition(&broker));
     let mut reader = reader_at_end(&broker, publisher.partition).await?;
@@ -258,13 +262,13 @@ pub async fn poll_returns_about_a_thousand_at_most<B: Backend>(backend: B) -> Re
     while own < 5_000 {
         let mut page = Vec::new();
         reader.poll(DEADLINE, &mut page)?;
-        assert!(page.len() <= 1_500, "{} at once", page.len());
+        assert!(page.len() <= 1_500, "{} records in one poll", page.len());
         own += page.iter().filter_map(|r| publisher.number(r)).count();
     }
     Ok(())
 }
 
-pub async fn records_survive_a_new_start<B: Backend>(backend: B) -> Result<()> {
+pub async fn records_survive_a_restart<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
     let publisher = Publisher::new(&broker, any_partition(&broker));
     let from = broker.end_offsets().await?[publisher.partition.index()];
@@ -289,7 +293,7 @@ pub async fn records_survive_a_new_start<B: Backend>(backend: B) -> Result<()> {
     Ok(())
 }
 
-pub async fn nothing_is_reported_that_went_well<B: Backend>(backend: B) -> Result<()> {
+pub async fn successful_publishes_report_no_failure<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
     let reports = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&reports);
@@ -304,7 +308,7 @@ pub async fn nothing_is_reported_that_went_well<B: Backend>(backend: B) -> Resul
     Ok(())
 }
 
-pub async fn all_partitions_are_claimed_by_the_only_server<B: Backend>(backend: B) -> Result<()> {
+pub async fn all_partitions_are_assigned_to_the_only_server<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
     let mut claims = broker.assigned_partitions();
     let all: Vec<_> = (0..broker.partitions()).map(Partition).collect();

@@ -1,4 +1,4 @@
-//! History: what happens to messages after they were sent, in whatever order it is stored.
+//! History: changes of messages, stored in any order.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ fn react(by: u64, target: u64, user: &str, emoji: &str, on: bool) -> Change {
     change(by, target, user, ChangeKind::React { emoji, on })
 }
 
-/// Stores each in an `append` of its own.
+/// Stores each change with its own `append`.
 async fn store(
     history: &Arc<dyn History>,
     channel: &ChannelName,
@@ -54,7 +54,7 @@ async fn only(history: &Arc<dyn History>, channel: &ChannelName) -> Result<Messa
     found.into_iter().next().context("one message")
 }
 
-/// Everything that can be read of a channel.
+/// Everything that can be read from a channel.
 async fn cells(history: &Arc<dyn History>, channel: &ChannelName) -> Result<String> {
     let messages = history.messages(channel, ALL, 1_000).await?;
     let changes = history.changes(channel, Id::ZERO, Id::MAX, 1_000).await?;
@@ -63,7 +63,7 @@ async fn cells(history: &Arc<dyn History>, channel: &ChannelName) -> Result<Stri
     Ok(format!("{messages:#?}{changes:#?}{members:#?}{last:?}"))
 }
 
-/// Forty messages with everything that may happen to them.
+/// Forty messages with every kind of change.
 fn eventful(channel: &ChannelName) -> Vec<HistoryRow> {
     let mut rows: Vec<_> = (1..=40).map(|n| message_row(channel, n)).collect();
     let changes = (1..=40).flat_map(|n| {
@@ -111,7 +111,7 @@ pub async fn rows_in_any_order_leave_the_same_cells<B: Backend>(backend: B) -> R
     Ok(())
 }
 
-pub async fn later_edit_wins_in_whatever_order<B: Backend>(backend: B) -> Result<()> {
+pub async fn later_edit_wins_in_any_order<B: Backend>(backend: B) -> Result<()> {
     let history = backend.history();
     for order in [[10, 11, 12], [12, 10, 11], [11, 12, 10]] {
         let channel = channel();
@@ -137,7 +137,7 @@ pub async fn deleted_message_stays_deleted_and_empty<B: Backend>(backend: B) -> 
         history.append(vec![message_row(&channel, 1)]).await?;
         let changes = order.map(|i: usize| happened[i].clone());
         store(&history, &channel, changes).await?;
-        // The original once more, as a replay would write it.
+        // Store the message again, as the archiver does after a restart.
         history.append(vec![message_row(&channel, 1)]).await?;
         let found = only(&history, &channel).await?;
         assert_eq!(found.text, "", "{order:?}");
@@ -147,7 +147,7 @@ pub async fn deleted_message_stays_deleted_and_empty<B: Backend>(backend: B) -> 
     Ok(())
 }
 
-pub async fn change_before_its_message_shows_nothing<B: Backend>(backend: B) -> Result<()> {
+pub async fn change_stored_before_its_message_is_not_visible<B: Backend>(backend: B) -> Result<()> {
     let (history, channel) = (backend.history(), channel());
     let early = [
         edit(10, 1, "edited"),
@@ -170,7 +170,7 @@ pub async fn change_before_its_message_shows_nothing<B: Backend>(backend: B) -> 
     Ok(())
 }
 
-pub async fn reactions_are_one_a_person_and_emoji<B: Backend>(backend: B) -> Result<()> {
+pub async fn reactions_are_one_per_person_and_emoji<B: Backend>(backend: B) -> Result<()> {
     let (history, channel) = (backend.history(), channel());
     history.append(vec![message_row(&channel, 1)]).await?;
     let reactions = [

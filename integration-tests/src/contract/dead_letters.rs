@@ -1,4 +1,4 @@
-//! The log: records that none can read.
+//! The log: records that can't be decoded.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::broker::{any_partition, read, reader_at_end};
 use super::{Backend, eventually, random};
 
-pub async fn dead_letters_are_kept_as_they_were<B: Backend>(backend: B) -> Result<()> {
+pub async fn dead_letters_are_kept_unchanged<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
     let letter = |offset, value: &'static [u8]| DeadLetter {
         record: LogRecord {
@@ -86,6 +86,6 @@ pub async fn unreadable_records_are_dead_lettered_before_the_mark_passes_them<B:
     archiving.await?;
     stop.store(true, Relaxed);
     reading.thread().unpark();
-    tokio::task::spawn_blocking(move || reading.join().expect("it does not panic")).await?;
+    tokio::task::spawn_blocking(move || reading.join().expect("the reader does not panic")).await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The directory: names, login sessions, rows of files.
+//! The directory: users, channels, login sessions and rows of files.
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
@@ -17,20 +17,20 @@ macro_rules! directory_contract {
     ($fresh:path) => {
         $crate::rules! { $fresh,
             directory:
-                unknown_keys_are_found_nowhere
-                of_fifty_who_want_a_user_name_one_gets_it
-                of_fifty_who_want_a_channel_name_one_gets_it
-                same_value_again_counts_as_made
-                taken_name_tells_by_what
+                unknown_keys_are_not_found
+                one_of_fifty_concurrent_creates_gets_a_user_name
+                one_of_fifty_concurrent_creates_gets_a_channel_name
+                same_value_again_counts_as_created
+                taken_name_returns_what_has_it
                 channels_come_without_topic_and_archival
                 public_channels_are_listed_by_name
-                session_is_replaced_only_from_what_it_is
-                of_many_who_replace_a_session_one_does
-                session_made_again_stays_as_it_is
-                file_rows_come_back_wherever_the_bytes_are
+                session_is_replaced_only_from_its_current_value
+                one_of_many_concurrent_replacements_succeeds
+                session_created_again_is_unchanged
+                file_rows_are_read_as_stored_wherever_the_bytes_are
                 file_is_posted_in_each_channel_once
-                general_is_looked_up_whatever_else_there_is
-                everything_survives_a_new_start;
+                general_can_be_looked_up_in_any_state
+                everything_survives_a_restart;
         }
     };
 }
@@ -73,7 +73,7 @@ fn rotated(session: &LoginSession) -> LoginSession {
     }
 }
 
-/// Runs fifty of something side by side; answers what each came to.
+/// Runs fifty calls concurrently and returns their results.
 async fn fifty<T, F>(one: impl Fn(u64) -> F) -> Result<Vec<T>>
 where
     F: Future<Output = Result<T>> + Send + 'static,
@@ -87,24 +87,27 @@ where
     Ok(all)
 }
 
-/// One claim was granted, and all others were told of the one that stands.
+/// Checks that one create succeeded and every other one returned the stored value.
 fn one_winner<T: PartialEq>(claims: Vec<CreateOutcome<T>>, stands: &T) -> Result<()> {
     let won = claims
         .iter()
         .filter(|c| matches!(c, CreateOutcome::Created))
         .count();
-    ensure!(won == 1, "{won} won");
+    ensure!(won == 1, "{won} creates succeeded");
     let lost = claims.into_iter().filter_map(|claim| match claim {
         CreateOutcome::Created => None,
         CreateOutcome::Exists(by) => Some(by),
     });
     for by in lost {
-        ensure!(by == *stands, "a loser was told of another winner");
+        ensure!(
+            by == *stands,
+            "a create returned another value than the stored one"
+        );
     }
     Ok(())
 }
 
-pub async fn unknown_keys_are_found_nowhere<B: Backend>(backend: B) -> Result<()> {
+pub async fn unknown_keys_are_not_found<B: Backend>(backend: B) -> Result<()> {
     let directory = backend.directory();
     assert_eq!(directory.users.find(&user()).await?, None);
     assert_eq!(directory.channels.find(&channel()).await?, None);
@@ -120,7 +123,9 @@ pub async fn unknown_keys_are_found_nowhere<B: Backend>(backend: B) -> Result<()
     Ok(())
 }
 
-pub async fn of_fifty_who_want_a_user_name_one_gets_it<B: Backend>(backend: B) -> Result<()> {
+pub async fn one_of_fifty_concurrent_creates_gets_a_user_name<B: Backend>(
+    backend: B,
+) -> Result<()> {
     let (directory, name) = (backend.directory(), user());
     let claims = fifty(|i| {
         let (directory, name) = (directory.clone(), name.clone());
@@ -130,11 +135,17 @@ pub async fn of_fifty_who_want_a_user_name_one_gets_it<B: Backend>(backend: B) -
         }
     });
     let claims = claims.await?;
-    let stands = directory.users.find(&name).await?.expect("somebody won");
+    let stands = directory
+        .users
+        .find(&name)
+        .await?
+        .expect("one create succeeded");
     one_winner(claims, &stands)
 }
 
-pub async fn of_fifty_who_want_a_channel_name_one_gets_it<B: Backend>(backend: B) -> Result<()> {
+pub async fn one_of_fifty_concurrent_creates_gets_a_channel_name<B: Backend>(
+    backend: B,
+) -> Result<()> {
     let (directory, name) = (backend.directory(), channel());
     let claims = fifty(|_| {
         let (directory, name) = (directory.clone(), name.clone());
@@ -144,11 +155,15 @@ pub async fn of_fifty_who_want_a_channel_name_one_gets_it<B: Backend>(backend: B
         }
     });
     let claims = claims.await?;
-    let stands = directory.channels.find(&name).await?.expect("somebody won");
+    let stands = directory
+        .channels
+        .find(&name)
+        .await?
+        .expect("one create succeeded");
     one_winner(claims, &stands)
 }
 
-pub async fn same_value_again_counts_as_made<B: Backend>(backend: B) -> Result<()> {
+pub async fn same_value_again_counts_as_created<B: Backend>(backend: B) -> Result<()> {
     let (directory, ann) = (backend.directory(), account(&user(), "a"));
     let ops = made(&channel(), ChannelKind::Private, &ann.name);
     for _ in 0..2 {
@@ -163,7 +178,7 @@ pub async fn same_value_again_counts_as_made<B: Backend>(backend: B) -> Result<(
     Ok(())
 }
 
-pub async fn taken_name_tells_by_what<B: Backend>(backend: B) -> Result<()> {
+pub async fn taken_name_returns_what_has_it<B: Backend>(backend: B) -> Result<()> {
     let (directory, ann) = (backend.directory(), account(&user(), "a"));
     directory.users.create(&ann).await?;
     let other = account(&ann.name, "b");
@@ -211,7 +226,7 @@ pub async fn channels_come_without_topic_and_archival<B: Backend>(backend: B) ->
     );
     let mut described = [plain];
     backend.history().fill_channel_state(&mut described).await?;
-    assert_eq!(described[0].topic, None, "topics are the log's");
+    assert_eq!(described[0].topic, None, "the directory stores no topic");
     Ok(())
 }
 
@@ -224,7 +239,7 @@ pub async fn public_channels_are_listed_by_name<B: Backend>(backend: B) -> Resul
     }
     let hidden = made(&named("d"), ChannelKind::Private, &user());
     directory.channels.create(&hidden).await?;
-    // What the log says of a channel that nobody made does not make it one.
+    // A topic in the history does not create its channel.
     let topic = lakechat_core::domain::Cells::Topic {
         id: super::id(1),
         topic: "ghost".into(),
@@ -249,7 +264,7 @@ pub async fn public_channels_are_listed_by_name<B: Backend>(backend: B) -> Resul
     Ok(())
 }
 
-pub async fn session_is_replaced_only_from_what_it_is<B: Backend>(backend: B) -> Result<()> {
+pub async fn session_is_replaced_only_from_its_current_value<B: Backend>(backend: B) -> Result<()> {
     let (directory, first) = (backend.directory(), login(&user()));
     let stands = async || directory.login_sessions.find(&first.user, first.id).await;
     directory.login_sessions.create(&first).await?;
@@ -257,7 +272,7 @@ pub async fn session_is_replaced_only_from_what_it_is<B: Backend>(backend: B) ->
     let second = rotated(&first);
     assert!(directory.login_sessions.replace(&first, &second).await?);
     assert_eq!(stands().await?, Some(second.clone()));
-    // A retry answers as the first try did, also when it was not heard.
+    // A retry returns what the first try did, as its answer may have been lost.
     assert!(directory.login_sessions.replace(&first, &second).await?);
     assert!(
         !directory
@@ -276,7 +291,7 @@ pub async fn session_is_replaced_only_from_what_it_is<B: Backend>(backend: B) ->
     let unknown = login(&user());
     let new = rotated(&unknown);
     let replaced = directory.login_sessions.replace(&unknown, &new).await?;
-    assert!(!replaced, "what is not there is not replaced");
+    assert!(!replaced, "a session that does not exist is not replaced");
     let gone = directory
         .login_sessions
         .find(&unknown.user, unknown.id)
@@ -285,7 +300,7 @@ pub async fn session_is_replaced_only_from_what_it_is<B: Backend>(backend: B) ->
     Ok(())
 }
 
-pub async fn of_many_who_replace_a_session_one_does<B: Backend>(backend: B) -> Result<()> {
+pub async fn one_of_many_concurrent_replacements_succeeds<B: Backend>(backend: B) -> Result<()> {
     let (directory, first) = (backend.directory(), login(&user()));
     directory.login_sessions.create(&first).await?;
     let replaced = fifty(|_| {
@@ -301,7 +316,7 @@ pub async fn of_many_who_replace_a_session_one_does<B: Backend>(backend: B) -> R
     Ok(())
 }
 
-pub async fn session_made_again_stays_as_it_is<B: Backend>(backend: B) -> Result<()> {
+pub async fn session_created_again_is_unchanged<B: Backend>(backend: B) -> Result<()> {
     let (directory, ann) = (backend.directory(), user());
     let (first, second) = (login(&ann), login(&ann));
     for _ in 0..2 {
@@ -312,7 +327,7 @@ pub async fn session_made_again_stays_as_it_is<B: Backend>(backend: B) -> Result
         let stands = directory.login_sessions.find(&ann, session.id).await?;
         assert_eq!(stands, Some(session.clone()));
         let others = directory.login_sessions.find(&user(), session.id).await?;
-        assert_eq!(others, None, "a session is its user's");
+        assert_eq!(others, None, "another user does not find the session");
     }
     Ok(())
 }
@@ -330,7 +345,9 @@ fn file(name: &str, location: FileLocation) -> File {
     }
 }
 
-pub async fn file_rows_come_back_wherever_the_bytes_are<B: Backend>(backend: B) -> Result<()> {
+pub async fn file_rows_are_read_as_stored_wherever_the_bytes_are<B: Backend>(
+    backend: B,
+) -> Result<()> {
     let directory = backend.directory();
     let all: Bytes = (0..=255).cycle().take(64 << 10).collect::<Vec<u8>>().into();
     let files = [
@@ -364,7 +381,7 @@ pub async fn file_is_posted_in_each_channel_once<B: Backend>(backend: B) -> Resu
     Ok(())
 }
 
-pub async fn general_is_looked_up_whatever_else_there_is<B: Backend>(backend: B) -> Result<()> {
+pub async fn general_can_be_looked_up_in_any_state<B: Backend>(backend: B) -> Result<()> {
     let directory = backend.directory();
     directory.channels.find(&ChannelName::general()).await?;
     directory.users.create(&account(&user(), "x")).await?;
@@ -372,7 +389,7 @@ pub async fn general_is_looked_up_whatever_else_there_is<B: Backend>(backend: B)
     Ok(())
 }
 
-pub async fn everything_survives_a_new_start<B: Backend>(backend: B) -> Result<()> {
+pub async fn everything_survives_a_restart<B: Backend>(backend: B) -> Result<()> {
     let directory = backend.directory();
     let ann = account(&user(), "a");
     let (ops, session) = (

@@ -1,4 +1,4 @@
-//! The file store: bytes that are whole or not there.
+//! The file store: files that are complete or absent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,26 +18,26 @@ macro_rules! file_store_contract {
     ($fresh:path) => {
         $crate::rules! { $fresh,
             file_store:
-                bytes_come_back_whatever_their_number
+                bytes_are_read_as_written_whatever_their_number
                 chunks_of_any_size_make_the_same_file
-                ranges_come_back
-                reading_comes_in_bounded_chunks
+                ranges_are_read
+                reading_yields_bounded_chunks
                 reading_past_the_end_is_broken
-                reading_can_be_left_half_way
+                reading_can_be_abandoned_half_way
                 removed_file_is_broken_and_removing_again_is_no_error
                 aborted_file_leaves_nothing
                 dropped_file_leaves_nothing
-                sweep_spares_writers_that_live
-                many_are_written_side_by_side
-                check_finds_it_up_and_leaves_nothing
-                files_survive_a_new_start;
+                sweep_spares_live_writers
+                many_files_are_written_concurrently
+                check_succeeds_and_leaves_nothing
+                files_survive_a_restart;
         }
     };
 }
 
 type Store = Arc<dyn FileStore>;
 
-/// Bytes that differ at every place.
+/// Bytes that show where in the file they are from.
 fn content(length: usize) -> Bytes {
     let byte = |i: usize| (i ^ (i >> 8) ^ (i >> 16)) as u8;
     (0..length).map(byte).collect::<Vec<_>>().into()
@@ -57,7 +57,7 @@ async fn read(store: &Store, path: &str, offset: usize, length: usize) -> Result
     Ok(chunks.concat())
 }
 
-/// That reading fails with `Broken`, at once or on the way.
+/// Checks that reading fails with `Broken`, in the call or in the stream.
 async fn assert_broken(store: &Store, path: &str, offset: u64, length: u64) {
     let error = match store.read(path, offset, length).await {
         Ok(stream) => stream.try_collect::<Vec<_>>().await.err(),
@@ -66,7 +66,7 @@ async fn assert_broken(store: &Store, path: &str, offset: u64, length: u64) {
     assert!(matches!(error, Some(PortError::Broken { .. })), "{error:?}");
 }
 
-pub async fn bytes_come_back_whatever_their_number<B: Backend>(backend: B) -> Result<()> {
+pub async fn bytes_are_read_as_written_whatever_their_number<B: Backend>(backend: B) -> Result<()> {
     let files = backend.file_store();
     for length in [0, 1, 65_535, 65_536, 65_537, 3_000_001] {
         let content = content(length);
@@ -91,7 +91,7 @@ pub async fn chunks_of_any_size_make_the_same_file<B: Backend>(backend: B) -> Re
     Ok(())
 }
 
-pub async fn ranges_come_back<B: Backend>(backend: B) -> Result<()> {
+pub async fn ranges_are_read<B: Backend>(backend: B) -> Result<()> {
     let (files, content) = (backend.file_store(), content(300_000));
     let path = store(&files, &content, 100_000).await?;
     let ranges = [
@@ -109,7 +109,7 @@ pub async fn ranges_come_back<B: Backend>(backend: B) -> Result<()> {
     Ok(())
 }
 
-pub async fn reading_comes_in_bounded_chunks<B: Backend>(backend: B) -> Result<()> {
+pub async fn reading_yields_bounded_chunks<B: Backend>(backend: B) -> Result<()> {
     let (files, content) = (backend.file_store(), content(5_000_000));
     let path = store(&files, &content, 1_000_000).await?;
     let mut stream = files.read(&path, 0, 5_000_000).await?;
@@ -129,7 +129,7 @@ pub async fn reading_past_the_end_is_broken<B: Backend>(backend: B) -> Result<()
     Ok(())
 }
 
-pub async fn reading_can_be_left_half_way<B: Backend>(backend: B) -> Result<()> {
+pub async fn reading_can_be_abandoned_half_way<B: Backend>(backend: B) -> Result<()> {
     let (files, content) = (backend.file_store(), content(2_000_000));
     let path = store(&files, &content, 1_000_000).await?;
     for _ in 0..20 {
@@ -160,7 +160,11 @@ pub async fn aborted_file_leaves_nothing<B: Backend>(backend: B) -> Result<()> {
         let mut writer = files.create(FileId::random()).await?;
         writer.write(content(length)).await?;
         writer.abort().await?;
-        assert_eq!(backend.drafts().await?, before, "gone when abort returns");
+        assert_eq!(
+            backend.drafts().await?,
+            before,
+            "the draft is removed when abort returns"
+        );
     }
     Ok(())
 }
@@ -173,10 +177,10 @@ pub async fn dropped_file_leaves_nothing<B: Backend>(backend: B) -> Result<()> {
         drop(writer);
     }
     let gone = async || Ok(backend.drafts().await? == before);
-    eventually("dropped drafts to go", gone).await
+    eventually("dropped drafts are removed", gone).await
 }
 
-pub async fn sweep_spares_writers_that_live<B: Backend>(backend: B) -> Result<()> {
+pub async fn sweep_spares_live_writers<B: Backend>(backend: B) -> Result<()> {
     let (files, content) = (backend.file_store(), content(2_000_000));
     let mut writer = files.create(FileId::random()).await?;
     files.sweep_drafts(Duration::ZERO).await?;
@@ -190,23 +194,23 @@ pub async fn sweep_spares_writers_that_live<B: Backend>(backend: B) -> Result<()
     Ok(())
 }
 
-pub async fn check_finds_it_up_and_leaves_nothing<B: Backend>(backend: B) -> Result<()> {
+pub async fn check_succeeds_and_leaves_nothing<B: Backend>(backend: B) -> Result<()> {
     let files = backend.file_store();
-    // Those of rules that run beside this one are drafts, too.
+    // Other rules that run at the same time have drafts too.
     let before = backend.drafts().await?;
     for _ in 0..20 {
         files.check().await?;
         let dropped = tokio::time::timeout(Duration::ZERO, files.check()).await;
-        // As a caller that has given up: it may have been fast enough.
+        // Drop the check half-way; it may have finished before.
         drop(dropped);
     }
-    eventually("no more drafts", async || {
+    eventually("no draft is left", async || {
         Ok(backend.drafts().await? <= before)
     })
     .await
 }
 
-pub async fn many_are_written_side_by_side<B: Backend>(backend: B) -> Result<()> {
+pub async fn many_files_are_written_concurrently<B: Backend>(backend: B) -> Result<()> {
     let files = backend.file_store();
     let mut writing = JoinSet::new();
     for n in 0..20 {
@@ -225,7 +229,7 @@ pub async fn many_are_written_side_by_side<B: Backend>(backend: B) -> Result<()>
     Ok(())
 }
 
-pub async fn files_survive_a_new_start<B: Backend>(backend: B) -> Result<()> {
+pub async fn files_survive_a_restart<B: Backend>(backend: B) -> Result<()> {
     let path = store(&backend.file_store(), &content(200_000), 50_000).await?;
     let backend = backend.reopen().await?;
     let back = read(&backend.file_store(), &path, 0, 200_000).await?;

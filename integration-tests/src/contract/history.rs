@@ -1,4 +1,4 @@
-//! History: messages in spans, numbers, marks. Changes are in [`super::changes`], members and
+//! History: ranges of messages, numbers, marks. Changes are tested in [`super::changes`], members and
 //! channels in [`super::members`].
 
 use std::sync::Arc;
@@ -18,31 +18,31 @@ macro_rules! history_contract {
     ($fresh:path) => {
         $crate::rules! { $fresh,
             history:
-                messages_come_back_as_they_were_stored
-                spans_exclude_both_ends_and_come_oldest_first
-                channels_are_apart
+                messages_are_read_as_stored
+                ranges_exclude_both_ends_and_are_oldest_first
+                channels_are_separate
                 private_messages_are_read_like_public_ones
-                large_batch_is_all_there_when_append_returns
-                last_number_is_of_the_last_message_below
-                rows_survive_a_new_start
-                marks_are_zero_until_they_are_moved
+                large_batch_is_complete_when_append_returns
+                last_number_is_that_of_the_last_message_below
+                rows_survive_a_restart
+                marks_are_zero_until_moved
                 marks_never_go_back
-                marks_survive_a_new_start;
+                marks_survive_a_restart;
             changes:
                 rows_in_any_order_leave_the_same_cells
-                later_edit_wins_in_whatever_order
+                later_edit_wins_in_any_order
                 deleted_message_stays_deleted_and_empty
-                change_before_its_message_shows_nothing
-                reactions_are_one_a_person_and_emoji
+                change_stored_before_its_message_is_not_visible
+                reactions_are_one_per_person_and_emoji
                 changed_is_the_last_change_of_any_kind
                 changes_are_listed_by_their_own_ids;
             members:
                 members_are_listed_by_name_with_those_who_left
-                newer_event_gives_the_role_in_whatever_order
-                joining_stamps_the_time_and_roles_do_not
+                newer_event_sets_the_role_in_any_order
+                joining_sets_the_time_and_changing_the_role_does_not
                 memberships_are_all_channels_of_a_user
                 topic_and_archival_come_from_the_log
-                describing_leaves_alone_what_the_log_says_nothing_about;
+                channel_state_is_kept_where_the_log_has_none;
         }
     };
 }
@@ -52,12 +52,12 @@ pub(super) const ALL: MessageRange = MessageRange::Oldest {
     before: Id::MAX,
 };
 
-/// A plain message of ann's, the `n`th of its channel.
+/// A plain message by ann, the `n`th of its channel.
 pub(super) fn message(n: u64) -> Message {
     plain_message(id(n), n, format!("text {n}"))
 }
 
-/// A message with nothing but what each has.
+/// A message with the required fields only.
 pub fn plain_message(id: Id, n: u64, text: String) -> Message {
     Message {
         id,
@@ -90,7 +90,7 @@ fn numbers(messages: &[Message]) -> Vec<u64> {
     messages.iter().map(|m| m.n).collect()
 }
 
-pub async fn messages_come_back_as_they_were_stored<B: Backend>(backend: B) -> Result<()> {
+pub async fn messages_are_read_as_stored<B: Backend>(backend: B) -> Result<()> {
     let (history, channel) = (backend.history(), channel());
     let rich = Message {
         text: "grüß 👍 \"quoted\"\n\tand \0 more".into(),
@@ -118,7 +118,7 @@ pub async fn messages_come_back_as_they_were_stored<B: Backend>(backend: B) -> R
     Ok(())
 }
 
-pub async fn spans_exclude_both_ends_and_come_oldest_first<B: Backend>(backend: B) -> Result<()> {
+pub async fn ranges_exclude_both_ends_and_are_oldest_first<B: Backend>(backend: B) -> Result<()> {
     let (history, channel) = (backend.history(), channel());
     history
         .append((1..=9).map(|n| message_row(&channel, n)).collect())
@@ -154,8 +154,8 @@ pub async fn spans_exclude_both_ends_and_come_oldest_first<B: Backend>(backend: 
     Ok(())
 }
 
-/// Names that begin alike must not run into each other, whatever the row keys look like.
-pub async fn channels_are_apart<B: Backend>(backend: B) -> Result<()> {
+/// Channels whose names have a common prefix must not mix, whatever the row keys look like.
+pub async fn channels_are_separate<B: Backend>(backend: B) -> Result<()> {
     let history = backend.history();
     let stem = format!("c{}", random());
     let names = ["", "-", ".", "0", "00000000000000000001"];
@@ -189,7 +189,7 @@ pub async fn private_messages_are_read_like_public_ones<B: Backend>(backend: B) 
     Ok(())
 }
 
-pub async fn large_batch_is_all_there_when_append_returns<B: Backend>(backend: B) -> Result<()> {
+pub async fn large_batch_is_complete_when_append_returns<B: Backend>(backend: B) -> Result<()> {
     let (history, channel) = (backend.history(), channel());
     let rows = (1..=2_500).map(|n| message_row(&channel, n)).collect();
     history.append(rows).await?;
@@ -199,7 +199,7 @@ pub async fn large_batch_is_all_there_when_append_returns<B: Backend>(backend: B
     Ok(())
 }
 
-pub async fn last_number_is_of_the_last_message_below<B: Backend>(backend: B) -> Result<()> {
+pub async fn last_number_is_that_of_the_last_message_below<B: Backend>(backend: B) -> Result<()> {
     let (history, channel) = (backend.history(), channel());
     assert_eq!(history.last_message_number(&channel, Id::MAX).await?, None);
     history
@@ -212,7 +212,7 @@ pub async fn last_number_is_of_the_last_message_below<B: Backend>(backend: B) ->
     Ok(())
 }
 
-pub async fn rows_survive_a_new_start<B: Backend>(backend: B) -> Result<()> {
+pub async fn rows_survive_a_restart<B: Backend>(backend: B) -> Result<()> {
     let channel = channel();
     let rows = (1..=300).map(|n| message_row(&channel, n)).collect();
     backend.history().append(rows).await?;
@@ -228,7 +228,7 @@ async fn mark_of(history: &Arc<dyn History>, partition: Partition) -> Result<Mar
     mark.context("a mark for each partition")
 }
 
-/// The mark `n` further than another.
+/// A mark `n` ahead of another.
 fn further(mark: Mark, n: u64) -> Mark {
     Mark {
         offset: mark.offset + n,
@@ -237,7 +237,7 @@ fn further(mark: Mark, n: u64) -> Mark {
     }
 }
 
-pub async fn marks_are_zero_until_they_are_moved<B: Backend>(backend: B) -> Result<()> {
+pub async fn marks_are_zero_until_moved<B: Backend>(backend: B) -> Result<()> {
     let history = backend.history();
     let marks = history.marks().await?;
     assert_eq!(marks.len(), usize::from(backend.broker().partitions()));
@@ -262,16 +262,19 @@ pub async fn marks_never_go_back<B: Backend>(backend: B) -> Result<()> {
     }
     history.advance_mark(partition, further(start, 11)).await?;
     assert_eq!(mark_of(&history, partition).await?, further(start, 11));
-    // Another rule may move its own partition's meanwhile, but forward.
+    // Another rule may move its own partition's mark at the same time, but only forward.
     let moved = history.marks().await?;
     assert_eq!(moved.len(), others.len());
     for (moved, other) in moved.iter().zip(others) {
-        assert!(moved.offset >= other.offset, "other partitions' stay");
+        assert!(
+            moved.offset >= other.offset,
+            "marks of other partitions don't move back"
+        );
     }
     Ok(())
 }
 
-pub async fn marks_survive_a_new_start<B: Backend>(backend: B) -> Result<()> {
+pub async fn marks_survive_a_restart<B: Backend>(backend: B) -> Result<()> {
     let partition = Partition(5);
     let moved = further(mark_of(&backend.history(), partition).await?, 3);
     backend.history().advance_mark(partition, moved).await?;

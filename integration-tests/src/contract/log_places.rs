@@ -1,4 +1,4 @@
-//! The log: offsets, times, and what is kept.
+//! The log: offsets, times, and trimming.
 
 use std::sync::Arc;
 
@@ -32,10 +32,10 @@ async fn offset_for_time(
     time_ms: u64,
 ) -> Result<Offset> {
     let found = broker.offsets_for_times(&[(partition, time_ms)]).await?;
-    found.first().copied().context("one answer a question")
+    found.first().copied().context("one offset per time")
 }
 
-pub async fn ends_are_past_what_a_reader_has_seen<B: Backend>(backend: B) -> Result<()> {
+pub async fn end_offsets_are_past_what_any_reader_has_seen<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
     let publisher = Publisher::new(&broker, any_partition(&broker));
     let mut reader = reader_at_end(&broker, publisher.partition).await?;
@@ -49,7 +49,7 @@ pub async fn ends_are_past_what_a_reader_has_seen<B: Backend>(backend: B) -> Res
     Ok(())
 }
 
-pub async fn end_is_where_the_next_record_is_or_before<B: Backend>(backend: B) -> Result<()> {
+pub async fn end_offset_is_at_or_before_the_next_record<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
     let publisher = Publisher::new(&broker, any_partition(&broker));
     for n in 0..50 {
@@ -74,7 +74,9 @@ pub async fn reader_from_the_middle_gets_the_rest<B: Backend>(backend: B) -> Res
     Ok(())
 }
 
-pub async fn first_at_or_after_parts_earlier_from_later<B: Backend>(backend: B) -> Result<()> {
+pub async fn offset_for_a_time_divides_earlier_from_later_records<B: Backend>(
+    backend: B,
+) -> Result<()> {
     let broker = backend.broker();
     let (publisher, seen) = three_batches(&broker).await?;
     for pivot in &seen {
@@ -82,13 +84,13 @@ pub async fn first_at_or_after_parts_earlier_from_later<B: Backend>(backend: B) 
         let first = offset_for_time(&broker, publisher.partition, time).await?;
         let (before, after): (Vec<_>, Vec<_>) = seen.iter().partition(|r| r.offset < first);
         assert!(before.iter().all(|r| r.append_ms < time));
-        let next = after.first().context("the pivot itself at least")?;
+        let next = after.first().context("at least the pivot itself")?;
         assert!(next.append_ms >= time);
     }
     Ok(())
 }
 
-pub async fn first_at_or_after_every_time_is_the_end<B: Backend>(backend: B) -> Result<()> {
+pub async fn offset_for_a_time_after_every_record_is_the_end<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
     let (publisher, seen) = three_batches(&broker).await?;
     let never = broker.now_ms() + 86_400_000;
@@ -102,7 +104,7 @@ pub async fn first_at_or_after_every_time_is_the_end<B: Backend>(backend: B) -> 
     Ok(())
 }
 
-pub async fn kept_start_can_be_read_from<B: Backend>(backend: B) -> Result<()> {
+pub async fn start_offset_can_be_read_from<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
     let (publisher, seen) = three_batches(&broker).await?;
     let starts = broker.start_offsets().await?;
@@ -115,7 +117,7 @@ pub async fn kept_start_can_be_read_from<B: Backend>(backend: B) -> Result<()> {
     Ok(())
 }
 
-pub async fn reader_below_the_kept_start_is_stopped<B: Backend>(backend: B) -> Result<()> {
+pub async fn reader_below_the_start_offset_is_stopped<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
     let (publisher, seen) = three_batches(&broker).await?;
     let partition = publisher.partition;
@@ -128,14 +130,14 @@ pub async fn reader_below_the_kept_start_is_stopped<B: Backend>(backend: B) -> R
     assert!(stops(gone.as_ref(), partition), "{gone:?}");
     let mut reader = broker.reader(&[(partition, start)])?;
     assert_eq!(read(&mut *reader, &[&publisher.key], 10)?, seen[20..]);
-    // No answer points at what is gone.
+    // No lookup returns an offset of a deleted record.
     assert_eq!(offset_for_time(&broker, partition, 0).await?, start);
     Ok(())
 }
 
-pub async fn reader_overtaken_by_the_kept_start_is_stopped<B: Backend>(backend: B) -> Result<()> {
+pub async fn reader_overtaken_by_the_start_offset_is_stopped<B: Backend>(backend: B) -> Result<()> {
     let (publisher, seen) = three_batches(&backend.broker()).await?;
-    // A new start: nothing is in memory that the reader could have instead.
+    // After a restart the adapter has no records in memory to serve the reader from.
     let backend = backend.reopen().await?;
     let broker = backend.broker();
     let partition = publisher.partition;
@@ -144,7 +146,7 @@ pub async fn reader_overtaken_by_the_kept_start_is_stopped<B: Backend>(backend: 
         return Ok(());
     }
     let gone = read(&mut *reader, &[&publisher.key], 1);
-    let error = gone.err().context("records that are gone were read")?;
+    let error = gone.err().context("deleted records were read")?;
     let error = error.downcast_ref::<PortError>();
     assert!(stops(error, partition), "{error:?}");
     Ok(())
@@ -154,7 +156,7 @@ fn stops(error: Option<&PortError>, wanted: Partition) -> bool {
     matches!(error, Some(PortError::Stops { partition, .. }) if *partition == Some(wanted))
 }
 
-pub async fn offsets_and_times_go_on_after_everything_was_forgotten<B: Backend>(
+pub async fn offsets_and_times_continue_after_everything_was_trimmed<B: Backend>(
     backend: B,
 ) -> Result<()> {
     let broker = backend.broker();

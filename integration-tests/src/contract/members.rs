@@ -1,4 +1,4 @@
-//! History: members, and what the log says of channels.
+//! History: members, and topic and archival of channels.
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ pub async fn members_are_listed_by_name_with_those_who_left<B: Backend>(backend:
     Ok(())
 }
 
-pub async fn newer_event_gives_the_role_in_whatever_order<B: Backend>(backend: B) -> Result<()> {
+pub async fn newer_event_sets_the_role_in_any_order<B: Backend>(backend: B) -> Result<()> {
     let (history, ann) = (backend.history(), user());
     let roles = [(1, Role::Member), (2, Role::None), (3, Role::Admin)];
     for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
@@ -77,7 +77,9 @@ pub async fn newer_event_gives_the_role_in_whatever_order<B: Backend>(backend: B
     Ok(())
 }
 
-pub async fn joining_stamps_the_time_and_roles_do_not<B: Backend>(backend: B) -> Result<()> {
+pub async fn joining_sets_the_time_and_changing_the_role_does_not<B: Backend>(
+    backend: B,
+) -> Result<()> {
     let (history, channel, ann) = (backend.history(), channel(), user());
     let steps = [
         (10, Role::Member, true, 10),
@@ -113,13 +115,16 @@ pub async fn memberships_are_all_channels_of_a_user<B: Backend>(backend: B) -> R
     assert!(found.iter().map(|(channel, _)| channel).eq(&channels));
     for (channel, member) in found {
         let stands = history.members(&channel, None, 10).await?;
-        assert!(stands.contains(&member), "both sides say the same");
+        assert!(
+            stands.contains(&member),
+            "the lists of channel and user agree"
+        );
         assert_eq!(member.user, ann);
     }
     Ok(())
 }
 
-/// A channel as the directory gives it.
+/// A channel as the directory returns it.
 fn bare(name: &ChannelName) -> Channel {
     Channel {
         name: name.clone(),
@@ -164,9 +169,7 @@ pub async fn topic_and_archival_come_from_the_log<B: Backend>(backend: B) -> Res
     Ok(())
 }
 
-pub async fn describing_leaves_alone_what_the_log_says_nothing_about<B: Backend>(
-    backend: B,
-) -> Result<()> {
+pub async fn channel_state_is_kept_where_the_log_has_none<B: Backend>(backend: B) -> Result<()> {
     let (history, known, unknown) = (backend.history(), channel(), channel());
     history.append(vec![topic(&known, 5, "known")]).await?;
     let set = Channel {

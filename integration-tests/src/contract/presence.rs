@@ -1,4 +1,4 @@
-//! Presence: who is there, as one server sees it and as several do.
+//! Presence: who is present, as seen by one server and by several.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -15,18 +15,18 @@ use uuid::Uuid;
 
 use super::{channel, eventually, random, user, user_named};
 
-/// Tests of every rule that holds where there is one server, too.
+/// Tests of every rule that holds for a single server too.
 #[macro_export]
 macro_rules! presence_contract {
     ($fresh:path) => {
         $crate::rules! { $fresh,
             presence:
-                who_joined_is_there_at_once
-                who_left_is_not_there
-                who_ended_is_nowhere
-                channels_are_apart
-                a_person_with_two_sessions_stays_until_both_are_gone
-                the_first_people_by_name_are_told_when_there_are_more
+                a_user_who_joined_is_present_at_once
+                a_user_who_left_is_absent
+                a_user_whose_session_ended_is_absent_everywhere
+                channels_are_separate
+                a_user_with_two_sessions_stays_until_both_are_gone
+                the_first_users_by_name_are_listed_when_there_are_more
                 a_stopped_server_returns_from_run;
         }
     };
@@ -40,26 +40,26 @@ macro_rules! presence_between_servers_contract {
             presence:
                 servers_see_each_others_people
                 leaving_and_ending_is_seen_by_others
-                a_person_on_two_servers_has_sessions_on_both
-                servers_of_one_name_see_each_other
-                a_living_server_is_seen_beyond_the_deadline
+                a_user_on_two_servers_has_sessions_on_both
+                servers_with_the_same_name_see_each_other
+                a_live_server_is_seen_beyond_the_deadline
                 a_dead_server_is_gone_by_the_deadline
                 a_stopped_server_is_gone_at_once
-                what_nobody_said_is_made_up_for_by_a_refresh
+                a_refresh_repairs_changes_that_were_not_announced
                 thousands_join_at_once;
         }
     };
 }
 
-/// How long a dead server is seen by others. Short, so that tests see it.
+/// How long others see a server after it died. Short, so that tests can wait for it.
 pub const PRESENCE_DEADLINE: Duration = Duration::from_secs(3);
 
-/// One store, on which servers can be started.
+/// A store that several servers can share.
 pub trait PresenceStore: Send + Sync + Sized + 'static {
     fn presence(&self, server: &str) -> Result<Arc<dyn Presence>>;
 }
 
-/// A server as far as presence knows one.
+/// A server, reduced to its presence and its sessions.
 pub struct Server {
     pub presence: Arc<dyn Presence>,
     pub people: Arc<People>,
@@ -96,13 +96,13 @@ impl People {
         self.0.lock().expect("no panic while held").clone()
     }
 
-    /// Without telling anybody.
+    /// Without announcing it.
     pub fn change(&self, id: Uuid, change: impl FnOnce(&mut Vec<ChannelName>)) {
         let mut people = self.0.lock().expect("no panic while held");
         change(&mut people.get_mut(&id).expect("a session").channels);
     }
 
-    /// Without telling anybody.
+    /// Without announcing it.
     pub fn forget(&self, id: Uuid) {
         self.0.lock().expect("no panic while held").remove(&id);
     }
@@ -136,7 +136,7 @@ impl Server {
         Ok(Server::over(store.presence(id)?))
     }
 
-    /// The same over presence as it was set up by the caller.
+    /// The same over a presence that the caller has set up.
     pub fn over(presence: Arc<dyn Presence>) -> Server {
         let people = Arc::new(People::default());
         let own: Arc<dyn LiveSessions> = people.clone();
@@ -175,12 +175,12 @@ impl Server {
 
     pub fn join(&self, id: Uuid, channel: &ChannelName) {
         self.people.change(id, |all| all.push(channel.clone()));
-        self.tell(id, SessionChange::Joined(channel));
+        self.announce(id, SessionChange::Joined(channel));
     }
 
     pub fn leave(&self, id: Uuid, channel: &ChannelName) {
         self.people.change(id, |all| all.retain(|c| c != channel));
-        self.tell(id, SessionChange::Left(channel));
+        self.announce(id, SessionChange::Left(channel));
     }
 
     pub fn end(&self, id: Uuid) {
@@ -193,7 +193,7 @@ impl Server {
             .session_changed(one.as_live(id), SessionChange::Ended);
     }
 
-    fn tell(&self, id: Uuid, change: SessionChange<'_>) {
+    fn announce(&self, id: Uuid, change: SessionChange<'_>) {
         let one = self.people.all().remove(&id).expect("a session");
         self.presence.session_changed(one.as_live(id), change);
     }
@@ -214,23 +214,23 @@ impl Server {
         eventually(&what, async || Ok(self.sees(channel, people).await)).await
     }
 
-    /// Once the store answers and has heard everything.
+    /// Waits until the store responds and has received every change.
     pub async fn up(self) -> Result<Server> {
         let up = async || Ok(self.presence.degraded().is_none());
         eventually("presence is up", up).await?;
         Ok(self)
     }
 
-    /// As SIGKILL does it.
+    /// Stops without cleaning up, as SIGKILL does.
     pub fn kill(self) {
         self.running.abort();
     }
 
-    /// As SIGTERM does it.
+    /// Stops in order, as SIGTERM does.
     pub async fn stop(self) -> Result<()> {
         self.stop.cancel();
         let stopped = tokio::time::timeout(super::DEADLINE, self.running).await;
-        Ok(stopped.context("it stops")??)
+        Ok(stopped.context("run() did not return")??)
     }
 }
 
@@ -238,11 +238,14 @@ async fn start(store: &impl PresenceStore, id: &str) -> Result<Server> {
     Server::start(store, id)?.up().await
 }
 
-pub async fn who_joined_is_there_at_once<S: PresenceStore>(store: S) -> Result<()> {
+pub async fn a_user_who_joined_is_present_at_once<S: PresenceStore>(store: S) -> Result<()> {
     let (a, ann, ops) = (start(&store, "a").await?, user(), channel());
     assert!(a.sees(&ops, &[]).await);
     let id = a.begin(&ann, 1_795_507_131_733);
-    assert!(a.sees(&ops, &[]).await, "a session alone is in no channel");
+    assert!(
+        a.sees(&ops, &[]).await,
+        "a session that joined no channel is in none"
+    );
     a.join(id, &ops);
     let found = a.see(&ops).await;
     assert_eq!(found.people.len(), 1);
@@ -255,7 +258,7 @@ pub async fn who_joined_is_there_at_once<S: PresenceStore>(store: S) -> Result<(
     Ok(())
 }
 
-pub async fn who_left_is_not_there<S: PresenceStore>(store: S) -> Result<()> {
+pub async fn a_user_who_left_is_absent<S: PresenceStore>(store: S) -> Result<()> {
     let (a, [ann, bob], ops) = (start(&store, "a").await?, [user(), user()], channel());
     let id = a.enter(&ann, &ops);
     a.enter(&bob, &ops);
@@ -265,7 +268,9 @@ pub async fn who_left_is_not_there<S: PresenceStore>(store: S) -> Result<()> {
     a.comes_to_see(&ops, &[&ann, &bob]).await
 }
 
-pub async fn who_ended_is_nowhere<S: PresenceStore>(store: S) -> Result<()> {
+pub async fn a_user_whose_session_ended_is_absent_everywhere<S: PresenceStore>(
+    store: S,
+) -> Result<()> {
     let (a, ann, [ops, dev]) = (start(&store, "a").await?, user(), [channel(), channel()]);
     let id = a.enter(&ann, &ops);
     a.join(id, &dev);
@@ -274,10 +279,10 @@ pub async fn who_ended_is_nowhere<S: PresenceStore>(store: S) -> Result<()> {
     a.comes_to_see(&dev, &[]).await
 }
 
-pub async fn channels_are_apart<S: PresenceStore>(store: S) -> Result<()> {
+pub async fn channels_are_separate<S: PresenceStore>(store: S) -> Result<()> {
     let a = start(&store, "a").await?;
     let name = format!("c{}", random());
-    // One's name is the beginning of the other's.
+    // One name is a prefix of the other.
     let [ops, dev] = [&name, &format!("{name}-2")].map(|n| super::channel_named(n));
     let [ann, bob] = [user(), user()];
     a.enter(&ann, &ops);
@@ -286,7 +291,7 @@ pub async fn channels_are_apart<S: PresenceStore>(store: S) -> Result<()> {
     a.comes_to_see(&dev, &[&bob]).await
 }
 
-pub async fn a_person_with_two_sessions_stays_until_both_are_gone<S: PresenceStore>(
+pub async fn a_user_with_two_sessions_stays_until_both_are_gone<S: PresenceStore>(
     store: S,
 ) -> Result<()> {
     let (a, ann, ops) = (start(&store, "a").await?, user(), channel());
@@ -300,7 +305,7 @@ pub async fn a_person_with_two_sessions_stays_until_both_are_gone<S: PresenceSto
     a.comes_to_see(&ops, &[]).await
 }
 
-pub async fn the_first_people_by_name_are_told_when_there_are_more<S: PresenceStore>(
+pub async fn the_first_users_by_name_are_listed_when_there_are_more<S: PresenceStore>(
     store: S,
 ) -> Result<()> {
     let (a, ops) = (start(&store, "a").await?, channel());
@@ -334,7 +339,7 @@ pub async fn servers_see_each_others_people<S: PresenceStore>(store: S) -> Resul
         (1_795_507_131_733, "a")
     );
     assert_eq!(&*of(&bob).sessions[0].server, "b");
-    // Who comes later sees who was there before.
+    // A server that starts later sees those who were present before.
     assert!(start(&store, "c").await?.sees(&ops, &[&ann, &bob]).await);
     Ok(())
 }
@@ -350,9 +355,7 @@ pub async fn leaving_and_ending_is_seen_by_others<S: PresenceStore>(store: S) ->
     b.comes_to_see(&ops, &[]).await
 }
 
-pub async fn a_person_on_two_servers_has_sessions_on_both<S: PresenceStore>(
-    store: S,
-) -> Result<()> {
+pub async fn a_user_on_two_servers_has_sessions_on_both<S: PresenceStore>(store: S) -> Result<()> {
     let (a, b) = (start(&store, "a").await?, start(&store, "b").await?);
     let (ann, ops) = (user(), channel());
     let (on_a, on_b) = (a.enter(&ann, &ops), b.enter(&ann, &ops));
@@ -368,14 +371,14 @@ pub async fn a_person_on_two_servers_has_sessions_on_both<S: PresenceStore>(
     a.comes_to_see(&ops, &[]).await
 }
 
-pub async fn servers_of_one_name_see_each_other<S: PresenceStore>(store: S) -> Result<()> {
+pub async fn servers_with_the_same_name_see_each_other<S: PresenceStore>(store: S) -> Result<()> {
     let (a, b) = (start(&store, "host").await?, start(&store, "host").await?);
     let (ann, ops) = (user(), channel());
     a.enter(&ann, &ops);
     b.comes_to_see(&ops, &[&ann]).await
 }
 
-pub async fn a_living_server_is_seen_beyond_the_deadline<S: PresenceStore>(store: S) -> Result<()> {
+pub async fn a_live_server_is_seen_beyond_the_deadline<S: PresenceStore>(store: S) -> Result<()> {
     let (a, b) = (start(&store, "a").await?, start(&store, "b").await?);
     let (ann, ops) = (user(), channel());
     a.enter(&ann, &ops);
@@ -413,7 +416,7 @@ pub async fn a_stopped_server_is_gone_at_once<S: PresenceStore>(store: S) -> Res
     Ok(())
 }
 
-pub async fn what_nobody_said_is_made_up_for_by_a_refresh<S: PresenceStore>(
+pub async fn a_refresh_repairs_changes_that_were_not_announced<S: PresenceStore>(
     store: S,
 ) -> Result<()> {
     let (a, b) = (start(&store, "a").await?, start(&store, "b").await?);
