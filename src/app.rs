@@ -78,7 +78,7 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
     let readiness = Readiness::new(shutdown.clone(), &parts);
     for part in parts {
         if let Some(at) = backends::whereabouts(&config, part) {
-            readiness.is_at(part, at);
+            readiness.set_location(part, at);
         }
     }
     let router = listen::spawn(&config, &recorder, &readiness, &shutdown, &mut tasks)?;
@@ -94,7 +94,7 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
     router.open(context.clone());
     let sessions = drain_sessions(context, shutdown.clone());
     tasks.spawn(Stage::Front, "sessions", sessions);
-    readiness.started();
+    readiness.set_started();
     tracing::info!("ready");
 
     let until = shutdown.clone();
@@ -340,7 +340,7 @@ mod tests {
         shutdown.begin();
         let never = futures_util::stream::pending();
         let outcome = tasks.run(never, Deadlines::default()).await;
-        assert_eq!(outcome.reason, Reason::Asked);
+        assert_eq!(outcome.reason, Reason::Requested);
         assert_eq!(outcome.exit_code(), 0);
     }
 }

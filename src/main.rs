@@ -143,7 +143,7 @@ fn serve(flags: &Flags) -> ExitCode {
         Err(errors) => return misconfigured(&errors),
     };
     small_pages();
-    let served = telemetry::init_log(Some(config.log.as_str()), config.log_format)
+    let served = telemetry::init_log(config.log.as_str(), config.log_format)
         .and_then(|()| telemetry::init_metrics())
         .and_then(|recorder| runtime()?.block_on(app::serve(config, recorder)));
     match served {

@@ -1,12 +1,13 @@
-//! How many files the process may have open, and how many connections fit into that.
+//! The limit on open files, and how many connections it allows.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that are no connections: the database, files that are sent and stored, the listeners.
+/// File descriptors for other things than connections: the database, files that are uploaded or
+/// downloaded, the listeners.
 const RESERVE: u64 = 200;
 
-/// Raises the limit of open files as far as the process may, and says how many of the wanted
-/// connections fit then: at least one. A warning tells when they are fewer.
+/// Raises the limit on open files to the hard limit. Returns how many of `max_connections` it allows,
+/// but at least one, and logs a warning if these are fewer.
 pub fn raise_and_fit(max_connections: usize) -> usize {
     let open_files = raise();
     let fitting = fit(max_connections, open_files);
@@ -15,13 +16,13 @@ pub fn raise_and_fit(max_connections: usize) -> usize {
             max_connections,
             fitting,
             open_files,
-            "the limit of open files (ulimit -Hn) leaves room for {fitting} connections only"
+            "the limit on open files (ulimit -Hn) allows only {fitting} connections"
         );
     }
     fitting
 }
 
-/// Sets the soft limit to the hard one. Says what holds then; none is unlimited.
+/// Sets the soft limit to the hard limit. Returns the limit in effect; None is unlimited.
 fn raise() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {
@@ -34,7 +35,7 @@ fn raise() -> Option<u64> {
     match setrlimit(Resource::Nofile, raised) {
         Ok(()) => raised.current,
         Err(e) => {
-            tracing::warn!(error = %e, "the limit of open files can't be raised");
+            tracing::warn!(error = %e, "can't raise the limit on open files");
             limit.current
         }
     }

@@ -1,4 +1,4 @@
-//! Whether the server can do its work: what each of its parts last said of itself.
+//! Whether the server is ready, and the state of each of its parts.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::shutdown::Shutdown;
 
-/// What a server is made of, for those who ask how it does.
+/// A part of the server whose state `/readyz` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
@@ -35,23 +35,23 @@ impl Part {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum PartState {
     Up,
-    /// It does its work, but not as it should.
+    /// It works, but not fully.
     Degraded,
     Down,
 }
 
-/// How a part does, as `/readyz` shows it.
+/// The state of a part, as `/readyz` shows it.
 #[derive(Clone, Debug, Serialize)]
-pub struct Condition {
-    pub state: State,
+pub struct PartStatus {
+    pub state: PartState,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Where it is by the configuration: goes into its reasons.
+    /// The configured address, which is added to `reason`.
     #[serde(skip)]
-    at: Option<String>,
-    /// What is worth a figure, such as `lag_records`.
+    location: Option<String>,
+    /// Numbers such as `lag_records`.
     #[serde(flatten)]
     pub figures: BTreeMap<&'static str, u64>,
 }
@@ -59,10 +59,10 @@ pub struct Condition {
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     pub ready: bool,
-    pub parts: BTreeMap<Part, Condition>,
+    pub parts: BTreeMap<Part, PartStatus>,
 }
 
-/// What each part last said of itself. Cheap to clone; clones are one register.
+/// The last reported state of each part. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Readiness(Arc<Register>);
 
@@ -70,16 +70,16 @@ pub struct Readiness(Arc<Register>);
 struct Register {
     shutdown: Shutdown,
     has_started: AtomicBool,
-    parts: Mutex<BTreeMap<Part, Condition>>,
+    parts: Mutex<BTreeMap<Part, PartStatus>>,
 }
 
 impl Readiness {
-    /// All of `parts` are down until they say otherwise.
+    /// Every part is down (`starting`) until it is reported otherwise.
     pub fn new(shutdown: Shutdown, parts: &[Part]) -> Readiness {
-        let starting = || Condition {
-            state: State::Down,
+        let starting = || PartStatus {
+            state: PartState::Down,
             reason: Some("starting".to_owned()),
-            at: None,
+            location: None,
             figures: BTreeMap::new(),
         };
         Readiness(Arc::new(Register {
@@ -89,51 +89,51 @@ impl Readiness {
         }))
     }
 
-    /// Says where a part is, such as `kafka.brokers = 127.0.0.1:9092`.
-    pub fn is_at(&self, part: Part, at: String) {
-        if let Some(condition) = self.parts().get_mut(&part) {
-            condition.at = Some(at);
+    /// Sets the configured address of a part, such as `kafka.brokers = 127.0.0.1:9092`.
+    pub fn set_location(&self, part: Part, location: String) {
+        if let Some(status) = self.parts().get_mut(&part) {
+            status.location = Some(location);
         }
     }
 
-    /// The start is over: from here on the parts decide.
-    pub fn started(&self) {
+    /// Ends the start: from here on the state of the parts decides.
+    pub fn set_started(&self) {
         self.0.has_started.store(true, Ordering::Relaxed);
     }
 
-    pub fn up(&self, part: Part) {
-        self.set(part, State::Up, None);
+    pub fn set_up(&self, part: Part) {
+        self.set(part, PartState::Up, None);
     }
 
-    pub fn degraded(&self, part: Part, reason: impl Into<String>) {
-        self.set(part, State::Degraded, Some(reason.into()));
+    pub fn set_degraded(&self, part: Part, reason: impl Into<String>) {
+        self.set(part, PartState::Degraded, Some(reason.into()));
     }
 
-    pub fn down(&self, part: Part, reason: impl Into<String>) {
-        self.set(part, State::Down, Some(reason.into()));
+    pub fn set_down(&self, part: Part, reason: impl Into<String>) {
+        self.set(part, PartState::Down, Some(reason.into()));
     }
 
-    /// Sets a figure beside the part's state.
-    pub fn figure(&self, part: Part, name: &'static str, value: u64) {
-        if let Some(condition) = self.parts().get_mut(&part) {
-            condition.figures.insert(name, value);
+    /// Sets a number that `/readyz` shows with the part.
+    pub fn set_figure(&self, part: Part, name: &'static str, value: u64) {
+        if let Some(status) = self.parts().get_mut(&part) {
+            status.figures.insert(name, value);
         }
     }
 
     #[cfg(test)]
-    pub fn state(&self, part: Part) -> Option<State> {
+    pub fn state(&self, part: Part) -> Option<PartState> {
         self.parts().get(&part).map(|c| c.state)
     }
 
-    /// Why a part is not up.
+    /// Why a part is not up. None if it is up.
     pub fn reason(&self, part: Part) -> Option<String> {
         self.parts().get(&part).and_then(|c| c.reason.clone())
     }
 
-    /// The parts that are not up, as `welcome` names them.
+    /// The names of the parts that are not up.
     pub fn not_up(&self) -> Vec<&'static str> {
         let parts = self.parts();
-        let not_up = parts.iter().filter(|(_, c)| c.state != State::Up);
+        let not_up = parts.iter().filter(|(_, c)| c.state != PartState::Up);
         not_up.map(|(part, _)| part.as_str()).collect()
     }
 
@@ -142,38 +142,38 @@ impl Readiness {
         let broker = parts.get(&Part::Broker);
         let ready = self.0.has_started.load(Ordering::Relaxed)
             && !self.0.shutdown.is_draining()
-            && broker.is_none_or(|b| b.state != State::Down);
+            && broker.is_none_or(|b| b.state != PartState::Down);
         Report { ready, parts }
     }
 
-    fn set(&self, part: Part, state: State, reason: Option<String>) {
+    fn set(&self, part: Part, state: PartState, reason: Option<String>) {
         let (before, reason) = {
             let mut parts = self.parts();
-            let Some(condition) = parts.get_mut(&part) else {
+            let Some(status) = parts.get_mut(&part) else {
                 return;
             };
-            condition.reason = match (reason, &condition.at) {
-                (Some(reason), Some(at)) => Some(format!("{reason} ({at})")),
+            status.reason = match (reason, &status.location) {
+                (Some(reason), Some(location)) => Some(format!("{reason} ({location})")),
                 (reason, _) => reason,
             };
-            let before = std::mem::replace(&mut condition.state, state);
-            (before, condition.reason.clone())
+            let before = std::mem::replace(&mut status.state, state);
+            (before, status.reason.clone())
         };
         let name = part.as_str();
-        let is_up = f64::from(u8::from(state == State::Up));
+        let is_up = f64::from(u8::from(state == PartState::Up));
         metrics::gauge!("lakechat_part_up", "part" => name).set(is_up);
         if before == state {
             return;
         }
-        let reason = reason.as_deref().unwrap_or("it recovered");
+        let reason = reason.as_deref().unwrap_or_default();
         match state {
-            State::Up => tracing::info!(part = name, "{name} is up"),
-            State::Degraded => tracing::warn!(part = name, "{name} is degraded: {reason}"),
-            State::Down => tracing::warn!(part = name, "{name} is down: {reason}"),
+            PartState::Up => tracing::info!(part = name, "{name} is up"),
+            PartState::Degraded => tracing::warn!(part = name, "{name} is degraded: {reason}"),
+            PartState::Down => tracing::warn!(part = name, "{name} is down: {reason}"),
         }
     }
 
-    fn parts(&self) -> MutexGuard<'_, BTreeMap<Part, Condition>> {
+    fn parts(&self) -> MutexGuard<'_, BTreeMap<Part, PartStatus>> {
         self.0.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -186,13 +186,13 @@ mod tests {
     fn a_server_is_ready_from_its_start_to_its_drain_while_the_broker_is_there() {
         let shutdown = Shutdown::new();
         let readiness = Readiness::new(shutdown.clone(), &[Part::Broker, Part::Archiver]);
-        readiness.up(Part::Broker);
+        readiness.set_up(Part::Broker);
         assert!(!readiness.report().ready, "starting");
-        readiness.started();
+        readiness.set_started();
         assert!(readiness.report().ready);
-        readiness.down(Part::Broker, "no leader");
+        readiness.set_down(Part::Broker, "no leader");
         assert!(!readiness.report().ready);
-        readiness.degraded(Part::Broker, "clock skew");
+        readiness.set_degraded(Part::Broker, "clock skew");
         assert!(readiness.report().ready);
         assert_eq!(readiness.not_up(), ["broker", "archiver"]);
         shutdown.begin();
@@ -200,21 +200,21 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_says_where_its_part_is() {
+    fn a_reason_contains_the_location_of_its_part() {
         let readiness = Readiness::new(Shutdown::new(), &[Part::Broker]);
-        readiness.is_at(Part::Broker, "kafka.brokers = h:1".to_owned());
-        readiness.down(Part::Broker, "refused");
+        readiness.set_location(Part::Broker, "kafka.brokers = h:1".to_owned());
+        readiness.set_down(Part::Broker, "refused");
         let reason = readiness.reason(Part::Broker);
         assert_eq!(reason.as_deref(), Some("refused (kafka.brokers = h:1)"));
-        readiness.up(Part::Broker);
+        readiness.set_up(Part::Broker);
         assert_eq!(readiness.reason(Part::Broker), None);
     }
 
     #[test]
     fn the_report_has_the_shape_of_the_protocol() {
         let readiness = Readiness::new(Shutdown::new(), &[Part::Broker, Part::Archiver]);
-        readiness.up(Part::Broker);
-        readiness.figure(Part::Archiver, "lag_records", 7);
+        readiness.set_up(Part::Broker);
+        readiness.set_figure(Part::Archiver, "lag_records", 7);
         let text = serde_json::to_string(&readiness.report()).unwrap();
         assert_eq!(
             text,

@@ -1,4 +1,4 @@
-//! Logs and metrics of the process.
+//! The log and the metrics of the process.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use tracing::Subscriber;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::shutdown::Shutdown;
 
-/// From the fsync of a fast disk to a file that takes a minute.
+/// Histogram buckets: from the fsync of a fast disk to the upload of a large file.
 const SECONDS: &[f64] = &[
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0,
     5.0, 10.0, 30.0, 60.0,
@@ -37,45 +40,53 @@ const ROWS: &[f64] = &[
     1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0,
 ];
 
-/// How often what histograms have collected is folded into buckets when nobody scrapes.
-const UPKEEP: Duration = Duration::from_secs(5);
+/// How often the recorder sorts collected values into buckets, if it is not scraped more often.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How the log is written to standard error.
+/// The format of the log on standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Sets up the log of the process. `filter` is in the syntax of RUST_LOG, which counts when there
-/// is none; without both it is `info`. Panics are logged too.
-pub fn init_log(filter: Option<&str>, format: LogFormat) -> anyhow::Result<()> {
-    let given = filter.map(str::to_owned);
-    let given = given.or_else(|| std::env::var(EnvFilter::DEFAULT_ENV).ok());
-    let text = given.filter(|f| !f.trim().is_empty());
-    let text = text.as_deref().unwrap_or("info");
-    let filter = EnvFilter::try_new(text).with_context(|| format!("not a log filter: {text:?}"))?;
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
-    let registry = tracing_subscriber::registry().with(filter);
-    match format {
-        LogFormat::Text => registry.with(lines).try_init(),
-        LogFormat::Json => registry.with(lines.json()).try_init(),
-    }
-    .context("the log is set up already")?;
+/// Sets up the log of the process, panics included. `filter` is in the syntax of `EnvFilter`.
+pub fn init_log(filter: &str, format: LogFormat) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter)
+        .with_context(|| format!("not a valid log filter: {filter:?}"))?;
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines(format, io::stderr, io::stderr().is_terminal()))
+        .try_init()
+        .context("the log is already set up")?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
 }
 
+/// The layer that formats log lines. Both formats show the fields of every open span, outermost
+/// first: as text `request{id=…}: target: …`, in JSON as the list `spans`.
+fn lines<S, W>(format: LogFormat, writer: W, colours: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_ansi(colours);
+    match format {
+        LogFormat::Text => layer.boxed(),
+        // Without the field `span`, which would repeat the last item of `spans`.
+        LogFormat::Json => layer.json().with_current_span(false).boxed(),
+    }
+}
+
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    let text = panic.payload_as_str().unwrap_or("no text");
+    let text = panic.payload_as_str().unwrap_or("no message");
     let place = panic.location().map(ToString::to_string);
     let thread = std::thread::current();
-    let backtrace = Backtrace::capture();
-    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
+    let backtrace = Some(Backtrace::capture()).filter(|b| b.status() == BacktraceStatus::Captured);
     tracing::error!(
         place,
         thread = thread.name(),
@@ -84,12 +95,12 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     );
 }
 
-/// Sets up the recorder behind the `metrics` macros. Histograms get their buckets by the unit at
-/// the end of their name.
+/// Sets up the recorder behind the `metrics` macros. The unit at the end of a histogram's name
+/// decides its buckets.
 pub fn init_metrics() -> anyhow::Result<PrometheusHandle> {
     recorder()?
         .install_recorder()
-        .context("the metrics recorder can't be installed")
+        .context("can't install the recorder of metrics")
 }
 
 fn recorder() -> anyhow::Result<PrometheusBuilder> {
@@ -106,12 +117,12 @@ fn recorder() -> anyhow::Result<PrometheusBuilder> {
     Ok(builder)
 }
 
-/// Keeps the recorder's memory bounded, until the process closes.
+/// Keeps the recorder's memory bounded until the process closes.
 pub async fn keep_metrics(recorder: PrometheusHandle, shutdown: Shutdown) {
-    let mut ticks = tokio::time::interval(UPKEEP);
+    let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         tokio::select! {
-            // A tick that is lost costs nothing: the process ends.
+            // A lost tick does no harm: the process ends.
             () = shutdown.closing() => return,
             _ = ticks.tick() => recorder.run_upkeep(),
         }
@@ -120,7 +131,63 @@ pub async fn keep_metrics(recorder: PrometheusHandle, shutdown: Shutdown) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::{Value, json};
+
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged for an event with a field within two spans.
+    fn logged(format: LogFormat) -> String {
+        let written = Lines::default();
+        let writer = written.clone();
+        let layer = lines(format, move || writer.clone(), false);
+        let subscriber = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            let _connection = tracing::info_span!("connection", client = "::1").entered();
+            let _request = tracing::info_span!("request", id = 7).entered();
+            tracing::warn!(size_bytes = 3, "too large");
+        });
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn text_shows_the_fields_of_spans() {
+        let text = logged(LogFormat::Text);
+        let spans = "WARN connection{client=\"::1\"}:request{id=7}: ";
+        assert!(text.contains(spans), "{text}");
+        assert!(text.ends_with(": too large size_bytes=3\n"), "{text}");
+    }
+
+    #[test]
+    fn json_shows_the_fields_of_spans_once() {
+        let line: Value = serde_json::from_str(&logged(LogFormat::Json)).unwrap();
+        assert_eq!(line["level"], "WARN");
+        assert_eq!(
+            line["fields"],
+            json!({"message": "too large", "size_bytes": 3})
+        );
+        assert_eq!(
+            line["spans"],
+            json!([{"name": "connection", "client": "::1"}, {"name": "request", "id": 7}])
+        );
+        assert_eq!(line.get("span"), None);
+    }
 
     #[test]
     fn histograms_have_the_buckets_of_their_unit() {

@@ -1,4 +1,4 @@
-//! Asks the parts that the server stands on how they do, and tells `/readyz`.
+//! Checks the back ends periodically and reports their state to `/readyz`.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::readiness::{Part, Readiness};
 use lakechat_core::ports::PortError;
 
-/// Between two questions to a part.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Interval between two checks of a part.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A part that takes longer to answer is down.
-const DEADLINE: Duration = Duration::from_secs(5);
+/// A part that takes longer to answer counts as down.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a part will answer.
-type Asked = BoxFuture<'static, Result<(), PortError>>;
+/// A running check.
+type Check = BoxFuture<'static, Result<(), PortError>>;
 
-/// How one part is asked.
+/// The check of one part.
 pub struct Probe {
     part: Part,
-    ask: Box<dyn Fn() -> Asked + Send + Sync>,
+    check: Box<dyn Fn() -> Check + Send + Sync>,
 }
 
-/// All that are asked, each at its own pace: one that hangs holds up no other.
+/// The checks of all parts. They run independently, so one that hangs does not delay the others.
 pub struct Probes {
     probes: Vec<Probe>,
     readiness: Readiness,
@@ -34,64 +34,64 @@ impl Probes {
         Probes { probes, readiness }
     }
 
-    /// Asks every part once. Returns when each has answered or the deadline is over; the future that
-    /// comes back asks on, for ever.
+    /// Checks every part once, and returns when each has answered or timed out. The returned future
+    /// goes on checking and never completes.
     pub async fn start(self) -> impl Future<Output = ()> + Send + 'static {
-        let first = self.probes.iter().map(|probe| probe.ask(&self.readiness));
-        let first = join_all(first).await;
+        let first = self.probes.iter().map(|probe| probe.check(&self.readiness));
+        let running = join_all(first).await;
         async move {
-            let each = self.probes.iter().zip(first);
+            let each = self.probes.iter().zip(running);
             join_all(each.map(|(probe, late)| probe.run(late, &self.readiness))).await;
         }
     }
 }
 
 impl Probe {
-    pub fn new<F>(part: Part, ask: impl Fn() -> F + Send + Sync + 'static) -> Probe
+    pub fn new<F>(part: Part, check: impl Fn() -> F + Send + Sync + 'static) -> Probe
     where
         F: Future<Output = Result<(), PortError>> + Send + 'static,
     {
         Probe {
             part,
-            ask: Box::new(move || Box::pin(ask())),
+            check: Box::new(move || Box::pin(check())),
         }
     }
 
-    async fn run(&self, mut late: Option<Asked>, readiness: &Readiness) {
-        let mut ticks = interval(PAUSE);
+    async fn run(&self, mut late: Option<Check>, readiness: &Readiness) {
+        let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick is at once, and the part was asked just now.
+        // The first tick completes at once, and the first check was just made.
         ticks.tick().await;
         loop {
             if let Some(late) = late {
-                // Asking again meanwhile would pile up what hangs.
-                self.tell(late.await, readiness);
+                // A second check meanwhile would hang as well.
+                self.report(late.await, readiness);
             }
             ticks.tick().await;
-            late = self.ask(readiness).await;
+            late = self.check(readiness).await;
         }
     }
 
-    /// Asks, and tells what came of it; gives the question back if its answer is overdue.
-    async fn ask(&self, readiness: &Readiness) -> Option<Asked> {
-        let mut asked = (self.ask)();
-        match timeout(DEADLINE, &mut asked).await {
+    /// Runs the check once and reports its result. Returns the check if it timed out.
+    async fn check(&self, readiness: &Readiness) -> Option<Check> {
+        let mut check = (self.check)();
+        match timeout(TIMEOUT, &mut check).await {
             Ok(answer) => {
-                self.tell(answer, readiness);
+                self.report(answer, readiness);
                 None
             }
             Err(_) => {
-                let reason = format!("no answer within {} s", DEADLINE.as_secs());
-                readiness.down(self.part, reason);
-                Some(asked)
+                let reason = format!("no answer within {} s", TIMEOUT.as_secs());
+                readiness.set_down(self.part, reason);
+                Some(check)
             }
         }
     }
 
-    fn tell(&self, answer: Result<(), PortError>, readiness: &Readiness) {
+    fn report(&self, answer: Result<(), PortError>, readiness: &Readiness) {
         match answer {
-            Ok(()) => readiness.up(self.part),
-            Err(error) => readiness.down(self.part, error.to_string()),
+            Ok(()) => readiness.set_up(self.part),
+            Err(error) => readiness.set_down(self.part, error.to_string()),
         }
     }
 }
@@ -105,7 +105,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::readiness::State;
+    use crate::readiness::PartState;
     use crate::shutdown::Shutdown;
 
     fn readiness() -> Readiness {
@@ -133,42 +133,42 @@ mod tests {
     async fn part_that_hangs_is_down_and_holds_up_no_other() {
         let readiness = readiness();
         let (permits, asked) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
-        let (tell, mut told) = mpsc::unbounded_channel();
+        let (checked, mut checks) = mpsc::unbounded_channel();
         let lively = Probe::new(Part::Directory, move || {
             // The test's end drops what listens.
-            let _ = tell.send(Instant::now());
+            let _ = checked.send(Instant::now());
             std::future::ready(Ok(()))
         });
         let hangs = waits(Part::Files, &permits, &asked);
         let probes = Probes::new(vec![lively, hangs], readiness.clone());
         let began = Instant::now();
-        let asks_on = tokio::spawn(probes.start().await);
-        assert_eq!(began.elapsed(), DEADLINE);
-        assert_eq!(readiness.state(Part::Directory), Some(State::Up));
+        let probing = tokio::spawn(probes.start().await);
+        assert_eq!(began.elapsed(), TIMEOUT);
+        assert_eq!(readiness.state(Part::Directory), Some(PartState::Up));
         let said = reason(&readiness, Part::Files);
         assert_eq!(said.as_deref(), Some("no answer within 5 s"));
-        let mut before = told.recv().await.expect("asked at once");
+        let mut before = checks.recv().await.expect("checked at once");
         for n in 0..10 {
-            let at = told.recv().await.expect("asked again and again");
-            assert!(n == 0 || at - before == PAUSE, "{:?}", at - before);
+            let at = checks.recv().await.expect("checked again and again");
+            assert!(n == 0 || at - before == INTERVAL, "{:?}", at - before);
             before = at;
         }
-        assert_eq!(asked.load(SeqCst), 1, "what hangs is not asked again");
+        assert_eq!(asked.load(SeqCst), 1, "a check that hangs is not repeated");
         permits.add_permits(1);
-        while readiness.state(Part::Files) != Some(State::Up) {
-            told.recv().await.expect("asked again and again");
+        while readiness.state(Part::Files) != Some(PartState::Up) {
+            checks.recv().await.expect("checked again and again");
         }
         assert_eq!(reason(&readiness, Part::Files), None);
-        asks_on.abort();
+        probing.abort();
     }
 
     #[tokio::test(start_paused = true)]
     async fn part_that_fails_is_down_until_it_answers() {
         let readiness = readiness();
         let (fail, failed) = (Arc::new(AtomicUsize::new(2)), mpsc::unbounded_channel());
-        let (tell, mut told) = failed;
+        let (checked, mut checks) = failed;
         let probe = Probe::new(Part::Files, move || {
-            let _ = tell.send(());
+            let _ = checked.send(());
             let fails = fail.load(SeqCst) > 0;
             fail.fetch_sub(usize::from(fails), SeqCst);
             let full = PortError::Unavailable {
@@ -177,15 +177,15 @@ mod tests {
             };
             std::future::ready(if fails { Err(full) } else { Ok(()) })
         });
-        let asks_on = tokio::spawn(Probes::new(vec![probe], readiness.clone()).start().await);
+        let probing = tokio::spawn(Probes::new(vec![probe], readiness.clone()).start().await);
         let said = reason(&readiness, Part::Files);
         assert_eq!(
             said.as_deref(),
             Some("files is not available: the disk is full")
         );
-        while readiness.state(Part::Files) != Some(State::Up) {
-            told.recv().await.expect("asked again and again");
+        while readiness.state(Part::Files) != Some(PartState::Up) {
+            checks.recv().await.expect("checked again and again");
         }
-        asks_on.abort();
+        probing.abort();
     }
 }

@@ -1,4 +1,5 @@
-//! What is done once in a while: parts asked, deadlines kept, idle things forgotten, health told.
+//! Periodic work: checks of the back ends, deadlines of sends, unloading of idle channels, metrics
+//! and health.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,10 +23,10 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long archived records stay in the tails.
 const TAIL_KEEP: Duration = Duration::from_secs(300);
 
-/// How long a channel that nobody uses stays loaded.
+/// How long an idle channel stays loaded.
 const CHANNEL_KEEP: Duration = Duration::from_secs(300);
 
-/// Looks after everything once, and then again and again.
+/// Runs everything once, then spawns the tasks that repeat it.
 pub async fn spawn(
     chat: &Arc<Chat>,
     files: &Arc<Files>,
@@ -35,17 +36,17 @@ pub async fn spawn(
     tasks: &mut Tasks,
 ) {
     let probes = Probes::new(probes(&chat.log, ports), readiness.clone());
-    let asks_on = probes.start().await;
+    let probing = probes.start().await;
     let upkeep = Upkeep {
         chat: chat.clone(),
         readiness: readiness.clone(),
     };
-    upkeep.turn();
+    upkeep.tick();
     let files = files.clone();
     let sweeps = async move { files.sweep_forever().await };
-    // Each turn of theirs begins anew: one that is cut loses nothing, a sweep is made up for.
+    // Each of them may be aborted at any time: the next run after a restart does its work again.
     let mut spawn = |name, work| tasks.spawn(Stage::Back, name, run(work, shutdown.clone()));
-    spawn("probes", asks_on.boxed());
+    spawn("probes", probing.boxed());
     spawn("upkeep", upkeep.run().boxed());
     spawn("file sweeper", sweeps.boxed());
 }
@@ -58,7 +59,7 @@ async fn run(work: BoxFuture<'static, ()>, until: Shutdown) -> Result<(), Infall
     Ok(())
 }
 
-/// How each part is asked that answers for itself. What the log says of the others is `tell_health`'s.
+/// The checks of the parts that are asked. `report_health` reports the others.
 fn probes(log: &Arc<Log>, ports: &Ports) -> Vec<Probe> {
     let (log, history) = (log.clone(), ports.history.clone());
     let channels = ports.directory.channels.clone();
@@ -91,35 +92,35 @@ impl Upkeep {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.turn();
+            self.tick();
         }
     }
 
-    fn turn(&self) {
+    fn tick(&self) {
         self.chat.log.tick(boot_ms(), millis(TAIL_KEEP));
         self.chat
             .forget_idle(boot_ms().saturating_sub(millis(CHANNEL_KEEP)));
-        self.tell_health();
+        self.report_health();
     }
 
-    fn tell_health(&self) {
+    fn report_health(&self) {
         let log = &self.chat.log;
         let at_risk = || log.stale().or_else(|| log.archive_late());
         match log.stopped().or_else(at_risk) {
-            Some(reason) => self.readiness.down(Part::Broker, reason),
-            None => self.readiness.up(Part::Broker),
+            Some(reason) => self.readiness.set_down(Part::Broker, reason),
+            None => self.readiness.set_up(Part::Broker),
         }
         match self.chat.hub.presence.degraded() {
-            Some(reason) => self.readiness.degraded(Part::Presence, reason),
-            None => self.readiness.up(Part::Presence),
+            Some(reason) => self.readiness.set_degraded(Part::Presence, reason),
+            None => self.readiness.set_up(Part::Presence),
         }
         match log.archive_stopped() {
-            Some(reason) => self.readiness.down(Part::Archiver, reason),
-            None => self.readiness.up(Part::Archiver),
+            Some(reason) => self.readiness.set_down(Part::Archiver, reason),
+            None => self.readiness.set_up(Part::Archiver),
         }
         self.chat.set_degraded(self.readiness.not_up());
         self.readiness
-            .figure(Part::Archiver, "lag_records", log.lag());
+            .set_figure(Part::Archiver, "lag_records", log.lag());
     }
 }
 

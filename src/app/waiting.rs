@@ -28,7 +28,7 @@ pub async fn once_there<T, F: Future<Output = Result<T, Hindrance>>>(
         match attempt().await {
             Ok(done) => return Ok(done),
             Err(Hindrance::Wrong(error)) => return Err(error),
-            Err(Hindrance::Away(error)) => readiness.down(part, format!("{error:#}")),
+            Err(Hindrance::Away(error)) => readiness.set_down(part, format!("{error:#}")),
         }
         let reason = readiness.reason(part);
         if reason != told {

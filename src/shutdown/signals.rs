@@ -1,4 +1,4 @@
-//! The signals that ask the process to end.
+//! The signals that shut the process down.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// The exit code of a process that a signal ended.
+    /// The exit code of a process that this signal ended.
     pub fn exit_code(self) -> i32 {
         match self {
             Signal::Interrupt => 130,
@@ -31,15 +31,14 @@ impl fmt::Display for Signal {
     }
 }
 
-/// Each SIGINT and SIGTERM from here on. Before this call they end the process at once, which is
-/// right as long as it serves nobody.
+/// Every SIGINT and SIGTERM after this call. Before it, they end the process at once.
 pub fn signals() -> io::Result<impl Stream<Item = Signal> + Unpin> {
     let sources = (
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,
     );
     let next = |(mut interrupts, mut terminations): (Source, Source)| async move {
-        // A signal that comes with another one is kept for the next turn.
+        // The branch that loses keeps its signal for the next call.
         let signal = tokio::select! {
             Some(()) = interrupts.recv() => Signal::Interrupt,
             Some(()) = terminations.recv() => Signal::Terminate,

@@ -1,4 +1,4 @@
-//! The long-lived tasks of the process, which end in order or take it down.
+//! The long-lived tasks of the process. A task that ends by itself shuts the process down.
 
 mod group;
 
@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 use futures_util::{Stream, StreamExt};
 use tokio::time::timeout;
 
-use super::{Shutdown, Signal};
+use super::phase::Shutdown;
+use super::signals::Signal;
 use group::Group;
 
-/// When a task is to end.
+/// When a task has to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Faces clients: ends in the drain, on `draining`; in haste on `cutting`.
+    /// Faces clients: ends on `draining`, or at the latest on `cutting`.
     Front,
-    /// Stands behind those: ends on `closing`, when all of the front has.
+    /// Serves the front: ends on `closing`, after every front task.
     Back,
 }
 
@@ -29,7 +30,7 @@ pub struct Deadlines {
 }
 
 impl Default for Deadlines {
-    /// 25 s in all, which is less than the 30 s after which Kubernetes kills.
+    /// 25 s in total: Kubernetes kills a container after 30 s.
     fn default() -> Deadlines {
         Deadlines {
             drain: Duration::from_secs(20),
@@ -42,9 +43,9 @@ impl Default for Deadlines {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     Signal(Signal),
-    /// Somebody called `Shutdown::begin`.
-    Asked,
-    /// This task ended though nobody had asked it to.
+    /// `Shutdown::begin` was called.
+    Requested,
+    /// This task ended before the shutdown.
     Died(&'static str),
 }
 
@@ -52,26 +53,26 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Signal(signal) => signal.fmt(f),
-            Reason::Asked => f.write_str("asked to"),
-            Reason::Died(task) => write!(f, "task {task} died"),
+            Reason::Requested => f.write_str("requested"),
+            Reason::Died(task) => write!(f, "task {task} ended unexpectedly"),
         }
     }
 }
 
-/// How it went.
+/// How the process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub reason: Reason,
-    /// The second signal, which ended everything at once.
+    /// The second signal, which ended the process at once.
     pub forced: Option<Signal>,
-    /// Tasks that failed, before the drain or in it.
+    /// Tasks that failed, before or during the shutdown.
     pub failed: Vec<&'static str>,
-    /// Tasks that were not done by their deadline.
+    /// Tasks that missed their deadline.
     pub cut: Vec<&'static str>,
 }
 
 impl Outcome {
-    /// 0 after an orderly end, 1 when a task failed, 130 or 143 when a second signal came.
+    /// 0 after an orderly shutdown, 1 if a task failed, 130 or 143 after a second signal.
     pub fn exit_code(&self) -> i32 {
         match self.forced {
             Some(signal) => signal.exit_code(),
@@ -80,7 +81,7 @@ impl Outcome {
     }
 }
 
-/// The tasks, each under its name.
+/// The tasks of the process, by name.
 #[derive(Debug)]
 pub struct Tasks {
     shutdown: Shutdown,
@@ -99,7 +100,7 @@ impl Tasks {
         }
     }
 
-    /// Runs `work`, which ends when its stage does and not before.
+    /// Spawns `work`. It has to run until its stage ends; if it ends before, the process shuts down.
     pub fn spawn<E>(
         &mut self,
         stage: Stage,
@@ -108,15 +109,15 @@ impl Tasks {
     ) where
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        let work = async move { work.await.map_err(Into::into) };
+        let task = async move { work.await.map_err(Into::into) };
         match stage {
-            Stage::Front => self.front.spawn(name, work),
-            Stage::Back => self.back.spawn(name, work),
+            Stage::Front => self.front.spawn(name, task),
+            Stage::Back => self.back.spawn(name, task),
         }
     }
 
-    /// Waits for a reason to end, and ends everything. After a second signal the caller is to
-    /// exit at once: then tasks are still running.
+    /// Waits for a reason to shut down, then shuts all tasks down. After a second signal it returns
+    /// at once: tasks are still running, and the caller has to exit.
     pub async fn run(
         mut self,
         mut signals: impl Stream<Item = Signal> + Unpin,
@@ -127,7 +128,7 @@ impl Tasks {
         tracing::info!("draining: {reason}");
         self.shutdown.begin();
         let (forced, cut) = tokio::select! {
-            // Nothing is lost with the other branch that matters: the process exits.
+            // After a second signal the process exits without the rest of the shutdown.
             Some(signal) = signals.next() => (Some(signal), Vec::new()),
             cut = self.wind_down(deadlines) => (None, cut),
         };
@@ -147,16 +148,16 @@ impl Tasks {
         signals: &mut (impl Stream<Item = Signal> + Unpin),
     ) -> Reason {
         let (name, result) = tokio::select! {
-            // Each branch is looked at again in the drain, or not needed any more.
+            // The drain waits for the branches that lose here.
             biased;
             Some(signal) = signals.next() => return Reason::Signal(signal),
-            () = self.shutdown.draining() => return Reason::Asked,
+            () = self.shutdown.draining() => return Reason::Requested,
             Some(ended) = self.front.next() => ended,
             Some(ended) = self.back.next() => ended,
         };
         match result {
-            Ok(()) => tracing::error!(task = name, "task {name} ended by itself"),
-            Err(e) => tracing::error!(task = name, "task {name} died: {e}"),
+            Ok(()) => tracing::error!(task = name, "task {name} ended unexpectedly"),
+            Err(e) => tracing::error!(task = name, "task {name} failed: {e}"),
         }
         self.failed.push(name);
         Reason::Died(name)
@@ -188,12 +189,15 @@ fn report(outcome: &Outcome, took: Duration) {
     let duration_ms = took.as_millis() as u64;
     match (&outcome.forced, outcome.cut.is_empty()) {
         (Some(signal), _) => {
-            tracing::warn!(duration_ms, "a second signal ({signal}): ending at once")
+            tracing::warn!(duration_ms, "second signal ({signal}): exiting at once")
         }
         (None, true) => tracing::info!(duration_ms, "drained"),
         (None, false) => {
             let cut = outcome.cut.join(", ");
-            tracing::warn!(duration_ms, "cut at the deadline: {cut}");
+            tracing::warn!(
+                duration_ms,
+                "drained; tasks aborted at their deadline: {cut}"
+            );
         }
     }
 }

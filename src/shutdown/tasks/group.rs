@@ -1,4 +1,4 @@
-//! Tasks that end together, known by their names.
+//! Tasks that end in the same stage, by name.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 type TaskResult = Result<(), Box<dyn Error + Send + Sync>>;
 
-/// How long a task has to end after it was told that its time is over.
-const LAST_MOMENT: Duration = Duration::from_millis(500);
+/// How long a task may still take after its deadline.
+const GRACE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Default)]
 pub(super) struct Group {
@@ -32,7 +32,7 @@ impl Group {
         self.names.values().copied()
     }
 
-    /// The next task that ends; None when there are no more.
+    /// Waits for the next task to end. None if there are none left.
     pub(super) async fn next(&mut self) -> Option<(&'static str, TaskResult)> {
         let ended = self.tasks.join_next_with_id().await?;
         let (id, result) = match ended {
@@ -43,6 +43,7 @@ impl Group {
         Some((name, result))
     }
 
+    /// Waits for all tasks to end, and adds those that failed to `failed`.
     pub(super) async fn end(&mut self, failed: &mut Vec<&'static str>) {
         while let Some((name, result)) = self.next().await {
             if let Err(e) = result {
@@ -52,8 +53,9 @@ impl Group {
         }
     }
 
+    /// Like `end`, but aborts tasks that take longer than `GRACE`.
     pub(super) async fn end_now(&mut self, failed: &mut Vec<&'static str>) {
-        if timeout(LAST_MOMENT, self.end(failed)).await.is_err() {
+        if timeout(GRACE, self.end(failed)).await.is_err() {
             self.tasks.shutdown().await;
             self.names.clear();
         }
