@@ -1,4 +1,10 @@
-//! The command: reads what is asked for, and does it.
+//! The binary: parses the command line and runs one command.
+//!
+//! - `serve`: [`app`] picks the adapters, joins them with chat, files and accounts, and serves them
+//!   over [`http`]. [`readiness`] is what `/readyz` shows, [`shutdown`] how the process ends,
+//!   [`telemetry`] its log and metrics, [`open_files`] its limit on file descriptors.
+//! - [`cli`]: the other commands.
+//! - [`config`]: the configuration of all of them.
 
 mod app;
 mod cli;
@@ -18,27 +24,28 @@ use self::cli::{backup, chat, config as config_cli};
 use self::cli::{log, schema};
 use self::config::{ConfigErrors, Flags};
 
-/// Returns memory to the system sooner and holds less per thread than the C library's.
+/// Returns memory to the system sooner than the allocator of the C library, and holds less per thread.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Threads that may block: four for reads of the database (`Settings::readers`) and four for files,
-/// each of which has its own places, so that neither starves the other. Each thread costs memory as
-/// soon as it was needed once, and a disk does not get faster by more of them.
+/// Maximum number of blocking threads: four for reads of the database (`Settings::readers` of the
+/// embedded adapter) and four for files, each bounded separately, so that neither starves the other.
+/// More threads take memory and don't make a disk faster.
 const BLOCKING_THREADS: usize = 8;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0         ended in order
-  1         could not start, or a part failed: the last lines say what, and what to do
-  2         mistakes in the command line
-  64        mistakes in the configuration
+  0         success; a server was shut down in order
+  1         failure: the last lines say what failed, and what to do
+  2         invalid command line
+  64        invalid configuration
   130, 143  a second SIGINT or SIGTERM";
 
 /// Chat and file transfer for people who run a Hadoop platform.
 ///
-/// Without a command it serves: on 127.0.0.1:8080, with all it keeps in ./lakechat-data. With a
-/// configuration that says mode = "cluster" it is one of many servers on Kafka, HBase, HDFS and Redis.
+/// Without a command it runs a server on 127.0.0.1:8080 that keeps everything in ./lakechat-data.
+/// With mode = "cluster" in its configuration it runs one of several servers on Kafka, HBase, HDFS
+/// and Redis.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
 struct Cli {
@@ -50,13 +57,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve until a signal (the default)
+    /// Run a server until a signal (the default)
     ///
-    /// SIGTERM or SIGINT drains: people are told to come back, transfers end, what was acked is kept. A
-    /// second one ends at once. Exit codes: 0 ended in order, 1 could not start or a part failed (the
-    /// log on standard error says which), 64 mistakes in the configuration.
+    /// SIGTERM or SIGINT shuts it down: clients are asked to reconnect, transfers finish, and
+    /// acknowledged messages are stored. A second signal ends the process at once.
     ///
-    /// `lakechat config print` shows all that can be set, in a file or in the environment.
+    /// `lakechat config print` shows every setting, for a file or the environment.
     Serve(Flags),
     /// Check or print the configuration
     Config(config_cli::ConfigArgs),
@@ -66,13 +72,13 @@ enum Command {
     Log(log::LogArgs),
     /// Back up a data folder, also while its server runs
     Backup(BackupArgs),
-    /// Talk: a plain client for the terminal
-    Chat(chat::Args),
+    /// Chat in the terminal
+    Chat(chat::ChatArgs),
     /// Print the version
     Version,
 }
 
-/// What `backup` takes: which folder, as `serve` would find it, and whereto.
+/// The arguments of `backup`: the data folder, found as `serve` finds it, and the target.
 #[derive(clap::Args)]
 struct BackupArgs {
     #[command(flatten)]
@@ -93,43 +99,22 @@ fn main() -> ExitCode {
             Err(errors) => misconfigured(&errors),
         },
         #[cfg(feature = "cluster")]
-        Command::Schema(args) => match config::load(&args.flags()) {
-            Ok(loaded) => finish(runtime().and_then(|runtime| {
-                print!(
-                    "{}",
-                    runtime.block_on(schema::run(&args, &loaded.config.hbase))?
-                );
-                Ok(())
-            })),
-            Err(errors) => misconfigured(&errors),
-        },
+        Command::Schema(args) => with_config(&args.flags(), |config| {
+            let text = runtime()?.block_on(schema::run(&args, &config.hbase))?;
+            print!("{text}");
+            Ok(())
+        }),
         #[cfg(feature = "cluster")]
-        Command::Log(args) => match config::load(&args.flags()) {
-            Ok(loaded) => finish(
-                runtime().and_then(|runtime| runtime.block_on(log::run(&args, &loaded.config))),
-            ),
-            Err(errors) => misconfigured(&errors),
-        },
-        Command::Backup(args) => match config::load(&args.flags) {
-            Ok(loaded) => {
-                let config = loaded.config;
-                finish(backup::run(
-                    &args.backup,
-                    &config.data_dir,
-                    &config.secret_file(),
-                ))
-            }
-            Err(errors) => misconfigured(&errors),
-        },
-        Command::Chat(args) => match runtime() {
-            Ok(runtime) => {
-                let done = finish(runtime.block_on(chat::run(args)));
-                // A thread may still wait for a line of the terminal.
-                runtime.shutdown_background();
-                done
-            }
-            Err(error) => finish(Err(error)),
-        },
+        Command::Log(args) => with_config(&args.flags(), |config| {
+            runtime()?.block_on(log::run(&args, config))
+        }),
+        Command::Backup(BackupArgs {
+            flags,
+            backup: args,
+        }) => with_config(&flags, |config| {
+            backup::run(&args, &config.data_dir, &config.secret_file())
+        }),
+        Command::Chat(args) => exit_code(run_chat(args)),
         Command::Version => {
             println!("lakechat {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
@@ -142,22 +127,40 @@ fn serve(flags: &Flags) -> ExitCode {
         Ok(loaded) => loaded.config,
         Err(errors) => return misconfigured(&errors),
     };
-    small_pages();
+    disable_huge_pages();
     let served = telemetry::init_log(config.log.as_str(), config.log_format)
         .and_then(|()| telemetry::init_metrics())
         .and_then(|recorder| runtime()?.block_on(app::serve(config, recorder)));
     match served {
-        // Tasks may still run after a second signal; nothing waits for them.
+        // After a second signal tasks are still running; the process doesn't wait for them.
         Ok(outcome) => std::process::exit(outcome.exit_code()),
-        Err(error) => finish(Err(error)),
+        Err(error) => exit_code(Err(error)),
     }
 }
 
-/// What a connection takes is a few KiB here and there; a huge page is cleared whole when its first
-/// byte is touched, which made a fourth of what a connection costs.
-fn small_pages() {
-    // A kernel that can't has no huge pages either.
+/// A connection takes a few KiB here and there. The kernel clears a huge page as a whole when its
+/// first byte is used, which made up a quarter of the cost of a connection.
+fn disable_huge_pages() {
+    // It fails only where the kernel has no huge pages.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+fn run_chat(args: chat::ChatArgs) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(chat::run(args));
+    // A thread may still be blocked in a read of the terminal.
+    runtime.shutdown_background();
+    done
+}
+
+fn with_config(
+    flags: &Flags,
+    command: impl FnOnce(&config::Config) -> anyhow::Result<()>,
+) -> ExitCode {
+    match config::load(flags) {
+        Ok(loaded) => exit_code(command(&loaded.config)),
+        Err(errors) => misconfigured(&errors),
+    }
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -167,7 +170,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .build()?)
 }
 
-fn finish(done: anyhow::Result<()>) -> ExitCode {
+fn exit_code(done: anyhow::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

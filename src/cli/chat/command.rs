@@ -1,22 +1,22 @@
-//! What a typed line asks for.
+//! Typed lines: texts to send, and commands.
 
 use std::path::PathBuf;
 
 use lakechat_core::domain::{ChannelName, FileId};
 
-/// What `/help` prints.
+/// The output of `/help`.
 pub(super) const HELP: &str = "\
-/join CHANNEL          talk there from here on
-/leave                 stop following the channel you talk in
-/history               the last messages again
+/join CHANNEL          join a channel and talk there
+/leave                 leave the current channel
+/history               show the last messages again
 /upload PATH           send a file
 /download ID [PATH]    fetch a file
-/quit                  end; so does Ctrl-D
-//text                 say a line that begins with a slash";
+/quit                  quit, like Ctrl-D
+//text                 send a line that begins with a slash";
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    Say(String),
+    Text(String),
     Join(ChannelName),
     Leave,
     History,
@@ -24,22 +24,22 @@ pub(super) enum Line {
     Download(FileId, Option<PathBuf>),
     Quit,
     Help,
-    Nothing,
-    /// Not understood, and why.
-    Wrong(String),
+    Empty,
+    /// Not a valid command, and why.
+    Invalid(String),
 }
 
 impl Line {
     pub fn parse(line: &str) -> Line {
         let line = line.trim_end_matches(['\r', '\n']);
         if line.trim().is_empty() {
-            return Line::Nothing;
+            return Line::Empty;
         }
-        if let Some(said) = line.strip_prefix("//") {
-            return Line::Say(format!("/{said}"));
+        if let Some(text) = line.strip_prefix("//") {
+            return Line::Text(format!("/{text}"));
         }
         let Some(command) = line.strip_prefix('/') else {
-            return Line::Say(line.to_owned());
+            return Line::Text(line.to_owned());
         };
         let (word, rest) = command.split_once(' ').unwrap_or((command, ""));
         Line::command(word, rest.trim())
@@ -49,7 +49,7 @@ impl Line {
         match (word, rest) {
             ("join", name) => match ChannelName::parse(name) {
                 Ok(channel) => Line::Join(channel),
-                Err(_) => Line::Wrong(format!("{name:?} can't be a channel's name")),
+                Err(_) => Line::Invalid(format!("{name:?} is not a valid channel name")),
             },
             ("leave", "") => Line::Leave,
             ("history", "") => Line::History,
@@ -57,7 +57,9 @@ impl Line {
             ("download", what) => Line::download(what),
             ("quit", "") => Line::Quit,
             ("help", "") => Line::Help,
-            _ => Line::Wrong(format!("/{word} is not understood so; /help tells what is")),
+            _ => Line::Invalid(format!(
+                "/{word} is not a command with these arguments; see /help"
+            )),
         }
     }
 
@@ -66,7 +68,7 @@ impl Line {
         let to = Some(to.trim()).filter(|to| !to.is_empty());
         match FileId::parse(id) {
             Some(id) => Line::Download(id, to.map(PathBuf::from)),
-            None => Line::Wrong(format!("{id:?} is no file's id")),
+            None => Line::Invalid(format!("{id:?} is not a file id")),
         }
     }
 }
@@ -76,13 +78,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_said_unless_they_begin_with_a_slash() {
+    fn lines_are_sent_unless_they_begin_with_a_slash() {
         assert_eq!(
             Line::parse("hi  there\n"),
-            Line::Say("hi  there".to_owned())
+            Line::Text("hi  there".to_owned())
         );
-        assert_eq!(Line::parse("//join ops"), Line::Say("/join ops".to_owned()));
-        assert_eq!(Line::parse("  \r\n"), Line::Nothing);
+        assert_eq!(
+            Line::parse("//join ops"),
+            Line::Text("/join ops".to_owned())
+        );
+        assert_eq!(Line::parse("  \r\n"), Line::Empty);
     }
 
     #[test]
@@ -113,7 +118,7 @@ mod tests {
             "/dance",
             "/quit now",
         ] {
-            assert!(matches!(Line::parse(wrong), Line::Wrong(_)), "{wrong}");
+            assert!(matches!(Line::parse(wrong), Line::Invalid(_)), "{wrong}");
         }
     }
 }

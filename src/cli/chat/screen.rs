@@ -1,4 +1,4 @@
-//! What the terminal shows.
+//! The output on the terminal.
 
 use std::io::{Write, stdout};
 
@@ -7,7 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use lakechat_client::ChatMessage;
 use lakechat_core::domain::ChannelName;
 
-/// The terminal, shared by the talk and by transfers that go on beside it.
+/// The terminal, shared by the chat and the transfers that run beside it.
 #[derive(Clone, Debug)]
 pub(super) struct Screen {
     bars: MultiProgress,
@@ -20,22 +20,22 @@ impl Screen {
         }
     }
 
-    /// A message; the channel is named unless it is the one talked in.
+    /// Prints a message, with its channel if that is not the current one.
     pub fn message(&self, current: &ChannelName, channel: &ChannelName, message: &ChatMessage) {
         self.print(&line_of(current, channel, message));
     }
 
-    /// Something that nobody said.
+    /// Prints a line that is not a message.
     pub fn note(&self, text: &str) {
         self.print(&format!("-- {text}"));
     }
 
     pub fn print(&self, text: &str) {
-        // Nobody left to show it to is no failure of the talk.
+        // The terminal may be gone; the chat goes on without output.
         let _ = self.bars.suspend(|| writeln!(stdout(), "{text}"));
     }
 
-    /// A bar for a transfer of some bytes; it shows on a terminal only.
+    /// A progress bar for a transfer of so many bytes. It is shown on a terminal only.
     pub fn bar(&self, name: &str, bytes: u64) -> ProgressBar {
         let style = ProgressStyle::with_template(
             "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
@@ -46,10 +46,10 @@ impl Screen {
     }
 }
 
-/// Takes a line off the terminal that the user typed there: it comes back as a message.
-pub(super) fn take_back_typed_line() {
+/// Erases a line that the user has typed, because it will be printed as a message.
+pub(super) fn erase_typed_line() {
     let mut out = stdout();
-    // Nobody left to show it to is no failure of the talk.
+    // The terminal may be gone; the chat goes on without output.
     let _ = out.write_all(b"\x1b[1A\x1b[2K").and_then(|()| out.flush());
 }
 
@@ -76,7 +76,7 @@ fn time_of_day(ms: u64) -> String {
     format!("{:02}:{:02}:{:02}", s / 3600 % 24, s / 60 % 60, s % 60)
 }
 
-/// Text that can't steer the terminal: other people wrote it.
+/// Escapes control characters: text from other people must not control the terminal.
 pub(super) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn others_cannot_steer_the_terminal() {
+    fn text_cannot_control_the_terminal() {
         assert_eq!(plain("a\x1b[2Jb\rc\nd"), "a\\u{1b}[2Jb\\u{d}c\n    d");
     }
 }

@@ -1,4 +1,4 @@
-//! The talk itself: lines in, events out, until one of them ends.
+//! The main loop of the chat: handles typed lines, events of the session and transfers.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,24 +16,24 @@ use super::transfer;
 use lakechat_client::{Credentials, Event, Events, Post, Session, Stop};
 use lakechat_core::domain::{ChannelName, ClientMsgId, FileId, Id};
 
-/// How many messages of a channel are shown when it is joined.
+/// Number of messages that are shown when a channel is joined.
 const TAIL: usize = 20;
 
-/// Lines sent and not answered; with as many the input waits. Fewer than the session's queue of
-/// commands takes, so that sending never waits for events that nobody takes meanwhile.
+/// Maximum number of lines without an answer; further input waits. It is below the capacity of the
+/// session's queue of commands, so sending never waits for events that this loop has yet to read.
 const UNANSWERED_LINES: usize = 32;
 
-/// How long after the input's end an answer may take.
+/// Timeout for the last answers after the end of the input.
 const LAST_ANSWER: Duration = Duration::from_secs(30);
 
-/// Names of files seen; the oldest knowledge isn't worth more memory than this.
+/// Maximum number of file names that are remembered for downloads.
 const KNOWN_FILES: usize = 10_000;
 
 pub(super) struct Talk {
     session: Session,
     credentials: Arc<Credentials>,
     screen: Screen,
-    /// The channel that lines go to.
+    /// The current channel, to which lines are sent.
     channel: ChannelName,
     joined: HashSet<ChannelName>,
     unanswered: HashSet<ClientMsgId>,
@@ -43,10 +43,10 @@ pub(super) struct Talk {
     input_over: bool,
 }
 
-/// What became of a transfer: something to post, or something to say.
+/// The result of a transfer.
 enum Transferred {
     Uploaded(Post),
-    Said(String),
+    Downloaded(String),
     Failed(String),
 }
 
@@ -71,31 +71,32 @@ impl Talk {
         }
     }
 
-    /// Ends with the input once all is answered, by Ctrl-C, or with the session: then it tells why.
+    /// Runs until the input has ended and everything is answered, until Ctrl-C, or until the session
+    /// stops: then it returns the reason.
     pub async fn run(
         mut self,
         mut events: Events,
         mut lines: mpsc::Receiver<String>,
     ) -> Result<Option<Stop>> {
-        // One listener for all of the loop: a signal that comes while a line is handled is kept.
+        // Outside of the loop, so that a signal during the handling of a line is not lost.
         let mut interrupted = signal(SignalKind::interrupt())?;
         self.session.join(self.channel.clone(), None).await?;
         while !self.is_done() {
             let listening = !self.input_over
                 && self.joined.contains(&self.channel)
                 && self.unanswered.len() < UNANSWERED_LINES;
-            // Events first: what is typed can wait. What is not taken stays in its queue or set.
+            // Events first; typed lines can wait. The branches that lose stay in their queue or set.
             tokio::select! {
                 biased;
                 _ = interrupted.recv() => return Ok(None),
                 event = events.next() => match event {
                     Some(Event::Stopped(stop)) => return Ok(Some(stop)),
-                    Some(event) => self.tell(event).await?,
+                    Some(event) => self.handle_event(event).await?,
                     None => return Ok(None),
                 },
                 Some(done) = self.transfers.join_next() => self.transferred(done?).await?,
                 line = lines.recv(), if listening => match line {
-                    Some(line) => self.take(Line::parse(&line)).await?,
+                    Some(line) => self.execute(Line::parse(&line)).await?,
                     None => self.input_over = true,
                 },
                 () = sleep(LAST_ANSWER), if self.input_over && self.transfers.is_empty() => {
@@ -113,13 +114,13 @@ impl Talk {
         self.input_over && self.unanswered.is_empty() && self.transfers.is_empty()
     }
 
-    async fn take(&mut self, line: Line) -> Result<()> {
+    async fn execute(&mut self, line: Line) -> Result<()> {
         match line {
-            Line::Say(text) => self.post(Post::text(self.channel.clone(), text)).await?,
+            Line::Text(text) => self.post(Post::text(self.channel.clone(), text)).await?,
             Line::Join(channel) => {
                 self.channel = channel.clone();
                 if self.joined.contains(&channel) {
-                    self.screen.note(&format!("you talk in #{channel}"));
+                    self.screen.note(&format!("you are now in #{channel}"));
                 }
                 self.session.join(channel, None).await?;
             }
@@ -129,8 +130,8 @@ impl Talk {
             Line::Download(id, to) => self.download(id, to),
             Line::Quit => self.input_over = true,
             Line::Help => self.screen.print(HELP),
-            Line::Nothing => {}
-            Line::Wrong(why) => self.screen.note(&why),
+            Line::Empty => {}
+            Line::Invalid(why) => self.screen.note(&why),
         }
         Ok(())
     }
@@ -140,7 +141,7 @@ impl Talk {
         Ok(self.session.post(post).await?)
     }
 
-    async fn tell(&mut self, event: Event) -> Result<()> {
+    async fn handle_event(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Message { channel, message } => {
                 if let Some(file) = &message.file
@@ -160,7 +161,7 @@ impl Talk {
                     let who = self.credentials.user();
                     self.screen
                         .note(&format!("#{channel}, {members} members; you are {who}"));
-                    self.show_tail(&channel, just_behind(at)).await;
+                    self.show_tail(&channel, id_after(at)).await;
                 }
             }
             Event::Left { channel, refusal } => {
@@ -189,11 +190,11 @@ impl Talk {
         Ok(())
     }
 
-    /// Where one talks there must be a channel: without it there is nothing to go on with.
+    /// Switches to another joined channel if the current one was left, and quits if there is none.
     fn left(&mut self, channel: ChannelName, why: Option<String>) -> Result<()> {
         let was_joined = self.joined.remove(&channel);
         if let Some(why) = why {
-            let text = format!("#{channel} can't be joined: {}", plain(&why));
+            let text = format!("can't join #{channel}: {}", plain(&why));
             if self.joined.is_empty() {
                 bail!(text);
             }
@@ -205,7 +206,7 @@ impl Talk {
             match self.joined.iter().min() {
                 Some(other) => {
                     self.channel = other.clone();
-                    self.screen.note(&format!("you talk in #{other}"));
+                    self.screen.note(&format!("you are now in #{other}"));
                 }
                 None => self.input_over = true,
             }
@@ -225,7 +226,9 @@ impl Talk {
                     self.screen.message(&self.channel, channel, message);
                 }
             }
-            Err(error) => self.screen.note(&format!("no history: {error}")),
+            Err(error) => self
+                .screen
+                .note(&format!("can't load the history: {error}")),
         }
     }
 
@@ -249,7 +252,9 @@ impl Talk {
         let to = to.unwrap_or_else(|| transfer::local_name(id, sent_as));
         self.transfers.spawn(async move {
             match transfer::download(&credentials, &screen, id, &to).await {
-                Ok(bytes) => Transferred::Said(format!("{bytes} bytes in {}", to.display())),
+                Ok(bytes) => {
+                    Transferred::Downloaded(format!("downloaded {bytes} bytes to {}", to.display()))
+                }
                 Err(error) => Transferred::Failed(format!("not downloaded: {error:#}")),
             }
         });
@@ -258,7 +263,7 @@ impl Talk {
     async fn transferred(&mut self, done: Transferred) -> Result<()> {
         match done {
             Transferred::Uploaded(post) => self.post(post).await?,
-            Transferred::Said(text) => self.screen.note(&text),
+            Transferred::Downloaded(text) => self.screen.note(&text),
             Transferred::Failed(text) => {
                 self.refused += 1;
                 self.screen.note(&text);
@@ -268,7 +273,7 @@ impl Talk {
     }
 }
 
-/// The first id that is not at or before another.
-fn just_behind(id: Id) -> Id {
+/// The smallest id above another.
+fn id_after(id: Id) -> Id {
     Id::from_u64(id.as_u64().saturating_add(1)).unwrap_or(Id::MAX)
 }

@@ -1,4 +1,4 @@
-//! The tokens of a login, kept between runs in the XDG state folder.
+//! The tokens of a login, saved in the XDG state folder.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -14,10 +14,10 @@ use sha2::{Digest, Sha256};
 use lakechat_client::Login;
 use lakechat_core::domain::UserName;
 
-/// The kept tokens of one user on one server.
+/// The saved tokens of one user on one server.
 ///
-/// A refresh token works once, so two clients must not use the same: the first holds a lock for as
-/// long as it runs, and another one keeps nothing.
+/// A refresh token works only once, so two clients must not share it. The first client holds a lock
+/// while it runs; others neither read nor save tokens.
 #[derive(Debug)]
 pub(super) struct Tokens {
     path: PathBuf,
@@ -26,60 +26,65 @@ pub(super) struct Tokens {
 
 impl Tokens {
     pub fn open(url: &Url, user: &UserName) -> Result<Tokens> {
-        let strategy = choose_base_strategy().context("no home folder")?;
+        let strategy = choose_base_strategy().context("can't find the home folder")?;
         let state = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
         Tokens::open_in(&state.join("lakechat"), url, user)
     }
 
     fn open_in(folder: &Path, url: &Url, user: &UserName) -> Result<Tokens> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.with_context(|| format!("no folder {}", folder.display()))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .with_context(|| format!("can't create {}", folder.display()))?;
         let server = hex::encode(&Sha256::digest(url.as_str().as_bytes())[..8]);
         let path = folder.join(format!("{user}@{server}.json"));
-        let lock = private(OpenOptions::new().append(true).create(true))
+        let file = private(OpenOptions::new().append(true).create(true))
             .open(path.with_extension("lock"))
-            .with_context(|| format!("no lock beside {}", path.display()))?;
-        let lock = match lock.try_lock() {
-            Ok(()) => Some(lock),
+            .with_context(|| format!("can't create the lock file for {}", path.display()))?;
+        let lock = match file.try_lock() {
+            Ok(()) => Some(file),
             Err(TryLockError::WouldBlock) => None,
-            Err(TryLockError::Error(error)) => return Err(error).context("no lock"),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).context("can't lock the saved login");
+            }
         };
         Ok(Tokens { path, lock })
     }
 
-    /// The refresh token of the last login, if there is one and nobody else uses it.
+    /// The saved refresh token, unless another client uses it.
     pub fn refresh_token(&self) -> Result<Option<String>> {
         if self.lock.is_none() {
             return Ok(None);
         }
-        let kept = match fs::read(&self.path) {
+        let text = match fs::read(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            read => read.with_context(|| format!("{} can't be read", self.path.display()))?,
+            read => read.with_context(|| format!("can't read {}", self.path.display()))?,
         };
-        // One that is damaged is as good as none: there is still the password.
-        let kept: Value = serde_json::from_slice(&kept).unwrap_or_default();
-        Ok(kept["refresh_token"].as_str().map(str::to_owned))
+        // A damaged file counts as no file: the user can log in with the password.
+        let saved: Value = serde_json::from_slice(&text).unwrap_or_default();
+        Ok(saved["refresh_token"].as_str().map(str::to_owned))
     }
 
-    pub fn keep(&self, login: &Login) -> Result<()> {
+    pub fn save(&self, login: &Login) -> Result<()> {
         if self.lock.is_none() {
             return Ok(());
         }
-        let kept = json!({ "user": login.user, "refresh_token": login.refresh_token.expose() });
-        let half = self.path.with_extension("new");
+        let saved = json!({ "user": login.user, "refresh_token": login.refresh_token.expose() });
+        let temporary = self.path.with_extension("new");
         let mut file = private(OpenOptions::new().write(true).create(true).truncate(true))
-            .open(&half)
-            .with_context(|| format!("{} can't be written", half.display()))?;
-        file.write_all(kept.to_string().as_bytes())?;
+            .open(&temporary)
+            .with_context(|| format!("can't write {}", temporary.display()))?;
+        file.write_all(saved.to_string().as_bytes())?;
         file.sync_all()?;
-        fs::rename(&half, &self.path)?;
+        fs::rename(&temporary, &self.path)?;
         Ok(())
     }
 
-    /// After a login that is over.
-    pub fn forget(&self) {
+    /// Deletes the tokens of a login that has ended.
+    pub fn delete(&self) {
         if self.lock.is_some() {
-            // One that stays is refused next time, and forgotten then.
+            // If this fails, the server refuses the token at the next start, and it is deleted then.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -107,19 +112,19 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_kept_for_their_user_alone_and_nobody_else_may_read_them() {
+    fn tokens_are_saved_for_their_user_alone_and_nobody_else_may_read_them() {
         let folder = tempfile::tempdir().unwrap();
         let tokens = open(folder.path(), "ann");
         assert_eq!(tokens.refresh_token().unwrap(), None);
-        tokens.keep(&login("r-1")).unwrap();
-        tokens.keep(&login("r-2")).unwrap();
+        tokens.save(&login("r-1")).unwrap();
+        tokens.save(&login("r-2")).unwrap();
         drop(tokens);
         let tokens = open(folder.path(), "ann");
         assert_eq!(tokens.refresh_token().unwrap().as_deref(), Some("r-2"));
         let mode = fs::metadata(&tokens.path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(open(folder.path(), "bob").refresh_token().unwrap(), None);
-        tokens.forget();
+        tokens.delete();
         assert_eq!(tokens.refresh_token().unwrap(), None);
     }
 
@@ -127,15 +132,15 @@ mod tests {
     fn second_client_of_a_user_shares_nothing_with_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let first = open(folder.path(), "ann");
-        first.keep(&login("r-1")).unwrap();
+        first.save(&login("r-1")).unwrap();
         let second = open(folder.path(), "ann");
         assert_eq!(second.refresh_token().unwrap(), None);
-        second.keep(&login("r-9")).unwrap();
+        second.save(&login("r-9")).unwrap();
         assert_eq!(first.refresh_token().unwrap().as_deref(), Some("r-1"));
     }
 
     #[test]
-    fn damaged_file_is_as_good_as_none() {
+    fn damaged_file_counts_as_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let tokens = open(folder.path(), "ann");
         fs::write(&tokens.path, "{").unwrap();

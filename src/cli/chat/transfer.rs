@@ -1,4 +1,4 @@
-//! Files to and from the server, while the talk goes on.
+//! Uploads and downloads, which run beside the chat.
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -13,7 +13,7 @@ use super::screen::Screen;
 use lakechat_client::{Credentials, Uploaded};
 use lakechat_core::domain::FileId;
 
-/// How much of a file is in memory at once.
+/// Size of the pieces in which an upload is read.
 const CHUNK_BYTES: usize = 64 << 10;
 
 pub(super) async fn upload(
@@ -21,8 +21,10 @@ pub(super) async fn upload(
     screen: &Screen,
     path: &Path,
 ) -> Result<Uploaded> {
-    let name = path.file_name().and_then(|name| name.to_str());
-    let name = name.with_context(|| format!("{} has no name to send", path.display()))?;
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .with_context(|| format!("{} has no valid file name", path.display()))?;
     let file = File::open(path).await?;
     let about = file.metadata().await?;
     if !about.is_file() {
@@ -40,7 +42,8 @@ pub(super) async fn upload(
     Ok(uploaded?)
 }
 
-/// Fetches a file to a path where nothing lies yet; it is there whole or not at all.
+/// Downloads a file to a path that does not exist yet. The file appears there only when it is
+/// complete.
 pub(super) async fn download(
     credentials: &Credentials,
     screen: &Screen,
@@ -48,28 +51,33 @@ pub(super) async fn download(
     to: &Path,
 ) -> Result<u64> {
     if fs::try_exists(to).await? {
-        bail!("{} is there already", to.display());
+        bail!("{} already exists", to.display());
     }
-    let half = half_of(to);
-    let got = fetch(credentials, screen, id, &half).await;
-    if got.is_err() {
-        // Best effort: the failure that is told is the first one.
-        let _ = fs::remove_file(&half).await;
-        return got;
+    let partial = partial_path(to);
+    let fetched = fetch(credentials, screen, id, &partial).await;
+    if fetched.is_err() {
+        // Best effort: the error of the download is the one to report.
+        let _ = fs::remove_file(&partial).await;
+        return fetched;
     }
-    fs::rename(&half, to).await?;
-    got
+    fs::rename(&partial, to).await?;
+    fetched
 }
 
-async fn fetch(credentials: &Credentials, screen: &Screen, id: FileId, half: &Path) -> Result<u64> {
+async fn fetch(
+    credentials: &Credentials,
+    screen: &Screen,
+    id: FileId,
+    partial: &Path,
+) -> Result<u64> {
     let (size, bytes) = credentials.api().download(&credentials.token(), id).await?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .open(half)
+        .open(partial)
         .await
-        .with_context(|| format!("{} can't be written", half.display()))?;
-    let bar = screen.bar(&half.to_string_lossy(), size.unwrap_or(0));
+        .with_context(|| format!("can't write {}", partial.display()))?;
+    let bar = screen.bar(&partial.to_string_lossy(), size.unwrap_or(0));
     let mut bytes = pin!(bytes);
     while let Some(chunk) = bytes.try_next().await? {
         file.write_all(&chunk).await?;
@@ -80,17 +88,18 @@ async fn fetch(credentials: &Credentials, screen: &Screen, id: FileId, half: &Pa
     Ok(bar.position())
 }
 
-fn half_of(to: &Path) -> PathBuf {
+fn partial_path(to: &Path) -> PathBuf {
     let mut name = to.as_os_str().to_owned();
     name.push(".part");
     name.into()
 }
 
-/// Where a file goes unless the user says: the folder one is in, whatever the sender called it.
+/// The default path of a download: in the current folder, whatever path the sender used.
 pub(super) fn local_name(id: FileId, sent_as: Option<&str>) -> PathBuf {
-    let name = sent_as.and_then(|name| Path::new(name).file_name()?.to_str());
-    let name = name.filter(|name| !name.chars().any(char::is_control) && !name.starts_with('.'));
-    PathBuf::from(name.map_or_else(|| id.to_string(), str::to_owned))
+    sent_as
+        .and_then(|name| Path::new(name).file_name()?.to_str())
+        .filter(|name| !name.chars().any(char::is_control) && !name.starts_with('.'))
+        .map_or_else(|| id.to_string().into(), PathBuf::from)
 }
 
 #[cfg(test)]
