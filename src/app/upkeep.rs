@@ -15,7 +15,7 @@ use crate::shutdown::{Shutdown, Stage, Tasks};
 use lakechat_core::chat::clock::boot_ms;
 use lakechat_core::chat::log::Log;
 use lakechat_core::chat::service::Chat;
-use lakechat_core::domain::ChannelName;
+use lakechat_core::domain::{ChannelName, UserName};
 use lakechat_core::files::Files;
 
 const TICK: Duration = Duration::from_secs(1);
@@ -62,7 +62,10 @@ async fn run(work: BoxFuture<'static, ()>, until: Shutdown) -> Result<(), Infall
 /// The checks of the parts that are asked. `report_health` reports the others.
 fn probes(log: &Arc<Log>, ports: &Ports) -> Vec<Probe> {
     let (log, history) = (log.clone(), ports.history.clone());
-    let channels = ports.directory.channels.clone();
+    let (users, channels) = (
+        ports.directory.users.clone(),
+        ports.directory.channels.clone(),
+    );
     let files = ports.files.clone();
     vec![
         Probe::new(Part::History, move || {
@@ -70,9 +73,14 @@ fn probes(log: &Arc<Log>, ports: &Ports) -> Vec<Probe> {
             async move { log.learn_marks(history.marks().await) }
         }),
         Probe::new(Part::Directory, move || {
-            let channels = channels.clone();
-            // One row, which every installation has.
-            async move { channels.find(&ChannelName::general()).await.map(drop) }
+            let (users, channels) = (users.clone(), channels.clone());
+            async move {
+                // Two tables: logins depend on one, joins on the other. Whether the rows exist
+                // does not matter.
+                let name = UserName::parse("general").expect("a valid name");
+                users.find(&name).await?;
+                channels.find(&ChannelName::general()).await.map(drop)
+            }
         }),
         Probe::new(Part::Files, move || {
             let files = files.clone();
