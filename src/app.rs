@@ -12,38 +12,27 @@ mod waiting;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::StreamExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::backends::Backends;
 use self::ports::Ports;
-use self::waiting::once_there;
+use self::waiting::retry_while_unavailable;
 use crate::config::{Config, Mode};
 use crate::http::address_limits::AddressLimits;
 use crate::http::context::ServiceContext;
 use crate::readiness::{Part, Readiness};
 use crate::shutdown::{Deadlines, Outcome, Shutdown, Stage, Tasks, signals};
 use lakechat_core::accounts::{self, Accounts};
-use lakechat_core::chat::archive::{self, Batching};
-use lakechat_core::chat::clock::Pulse;
-use lakechat_core::chat::hub::Hub;
-use lakechat_core::chat::hub::outbox;
-use lakechat_core::chat::log::barrier::Barrier;
-use lakechat_core::chat::log::reader;
-use lakechat_core::chat::log::{self, Log};
-use lakechat_core::chat::service::{self, Chat};
-use lakechat_core::chat::wire::SessionLimits;
-use lakechat_core::chat::wire::close::Close;
+use lakechat_core::chat::{
+    self, BackgroundTask, Batching, MemoryBounds, OutboxBounds, SessionLimits, Threads,
+};
 use lakechat_core::files::{self, Files};
-use lakechat_core::ports::Presence;
 
 /// Bytes of frames that wait for one session.
 const OUTBOX_BYTES: usize = 4 * 1024 * 1024;
@@ -53,12 +42,6 @@ const HELLO: Duration = Duration::from_secs(10);
 
 /// What is kept of the drain for closing the back ends.
 const CLOSE: Duration = Duration::from_secs(5);
-
-/// The threads that are no tasks of the runtime.
-struct Threads {
-    stop: Arc<AtomicBool>,
-    running: Vec<JoinHandle<()>>,
-}
 
 /// Serves until a signal or a failure, and tells how it ended.
 pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result<Outcome> {
@@ -123,50 +106,19 @@ async fn start(
     tasks: &mut Tasks,
     readiness: &Readiness,
 ) -> anyhow::Result<(Arc<ServiceContext>, Threads)> {
-    let bounds = log::Bounds {
-        tail_bytes: config.chat.tail_bytes,
-        window_bytes: config.chat.window_bytes,
-    };
-    let log = Log::new(ports.broker.clone(), bounds);
-    let hub = Hub::new(ports.presence.clone());
-    let pulse = Arc::new(Pulse::new());
-    let barrier = Barrier::new(log.clone());
-
-    let stop = Arc::new(AtomicBool::new(false));
-    let marks = || async { Ok(ports.history.marks().await?) };
-    let marks = once_there(readiness, Part::History, marks).await?;
-    let read = || async {
-        let (alive, ended) = oneshot::channel();
-        let reading = reader::start(log.clone(), hub.clone(), &marks, stop.clone(), alive);
-        Ok((reading.await?, ended))
-    };
-    let (reading, reader_ended) = once_there(readiness, Part::Broker, read).await?;
-    let (alive, pulse_ended) = oneshot::channel();
-    let running = vec![reading, pulse.start(stop.clone(), alive)?];
-    let threads = Threads { stop, running };
-    watch("log reader", reader_ended, shutdown, tasks);
-    watch("pulse", pulse_ended, shutdown, tasks);
-
-    let (asks, until) = (barrier.clone(), shutdown.clone());
-    tasks.spawn(Stage::Back, "barrier", async move {
-        tokio::select! {
-            // A question that is cut is one that nobody waits for.
-            () = asks.run() => {}
-            () = until.closing() => {}
-        }
-        Ok::<_, Infallible>(())
-    });
+    let starting = async || Ok(chat::start(chat_ports(&ports), chat_settings(config)).await?);
+    let chat::Running {
+        chat,
+        mut threads,
+        tasks: background,
+    } = retry_while_unavailable(readiness, Part::Broker, starting).await?;
+    for (name, ended) in threads.take_ended() {
+        watch(name, ended, shutdown, tasks);
+    }
+    for task in background {
+        spawn(task, shutdown, tasks);
+    }
     let accounts = Arc::new(accounts(config, &ports)?);
-    let chat = Arc::new(Chat::new(
-        chat_settings(config),
-        log.clone(),
-        hub,
-        pulse,
-        barrier.clone(),
-        ports.directory.channels.clone(),
-        ports.directory.file_rows.clone(),
-        ports.history.clone(),
-    ));
     let files = Arc::new(Files::new(
         ports.directory.file_rows.clone(),
         ports.files.clone(),
@@ -175,11 +127,9 @@ async fn start(
             inline_bytes: config.files.inline_bytes,
         },
     ));
-    archive(config, &log, &ports, shutdown, tasks);
-    speak(ports.presence.clone(), shutdown, tasks);
     let general = || async { Ok(chat.ensure_general().await?) };
-    once_there(readiness, Part::Directory, general).await?;
-    barrier.pass_running().await;
+    retry_while_unavailable(readiness, Part::Directory, general).await?;
+    chat.caught_up().await;
     upkeep::spawn(&chat, &files, &ports, readiness, shutdown, tasks).await;
 
     let limits = &config.limits;
@@ -230,9 +180,19 @@ fn accounts(config: &Config, ports: &Ports) -> anyhow::Result<Accounts> {
     )?)
 }
 
-fn chat_settings(config: &Config) -> service::Settings {
+fn chat_ports(ports: &Ports) -> chat::Ports {
+    chat::Ports {
+        broker: ports.broker.clone(),
+        history: ports.history.clone(),
+        channels: ports.directory.channels.clone(),
+        file_rows: ports.directory.file_rows.clone(),
+        presence: ports.presence.clone(),
+    }
+}
+
+fn chat_settings(config: &Config) -> chat::Settings {
     let chat = &config.chat;
-    service::Settings {
+    chat::Settings {
         server_id: config.server_id().as_str().to_owned(),
         limits: SessionLimits {
             frame_bytes: chat.frame_bytes,
@@ -241,9 +201,17 @@ fn chat_settings(config: &Config) -> service::Settings {
         },
         ping: Duration::from_millis(chat.ping_ms),
         hello: HELLO,
-        outbox: outbox::Bounds {
+        outbox: OutboxBounds {
             frames: chat.queue_frames,
             bytes: OUTBOX_BYTES,
+        },
+        memory: MemoryBounds {
+            tail_bytes: chat.tail_bytes,
+            window_bytes: chat.window_bytes,
+        },
+        archive: Batching {
+            rows: chat.archive_batch_rows,
+            linger: Duration::from_millis(chat.archive_batch_ms),
         },
         sends_per_user: config.limits.sends_per_user,
         sends_per_channel: config.limits.sends_per_channel,
@@ -251,62 +219,30 @@ fn chat_settings(config: &Config) -> service::Settings {
     }
 }
 
-fn archive(config: &Config, log: &Arc<Log>, ports: &Ports, shutdown: &Shutdown, tasks: &mut Tasks) {
-    let batching = Batching {
-        rows: config.chat.archive_batch_rows,
-        linger: Duration::from_millis(config.chat.archive_batch_ms),
-    };
-    let stop = CancellationToken::new();
-    let archiving = archive::run(log.clone(), ports.history.clone(), batching, stop.clone());
+/// Runs a task of chat until the back ends are about to close.
+fn spawn(task: BackgroundTask, shutdown: &Shutdown, tasks: &mut Tasks) {
+    let BackgroundTask { name, stop, run } = task;
     let until = shutdown.clone();
-    tasks.spawn(Stage::Back, "archiver", async move {
+    tasks.spawn(Stage::Back, name, async move {
         let stopping = async {
             until.closing().await;
             stop.cancel();
         };
-        tokio::join!(archiving, stopping);
+        tokio::join!(run, stopping);
         Ok::<_, Infallible>(())
     });
 }
 
-/// Keeps what others are told of this server's sessions alive, and takes it back at the end.
-fn speak(presence: Arc<dyn Presence>, shutdown: &Shutdown, tasks: &mut Tasks) {
-    let stop = CancellationToken::new();
-    let until = shutdown.clone();
-    tasks.spawn(Stage::Back, "presence", async move {
-        let stopping = async {
-            until.closing().await;
-            stop.cancel();
-        };
-        tokio::join!(presence.run(stop.clone()), stopping);
-        Ok::<_, Infallible>(())
-    });
-}
-
-/// Tells every session to come back, spread in time, and waits until they are gone.
+/// Closes every session, with reconnects spread in time, and waits until they are gone.
 async fn drain_sessions(
     context: Arc<ServiceContext>,
     shutdown: Shutdown,
 ) -> Result<(), Infallible> {
     shutdown.draining().await;
-    for listener in context.chat.hub.close() {
-        listener.outbox.close(Close::server_shutdown());
-    }
+    context.chat.close_sessions();
     context.sessions.close();
     context.sessions.wait().await;
     Ok(())
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        self.stop.store(true, Relaxed);
-        for thread in self.running.drain(..) {
-            thread.thread().unpark();
-            if thread.join().is_err() {
-                tracing::error!("a thread of the server has panicked");
-            }
-        }
-    }
 }
 
 #[cfg(test)]

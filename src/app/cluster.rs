@@ -7,14 +7,14 @@ use anyhow::Context as _;
 
 use super::ports::Ports;
 use super::settings;
-use super::waiting::{Hindrance, once_there};
+use super::waiting::{StepError, retry_while_unavailable};
 use crate::config::Config;
 use crate::readiness::{Part, Readiness};
 use lakechat_cluster::hbase::{CONTRACT, HBase, LogRow, SchemaError};
 use lakechat_cluster::hdfs::HdfsStore;
 use lakechat_cluster::kafka::{self, KafkaBroker, StartError};
 use lakechat_cluster::redis::RedisPresence;
-use lakechat_core::chat::log::fold::WINDOW_MS;
+use lakechat_core::chat::WINDOW_MS;
 use lakechat_core::ports::FileStore;
 use lakechat_core::ports::directory::CreateOutcome;
 
@@ -41,7 +41,7 @@ impl Cluster {
     /// The ports, once HBase has said which log this is and Kafka has it. Waits for both for as long
     /// as they are away; what is wrong with tables or topics is an error that says what to do.
     pub async fn ports(&self, readiness: &Readiness) -> anyhow::Result<Ports> {
-        let known = once_there(readiness, Part::History, || self.known_log()).await?;
+        let known = retry_while_unavailable(readiness, Part::History, || self.known_log()).await?;
         let settings = kafka::Settings {
             partitions: known
                 .as_ref()
@@ -50,10 +50,13 @@ impl Cluster {
         };
         let partitions = settings.partitions;
         let connect = || async { Ok(KafkaBroker::connect(settings.clone()).await?) };
-        let broker = once_there(readiness, Part::Broker, connect).await?;
+        let broker = retry_while_unavailable(readiness, Part::Broker, connect).await?;
         let row = match known {
             Some(row) => row,
-            None => once_there(readiness, Part::History, || self.first_log(partitions)).await?,
+            None => {
+                retry_while_unavailable(readiness, Part::History, || self.first_log(partitions))
+                    .await?
+            }
         };
         anyhow::ensure!(
             row.partitions == partitions,
@@ -71,7 +74,7 @@ impl Cluster {
     }
 
     /// The log that the tables belong to; none for new tables.
-    async fn known_log(&self) -> Result<Option<LogRow>, Hindrance> {
+    async fn known_log(&self) -> Result<Option<LogRow>, StepError> {
         self.hbase.check_schema(None).await?;
         let row = self.hbase.log_row().await?;
         if let Some(row) = &row {
@@ -81,7 +84,7 @@ impl Cluster {
     }
 
     /// Says whose rows the tables get, unless another server was first.
-    async fn first_log(&self, partitions: u16) -> Result<LogRow, Hindrance> {
+    async fn first_log(&self, partitions: u16) -> Result<LogRow, StepError> {
         let row = LogRow {
             contract: CONTRACT,
             topic: self.kafka.messages_topic(),
@@ -99,9 +102,9 @@ impl Cluster {
         }
     }
 
-    fn is_ours(&self, row: &LogRow) -> Result<(), Hindrance> {
+    fn is_ours(&self, row: &LogRow) -> Result<(), StepError> {
         let topic = self.kafka.messages_topic();
-        let wrong = |text: String| Err(Hindrance::Wrong(anyhow::anyhow!(text)));
+        let wrong = |text: String| Err(StepError::Fatal(anyhow::anyhow!(text)));
         if row.topic != topic {
             return wrong(format!(
                 "the tables in HBase belong to the topic {} and kafka.topic_prefix makes this server's \
@@ -128,20 +131,20 @@ impl Cluster {
     }
 }
 
-impl From<SchemaError> for Hindrance {
-    fn from(error: SchemaError) -> Hindrance {
+impl From<SchemaError> for StepError {
+    fn from(error: SchemaError) -> StepError {
         match error {
-            SchemaError::Unavailable(error) => Hindrance::Away(error.into()),
-            SchemaError::Differs(_) => Hindrance::Wrong(error.into()),
+            SchemaError::Unavailable(error) => StepError::unavailable(error),
+            SchemaError::Differs(_) => StepError::Fatal(error.into()),
         }
     }
 }
 
-impl From<StartError> for Hindrance {
-    fn from(error: StartError) -> Hindrance {
+impl From<StartError> for StepError {
+    fn from(error: StartError) -> StepError {
         match error.is_away() {
-            true => Hindrance::Away(error.into()),
-            false => Hindrance::Wrong(error.into()),
+            true => StepError::unavailable(error),
+            false => StepError::Fatal(error.into()),
         }
     }
 }

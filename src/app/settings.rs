@@ -7,7 +7,7 @@ use crate::config;
 use crate::config::Config;
 #[cfg(feature = "cluster")]
 use lakechat_cluster::{hbase, hdfs, kafka, redis};
-use lakechat_core::chat::log::fold::WINDOW_MS;
+use lakechat_core::chat::WINDOW_MS;
 use lakechat_embedded as embedded;
 
 pub fn embedded(config: &Config) -> embedded::Settings {

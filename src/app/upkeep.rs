@@ -12,19 +12,11 @@ use super::ports::Ports;
 use super::probes::{Probe, Probes};
 use crate::readiness::{Part, Readiness};
 use crate::shutdown::{Shutdown, Stage, Tasks};
-use lakechat_core::chat::clock::boot_ms;
-use lakechat_core::chat::log::Log;
-use lakechat_core::chat::service::Chat;
+use lakechat_core::chat::Chat;
 use lakechat_core::domain::{ChannelName, UserName};
 use lakechat_core::files::Files;
 
 const TICK: Duration = Duration::from_secs(1);
-
-/// How long archived records stay in the tails.
-const TAIL_KEEP: Duration = Duration::from_secs(300);
-
-/// How long an idle channel stays loaded.
-const CHANNEL_KEEP: Duration = Duration::from_secs(300);
 
 /// Runs everything once, then spawns the tasks that repeat it.
 pub async fn spawn(
@@ -35,7 +27,7 @@ pub async fn spawn(
     shutdown: &Shutdown,
     tasks: &mut Tasks,
 ) {
-    let probes = Probes::new(probes(&chat.log, ports), readiness.clone());
+    let probes = Probes::new(probes(chat, ports), readiness.clone());
     let probing = probes.start().await;
     let upkeep = Upkeep {
         chat: chat.clone(),
@@ -60,8 +52,8 @@ async fn run(work: BoxFuture<'static, ()>, until: Shutdown) -> Result<(), Infall
 }
 
 /// The checks of the parts that are asked. `report_health` reports the others.
-fn probes(log: &Arc<Log>, ports: &Ports) -> Vec<Probe> {
-    let (log, history) = (log.clone(), ports.history.clone());
+fn probes(chat: &Arc<Chat>, ports: &Ports) -> Vec<Probe> {
+    let chat = chat.clone();
     let (users, channels) = (
         ports.directory.users.clone(),
         ports.directory.channels.clone(),
@@ -69,8 +61,8 @@ fn probes(log: &Arc<Log>, ports: &Ports) -> Vec<Probe> {
     let files = ports.files.clone();
     vec![
         Probe::new(Part::History, move || {
-            let (log, history) = (log.clone(), history.clone());
-            async move { log.learn_marks(history.marks().await) }
+            let chat = chat.clone();
+            async move { chat.check_history().await }
         }),
         Probe::new(Part::Directory, move || {
             let (users, channels) = (users.clone(), channels.clone());
@@ -105,33 +97,26 @@ impl Upkeep {
     }
 
     fn tick(&self) {
-        self.chat.log.tick(boot_ms(), millis(TAIL_KEEP));
-        self.chat
-            .forget_idle(boot_ms().saturating_sub(millis(CHANNEL_KEEP)));
+        self.chat.tick();
         self.report_health();
     }
 
     fn report_health(&self) {
-        let log = &self.chat.log;
-        let at_risk = || log.stale().or_else(|| log.archive_late());
-        match log.stopped().or_else(at_risk) {
+        let health = self.chat.health();
+        match health.broker {
             Some(reason) => self.readiness.set_down(Part::Broker, reason),
             None => self.readiness.set_up(Part::Broker),
         }
-        match self.chat.hub.presence.degraded() {
+        match health.presence {
             Some(reason) => self.readiness.set_degraded(Part::Presence, reason),
             None => self.readiness.set_up(Part::Presence),
         }
-        match log.archive_stopped() {
+        match health.archiver {
             Some(reason) => self.readiness.set_down(Part::Archiver, reason),
             None => self.readiness.set_up(Part::Archiver),
         }
         self.chat.set_degraded(self.readiness.not_up());
         self.readiness
-            .set_figure(Part::Archiver, "lag_records", log.lag());
+            .set_figure(Part::Archiver, "lag_records", health.archive_lag_records);
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -12,9 +12,7 @@ use super::body::json_object;
 use super::call::Call;
 use super::query::Query;
 use super::response::{empty, json};
-use lakechat_core::chat::hub::HubChannel;
-use lakechat_core::chat::service::{PageQuery, limit_invalid};
-use lakechat_core::chat::wire::ChannelObject;
+use lakechat_core::chat::{ChannelObject, HubChannel, PageQuery, limit_invalid};
 use lakechat_core::domain::{ChannelName, Code, Id, Member, Problem, UserName};
 
 /// Rows per page of a list: the default, and the maximum.

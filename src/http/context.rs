@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Origin, PublicUrl};
 use crate::http::address_limits::AddressLimits;
 use lakechat_core::accounts::Accounts;
-use lakechat_core::chat::service::Chat;
+use lakechat_core::chat::Chat;
 use lakechat_core::files::Files;
 
 pub struct ServiceContext {

@@ -6,7 +6,7 @@ use warp::reply::Response;
 
 use super::call::Call;
 use super::response::json;
-use lakechat_core::chat::service::{ChannelPresence, PresentSession, PresentUser};
+use lakechat_core::chat::{ChannelPresence, PresentSession, PresentUser};
 use lakechat_core::domain::{Problem, UserName};
 
 #[derive(Serialize)]

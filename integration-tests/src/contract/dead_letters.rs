@@ -1,19 +1,15 @@
 //! The log: records that can't be decoded.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use lakechat_core::chat::archive::{self, Batching};
-use lakechat_core::chat::hub::Hub;
-use lakechat_core::chat::log::reader;
-use lakechat_core::chat::log::{Bounds, Log};
+use lakechat_core::chat::{
+    self, BackgroundTask, Batching, MemoryBounds, OutboxBounds, SessionLimits,
+};
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::{DeadLetter, LogRecord, OutgoingRecord};
 use lakechat_embedded::MemoryPresence;
-use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 use super::broker::{any_partition, read, reader_at_end};
 use super::{Backend, eventually, random};
@@ -48,22 +44,16 @@ pub async fn unreadable_records_are_dead_lettered_before_the_mark_passes_them<B:
     let (broker, history) = (backend.broker(), backend.history());
     let partition = any_partition(&broker);
     let mut end = reader_at_end(&broker, partition).await?;
-    let bounds = Bounds {
-        tail_bytes: 1 << 20,
-        window_bytes: 1 << 20,
+    let ports = chat::Ports {
+        broker: broker.clone(),
+        history: history.clone(),
+        channels: backend.directory().channels.clone(),
+        file_rows: backend.directory().file_rows.clone(),
+        presence: Arc::new(MemoryPresence::new("a")),
     };
-    let log = Log::new(broker.clone(), bounds);
-    let (stop, stored) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
-    let marks = history.marks().await?;
-    let alive = oneshot::channel().0;
-    let hub = Hub::new(Arc::new(MemoryPresence::new("a")));
-    let reading = reader::start(log.clone(), hub, &marks, stop.clone(), alive).await?;
-    let batching = Batching {
-        rows: 100,
-        linger: Duration::from_millis(1),
-    };
-    let archiving = archive::run(log.clone(), history.clone(), batching, stored.clone());
-    let archiving = tokio::spawn(archiving);
+    let running = chat::start(ports, settings()).await?;
+    let spawn = |task: BackgroundTask| (task.stop, tokio::spawn(task.run));
+    let tasks: Vec<_> = running.tasks.into_iter().map(spawn).collect();
 
     let key = random();
     broker.publish(OutgoingRecord {
@@ -82,10 +72,41 @@ pub async fn unreadable_records_are_dead_lettered_before_the_mark_passes_them<B:
     ensure!(kept.len() == 1 && kept[0].record == published, "{kept:?}");
     ensure!(!kept[0].reason.is_empty());
 
-    stored.cancel();
-    archiving.await?;
-    stop.store(true, Relaxed);
-    reading.thread().unpark();
-    tokio::task::spawn_blocking(move || reading.join().expect("the reader does not panic")).await?;
+    for (stop, task) in tasks {
+        stop.cancel();
+        task.await?;
+    }
+    let threads = running.threads;
+    let panicked = tokio::task::spawn_blocking(|| threads.join()).await?;
+    ensure!(panicked.is_empty(), "{panicked:?}");
     Ok(())
+}
+
+/// Sends and sessions play no part here: only the reader and the archiver do.
+fn settings() -> chat::Settings {
+    chat::Settings {
+        server_id: "a".into(),
+        limits: SessionLimits {
+            frame_bytes: 65_536,
+            text_bytes: 16_384,
+            channels: 128,
+        },
+        ping: Duration::from_secs(25),
+        hello: Duration::from_secs(10),
+        outbox: OutboxBounds {
+            frames: 256,
+            bytes: 4 << 20,
+        },
+        memory: MemoryBounds {
+            tail_bytes: 1 << 20,
+            window_bytes: 1 << 20,
+        },
+        archive: Batching {
+            rows: 100,
+            linger: Duration::from_millis(1),
+        },
+        sends_per_user: 0,
+        sends_per_channel: 0,
+        connections_per_user: 0,
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use integration_tests::{eventually, within};
 use lakechat_core::chat::hub::HubChannel;
-use lakechat_core::chat::service::{Page, PageQuery};
+use lakechat_core::chat::{Page, PageQuery};
 use lakechat_core::domain::{ChannelName, Code, Id, Problem, UserName};
 use lakechat_core::ports::History;
 use lakechat_core::ports::history::MessageRange;
@@ -172,7 +172,7 @@ impl Checks<'_> {
 
     /// Channels and memberships, read anew.
     pub async fn rosters(&mut self) {
-        self.server.chat.forget_idle(u64::MAX);
+        self.server.chat.hub.forget_idle(u64::MAX);
         for name in &self.cast.channels {
             let Some(found) = self.open(name).await else {
                 continue;

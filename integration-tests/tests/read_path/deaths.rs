@@ -4,17 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use integration_tests::{eventually, within};
+use lakechat_core::chat;
 use lakechat_core::chat::clock::{Pulse, boot_ms};
-use lakechat_core::chat::hub::Hub;
-use lakechat_core::chat::log::reader;
-use lakechat_core::chat::log::{Bounds, Log};
-use lakechat_core::ports::Broker;
-use lakechat_core::ports::history::Mark;
 use lakechat_embedded::MemoryPresence;
 use serde_json::json;
 use tokio::sync::oneshot;
 
 use crate::fickle::FickleBroker;
+use crate::server::chat_settings;
 use crate::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -22,20 +19,21 @@ async fn reader_that_panics_is_known_to_have_ended() {
     let folder = tempfile::tempdir().expect("a folder");
     let embedded = integration_tests::on_disk::open(folder.path()).expect("ours");
     let broker = FickleBroker::new(embedded.broker());
-    let bounds = Bounds {
-        tail_bytes: 1 << 20,
-        window_bytes: 1 << 20,
-    };
-    let log = Log::new(broker.clone(), bounds);
-    let marks = vec![Mark::default(); usize::from(broker.partitions())];
     broker.panic_at_readers();
-    let (alive, ended) = oneshot::channel();
-    let stop = Arc::default();
-    let hub = Hub::new(Arc::new(MemoryPresence::new("a")));
-    let thread = reader::start(log, hub, &marks, stop, alive).await;
-    within(ended).await.expect_err("it tells nothing, it ends");
-    let joined = tokio::task::spawn_blocking(|| thread.expect("it began").join());
-    within(joined).await.expect("joined").expect_err("a panic");
+    let ports = chat::Ports {
+        broker,
+        history: embedded.history(),
+        channels: embedded.directory().channels.clone(),
+        file_rows: embedded.directory().file_rows.clone(),
+        presence: Arc::new(MemoryPresence::new("a")),
+    };
+    let running = chat::start(ports, chat_settings(&Stage::shape(1 << 20))).await;
+    let mut threads = running.expect("it began").threads;
+    let (name, ended) = threads.take_ended().remove(0);
+    within(ended).await.expect_err("it sends nothing, it ends");
+    let joined = tokio::task::spawn_blocking(|| threads.join());
+    let panicked = within(joined).await.expect("joined");
+    assert_eq!(panicked, [name]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

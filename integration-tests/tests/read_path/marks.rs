@@ -121,7 +121,7 @@ async fn a_wrong_mark_that_is_learned_later_stops_its_partition() {
 async fn a_mark_within_a_batch_that_is_being_delivered_stops_nothing() {
     let (folder, _) = folder_with_a_log().await;
     let embedded = integration_tests::on_disk::open(folder.path()).expect("ours");
-    let bounds = lakechat_core::chat::log::Bounds {
+    let bounds = lakechat_core::chat::log::MemoryBounds {
         tail_bytes: 1 << 20,
         window_bytes: 1 << 20,
     };

@@ -1,29 +1,22 @@
-//! One server's chat on a data folder, without its HTTP: what `app` joins, joined by hand.
+//! One server's chat on a data folder, without its HTTP: what `app` runs, run by hand.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use integration_tests::within;
 use lakechat_core::accounts::{self, Accounts};
-use lakechat_core::chat::archive::{self, Batching};
-use lakechat_core::chat::clock::Pulse;
-use lakechat_core::chat::hub::Hub;
-use lakechat_core::chat::hub::outbox;
-use lakechat_core::chat::log::barrier::Barrier;
-use lakechat_core::chat::log::reader;
+use lakechat_core::chat::log::Log;
 use lakechat_core::chat::log::record::{Body, Record};
-use lakechat_core::chat::log::{Bounds, Log};
-use lakechat_core::chat::service::{self, Chat};
-use lakechat_core::chat::wire::SessionLimits;
+use lakechat_core::chat::{
+    self, BackgroundTask, Batching, Chat, MemoryBounds, OutboxBounds, SessionLimits, Threads,
+};
 use lakechat_core::domain::{
     Channel, ChannelKind, ChannelName, ClientMsgId, Partition, Secret, UserName,
 };
 use lakechat_core::ports::broker::OutgoingRecord;
 use lakechat_core::ports::history::Mark;
-use lakechat_core::ports::{Broker, Directory, History};
+use lakechat_core::ports::{Broker, Directory};
 use lakechat_embedded::MemoryPresence;
 use lakechat_embedded::{Embedded, Settings};
 use tokio::task::JoinHandle as Task;
@@ -46,16 +39,13 @@ pub struct Server {
     pub log: Arc<Log>,
     pub chat: Arc<Chat>,
     pub accounts: Arc<Accounts>,
-    pub barrier: Arc<Barrier>,
     pub broker: Arc<dyn Broker>,
     /// The same log as the server under test has it.
     pub fickle: Arc<FickleBroker>,
     pub directory: Directory,
     pub history: Arc<GatedHistory>,
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-    archiving: (CancellationToken, Task<()>),
-    asking: Task<()>,
+    threads: Threads,
+    tasks: Vec<(CancellationToken, Task<()>)>,
     _embedded: Embedded,
 }
 
@@ -69,32 +59,17 @@ impl Server {
         let broker = FickleBroker::new(embedded.broker());
         let directory = embedded.directory();
         let history = GatedHistory::new(embedded.history());
-        let bounds = Bounds {
-            tail_bytes: shape.tail_bytes,
-            window_bytes: 1 << 30,
+        let ports = chat::Ports {
+            broker: broker.clone(),
+            history: history.clone(),
+            channels: directory.channels.clone(),
+            file_rows: directory.file_rows.clone(),
+            presence: Arc::new(MemoryPresence::new("a")),
         };
-        let log = Log::new(broker.clone(), bounds);
-        let hub = Hub::new(Arc::new(MemoryPresence::new("a")));
-        let barrier = Barrier::new(log.clone());
-        let marks = history.marks().await.expect("history is there");
-        let stop = Arc::new(AtomicBool::new(false));
-        // Nobody here watches whether the threads are alive.
-        let alive = || tokio::sync::oneshot::channel().0;
-        let reading = reader::start(log.clone(), hub.clone(), &marks, stop.clone(), alive()).await;
-        let pulse = Arc::new(Pulse::new());
-        let ticking = pulse.start(stop.clone(), alive()).expect("a thread");
-        let asks = barrier.clone();
-        let asking = tokio::spawn(async move { asks.run().await });
-        let chat = Arc::new(Chat::new(
-            chat_settings(shape),
-            log.clone(),
-            hub,
-            pulse.clone(),
-            barrier.clone(),
-            directory.channels.clone(),
-            directory.file_rows.clone(),
-            history.clone(),
-        ));
+        let running = chat::start(ports, chat_settings(shape)).await;
+        let running = running.expect("the back ends are there");
+        let chat = running.chat;
+        let spawn = |task: BackgroundTask| (task.stop, tokio::spawn(task.run));
         let accounts = Accounts::new(
             directory.users.clone(),
             directory.login_sessions.clone(),
@@ -102,37 +77,31 @@ impl Server {
         )
         .expect("threads");
         let server = Server {
-            archiving: archive(&log, &history, shape),
             accounts: Arc::new(accounts),
-            threads: vec![reading.expect("the log is there"), ticking],
+            threads: running.threads,
+            tasks: running.tasks.into_iter().map(spawn).collect(),
             broker: embedded.broker(),
             fickle: broker,
             _embedded: embedded,
-            log,
+            log: chat.log.clone(),
             chat,
-            barrier,
             directory,
             history,
-            stop,
-            asking,
         };
-        server.barrier.pass_running().await;
+        server.chat.caught_up().await;
         server
     }
 
     /// Lets go of everything, as the end of the process would.
     pub async fn stop(self) {
-        let (token, archiving) = self.archiving;
-        token.cancel();
-        within(archiving).await.expect("the archiver ends");
-        self.asking.abort();
-        self.stop.store(true, Relaxed);
-        for thread in self.threads {
-            thread.thread().unpark();
-            let joined = tokio::task::spawn_blocking(move || thread.join());
-            let joined = within(joined).await.expect("a thread that waits");
-            joined.expect("the thread does not panic");
+        for (stop, task) in self.tasks {
+            stop.cancel();
+            within(task).await.expect("the task ends");
         }
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(|| threads.join());
+        let panicked = within(joined).await.expect("a thread that waits");
+        assert_eq!(panicked, [""; 0]);
     }
 
     pub async fn register(&self, name: &UserName) -> Secret<String> {
@@ -193,7 +162,7 @@ impl Server {
             let written = history.advance_mark(Partition(0), Mark::default()).await;
             written.expect("written");
         }
-        self.barrier.pass_running().await;
+        self.chat.caught_up().await;
     }
 
     /// Whether a tail let go of something that history does not have.
@@ -209,22 +178,8 @@ impl Server {
     }
 }
 
-fn archive(
-    log: &Arc<Log>,
-    history: &Arc<GatedHistory>,
-    shape: &Shape,
-) -> (CancellationToken, Task<()>) {
-    let stop = CancellationToken::new();
-    let batching = Batching {
-        rows: shape.batch_rows,
-        linger: Duration::from_millis(shape.linger_ms),
-    };
-    let run = archive::run(log.clone(), history.clone(), batching, stop.clone());
-    (stop, tokio::spawn(run))
-}
-
-fn chat_settings(shape: &Shape) -> service::Settings {
-    service::Settings {
+pub fn chat_settings(shape: &Shape) -> chat::Settings {
+    chat::Settings {
         server_id: "model".into(),
         limits: SessionLimits {
             frame_bytes: 65_536,
@@ -233,9 +188,17 @@ fn chat_settings(shape: &Shape) -> service::Settings {
         },
         ping: Duration::from_secs(25),
         hello: Duration::from_secs(10),
-        outbox: outbox::Bounds {
+        outbox: OutboxBounds {
             frames: shape.outbox_frames,
             bytes: 4 << 20,
+        },
+        memory: MemoryBounds {
+            tail_bytes: shape.tail_bytes,
+            window_bytes: 1 << 30,
+        },
+        archive: Batching {
+            rows: shape.batch_rows,
+            linger: Duration::from_millis(shape.linger_ms),
         },
         sends_per_user: 0,
         sends_per_channel: 0,

@@ -26,15 +26,19 @@ impl Stage {
         Stage::with(1 << 20, 0).await
     }
 
-    /// `age_ms` ago, by the log's clock, she became a member.
-    pub async fn with(tail_bytes: usize, age_ms: u64) -> Stage {
-        let shape = Shape {
+    pub fn shape(tail_bytes: usize) -> Shape {
+        Shape {
             partitions: 1,
             tail_bytes,
             batch_rows: 10,
             linger_ms: 0,
             outbox_frames: 1024,
-        };
+        }
+    }
+
+    /// `age_ms` ago, by the log's clock, she became a member.
+    pub async fn with(tail_bytes: usize, age_ms: u64) -> Stage {
+        let shape = Stage::shape(tail_bytes);
         let folder = tempfile::tempdir().expect("a folder");
         let server = Server::start(folder.path(), &shape).await;
         let ann = UserName::parse("ann").expect("a plain name");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use integration_tests::{eventually, within};
 use lakechat_core::chat::clock::boot_ms;
-use lakechat_core::chat::hub::outbox::{Bounds, Outbox};
+use lakechat_core::chat::hub::outbox::{Outbox, OutboxBounds};
 use lakechat_core::chat::log::Log;
 use lakechat_core::chat::log::pending::{DEADLINE_MS, PERSIST_DEADLINE_MS, Waiter};
 use lakechat_core::chat::log::record::{Body, Record};
@@ -145,7 +145,7 @@ async fn message_that_is_not_in_history_after_30_s_is_persist_timeout_with_its_i
 #[tokio::test(flavor = "multi_thread")]
 async fn change_of_a_message_that_the_log_has_deleted_is_message_not_found() {
     let stage = Stage::set().await;
-    let outbox = Arc::new(Outbox::new(Bounds {
+    let outbox = Arc::new(Outbox::new(OutboxBounds {
         frames: 10,
         bytes: 10_000,
     }));

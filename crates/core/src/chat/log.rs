@@ -38,7 +38,7 @@ pub use refold::Refold;
 
 /// How much memory goes to what the log says.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct MemoryBounds {
     /// All tails together.
     pub tail_bytes: usize,
     /// All windows together; over it sends are refused, for a window never forgets in silence.
@@ -77,7 +77,7 @@ const MAX_PERSISTING: usize = 10_000;
 const TICKET_PARTITION_BITS: u32 = 10;
 
 impl Log {
-    pub fn new(broker: Arc<dyn Broker>, bounds: Bounds) -> Arc<Log> {
+    pub fn new(broker: Arc<dyn Broker>, bounds: MemoryBounds) -> Arc<Log> {
         let count = broker.partitions();
         let budget = Arc::new(Budget::new(bounds.tail_bytes, count));
         let hasher = KeyHasher::default();

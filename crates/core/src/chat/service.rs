@@ -2,6 +2,7 @@
 
 mod channels;
 mod file_rights;
+mod health;
 mod history;
 mod membership;
 mod presence;
@@ -13,21 +14,24 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::archive::Batching;
 use super::clock::Pulse;
 use super::hub::{Hub, HubChannel};
-use super::log::Log;
+use super::log::{Log, MemoryBounds};
 use super::read::{Reads, behind, directory_unavailable, history_unavailable};
 use super::wire::SessionLimits;
-use crate::chat::hub::outbox;
+use super::wire::close::Close;
+use crate::chat::hub::outbox::OutboxBounds;
 use crate::chat::hub::roster::Roster;
 use crate::chat::log::barrier::Barrier;
 use crate::chat::log::pending::{self, Sent, Waiter};
 use crate::chat::log::record::{Body, Record};
 use crate::domain::{ChannelName, ClientMsgId, Code, Problem, UserName};
 use crate::limits::KeyedLimit;
-use crate::ports::{Channels, FileRows, History};
+use crate::ports::{Channels, FileRows};
 
 pub use channels::{ChannelPage, MemberPage};
+pub use health::Health;
 pub use history::{Page, PageQuery, limit_invalid};
 pub use presence::{ChannelPresence, PresentSession, PresentUser};
 pub use sending::{Send, not_a_member};
@@ -50,7 +54,9 @@ pub struct Settings {
     pub ping: Duration,
     /// How long a session without a token has for `hello`.
     pub hello: Duration,
-    pub outbox: outbox::Bounds,
+    pub outbox: OutboxBounds,
+    pub memory: MemoryBounds,
+    pub archive: Batching,
     /// Messages a second; 0 is off.
     pub sends_per_user: u32,
     pub sends_per_channel: u32,
@@ -84,21 +90,20 @@ impl Chat {
         log: Arc<Log>,
         hub: Arc<Hub>,
         pulse: Arc<Pulse>,
-        barrier: Arc<Barrier>,
+        reads: Reads,
         channels: Arc<dyn Channels>,
         file_rows: Arc<dyn FileRows>,
-        history: Arc<dyn History>,
     ) -> Chat {
         Chat {
             sends_per_user: KeyedLimit::new(settings.sends_per_user),
             events_per_user: KeyedLimit::new(settings.sends_per_user),
             sends_per_channel: KeyedLimit::new(settings.sends_per_channel),
-            reads: Reads::new(log.clone(), history, barrier),
             degraded: Mutex::default(),
             settings,
             log,
             hub,
             pulse,
+            reads,
             channels,
             file_rows,
         }
@@ -217,6 +222,10 @@ impl Chat {
             .unwrap_or_else(|_| Err(pending::unknown_outcome()))
     }
 
+    pub fn barrier(&self) -> &Barrier {
+        self.reads.barrier()
+    }
+
     /// Parts that do not do all they should, for `welcome`.
     pub fn degraded(&self) -> Vec<&'static str> {
         self.degraded.lock().expect("no panic while held").clone()
@@ -227,8 +236,11 @@ impl Chat {
         *self.degraded.lock().expect("no panic while held") = parts;
     }
 
-    /// Once in a while: channels nobody uses, limits nobody is near.
-    pub fn forget_idle(&self, before_boot_ms: u64) {
-        self.hub.forget_idle(before_boot_ms);
+    /// Refuses further sessions and asks those that are open to close, each client to reconnect after
+    /// another random time.
+    pub fn close_sessions(&self) {
+        for listener in self.hub.close() {
+            listener.outbox.close(Close::server_shutdown());
+        }
     }
 }

@@ -21,7 +21,7 @@ const SAMPLED: u32 = 16;
 /// How much may wait. What comes on top closes the session as slow: the channel stays fast, and the
 /// reader comes back and resumes.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct OutboxBounds {
     pub frames: usize,
     pub bytes: usize,
 }
@@ -31,7 +31,7 @@ pub struct Bounds {
 /// Frames are counted references to texts that were encoded once for all receivers.
 #[derive(Debug)]
 pub struct Outbox {
-    bounds: Bounds,
+    bounds: OutboxBounds,
     waiting: Mutex<Waiting>,
     /// Tells the one who waits for room; permits are not collected.
     room: Notify,
@@ -54,7 +54,7 @@ struct Waiting {
 }
 
 impl Outbox {
-    pub fn new(bounds: Bounds) -> Outbox {
+    pub fn new(bounds: OutboxBounds) -> Outbox {
         Outbox {
             bounds,
             waiting: Mutex::default(),
@@ -228,7 +228,7 @@ fn wake(mut waiting: std::sync::MutexGuard<'_, Waiting>) {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds {
+    const BOUNDS: OutboxBounds = OutboxBounds {
         frames: 4,
         bytes: 100,
     };

@@ -61,42 +61,49 @@ pub fn lost(start: Offset, mark: Mark) -> Option<String> {
     })
 }
 
-/// Starts to read all partitions from their marks on (warmed up from below).
+/// Where the reader begins in a partition, and what the log and history said of it then.
+pub struct StartPoint {
+    partition: Partition,
+    mark: Mark,
+    start: Offset,
+    end: Offset,
+}
+
+/// Asks the broker where to begin reading, for all partitions. `marks`: by partition.
+pub async fn plan(broker: &dyn Broker, marks: &[Mark]) -> Result<Vec<StartPoint>, PortError> {
+    let partitions = (0..broker.partitions()).map(Partition);
+    let marks: Vec<_> = partitions.zip(marks.iter().copied()).collect();
+    let starts = starts(broker, &marks).await?;
+    let ends = broker.end_offsets().await?;
+    let points = marks.iter().zip(starts);
+    let point = |((partition, mark), (_, start)): (&(Partition, Mark), _)| StartPoint {
+        partition: *partition,
+        mark: *mark,
+        start,
+        end: ends[partition.index()],
+    };
+    Ok(points.map(point).collect())
+}
+
+/// Spawns the thread that reads all partitions from their start points on. To be called within the
+/// runtime of the sessions. `alive` is dropped when the thread ends.
 ///
-/// A partition whose log begins above its mark, or ends below it, is another log or has lost
-/// records: it is stopped, and the others go on. `alive` is dropped when the thread ends.
-pub async fn start(
+/// A partition whose log begins above its mark, or ends below it, has lost records or is another
+/// log: it is stopped, and the others go on.
+pub fn spawn(
     log: Arc<Log>,
     hub: Arc<Hub>,
-    marks: &[Mark],
+    plan: &[StartPoint],
     stop: Arc<AtomicBool>,
     alive: oneshot::Sender<Infallible>,
-) -> anyhow::Result<JoinHandle<()>> {
-    let marks: Vec<_> = log.partitions().zip(marks.iter().copied()).collect();
-    let from = starts(log.broker().as_ref(), &marks).await?;
-    let ends = log.broker().end_offsets().await?;
-    for ((partition, mark), (_, start)) in marks.iter().zip(&from) {
-        let mut state = log.lock(*partition);
-        state.begin(*mark, log.budget().clone());
-        if let Some(lost) = lost(*start, *mark) {
-            state.stop(lost);
-        }
-        if ends[partition.index()] < mark.offset {
-            state.stop(format!(
-                "history was written up to offset {}, but the log ends at {}: this is another log \
-                 (`lakechat log adopt --help`)",
-                mark.offset,
-                ends[partition.index()]
-            ));
-        }
-        drop(state);
-        log.learn_mark(*partition, *mark);
-        // Nothing is kept below: where nothing comes after it either, no record would ever say so.
-        log.advance(*partition, *start);
+) -> std::io::Result<JoinHandle<()>> {
+    for point in plan {
+        begin(&log, point);
     }
+    let from: Vec<_> = plan.iter().map(|p| (p.partition, p.start)).collect();
     let thread = std::thread::Builder::new().name("lakechat-log".into());
     let runtime = Handle::current();
-    Ok(thread.spawn(move || {
+    thread.spawn(move || {
         Reading {
             log,
             hub,
@@ -107,7 +114,32 @@ pub async fn start(
         }
         .run();
         drop(alive);
-    })?)
+    })
+}
+
+fn begin(log: &Log, point: &StartPoint) {
+    let StartPoint {
+        partition,
+        mark,
+        start,
+        end,
+    } = *point;
+    let mut state = log.lock(partition);
+    state.begin(mark, log.budget().clone());
+    if let Some(lost) = lost(start, mark) {
+        state.stop(lost);
+    }
+    if end < mark.offset {
+        state.stop(format!(
+            "history was written up to offset {}, but the log ends at {end}: this is another log \
+             (`lakechat log adopt --help`)",
+            mark.offset
+        ));
+    }
+    drop(state);
+    log.learn_mark(partition, mark);
+    // Without a record at or above the start, nothing else would advance the position to it.
+    log.advance(partition, start);
 }
 
 struct Reading {

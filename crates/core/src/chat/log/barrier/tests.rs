@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::*;
-use crate::chat::log::Bounds;
+use crate::chat::log::MemoryBounds;
 use crate::ports::Broker;
 use crate::ports::broker::{DeadLetter, LogReader, OutgoingRecord, PublishFailureHandler};
 
@@ -54,7 +54,7 @@ const HERE: Partition = Partition(0);
 
 /// A barrier over a log that ends at 7, and who asks for that.
 fn barrier() -> (Arc<Barrier>, tokio::task::JoinHandle<()>) {
-    let bounds = Bounds {
+    let bounds = MemoryBounds {
         tail_bytes: 0,
         window_bytes: 0,
     };

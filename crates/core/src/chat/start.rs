@@ -1,0 +1,173 @@
+//! Assembles chat on its ports: the log and its reader, the hub, the barrier, the archiver.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::archive;
+use super::clock::Pulse;
+use super::hub::Hub;
+use super::log::Log;
+use super::log::barrier::Barrier;
+use super::log::reader;
+use super::read::Reads;
+use super::service::{Chat, Settings};
+use crate::ports::{Broker, Channels, FileRows, History, PortError, Presence};
+
+/// What chat stands on.
+#[derive(Clone)]
+pub struct Ports {
+    pub broker: Arc<dyn Broker>,
+    pub history: Arc<dyn History>,
+    pub channels: Arc<dyn Channels>,
+    pub file_rows: Arc<dyn FileRows>,
+    pub presence: Arc<dyn Presence>,
+}
+
+/// Why chat did not start. Nothing runs then, and [`start`] may be called again.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    History(PortError),
+    #[error(transparent)]
+    Broker(PortError),
+    #[error("cannot start a thread")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A chat whose threads run and whose tasks wait to be spawned.
+pub struct Running {
+    pub chat: Arc<Chat>,
+    pub threads: Threads,
+    /// To be run until each returns, which it does once its `stop` is cancelled.
+    pub tasks: Vec<BackgroundTask>,
+}
+
+/// Work of chat that its caller spawns and awaits.
+pub struct BackgroundTask {
+    pub name: &'static str,
+    pub stop: CancellationToken,
+    pub run: BoxFuture<'static, ()>,
+}
+
+/// The threads of chat. Dropping it stops and joins them, which blocks for up to a poll of the log.
+pub struct Threads {
+    stop: Arc<AtomicBool>,
+    running: Vec<(&'static str, JoinHandle<()>)>,
+    ended: Vec<(&'static str, oneshot::Receiver<Infallible>)>,
+}
+
+/// Starts to read the log where history ends. Sends are refused, and reads wait, until the reader
+/// has caught up: see [`Chat::caught_up`].
+pub async fn start(ports: Ports, settings: Settings) -> Result<Running, StartError> {
+    // What can fail for a while comes first: a second call finds nothing of the first.
+    let marks = ports.history.marks().await.map_err(StartError::History)?;
+    let plan = reader::plan(ports.broker.as_ref(), &marks)
+        .await
+        .map_err(StartError::Broker)?;
+
+    let log = Log::new(ports.broker, settings.memory);
+    let hub = Hub::new(ports.presence.clone());
+    let pulse = Arc::new(Pulse::new());
+    let barrier = Barrier::new(log.clone());
+    let mut threads = Threads::none();
+    threads.add("log reader", |stop, alive| {
+        reader::spawn(log.clone(), hub.clone(), &plan, stop, alive)
+    })?;
+    threads.add("pulse", |stop, alive| pulse.start(stop, alive))?;
+
+    let (asking, history, presence) = (barrier.clone(), ports.history, ports.presence);
+    let (batching, archived) = (settings.archive, history.clone());
+    let archived_log = log.clone();
+    let tasks = vec![
+        BackgroundTask::new("barrier", |stop| async move {
+            // A question that is cut off is one that nobody waits for.
+            stop.run_until_cancelled(asking.run()).await;
+        }),
+        BackgroundTask::new("archiver", |stop| {
+            archive::run(archived_log, archived, batching, stop)
+        }),
+        BackgroundTask::new("presence", |stop| async move {
+            presence.run(stop).await;
+        }),
+    ];
+    let (channels, file_rows) = (ports.channels, ports.file_rows);
+    let reads = Reads::new(log.clone(), history, barrier);
+    let chat = Chat::new(settings, log, hub, pulse, reads, channels, file_rows);
+    Ok(Running {
+        chat: Arc::new(chat),
+        threads,
+        tasks,
+    })
+}
+
+impl BackgroundTask {
+    fn new<F>(name: &'static str, run: impl FnOnce(CancellationToken) -> F) -> BackgroundTask
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        let run = run(stop.clone()).boxed();
+        BackgroundTask { name, stop, run }
+    }
+}
+
+impl Threads {
+    fn none() -> Threads {
+        Threads {
+            stop: Arc::default(),
+            running: Vec::new(),
+            ended: Vec::new(),
+        }
+    }
+
+    fn add(
+        &mut self,
+        name: &'static str,
+        spawn: impl FnOnce(
+            Arc<AtomicBool>,
+            oneshot::Sender<Infallible>,
+        ) -> std::io::Result<JoinHandle<()>>,
+    ) -> std::io::Result<()> {
+        let (alive, ended) = oneshot::channel();
+        self.running.push((name, spawn(self.stop.clone(), alive)?));
+        self.ended.push((name, ended));
+        Ok(())
+    }
+
+    /// Per thread its name and a receiver that fails once the thread has ended. Empty after the first
+    /// call.
+    pub fn take_ended(&mut self) -> Vec<(&'static str, oneshot::Receiver<Infallible>)> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// Stops and joins the threads; the names of those that panicked.
+    pub fn join(mut self) -> Vec<&'static str> {
+        self.stop_and_join()
+    }
+
+    fn stop_and_join(&mut self) -> Vec<&'static str> {
+        self.stop.store(true, Relaxed);
+        let mut panicked = Vec::new();
+        for (name, thread) in self.running.drain(..) {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!(thread = name, "a thread has panicked");
+                panicked.push(name);
+            }
+        }
+        panicked
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.stop_and_join();
+    }
+}
