@@ -147,7 +147,7 @@ impl Archiver {
     }
 
     /// History has all that it was given.
-    fn is_stored(&mut self) {
+    fn clear_refusal(&mut self) {
         if std::mem::take(&mut self.is_refused) {
             self.log.lock(self.partition).archive_stopped = None;
             tracing::info!(partition = self.partition.0, "history takes rows again");
@@ -185,7 +185,7 @@ impl Archiver {
                 let _elapsed = timeout(self.batching.linger, self.full(filled)).await;
                 return self.in_tail();
             }
-            self.is_stored();
+            self.clear_refusal();
             if filled.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -203,7 +203,7 @@ impl Archiver {
     /// Nothing for a stopped partition: what its log says may not belong into this history.
     fn in_tail(&self) -> Option<Vec<Arc<Entry>>> {
         let state = self.log.lock(self.partition);
-        if state.stopped.is_some() {
+        if state.stopped().is_some() {
             return Some(Vec::new());
         }
         state.tail.from(self.mark.offset, self.batching.rows)
@@ -230,7 +230,7 @@ impl Archiver {
         };
         retry("a mark", || history.advance_mark(self.partition, mark)).await?;
         self.mark = mark;
-        self.is_stored();
+        self.clear_refusal();
         self.log.learn_mark(self.partition, mark);
         self.log.broker().mark_archived(self.partition, mark.offset);
         metrics::histogram!("lakechat_archive_batch_rows").record(count as f64);

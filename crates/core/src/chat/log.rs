@@ -28,12 +28,12 @@ use crate::ports::broker::{LogRecord, Offset, OutgoingRecord, PublishFailure};
 use crate::ports::history::Mark;
 use crate::ports::{Broker, PortError};
 use entry::Entry;
-use fold::{Answer, KeyHasher};
+use fold::{KeyHasher, WindowMatch};
 use pending::{DEADLINE_MS, Own, PERSIST_DEADLINE_MS, Persisting, Sent, Waiter};
 use record::{Digest, Record};
 use tail::Budget;
 
-pub use partition_log::{PartitionLog, Told};
+pub use partition_log::{PartitionLog, SendOutcome};
 pub use refold::Refold;
 
 /// How much memory goes to what the log says.
@@ -48,7 +48,7 @@ pub struct MemoryBounds {
 /// Every partition of the log.
 pub struct Log {
     broker: Arc<dyn Broker>,
-    partitions: Vec<Place>,
+    partitions: Vec<PartitionSlot>,
     /// Keeps the keys of all windows alike for the life of the process.
     hasher: KeyHasher,
     budget: Arc<Budget>,
@@ -57,11 +57,11 @@ pub struct Log {
     next_ticket: AtomicU64,
     /// When the reader asked the log last, ms since boot.
     read_ms: AtomicU64,
-    /// Why the log's end could not be told when it was asked for last.
-    endless: Mutex<Option<String>>,
+    /// Why the last question for the log's end failed, if it did.
+    last_end_error: Mutex<Option<String>>,
 }
 
-struct Place {
+struct PartitionSlot {
     state: Mutex<PartitionLog>,
     /// The next offset to be folded: everything below is in the tail, delivered and acked.
     position: watch::Sender<Offset>,
@@ -81,7 +81,7 @@ impl Log {
         let count = broker.partitions();
         let budget = Arc::new(Budget::new(bounds.tail_bytes, count));
         let hasher = KeyHasher::default();
-        let place = |p| Place {
+        let slot = |p| PartitionSlot {
             state: Mutex::new(PartitionLog::new(
                 Partition(p),
                 hasher.clone(),
@@ -92,12 +92,12 @@ impl Log {
             mark: watch::Sender::new(Mark::default()),
         };
         let log = Arc::new(Log {
-            partitions: (0..count).map(place).collect(),
+            partitions: (0..count).map(slot).collect(),
             window_limit_bytes: bounds.window_bytes,
             window_bytes: AtomicUsize::new(0),
             next_ticket: AtomicU64::new(1),
             read_ms: AtomicU64::new(boot_ms()),
-            endless: Mutex::default(),
+            last_end_error: Mutex::default(),
             broker: broker.clone(),
             hasher,
             budget,
@@ -154,13 +154,13 @@ impl Log {
         *self.partitions[partition.index()].mark.borrow()
     }
 
-    /// Folds records of one partition; tells those of them who wait with [`Log::tell`], after
-    /// whatever else has to happen first.
+    /// Folds records of one partition. The outcomes go to [`Log::resolve`] after the entries were
+    /// delivered.
     pub fn fold(
         &self,
         partition: Partition,
         records: Vec<LogRecord>,
-    ) -> (Vec<Arc<Entry>>, Vec<Told>) {
+    ) -> (Vec<Arc<Entry>>, Vec<SendOutcome>) {
         let count = self.broker.partitions();
         let decoded: Vec<_> = records
             .into_iter()
@@ -194,7 +194,7 @@ impl Log {
     /// Says that everything below an offset was folded, delivered and told. Not so where the
     /// partition is stopped: then nobody may believe that its tail has all.
     pub fn advance(&self, partition: Partition, position: Offset) {
-        let reached = self.counting_window(partition, |state| state.reached(position));
+        let reached = self.counting_window(partition, |state| state.advance(position));
         self.partitions[partition.index()]
             .position
             .send_if_modified(|p| {
@@ -214,13 +214,13 @@ impl Log {
         self.advance(partition, 0);
     }
 
-    /// Sends the outcomes of own records to who waits for them.
-    pub fn tell(&self, partition: Partition, told: Vec<Told>) {
-        for Told {
+    /// Acks or refuses sends of this server by the verdicts on their records.
+    pub fn resolve(&self, partition: Partition, outcomes: Vec<SendOutcome>) {
+        for SendOutcome {
             waiter,
             id,
             verdict,
-        } in told
+        } in outcomes
         {
             if let Some(persisting) = waiter.tell(pending::outcome(id, verdict)) {
                 self.wait_for_history(partition, persisting);
@@ -229,12 +229,12 @@ impl Log {
     }
 
     /// Takes in what history says of all marks: an old one is safe, a new one lets the tail go.
-    pub fn learn_marks(&self, told: Result<Vec<Mark>, PortError>) -> Result<(), PortError> {
-        if let Err(error @ PortError::Stops { .. }) = &told {
+    pub fn learn_marks(&self, read: Result<Vec<Mark>, PortError>) -> Result<(), PortError> {
+        if let Err(error @ PortError::Stops { .. }) = &read {
             self.partitions()
                 .for_each(|partition| self.stop(partition, error.to_string()));
         }
-        let marks = self.partitions().zip(told?);
+        let marks = self.partitions().zip(read?);
         marks.for_each(|(partition, mark)| self.learn_mark(partition, mark));
         Ok(())
     }
@@ -278,7 +278,7 @@ impl Log {
         done.into_iter().for_each(|p| p.done());
     }
 
-    /// Answers a retry from the window; hands the waiter back when nothing is known of its send.
+    /// Answers a retry from the window; hands the waiter back if the window has no send of this key.
     pub fn answer(
         &self,
         channel: &ChannelName,
@@ -288,15 +288,22 @@ impl Log {
         waiter: Waiter,
     ) -> Result<Option<Waiter>, Problem> {
         let partition = self.partition_of(channel);
-        let state = self.lock(partition);
-        let window = state.fold.window();
-        let answer = window.look(window.key(channel, sender, client_msg_id), digest);
-        drop(state);
-        match answer {
-            Answer::Unknown => Ok(Some(waiter)),
-            Answer::Other(_) => Err(pending::conflict()),
-            Answer::TooOld => Err(pending::expired()),
-            Answer::Same(id) => {
+        let key = self.hasher.key(channel, sender, client_msg_id);
+        let found = self.lock(partition).fold.window().look(key, digest);
+        self.answer_match(partition, found, waiter)
+    }
+
+    fn answer_match(
+        &self,
+        partition: Partition,
+        found: WindowMatch,
+        waiter: Waiter,
+    ) -> Result<Option<Waiter>, Problem> {
+        match found {
+            WindowMatch::Unknown => Ok(Some(waiter)),
+            WindowMatch::Other(_) => Err(pending::conflict()),
+            WindowMatch::TooOld => Err(pending::expired()),
+            WindowMatch::Same(id) => {
                 metrics::counter!("lakechat_sends_total", "result" => "repeat").increment(1);
                 let sent = Sent {
                     id,
@@ -310,11 +317,11 @@ impl Log {
         }
     }
 
-    /// Puts a record on its way, or answers from the window: then nothing is published.
+    /// Publishes a record, unless it is a retry that the window can answer.
     ///
-    /// `waiter` is told what the fold says of it, or a problem; on `Err` it is told nothing.
-    /// `admit` is asked between the look into the window and the publishing: a retry is answered
-    /// before rights and limits.
+    /// `waiter` gets the outcome, now or when the record is folded; on `Err` it gets nothing. `admit`
+    /// checks rights and limits: after the window, so that a retry is never refused for them. It runs
+    /// under the partition's lock and must not take it.
     pub fn publish(
         &self,
         record: &Record,
@@ -325,30 +332,34 @@ impl Log {
             channel,
             sender,
             digest,
+            received_at_ms,
             ..
         } = record;
         let client_msg_id = record
             .client_msg_id
             .as_ref()
             .expect("what is published has one");
-        let Some(waiter) = self.answer(channel, sender, client_msg_id, *digest, waiter)? else {
-            return Ok(());
-        };
         let partition = self.partition_of(channel);
-        let window_full = self.window_bytes.load(Relaxed) > self.window_limit_bytes;
-        self.lock(partition)
-            .may_publish(record.received_at_ms, window_full)?;
-        admit()?;
-        let ticket = self.ticket(partition);
-        let mut state = self.lock(partition);
-        let key = state.fold.window().key(channel, sender, client_msg_id);
         let own = Own {
-            key,
+            key: self.hasher.key(channel, sender, client_msg_id),
             digest: *digest,
-            received_at_ms: record.received_at_ms,
+            received_at_ms: *received_at_ms,
         };
+        let ticket = self.ticket(partition);
+        let window_full = self.window_bytes.load(Relaxed) > self.window_limit_bytes;
+
+        let mut state = self.lock(partition);
+        let found = state.fold.window().look(own.key, own.digest);
+        if found != WindowMatch::Unknown {
+            drop(state);
+            return self.answer_match(partition, found, waiter).map(drop);
+        }
+        state.may_publish(*received_at_ms, window_full)?;
+        admit()?;
+        // Before the record is in the log: its reader must find who waits.
         state.pending.add(own, ticket, boot_ms(), waiter);
         drop(state);
+
         let outgoing = OutgoingRecord {
             partition,
             key: channel.as_str().to_owned().into(),
@@ -356,7 +367,7 @@ impl Log {
             ticket,
         };
         self.broker.publish(outgoing).map_err(|error| {
-            // The caller is told by the error; its waiter is not needed.
+            // The error goes to the caller instead of the waiter.
             drop(self.lock(partition).pending.failed(ticket));
             refused(&error)
         })
@@ -368,10 +379,10 @@ impl Log {
 
     fn publish_failed(&self, failed: PublishFailure) {
         let partition = (failed.ticket & ((1 << TICKET_PARTITION_BITS) - 1)) as usize;
-        let Some(place) = self.partitions.get(partition) else {
+        let Some(slot) = self.partitions.get(partition) else {
             return;
         };
-        let waiter = place
+        let waiter = slot
             .state
             .lock()
             .expect("no panic while held")
@@ -400,8 +411,8 @@ impl Log {
     pub fn tick(&self, now_ms: u64, keep_ms: u64) {
         let keep_from_ms = self.broker.now_ms().saturating_sub(keep_ms);
         let kept = self.broker.retention();
-        for (place, partition) in self.partitions.iter().zip(self.partitions()) {
-            let mark = *place.mark.borrow();
+        for (slot, partition) in self.partitions.iter().zip(self.partitions()) {
+            let mark = *slot.mark.borrow();
             let mut state = self.lock(partition);
             state.look_at_lag(mark, self.broker.now_ms(), kept);
             let overdue = state.pending.overdue(now_ms.saturating_sub(DEADLINE_MS));

@@ -11,9 +11,6 @@ mod sending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-use uuid::Uuid;
-
 use super::archive::Batching;
 use super::clock::Pulse;
 use super::hub::{Hub, HubChannel};
@@ -24,9 +21,7 @@ use super::wire::close::Close;
 use crate::chat::hub::outbox::OutboxBounds;
 use crate::chat::hub::roster::Roster;
 use crate::chat::log::barrier::Barrier;
-use crate::chat::log::pending::{self, Sent, Waiter};
-use crate::chat::log::record::{Body, Record};
-use crate::domain::{ChannelName, ClientMsgId, Code, Problem, UserName};
+use crate::domain::{ChannelName, Code, Problem, UserName};
 use crate::limits::KeyedLimit;
 use crate::ports::{Channels, FileRows};
 
@@ -184,42 +179,6 @@ impl Chat {
                 return Ok(all);
             }
         }
-    }
-
-    /// A record of this server's making, stamped with this moment.
-    fn record(
-        &self,
-        channel: &HubChannel,
-        sender: &UserName,
-        client_msg_id: ClientMsgId,
-        body: Body,
-    ) -> Record {
-        Record {
-            channel: channel.name.clone(),
-            private: channel.kind.is_private(),
-            sender: sender.clone(),
-            client_msg_id: Some(client_msg_id),
-            digest: body.digest(),
-            received_at_ms: self.log.broker().now_ms(),
-            body,
-        }
-    }
-
-    /// Publishes an event of the channel itself and waits until the own fold has it.
-    async fn publish(
-        &self,
-        channel: &HubChannel,
-        sender: &UserName,
-        body: Body,
-    ) -> Result<Sent, Problem> {
-        let unique = Uuid::new_v4().hyphenated().to_string();
-        let client_msg_id = ClientMsgId::parse(&unique).expect("a UUID is 36 printable characters");
-        let record = self.record(channel, sender, client_msg_id, body);
-        let (tell, told) = oneshot::channel();
-        self.log
-            .publish(&record, Waiter::Call(tell), || self.admit_event(sender))?;
-        told.await
-            .unwrap_or_else(|_| Err(pending::unknown_outcome()))
     }
 
     pub fn barrier(&self) -> &Barrier {

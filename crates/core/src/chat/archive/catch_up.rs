@@ -45,7 +45,7 @@ impl Archiver {
         let rows = self.batching.rows;
         let thread = std::thread::Builder::new().name("lakechat-catch-up".into());
         let read = move || {
-            Again {
+            Reread {
                 log,
                 partition,
                 mark,
@@ -81,7 +81,7 @@ impl Archiver {
     }
 }
 
-struct Again {
+struct Reread {
     log: Arc<Log>,
     partition: Partition,
     mark: Mark,
@@ -89,7 +89,7 @@ struct Again {
     tell: mpsc::Sender<Result<Vec<Arc<Entry>>, PortError>>,
 }
 
-impl Again {
+impl Reread {
     fn run(self, from: &[(Partition, Offset)]) {
         if let Err(error) = self.read(from) {
             // Nobody waits for it any more: the archiver is gone or has caught up.
@@ -107,7 +107,7 @@ impl Again {
                 polled => polled?,
             }
             let entries = refold.entries(std::mem::take(&mut records))?;
-            if refold.take_again() {
+            if refold.take_rewind() {
                 reader = self.log.broker().reader(from)?;
             }
             if !entries.is_empty() && self.tell.blocking_send(Ok(entries)).is_err() {

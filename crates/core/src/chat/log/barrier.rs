@@ -72,7 +72,7 @@ impl Barrier {
             loop {
                 // Reached, or stopped, which readiness tells.
                 let reached = self.reach(partition, end, Instant::now() + DEADLINE).await;
-                if reached.is_ok() || self.log.lock(partition).stopped.is_some() {
+                if reached.is_ok() || self.log.lock(partition).stopped().is_some() {
                     break;
                 }
                 let offset = *self.log.position(partition).borrow();
@@ -102,7 +102,7 @@ impl Barrier {
         let mut position = self.log.position(p);
         loop {
             let reached = *position.borrow_and_update() >= end;
-            let stopped = self.log.lock(p).stopped.clone();
+            let stopped = self.log.lock(p).stopped().map(str::to_owned);
             if let Some(reason) = stopped {
                 return Err(unavailable(reason));
             }

@@ -14,7 +14,7 @@ mod tests;
 use crate::domain::{Id, Partition, id};
 
 use super::record::{Body, Record};
-pub use window::{Answer, Key, KeyHasher, Window};
+pub use window::{Key, KeyHasher, Window, WindowMatch};
 
 /// A record whose `received_at` is further than this from its append time, either way, is late.
 pub const LATE_MS: u64 = 60_000;
@@ -108,17 +108,27 @@ impl Fold {
         }
         let id = self.mint(append_ms.max(self.clock_ms));
         self.window.evict(append_ms);
-        let verdict = self.judge(record);
-        self.window.push(append_ms, id, record);
+        let key = self.key(record);
+        let verdict = self.judge(key, record);
+        self.window.push(append_ms, id, key, record);
         (id, verdict)
     }
 
-    fn judge(&self, record: &Record) -> Verdict {
-        match self.look(record) {
-            Answer::Same(id) => Verdict::Repeat(id),
-            Answer::Other(id) => Verdict::Conflict(id),
-            Answer::TooOld => Verdict::Expired,
-            Answer::Unknown => match record.body {
+    fn key(&self, record: &Record) -> Option<Key> {
+        let client_msg_id = record.client_msg_id.as_ref()?;
+        let (channel, sender) = (&record.channel, &record.sender);
+        Some(self.window.key(channel, sender, client_msg_id))
+    }
+
+    fn judge(&self, key: Option<Key>, record: &Record) -> Verdict {
+        let found = key.map_or(WindowMatch::Unknown, |key| {
+            self.window.look(key, record.digest)
+        });
+        match found {
+            WindowMatch::Same(id) => Verdict::Repeat(id),
+            WindowMatch::Other(id) => Verdict::Conflict(id),
+            WindowMatch::TooOld => Verdict::Expired,
+            WindowMatch::Unknown => match record.body {
                 Body::Edit { target, .. }
                 | Body::Delete { target }
                 | Body::React { target, .. }
@@ -129,16 +139,6 @@ impl Fold {
                 _ => Verdict::Accepted,
             },
         }
-    }
-
-    fn look(&self, record: &Record) -> Answer {
-        let Some(client_msg_id) = &record.client_msg_id else {
-            return Answer::Unknown;
-        };
-        let key = self
-            .window
-            .key(&record.channel, &record.sender, client_msg_id);
-        self.window.look(key, record.digest)
     }
 
     fn mint(&mut self, ms: u64) -> Id {

@@ -23,7 +23,10 @@ impl Log {
     /// Why the log or a partition of it is stopped, if any is: an operator has to look.
     pub fn stopped(&self) -> Option<String> {
         let fault = self.broker.fault();
-        fault.or_else(|| self.partitions().find_map(|p| self.lock(p).stopped.clone()))
+        fault.or_else(|| {
+            self.partitions()
+                .find_map(|p| self.lock(p).stopped().map(str::to_owned))
+        })
     }
 
     /// Why sends are refused, if the own fold is not up to date.
@@ -44,10 +47,12 @@ impl Log {
             .partitions()
             .find(|p| !self.lock(*p).freshness.is_fresh())?;
         let behind = format!("partition {stale} is not read up to the log's end");
-        Some(match &*self.endless.lock().expect("no panic while held") {
-            Some(error) => format!("{behind}: {error}"),
-            None => behind,
-        })
+        Some(
+            match &*self.last_end_error.lock().expect("no panic while held") {
+                Some(error) => format!("{behind}: {error}"),
+                None => behind,
+            },
+        )
     }
 
     /// Takes in what came of a question for the log's end that was asked at a time.
@@ -56,7 +61,7 @@ impl Log {
             self.lock(partition).freshness.answered(asked_ms, *end);
         }
         let error = answer.err().map(PortError::to_string);
-        *self.endless.lock().expect("no panic while held") = error;
+        *self.last_end_error.lock().expect("no panic while held") = error;
     }
 
     /// Why the log may lose what history does not have, if the archive lags so far.
@@ -67,8 +72,8 @@ impl Log {
         })
     }
 
-    /// The reader asks the log on, whatever comes of it.
-    pub fn is_read(&self) {
+    /// Notes that the reader polls the log, whether or not that succeeds.
+    pub fn note_read_attempt(&self) {
         self.read_ms.store(boot_ms(), Relaxed);
     }
 

@@ -9,7 +9,7 @@ use super::freshness::Freshness;
 use super::lag::Lag;
 use super::partition;
 use super::pending::{Own, Pending, Persisting, Waiter};
-use super::record::{NotARecord, Record};
+use super::record::{DecodeError, Record};
 use super::tail::{Budget, Tail};
 use crate::domain::{Code, Id, Partition, Problem};
 use crate::ports::broker::{DeadLetter, LogRecord, Offset};
@@ -34,13 +34,13 @@ pub fn decode(partition: Partition, count: u16, record: LogRecord) -> Decoded {
     let (offset, append_ms) = (record.offset, record.append_ms);
     let decoded = Record::decode(&record.key, &record.value).and_then(|decoded| {
         let here = partition::of(&decoded.channel, count) == partition;
-        let elsewhere = NotARecord::Unreadable("its channel belongs to another partition");
+        let elsewhere = DecodeError::Unreadable("its channel belongs to another partition");
         here.then_some(decoded).ok_or(elsewhere)
     });
     let content = match decoded {
         Ok(record) => Content::Record(record),
-        Err(NotARecord::Newer(version)) => Content::Newer(version),
-        Err(NotARecord::Unreadable(reason)) => Content::Unreadable(Box::new(DeadLetter {
+        Err(DecodeError::Newer(version)) => Content::Newer(version),
+        Err(DecodeError::Unreadable(reason)) => Content::Unreadable(Box::new(DeadLetter {
             record,
             reason: reason.into(),
         })),
@@ -52,9 +52,9 @@ pub fn decode(partition: Partition, count: u16, record: LogRecord) -> Decoded {
     }
 }
 
-/// Somebody who waited for a record, and what the fold said of it.
+/// The verdict on a record that this server published, and who waits for it.
 #[derive(Debug)]
-pub struct Told {
+pub struct SendOutcome {
     pub waiter: Waiter,
     pub id: Id,
     pub verdict: Verdict,
@@ -70,24 +70,33 @@ pub struct PartitionLog {
     pub freshness: Freshness,
     pub lag: Lag,
     hasher: KeyHasher,
-    /// Whether the fold is told from which id to begin; otherwise from the beginning of time.
-    stepped_back: bool,
-    /// Records that were folded to warm up.
-    warmed: u64,
-    /// What was read to warm up has to be read once more.
-    again: bool,
+    phase: Phase,
     /// Everything below was folded, though perhaps not yet delivered.
     folded_to: Offset,
-    folded_any: bool,
-    /// Why nothing of this partition is read any more, until an operator has looked.
-    pub stopped: Option<String>,
-    /// Why the archiver stores nothing of it any more, until an operator has looked.
+    /// Why the archiver stores nothing of the partition until an operator has acted.
     pub archive_stopped: Option<String>,
-    /// A mark that the fold has not reached yet: it must mint the same id there.
-    awaited: Option<Mark>,
-    /// Below it records only warm the fold up: history has them, and what is said of them may
-    /// still differ from what was said when all that stood before them was known.
-    serves_from: Offset,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Records below the mark only fill the window: history has them, and their verdicts may differ
+    /// from the ones given when everything before them was known.
+    WarmingUp {
+        mark: Mark,
+        folded: u64,
+        /// This is the second reading: see [`PartitionLog::rewind`].
+        rewound: bool,
+    },
+    /// The reader has to go back to where the warm-up began.
+    Rewinding { mark: Mark },
+    /// Records are kept in the tail and delivered.
+    Serving {
+        folded_any: bool,
+        /// A mark above everything folded: the fold must mint the mark's id there.
+        awaited: Option<Mark>,
+    },
+    /// Nothing is folded, served or archived until an operator has acted. Holds the reason.
+    Stopped(String),
 }
 
 impl PartitionLog {
@@ -96,28 +105,40 @@ impl PartitionLog {
             partition,
             fold: Fold::new(partition, Id::ZERO, hasher.clone()),
             hasher,
-            stepped_back: false,
-            warmed: 0,
-            again: false,
+            phase: Phase::Serving {
+                folded_any: false,
+                awaited: None,
+            },
             folded_to: 0,
-            folded_any: false,
             tail: Tail::new(budget, Id::ZERO, 0),
             pending: Pending::default(),
             persisting: Vec::new(),
             freshness: Freshness::default(),
             lag: Lag::default(),
-            stopped: None,
             archive_stopped: None,
-            awaited: None,
-            serves_from: 0,
         }
     }
 
-    /// Begins to read somewhere at or below the mark from which records are served.
-    pub fn begin(&mut self, mark: Mark, budget: Arc<Budget>) {
+    /// Expects the records from somewhere at or below a mark on, and serves those from the mark on.
+    pub fn warm_up(&mut self, mark: Mark, budget: Arc<Budget>) {
         self.tail = Tail::new(budget, mark.id, mark.offset);
-        self.serves_from = mark.offset;
-        self.awaited = Some(mark);
+        self.phase = Phase::WarmingUp {
+            mark,
+            folded: 0,
+            rewound: false,
+        };
+    }
+
+    /// Why the partition is stopped, if it is.
+    pub fn stopped(&self) -> Option<&str> {
+        match &self.phase {
+            Phase::Stopped(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    fn folds(&self) -> bool {
+        matches!(self.phase, Phase::WarmingUp { .. } | Phase::Serving { .. })
     }
 
     /// The last id of what history or this log has: the mark's as long as nothing was read behind it.
@@ -129,17 +150,17 @@ impl PartitionLog {
         &mut self,
         records: Vec<Decoded>,
         archived: Offset,
-    ) -> (Vec<Arc<Entry>>, Vec<Told>) {
+    ) -> (Vec<Arc<Entry>>, Vec<SendOutcome>) {
         let mut entries = Vec::with_capacity(records.len());
-        let mut told = Vec::new();
+        let mut outcomes = Vec::new();
         for Decoded {
             offset,
             append_ms,
             content,
         } in records
         {
-            self.meet(offset);
-            if self.stopped.is_some() || self.again {
+            self.pass_mark(offset);
+            if !self.folds() {
                 break;
             }
             let (record, dead) = match content {
@@ -153,14 +174,17 @@ impl PartitionLog {
                 }
             };
             let (id, verdict) = self.fold.next(append_ms, record.as_ref());
-            self.folded_any = true;
             self.folded_to = offset + 1;
-            if offset < self.serves_from {
-                self.warmed += 1;
-                continue;
+            match &mut self.phase {
+                Phase::WarmingUp { folded, .. } => {
+                    *folded += 1;
+                    continue;
+                }
+                Phase::Serving { folded_any, .. } => *folded_any = true,
+                Phase::Rewinding { .. } | Phase::Stopped(_) => break,
             }
             metrics::counter!("lakechat_records_total", "verdict" => verdict.as_str()).increment(1);
-            told.extend(self.waiter_of(record.as_ref(), id, verdict));
+            outcomes.extend(self.waiter_of(record.as_ref(), id, verdict));
             let entry = Arc::new(match dead {
                 Some(dead) => self.unreadable(id, dead),
                 None => Entry::new(offset, append_ms, id, verdict, record),
@@ -168,7 +192,7 @@ impl PartitionLog {
             self.tail.push(entry.clone(), archived);
             entries.push(entry);
         }
-        (entries, told)
+        (entries, outcomes)
     }
 
     fn unreadable(&self, id: Id, dead: Box<DeadLetter>) -> Entry {
@@ -183,7 +207,15 @@ impl PartitionLog {
         Entry::unreadable(id, dead)
     }
 
-    fn waiter_of(&mut self, record: Option<&Record>, id: Id, verdict: Verdict) -> Option<Told> {
+    fn waiter_of(
+        &mut self,
+        record: Option<&Record>,
+        id: Id,
+        verdict: Verdict,
+    ) -> Option<SendOutcome> {
+        if self.pending.is_empty() {
+            return None;
+        }
         let record = record?;
         let client_msg_id = record.client_msg_id.as_ref()?;
         let key = self
@@ -196,57 +228,86 @@ impl PartitionLog {
             received_at_ms: record.received_at_ms,
         };
         let waiter = self.pending.seen(own)?;
-        Some(Told {
+        Some(SendOutcome {
             waiter,
             id,
             verdict,
         })
     }
 
-    /// Before anything at or behind an offset is folded: whether the mark's id was minted below it.
-    fn meet(&mut self, offset: Offset) {
-        if self.again {
-            // The place of the first reading says nothing of the second.
-            return;
-        }
-        let Some(mark) = self.awaited.take_if(|mark| mark.offset <= offset) else {
-            return;
-        };
+    /// To be called before anything at or above an offset is folded: where that is the first offset
+    /// above a mark, the fold must have minted the mark's id.
+    fn pass_mark(&mut self, offset: Offset) {
         let minted = self.fold.last_id();
-        if !self.folded_any {
-            // Nothing is kept below the mark: clock and step are the mark's.
-            self.fold = Fold::new(self.partition, mark.id, self.hasher.clone());
-        } else if mark.id != minted && mark.offset == self.serves_from && !self.stepped_back {
-            self.step_back(mark);
-        } else {
-            self.hold_against(mark, minted);
+        match &mut self.phase {
+            Phase::WarmingUp {
+                mark,
+                folded,
+                rewound,
+            } if mark.offset <= offset => {
+                let (mark, folded, rewound) = (*mark, *folded, *rewound);
+                self.phase = Phase::Serving {
+                    folded_any: folded > 0,
+                    awaited: None,
+                };
+                if folded == 0 {
+                    self.continue_from(mark.id);
+                } else if mark.id != minted && !rewound {
+                    self.rewind(mark, folded);
+                } else {
+                    self.verify(mark, minted);
+                }
+            }
+            Phase::Serving {
+                folded_any,
+                awaited,
+            } => {
+                let folded_any = *folded_any;
+                let Some(mark) = awaited.take_if(|mark| mark.offset <= offset) else {
+                    return;
+                };
+                if folded_any {
+                    self.verify(mark, minted);
+                } else {
+                    self.continue_from(mark.id);
+                }
+            }
+            Phase::WarmingUp { .. } | Phase::Rewinding { .. } | Phase::Stopped(_) => {}
         }
     }
 
-    /// Where the clock stood ahead of all that was read to warm up, none of it has set the clock:
-    /// each record was a step. So the fold began as many ids below the mark's as it read records,
-    /// and it is the same log if the mark's id comes out of a second reading from there.
-    fn step_back(&mut self, mark: Mark) {
-        let last = mark.id.stepped_back(self.warmed);
-        self.fold = Fold::new(self.partition, last, self.hasher.clone());
-        self.stepped_back = true;
-        self.again = true;
-        self.folded_any = false;
+    /// The log keeps no record below the mark: clock and step are those of the mark's id.
+    fn continue_from(&mut self, id: Id) {
+        self.fold = Fold::new(self.partition, id, self.hasher.clone());
+    }
+
+    /// Where the clock was ahead of all records of the warm-up, none of them has set it: each was a
+    /// step. So the ids began as many steps below the mark's as the warm-up has records, and it is
+    /// the same log if a second reading from there mints the mark's id.
+    fn rewind(&mut self, mark: Mark, folded: u64) {
+        self.continue_from(mark.id.stepped_back(folded));
         self.folded_to = 0;
-        self.warmed = 0;
-        self.awaited = Some(mark);
+        self.phase = Phase::Rewinding { mark };
     }
 
-    /// Whether what was read to warm up has to be read once more, from where it began.
-    pub fn take_again(&mut self) -> bool {
-        std::mem::take(&mut self.again)
+    /// Whether the warm-up has to be read again from where it began. True once.
+    pub fn take_rewind(&mut self) -> bool {
+        let Phase::Rewinding { mark } = self.phase else {
+            return false;
+        };
+        self.phase = Phase::WarmingUp {
+            mark,
+            folded: 0,
+            rewound: true,
+        };
+        true
     }
 
-    /// Everything below an offset was folded; false if that is not so: the partition is stopped, or
-    /// has to be read once more.
-    pub fn reached(&mut self, position: Offset) -> bool {
-        self.meet(position);
-        if self.stopped.is_some() || self.again {
+    /// Notes that everything below an offset was folded. False if that doesn't hold: the partition is
+    /// stopped, or has to be read again.
+    pub fn advance(&mut self, position: Offset) -> bool {
+        self.pass_mark(position);
+        if !self.folds() {
             return false;
         }
         self.folded_to = self.folded_to.max(position);
@@ -254,18 +315,20 @@ impl PartitionLog {
         true
     }
 
-    /// Holds a mark against what was minted, at once or when the fold comes to it.
+    /// Compares a mark with the id that was minted there, at once or when the fold gets there.
     pub fn check_mark(&mut self, mark: Mark) {
         if mark.offset > self.folded_to {
-            self.awaited.get_or_insert(mark);
+            if let Phase::Serving { awaited, .. } = &mut self.phase {
+                awaited.get_or_insert(mark);
+            }
         } else if self.tail.begins_at() <= mark.offset {
             let last = self.tail.last_below(mark.offset);
             let minted = last.map_or(self.tail.above(), |entry| entry.id);
-            self.hold_against(mark, minted);
+            self.verify(mark, minted);
         }
     }
 
-    fn hold_against(&mut self, mark: Mark, minted: Id) {
+    fn verify(&mut self, mark: Mark, minted: Id) {
         if mark.id != Id::ZERO && mark.id != minted {
             self.stop(format!(
                 "history was written up to offset {} from a log in which the id there is {}, and \
@@ -286,11 +349,11 @@ impl PartitionLog {
     }
 
     pub fn stop(&mut self, reason: String) {
-        if self.stopped.is_some() {
+        if self.stopped().is_some() {
             return;
         }
         tracing::error!(partition = self.partition.0, %reason, "a partition of the log is stopped");
-        self.stopped = Some(format!("partition {}: {reason}", self.partition));
+        self.phase = Phase::Stopped(format!("partition {}: {reason}", self.partition));
     }
 
     /// Whether a send may be published here now. A full window takes what lets go of something.
@@ -298,7 +361,7 @@ impl PartitionLog {
         let refuse = |reason: &'static str| {
             Err(Problem::new(Code::BrokerUnavailable, reason).retry_after_ms(1_000))
         };
-        if self.stopped.is_some() {
+        if self.stopped().is_some() {
             return refuse("This part of the log is stopped; its operator has to look.");
         }
         if self.lag.refuses() {
@@ -369,7 +432,7 @@ mod tests {
 
     fn begun_at(mark: Mark) -> PartitionLog {
         let mut log = PartitionLog::new(PARTITION, KeyHasher::default(), budget());
-        log.begin(mark, budget());
+        log.warm_up(mark, budget());
         log
     }
 
@@ -395,9 +458,9 @@ mod tests {
         let from = 56 - WARM_UP_MS / MINUTE;
         let mut log = begun_at(mark);
         assert!(said(log.fold((from..60).map(record).collect(), 0).0).is_empty());
-        assert!(log.take_again() && !log.take_again());
+        assert!(log.take_rewind() && !log.take_rewind());
         let entries = log.fold((from..60).map(record).collect(), 0).0;
-        assert_eq!(log.stopped, None);
+        assert_eq!(log.stopped(), None);
         assert_eq!(said(entries), whole[57..]);
     }
 
@@ -426,10 +489,10 @@ mod tests {
         let mut log = begun_at(mark);
         for _ in 0..2 {
             assert!(log.fold((30..60).map(record).collect(), 0).0.is_empty());
-            log.take_again();
+            log.take_rewind();
         }
-        let reason = log.stopped.expect("stopped");
+        let reason = log.stopped().expect("stopped").to_owned();
         assert!(reason.contains("another log"), "{reason}");
-        assert!(!log.again);
+        assert!(!log.take_rewind());
     }
 }

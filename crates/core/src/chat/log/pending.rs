@@ -160,6 +160,10 @@ impl Pending {
         self.sends.entry(own).or_default().push(send);
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.sends.is_empty()
+    }
+
     /// The first of the sends that look like this record.
     pub fn seen(&mut self, own: Own) -> Option<Waiter> {
         let sends = self.sends.get_mut(&own)?;

@@ -125,7 +125,7 @@ fn begin(log: &Log, point: &StartPoint) {
         end,
     } = *point;
     let mut state = log.lock(partition);
-    state.begin(mark, log.budget().clone());
+    state.warm_up(mark, log.budget().clone());
     if let Some(lost) = lost(start, mark) {
         state.stop(lost);
     }
@@ -158,7 +158,7 @@ impl Reading {
     fn run(mut self) {
         let mut records = Vec::new();
         while !self.stop.load(Relaxed) {
-            self.log.is_read();
+            self.log.note_read_attempt();
             if self.from.is_empty() {
                 std::thread::park_timeout(POLL);
                 continue;
@@ -174,7 +174,7 @@ impl Reading {
     /// the same reader goes on.
     fn read(&mut self, reader: &mut dyn LogReader, records: &mut Vec<LogRecord>) {
         while !self.stop.load(Relaxed) {
-            self.log.is_read();
+            self.log.note_read_attempt();
             let polled = reader.poll(POLL, records);
             self.hand_out(records);
             for (partition, position) in &mut self.from {
@@ -190,17 +190,17 @@ impl Reading {
                     return;
                 }
             }
-            if self.begin_again() {
+            if self.rewind() {
                 return;
             }
         }
     }
 
-    /// Puts partitions that have to be read once more back to their starts.
-    fn begin_again(&mut self) -> bool {
+    /// Moves partitions that have to be read again back to their starts.
+    fn rewind(&mut self) -> bool {
         let mut any = false;
         for ((partition, position), (_, start)) in self.from.iter_mut().zip(&self.starts) {
-            if self.log.lock(*partition).take_again() {
+            if self.log.lock(*partition).take_rewind() {
                 *position = *start;
                 any = true;
             }
@@ -216,7 +216,7 @@ impl Reading {
         metrics::histogram!("lakechat_log_batch_rows").record(records.len() as f64);
         // The log's order is one within each partition; a stable sort keeps it.
         records.sort_by_key(|r| r.partition);
-        let (mut told, mut wakers) = (Vec::new(), Vec::new());
+        let (mut outcomes, mut wakers) = (Vec::new(), Vec::new());
         let mut rest = records.drain(..).peekable();
         while let Some(first) = rest.next() {
             let partition = first.partition;
@@ -226,10 +226,10 @@ impl Reading {
             }
             let (entries, of_partition) = self.log.fold(partition, run);
             self.hub.deliver(&entries, &mut wakers);
-            told.push((partition, of_partition));
+            outcomes.push((partition, of_partition));
         }
-        for (partition, told) in told {
-            self.log.tell(partition, told);
+        for (partition, of_partition) in outcomes {
+            self.log.resolve(partition, of_partition);
         }
         self.wake(wakers);
         metrics::histogram!("lakechat_log_batch_seconds").record(began.elapsed().as_secs_f64());

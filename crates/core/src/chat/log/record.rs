@@ -145,7 +145,7 @@ impl fmt::Display for Digest {
 
 /// Why a value of the log is not a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotARecord {
+pub enum DecodeError {
     /// By the frozen rules of version 1; void for everybody.
     #[error("unreadable: {0}")]
     Unreadable(&'static str),
@@ -240,14 +240,14 @@ impl Record {
     /// Reads a value of the log, and holds it against its key.
     ///
     /// The rules are frozen: a release that judged one value otherwise would mint other ids.
-    pub fn decode(key: &[u8], value: &[u8]) -> Result<Record, NotARecord> {
-        let unreadable = NotARecord::Unreadable;
+    pub fn decode(key: &[u8], value: &[u8]) -> Result<Record, DecodeError> {
+        let unreadable = DecodeError::Unreadable;
         let wire: Wire<'_> = match serde_json::from_slice(value) {
             Ok(wire) => wire,
             Err(_) => return Err(newer(value).unwrap_or(unreadable("not a version 1 object"))),
         };
         if wire.v > VERSION {
-            return Err(NotARecord::Newer(wire.v));
+            return Err(DecodeError::Newer(wire.v));
         }
         if wire.v != VERSION {
             return Err(unreadable("v"));
@@ -310,13 +310,13 @@ fn body(kind: &str, wire: &Wire<'_>) -> Option<Body> {
 }
 
 /// A newer version may look like anything but for its `v`.
-fn newer(value: &[u8]) -> Option<NotARecord> {
+fn newer(value: &[u8]) -> Option<DecodeError> {
     #[derive(Deserialize)]
     struct Version {
         v: u64,
     }
     let version = serde_json::from_slice::<Version>(value).ok()?.v;
-    (version > VERSION).then_some(NotARecord::Newer(version))
+    (version > VERSION).then_some(DecodeError::Newer(version))
 }
 
 #[cfg(test)]
@@ -424,14 +424,14 @@ mod tests {
             assert_ne!(bad, good);
             let found = Record::decode(b"ops", bad.as_bytes());
             assert!(
-                matches!(found, Err(NotARecord::Unreadable(_))),
+                matches!(found, Err(DecodeError::Unreadable(_))),
                 "{bad}: {found:?}"
             );
         }
         assert!(Record::decode(b"ops", b"\xff\xfe").is_err());
         assert_eq!(
             Record::decode(b"ops", br#"{"v":2,"x":[]}"#),
-            Err(NotARecord::Newer(2))
+            Err(DecodeError::Newer(2))
         );
     }
 

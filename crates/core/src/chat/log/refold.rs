@@ -23,7 +23,7 @@ impl Refold {
         // Its tail may keep nothing: entries go straight to the archiver.
         let budget = Arc::new(Budget::new(0, 1));
         let mut state = PartitionLog::new(partition, log.hasher().clone(), budget.clone());
-        state.begin(mark, budget);
+        state.warm_up(mark, budget);
         Refold {
             count: log.broker().partitions(),
             partition,
@@ -31,9 +31,9 @@ impl Refold {
         }
     }
 
-    /// Whether what was read to warm up has to be read once more, from where it began.
-    pub fn take_again(&mut self) -> bool {
-        self.state.take_again()
+    /// Whether the warm-up has to be read again from where it began. True once.
+    pub fn take_rewind(&mut self) -> bool {
+        self.state.take_rewind()
     }
 
     /// The entries from the mark on.
@@ -43,7 +43,7 @@ impl Refold {
             .map(|record| decode(self.partition, self.count, record))
             .collect();
         let (entries, _nobody_waits_here) = self.state.fold(decoded, u64::MAX);
-        match &self.state.stopped {
+        match self.state.stopped() {
             Some(reason) => {
                 let partition = Some(self.partition);
                 Err(PortError::stops("log", partition, reason))

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
 use super::{Chat, membership};
 use crate::chat::hub::HubChannel;
 use crate::chat::hub::outbox::Outbox;
-use crate::chat::log::pending::Waiter;
-use crate::chat::log::record::{Body, Digest};
+use crate::chat::log::pending::{self, Sent, Waiter};
+use crate::chat::log::record::{Body, Digest, Record};
 use crate::chat::read::directory_unavailable;
 use crate::chat::wire::{AckLevel, Ref};
 use crate::domain::{Attachment, ClientMsgId, Code, FileId, Id, Problem, UserName};
@@ -89,6 +92,42 @@ impl Chat {
             .log
             .answer(name, user, &send.client_msg_id, digest, waiter)?;
         Ok(left.is_none())
+    }
+
+    /// A record of this server's making, stamped with this moment.
+    fn record(
+        &self,
+        channel: &HubChannel,
+        sender: &UserName,
+        client_msg_id: ClientMsgId,
+        body: Body,
+    ) -> Record {
+        Record {
+            channel: channel.name.clone(),
+            private: channel.kind.is_private(),
+            sender: sender.clone(),
+            client_msg_id: Some(client_msg_id),
+            digest: body.digest(),
+            received_at_ms: self.log.broker().now_ms(),
+            body,
+        }
+    }
+
+    /// Publishes an event of the channel itself and waits until the own fold has it.
+    pub(super) async fn publish(
+        &self,
+        channel: &HubChannel,
+        sender: &UserName,
+        body: Body,
+    ) -> Result<Sent, Problem> {
+        let unique = Uuid::new_v4().hyphenated().to_string();
+        let client_msg_id = ClientMsgId::parse(&unique).expect("a UUID is 36 printable characters");
+        let record = self.record(channel, sender, client_msg_id, body);
+        let (tell, told) = oneshot::channel();
+        self.log
+            .publish(&record, Waiter::Call(tell), || self.admit_event(sender))?;
+        told.await
+            .unwrap_or_else(|_| Err(pending::unknown_outcome()))
     }
 
     fn admit(&self, channel: &HubChannel, user: &UserName) -> Result<(), Problem> {

@@ -122,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let joined = self.joined(&request.channel);
         let channel = joined
             .map(|j| j.channel.clone())
-            .ok_or_else(|| no_session(&request.channel))?;
+            .ok_or_else(|| not_joined(&request.channel))?;
         let send = Send {
             text: request.text.into_owned(),
             client_msg_id: request.client_msg_id,
@@ -268,7 +268,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 }
 
 /// What a send to a channel that this session has not joined is told.
-fn no_session(channel: &str) -> Problem {
+fn not_joined(channel: &str) -> Problem {
     match ChannelName::parse(channel) {
         Ok(_) => service::not_a_member(),
         Err(_) => channel_not_found(),

@@ -8,9 +8,9 @@ use crate::domain::{ChannelName, ClientMsgId, Id, UserName};
 
 use super::WINDOW_MS;
 
-/// What the window knows of a key.
+/// What stands in the window under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum WindowMatch {
     /// Nothing: a record of this key would be fresh.
     Unknown,
     /// A fresh record of this key and this content.
@@ -33,6 +33,11 @@ pub type Key = [u64; 2];
 pub struct KeyHasher(RandomState, RandomState);
 
 impl KeyHasher {
+    /// The key of a send.
+    pub fn key(&self, channel: &ChannelName, sender: &UserName, of: &ClientMsgId) -> Key {
+        self.hash((channel, sender, of))
+    }
+
     fn hash(&self, of: impl Hash) -> Key {
         [self.0.hash_one(&of), self.1.hash_one(&of)]
     }
@@ -80,15 +85,15 @@ impl Window {
 
     /// What (channel, sender, client_msg_id) is known by.
     pub fn key(&self, channel: &ChannelName, sender: &UserName, of: &ClientMsgId) -> Key {
-        self.hasher.hash((channel, sender, of))
+        self.hasher.key(channel, sender, of)
     }
 
-    pub fn look(&self, key: Key, digest: Digest) -> Answer {
+    pub fn look(&self, key: Key, digest: Digest) -> WindowMatch {
         match self.known.get(&key).map(|known| known.fresh) {
-            None => Answer::Unknown,
-            Some(None) => Answer::TooOld,
-            Some(Some((id, fresh))) if fresh == digest => Answer::Same(id),
-            Some(Some((id, _))) => Answer::Other(id),
+            None => WindowMatch::Unknown,
+            Some(None) => WindowMatch::TooOld,
+            Some(Some((id, fresh))) if fresh == digest => WindowMatch::Same(id),
+            Some(Some((id, _))) => WindowMatch::Other(id),
         }
     }
 
@@ -168,7 +173,8 @@ impl Window {
         }
     }
 
-    pub(super) fn push(&mut self, append_ms: u64, id: Id, record: &Record) {
+    /// Adds a record; `key`: of its send, if it has a `client_msg_id`.
+    pub(super) fn push(&mut self, append_ms: u64, id: Id, key: Option<Key>, record: &Record) {
         let mut entry = Entry {
             append_ms,
             key: [0; 2],
@@ -176,8 +182,8 @@ impl Window {
             fresh: false,
             deletes: false,
         };
-        if let Some(client_msg_id) = &record.client_msg_id {
-            entry.key = self.key(&record.channel, &record.sender, client_msg_id);
+        if let Some(key) = key {
+            entry.key = key;
             entry.keyed = true;
             entry.fresh = !self.known.contains_key(&entry.key);
             let fresh = Some((id, record.digest));

@@ -75,10 +75,10 @@ impl Server {
         let window = self.fold.window();
         let key = window.key(&record.channel, &record.sender, client_msg_id);
         match window.look(key, record.digest) {
-            fold::Answer::Unknown => None,
-            fold::Answer::Same(id) => Some(Answer::Ack(id)),
-            fold::Answer::Other(_) => Some(Answer::Conflict),
-            fold::Answer::TooOld => Some(Answer::Expired),
+            fold::WindowMatch::Unknown => None,
+            fold::WindowMatch::Same(id) => Some(Answer::Ack(id)),
+            fold::WindowMatch::Other(_) => Some(Answer::Conflict),
+            fold::WindowMatch::TooOld => Some(Answer::Expired),
         }
     }
 
