@@ -1,4 +1,4 @@
-//! `lakechat log`: what only an operator can decide about the log of the cluster mode.
+//! `lakechat log`: decisions about the log of a cluster that only an operator can make.
 
 mod adoption;
 mod partition_plan;
@@ -12,7 +12,7 @@ use crate::app::settings;
 use crate::config::{Config, ConfigFlag, Flags, Mode};
 use lakechat_cluster::hbase::HBase;
 
-/// Decide about the log of a cluster
+/// Repair the log of a cluster
 #[derive(Args, Clone, Debug)]
 pub struct LogArgs {
     #[command(subcommand)]
@@ -21,16 +21,16 @@ pub struct LogArgs {
 
 #[derive(Subcommand, Clone, Debug)]
 enum LogCommand {
-    /// Go on with another log than the one that history was written from
+    /// Continue with another log than the one that history was written from
     ///
-    /// A server stops a partition whose log is another one: the topic was made anew or restored, or
-    /// retention took records before history had them. What the old log held and history doesn't is
-    /// lost, and adopting can't bring it back; what history has stays. So first look whether the old
-    /// topic can be had again.
+    /// A server stops a partition whose log is another one: the topic was recreated or restored, or
+    /// retention removed records before they were archived. Records that only the old log held are
+    /// lost, and adopting does not bring them back; history stays as it is. So first try to get the
+    /// old topic back.
     ///
-    /// Stop all servers, adopt, start them again. Partitions whose log is the same go on where history
-    /// is; in the others ids go on above those that were given, so cursors of clients stay good. Without
-    /// --yes it shows what it would do, and changes nothing (exit code 1).
+    /// Stop all servers, adopt, start them again. A partition whose log is the same continues at its
+    /// mark. In the others, ids continue above the existing ones, so that cursors of clients stay
+    /// valid. Without --yes it prints the plan and changes nothing (exit code 1).
     Adopt(AdoptFlags),
 }
 
@@ -38,43 +38,43 @@ enum LogCommand {
 struct AdoptFlags {
     #[command(flatten)]
     config: ConfigFlag,
-    /// Go on in a partition at an offset behind records that can't be read, which are lost then; may be
-    /// given for several
+    /// Continue a partition at an offset, after records that can't be read; they are lost. May be given
+    /// for several partitions
     #[arg(long, value_name = "PARTITION:OFFSET")]
     skip: Vec<Skip>,
-    /// Do it
+    /// Carry out the plan
     #[arg(long)]
     yes: bool,
 }
 
 impl LogArgs {
-    /// What says where the services are.
+    /// The flags of the configuration.
     pub fn flags(&self) -> Flags {
         let LogCommand::Adopt(adopt) = &self.command;
         adopt.config.flags()
     }
 }
 
-/// Prints what it finds and does.
+/// Prints the plan and, with --yes, carries it out.
 pub async fn run(args: &LogArgs, config: &Config) -> Result<()> {
     let LogCommand::Adopt(adopt) = &args.command;
     ensure!(
         config.mode == Mode::Cluster,
-        "mode = \"embedded\": the log of a data folder is never another one"
+        "mode = \"embedded\": the log in a data folder can't be exchanged"
     );
-    let hbase =
-        HBase::start(&settings::hbase(&config.hbase)).context("no thread can be started")?;
+    let hbase = HBase::start(&settings::hbase(&config.hbase))
+        .context("can't start the threads of HBase's client")?;
     let row = hbase.log_row().await?;
-    let row = row.context("there is no log yet: the first server that starts makes it")?;
+    let row = row.context("there is no log yet: the first start of a server creates it")?;
     let settings = settings::kafka(config, row.partitions);
     let adoption = Adoption::plan(&hbase, row, settings, &adopt.skip).await?;
-    print!("{}", adoption.told());
+    print!("{}", adoption.summary());
     ensure!(
         adoption.changes_anything(),
         "history was written from this log: there is nothing to adopt"
     );
     if !adopt.yes {
-        bail!("nothing was changed; with --yes it is");
+        bail!("nothing was changed; --yes carries out the plan");
     }
     adoption.carry_out(&hbase).await?;
     println!(

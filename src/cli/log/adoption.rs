@@ -1,10 +1,10 @@
-//! What adopting a log changes: its row's generation, and a mark for each partition.
+//! The adoption of a log: a new generation in row `log`, and a mark for each partition.
 
 use std::fmt::Write;
 
 use anyhow::{Result, ensure};
 
-use super::partition_plan::{Found, Place, Skip};
+use super::partition_plan::{LogPartition, PartitionPlan, Skip};
 use lakechat_cluster::hbase::{HBase, LogRow};
 use lakechat_cluster::kafka::{KafkaBroker, Settings};
 use lakechat_core::domain::Partition;
@@ -15,7 +15,7 @@ use lakechat_core::ports::history::Mark;
 pub(super) struct Adoption {
     old: LogRow,
     new: LogRow,
-    places: Vec<Place>,
+    plans: Vec<PartitionPlan>,
 }
 
 impl Adoption {
@@ -43,7 +43,7 @@ impl Adoption {
             let skip = skips.iter().find(|s| s.partition.index() == partition);
             skip.map(|skip| skip.to)
         };
-        let places = marks.iter().zip(found).enumerate();
+        let plans = marks.iter().zip(found).enumerate();
         let new = LogRow {
             topic,
             generation: old.generation + 1,
@@ -51,59 +51,60 @@ impl Adoption {
             ..old.clone()
         };
         Ok(Adoption {
-            places: places
-                .map(|(at, (mark, found))| Place::judge(*mark, found, skip_of(at)))
+            plans: plans
+                .map(|(at, (mark, found))| PartitionPlan::judge(*mark, found, skip_of(at)))
                 .collect(),
             old,
             new,
         })
     }
 
-    pub fn told(&self) -> String {
+    pub fn summary(&self) -> String {
         let mut text = format!(
             "history: topic {}, generation {}\nadopts:  topic {}, generation {}\n",
             self.old.topic, self.old.generation, self.new.topic, self.new.generation
         );
-        for (partition, place) in self.places.iter().enumerate() {
-            writeln!(text, "partition {partition}: {place}").expect("a String takes everything");
+        for (partition, plan) in self.plans.iter().enumerate() {
+            writeln!(text, "partition {partition}: {plan}").expect("a String takes everything");
         }
         text
     }
 
     pub fn changes_anything(&self) -> bool {
-        self.old.topic != self.new.topic || !self.places.iter().all(Place::is_same)
+        self.old.topic != self.new.topic || !self.plans.iter().all(PartitionPlan::is_same)
     }
 
     pub fn generation(&self) -> u32 {
         self.new.generation
     }
 
-    /// The marks come first: servers look at them only once row `log` names their generation.
+    /// Writes the marks first: servers read them only once row `log` has their generation, so an adoption
+    /// that fails half-way changes nothing and can be repeated.
     pub async fn carry_out(&self, hbase: &HBase) -> Result<()> {
         let history = hbase.history(self.new.partitions, self.new.generation);
-        for (partition, place) in (0..).map(Partition).zip(&self.places) {
-            let begin = place.begin();
-            if begin.offset > 0 {
-                history.advance_mark(partition, begin).await?;
+        for (partition, plan) in (0..).map(Partition).zip(&self.plans) {
+            let mark = plan.new_mark();
+            if mark.offset > 0 {
+                history.advance_mark(partition, mark).await?;
             }
         }
         let replaced = hbase.replace_log_row(&self.old, &self.new).await?;
         ensure!(
             replaced,
-            "somebody else has adopted a log meanwhile: look again"
+            "another adoption came first: run this again and review its plan"
         );
         Ok(())
     }
 }
 
-async fn find(broker: &KafkaBroker, marks: &[Mark]) -> Result<Vec<Found>> {
-    let kept = broker.start_offsets().await?;
+async fn find(broker: &KafkaBroker, marks: &[Mark]) -> Result<Vec<LogPartition>> {
+    let starts = broker.start_offsets().await?;
     let ends = broker.end_offsets().await?;
     let at_time = offsets_for_times(broker, marks, 0).await?;
     let behind_time = offsets_for_times(broker, marks, 1).await?;
-    let found = kept.into_iter().zip(ends).zip(at_time).zip(behind_time);
-    let found = found.map(|(((kept, end), at_time), behind_time)| Found {
-        kept,
+    let found = starts.into_iter().zip(ends).zip(at_time).zip(behind_time);
+    let found = found.map(|(((start, end), at_time), behind_time)| LogPartition {
+        start,
         end,
         at_time,
         behind_time,
@@ -111,7 +112,7 @@ async fn find(broker: &KafkaBroker, marks: &[Mark]) -> Result<Vec<Found>> {
     Ok(found.collect())
 }
 
-/// For each partition the first offset so many ms behind its mark's time.
+/// For each partition, the first offset at or after its mark's time plus `behind_ms`.
 async fn offsets_for_times(
     broker: &KafkaBroker,
     marks: &[Mark],

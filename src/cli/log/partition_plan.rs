@@ -1,4 +1,4 @@
-//! Where one partition of an adopted log begins.
+//! Where a partition of an adopted log starts.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,95 +9,98 @@ use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::Offset;
 use lakechat_core::ports::history::Mark;
 
-/// Where to go on in a partition, as an operator says: `3:57`.
+/// Where an operator wants a partition to continue: `3:57`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Skip {
     pub partition: Partition,
     pub to: Offset,
 }
 
-/// What Kafka has of a partition.
+/// A partition in Kafka.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
-    pub kept: Offset,
+pub(super) struct LogPartition {
+    /// The first offset that is still kept.
+    pub start: Offset,
     pub end: Offset,
-    /// The first offsets at or after the mark's time and the millisecond behind it.
+    /// The first offsets at or after the mark's time, and at or after the next millisecond.
     pub at_time: Offset,
     pub behind_time: Offset,
 }
 
 /// A partition whose history was written up to a mark.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct PartitionPlan {
     mark: Mark,
-    found: Found,
-    begins: Begins,
+    found: LogPartition,
+    start: StartPoint,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Begins {
-    /// It is the log that history was written from.
-    AtTheMark,
-    /// It goes on at its kept start; what was between the mark and it is lost.
-    BehindWhatIsLost,
-    /// It is another log, from its kept start on.
-    Anew,
-    /// Where the operator says.
-    At(Offset),
+enum StartPoint {
+    /// At the mark: it is the log that history was written from.
+    Mark,
+    /// At the log's start. The records between the mark and it are lost.
+    AfterLostRecords,
+    /// At the log's start: it is another log.
+    OtherLog,
+    /// Where the operator wants it.
+    Skip(Offset),
 }
 
-impl Place {
-    pub fn judge(mark: Mark, found: Found, skip: Option<Offset>) -> Place {
-        let Found { kept, end, .. } = found;
-        // A record with the very append time of the last one that was stored stands below the mark.
-        let knows_the_last = found.at_time < found.behind_time && found.at_time < mark.offset;
-        // Retention took all that was stored and nothing else.
-        let is_quiet = kept == mark.offset;
-        let begins = match skip {
-            Some(to) => Begins::At(to),
-            None if kept > mark.offset => Begins::BehindWhatIsLost,
-            None if mark.offset <= end && (is_quiet || knows_the_last) => Begins::AtTheMark,
-            None => Begins::Anew,
+impl PartitionPlan {
+    pub fn judge(mark: Mark, found: LogPartition, skip: Option<Offset>) -> PartitionPlan {
+        let LogPartition { start, end, .. } = found;
+        // Below the mark is a record with the append time of the last archived one.
+        let has_last_archived = found.at_time < found.behind_time && found.at_time < mark.offset;
+        // Retention removed exactly what was archived.
+        let starts_at_mark = start == mark.offset;
+        let start_point = match skip {
+            Some(to) => StartPoint::Skip(to),
+            None if start > mark.offset => StartPoint::AfterLostRecords,
+            None if mark.offset <= end && (starts_at_mark || has_last_archived) => StartPoint::Mark,
+            None => StartPoint::OtherLog,
         };
-        Place {
+        PartitionPlan {
             mark,
             found,
-            begins,
+            start: start_point,
         }
     }
 
     pub fn is_same(&self) -> bool {
-        self.begins == Begins::AtTheMark
+        self.start == StartPoint::Mark
     }
 
     /// The mark in the adopted log.
-    pub fn begin(&self) -> Mark {
+    pub fn new_mark(&self) -> Mark {
         let at = |offset| Mark {
             offset,
             id: self.mark.id,
             time_ms: 0,
         };
-        match self.begins {
-            Begins::AtTheMark => self.mark,
-            Begins::BehindWhatIsLost | Begins::Anew => at(self.found.kept),
-            Begins::At(to) => at(to),
+        match self.start {
+            StartPoint::Mark => self.mark,
+            StartPoint::AfterLostRecords | StartPoint::OtherLog => at(self.found.start),
+            StartPoint::Skip(to) => at(to),
         }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for PartitionPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Mark { offset, id, .. } = self.mark;
-        let Found { kept, end, .. } = self.found;
+        let LogPartition { start, end, .. } = self.found;
         write!(
             f,
-            "history has it below offset {offset}, last id {id}; the log holds {kept} to {end}: "
+            "history has it below offset {offset}, last id {id}; the log holds {start} to {end}: "
         )?;
-        match self.begins {
-            Begins::AtTheMark => write!(f, "the same log, goes on"),
-            Begins::BehindWhatIsLost => write!(f, "goes on at {kept}, what was before it is lost"),
-            Begins::Anew => write!(f, "another log, begins at {kept}"),
-            Begins::At(to) => write!(f, "goes on at {to}, as told"),
+        match self.start {
+            StartPoint::Mark => write!(f, "the same log, goes on"),
+            StartPoint::AfterLostRecords => {
+                write!(f, "goes on at {start}, the records before it are lost")
+            }
+            StartPoint::OtherLog => write!(f, "another log, begins at {start}"),
+            StartPoint::Skip(to) => write!(f, "goes on at {to}, as requested"),
         }
     }
 }
@@ -119,23 +122,23 @@ mod tests {
     use super::*;
     use lakechat_core::domain::Id;
 
-    fn judged(offset: Offset, kept: Offset, end: Offset, at: (Offset, Offset)) -> Place {
+    fn judged(offset: Offset, kept: Offset, end: Offset, at: (Offset, Offset)) -> PartitionPlan {
         let mark = Mark {
             offset,
             id: Id::from_u64(4_711 << 22).expect("63 bits"),
             time_ms: 1_000,
         };
-        let found = Found {
-            kept,
+        let found = LogPartition {
+            start: kept,
             end,
             at_time: at.0,
             behind_time: at.1,
         };
-        Place::judge(mark, found, None)
+        PartitionPlan::judge(mark, found, None)
     }
 
     #[test]
-    fn log_that_has_what_was_stored_last_goes_on_at_the_mark() {
+    fn log_with_the_last_archived_record_continues_at_the_mark() {
         for same in [
             judged(57, 0, 80, (56, 57)),
             judged(57, 56, 57, (56, 57)),
@@ -147,12 +150,12 @@ mod tests {
             judged(57, 57, 80, (57, 57)),
         ] {
             assert!(same.is_same(), "{same:?}");
-            assert_eq!(same.begin(), same.mark);
+            assert_eq!(same.new_mark(), same.mark);
         }
     }
 
     #[test]
-    fn other_logs_begin_at_their_kept_start_above_the_last_id() {
+    fn other_logs_start_at_their_first_offset_above_the_last_id() {
         for (other, kept) in [
             // Ends below the mark.
             (judged(57, 0, 12, (12, 12)), 0),
@@ -170,20 +173,20 @@ mod tests {
                 offset,
                 id,
                 time_ms,
-            } = other.begin();
+            } = other.new_mark();
             assert_eq!((offset, id, time_ms), (kept, other.mark.id, 0));
         }
     }
 
     #[test]
-    fn skip_says_where_to_go_on() {
+    fn skip_sets_the_start() {
         let skip: Skip = "3:57".parse().expect("a skip");
         assert_eq!((skip.partition, skip.to), (Partition(3), 57));
         for wrong in ["3", "3:", ":57", "3:-1", "x:1", "70000:1"] {
             wrong.parse::<Skip>().expect_err(wrong);
         }
-        let Place { mark, found, .. } = judged(50, 0, 80, (49, 50));
-        let place = Place::judge(mark, found, Some(57));
-        assert!(!place.is_same() && place.begin().offset == 57);
+        let PartitionPlan { mark, found, .. } = judged(50, 0, 80, (49, 50));
+        let plan = PartitionPlan::judge(mark, found, Some(57));
+        assert!(!plan.is_same() && plan.new_mark().offset == 57);
     }
 }

@@ -144,7 +144,7 @@ impl Link {
         }
         let address = &self.address;
         if error.is_io_error() || error.is_connection_dropped() {
-            return Unavailable(format!("is there a Redis at {address}? {error}"));
+            return Unavailable(format!("is Redis at {address}? {error}"));
         }
         Unavailable(format!("Redis at {address}: {error}"))
     }
