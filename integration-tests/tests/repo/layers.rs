@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::of_project;
+
 /// The modules of each crate, with those that they may use besides themselves.
 const MODULES: &[(&str, &[&str])] = &[
     (
@@ -55,10 +57,6 @@ const NEVER: &[(&str, &[&[&str]])] = &[
     ("crates/cluster", &[HTTP, EMBEDDED]),
     (".", &[CLUSTER, &["rusqlite"]]),
 ];
-
-fn of_project(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
-}
 
 #[test]
 fn modules_use_only_those_that_they_may() {
