@@ -16,20 +16,15 @@ pub struct Alone {
 }
 
 impl Alone {
-    /// Waits for a turn.
+    /// Waits until no other test of this program has the services. Cargo runs one program at a time.
     pub async fn fresh() -> Result<Alone> {
-        let turn = turn().await;
+        static TURN: Mutex<()> = Mutex::const_new(());
+        let turn = TURN.lock().await;
         Ok(Alone {
             cluster: Cluster::fresh().await?,
             _turn: turn,
         })
     }
-}
-
-/// Waits until no other test of this program has a turn. Cargo runs one program at a time.
-pub async fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::const_new(());
-    TURN.lock().await
 }
 
 impl Drop for Alone {

@@ -2,5 +2,4 @@
 
 mod degrading;
 mod faults;
-mod hdfs_connections;
 mod hung_thrift;
