@@ -42,9 +42,7 @@ mod tests {
         let extension = warp::ext::get().map(|n: u32| n.to_string());
         let service = TowerToHyperService::new(warp::service(extension.recover(recover)));
         let response = hyper::service::Service::call(&service, Request::new(String::new())).await;
-        let response = match response {
-            Ok(response) => response,
-        };
+        let Ok(response) = response;
         assert_eq!(response.status(), 500);
         let refusal = response.extensions().get::<Refusal>();
         assert_eq!(refusal.map(|r| r.0.code), Some(Code::Internal));

@@ -38,6 +38,10 @@ impl<C> RouteTable<C> {
     }
 
     /// The route of a method; 405 with Allow if the path does not take it.
+    #[expect(
+        clippy::result_large_err,
+        reason = "it is written to the client as it is, and not passed up a chain"
+    )]
     pub(super) fn route(
         &self,
         pattern: PathPattern,

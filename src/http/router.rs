@@ -79,6 +79,10 @@ impl<C: Send + Sync + 'static> Router<C> {
     }
 
     /// Starts to serve a request, or refuses it.
+    #[expect(
+        clippy::result_large_err,
+        reason = "it is written to the client as it is, and not passed up a chain"
+    )]
     pub(super) fn serve(
         &self,
         endpoint: Endpoint,
