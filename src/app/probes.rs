@@ -171,10 +171,7 @@ mod tests {
             let _ = checked.send(());
             let fails = fail.load(SeqCst) > 0;
             fail.fetch_sub(usize::from(fails), SeqCst);
-            let full = PortError::Unavailable {
-                part: "files",
-                reason: "the disk is full".into(),
-            };
+            let full = PortError::unavailable("files", "the disk is full");
             std::future::ready(if fails { Err(full) } else { Ok(()) })
         });
         let probing = tokio::spawn(Probes::new(vec![probe], readiness.clone()).start().await);

@@ -2,8 +2,6 @@
 //! access log, and logs the cause of a failure.
 
 use std::convert::Infallible;
-use std::error::Error;
-use std::fmt;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -30,7 +28,7 @@ use crate::http::request::{ClientAddr, RequestId};
 use crate::http::response;
 use crate::http::router::{Endpoint, Router};
 use crate::shutdown::Shutdown;
-use lakechat_core::domain::Problem;
+use lakechat_core::domain::{CauseChain, Problem};
 
 /// The label of a path that no table has: one for all, or a scanner would make thousands.
 const UNKNOWN_ROUTE: &str = "unknown";
@@ -152,7 +150,7 @@ fn close() -> HeaderValue {
 }
 
 fn log(problem: &Problem, id: RequestId) {
-    let (code, cause) = (problem.code.as_str(), Chain(problem));
+    let (code, cause) = (problem.code.as_str(), CauseChain(problem));
     match response::status(problem.code) {
         StatusCode::INTERNAL_SERVER_ERROR => {
             tracing::error!(request.id = %id, code, "request failed: {cause}");
@@ -161,20 +159,5 @@ fn log(problem: &Problem, id: RequestId) {
             tracing::warn!(request.id = %id, code, "request not served: {cause}");
         }
         _ => tracing::debug!(request.id = %id, code, "request refused: {cause}"),
-    }
-}
-
-/// An error and its causes, down to the root.
-struct Chain<'a>(&'a dyn Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }

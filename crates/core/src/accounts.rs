@@ -29,10 +29,8 @@ pub use self::signing_key::{KeyError, signing_key};
 use self::throttle::Throttle;
 use crate::domain::{Code, LoginSession, Problem, Secret, User, UserName};
 use crate::ports::directory::CreateOutcome;
+use crate::ports::problem::directory_problem;
 use crate::ports::{LoginSessions, PortError, Users};
-
-/// How long clients are told to wait for the directory.
-const RETRY_AFTER_MS: u64 = 1000;
 
 /// What accounts go by.
 #[derive(Clone, Debug)]
@@ -122,7 +120,7 @@ impl Accounts {
         match self.users.create(&user).await {
             Ok(CreateOutcome::Created) => {}
             Ok(CreateOutcome::Exists(_)) => return Err(taken(&user.name)),
-            Err(error) => return Err(unavailable(error)),
+            Err(error) => return Err(directory_problem(error)),
         }
         tracing::info!(user = %user.name, "account registered");
         metrics::counter!("lakechat_registrations_total").increment(1);
@@ -163,7 +161,9 @@ impl Accounts {
         self.throttle.count_refresh(from)?;
         let token = RefreshToken::parse(refresh_token).ok_or_else(not_a_refresh_token)?;
         let found = self.login_sessions.find(&token.user, token.session).await;
-        let old = found.map_err(unavailable)?.ok_or_else(sessions::ended)?;
+        let old = found
+            .map_err(directory_problem)?
+            .ok_or_else(sessions::ended)?;
         if old.revoked {
             return Err(sessions::ended());
         }
@@ -180,7 +180,7 @@ impl Accounts {
             expires_at_ms: self.refresh_until(now_ms),
             ..old.clone()
         };
-        if !self.rotate(&old, &new).await.map_err(unavailable)? {
+        if !self.rotate(&old, &new).await.map_err(directory_problem)? {
             return self.end_copied(&token).await;
         }
         Ok(self.login_with(next, now_ms))
@@ -215,7 +215,7 @@ impl Accounts {
     }
 
     async fn find(&self, name: &UserName) -> Result<Option<User>, Problem> {
-        self.users.find(name).await.map_err(unavailable)
+        self.users.find(name).await.map_err(directory_problem)
     }
 
     async fn start_session(&self, user: UserName) -> Result<Login, Problem> {
@@ -232,7 +232,7 @@ impl Accounts {
         self.login_sessions
             .create(&session)
             .await
-            .map_err(unavailable)?;
+            .map_err(directory_problem)?;
         Ok(self.login_with(refresh, now_ms))
     }
 
@@ -313,16 +313,4 @@ fn refresh_expired() -> Problem {
 
 fn count_login(outcome: &'static str) {
     metrics::counter!("lakechat_logins_total", "outcome" => outcome).increment(1);
-}
-
-fn unavailable(error: PortError) -> Problem {
-    match error {
-        PortError::Unavailable { .. } => {
-            let text = "Accounts can't be looked up right now; try again in a second.";
-            Problem::new(Code::DirectoryUnavailable, text)
-                .retry_after_ms(RETRY_AFTER_MS)
-                .cause(error)
-        }
-        PortError::Broken { .. } | PortError::Stops { .. } => Problem::internal(error),
-    }
 }

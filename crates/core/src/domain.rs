@@ -16,6 +16,6 @@ pub use file::{Attachment, File, FileId, FileLocation};
 pub use id::{Id, Partition};
 pub use message::{Cells, Change, ChangeKind, HistoryRow, Message};
 pub use name::{ChannelName, ClientMsgId, UserName};
-pub use problem::{Code, Problem};
+pub use problem::{CauseChain, Code, Problem};
 pub use secret::Secret;
 pub use user::{LoginSession, User};

@@ -22,7 +22,8 @@ pub use name::FileName;
 pub use upload::NewFile;
 
 use crate::domain::{Code, File, FileId, Problem};
-use crate::ports::{FileRows, FileStore, PortError};
+use crate::ports::problem::directory_problem;
+use crate::ports::{FileRows, FileStore};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -53,32 +54,4 @@ impl Files {
         let found = self.rows.find(id).await.map_err(directory_problem)?;
         found.ok_or_else(|| Problem::new(Code::FileNotFound, "There is no file with this id."))
     }
-}
-
-fn directory_problem(error: PortError) -> Problem {
-    let text = "The directory of files is not available; try again.";
-    match error {
-        PortError::Unavailable { .. } => away(Code::DirectoryUnavailable, text, error),
-        PortError::Broken { .. } | PortError::Stops { .. } => Problem::internal(error),
-    }
-}
-
-/// Why a file can't be written. A store that is full or broken takes files again once an operator
-/// has been there, so the client may come back either way.
-fn write_problem(error: PortError) -> Problem {
-    let text = "The file storage takes no files at the moment; try again.";
-    away(Code::StorageUnavailable, text, error)
-}
-
-/// Why a file can't be read. One that the store has lost doesn't come back by trying again.
-fn read_problem(error: PortError) -> Problem {
-    let text = "The file storage is not available; try again.";
-    match error {
-        PortError::Unavailable { .. } => away(Code::StorageUnavailable, text, error),
-        PortError::Broken { .. } | PortError::Stops { .. } => Problem::internal(error),
-    }
-}
-
-fn away(code: Code, text: &'static str, error: PortError) -> Problem {
-    Problem::new(code, text).retry_after_ms(1000).cause(error)
 }

@@ -88,12 +88,8 @@ impl Engine {
             let _permit = permit;
             engine.read_blocking(part, work)
         });
-        job.await.unwrap_or_else(|error| {
-            Err(PortError::Unavailable {
-                part,
-                reason: error.to_string(),
-            })
-        })
+        job.await
+            .unwrap_or_else(|error| Err(PortError::unavailable(part, error)))
     }
 
     /// As `read`, for a thread that may block; takes no permit.

@@ -1,15 +1,13 @@
 //! Whether the database can still be trusted.
 
-use std::sync::Arc;
-
 use tokio::sync::watch;
 
-use super::fault::Fault;
+use super::fault::{Cause, Fault};
 
 /// Healthy until the first fatal fault, which is permanent: only reopening the data folder shows
 /// what is on the disk.
 pub(super) struct Health {
-    failure: watch::Sender<Option<Arc<str>>>,
+    failure: watch::Sender<Option<Cause>>,
 }
 
 impl Health {
@@ -26,7 +24,7 @@ impl Health {
             let is_first = failure.is_none();
             if is_first {
                 tracing::error!(%reason, "the database failed; the process has to end");
-                *failure = Some(Arc::clone(reason));
+                *failure = Some(reason.clone());
             }
             is_first
         });
@@ -35,16 +33,16 @@ impl Health {
     /// The recorded fault, as the error of this call.
     pub fn check(&self) -> Result<(), Fault> {
         match &*self.failure.borrow() {
-            Some(reason) => Err(Fault::Fatal(Arc::clone(reason))),
+            Some(reason) => Err(Fault::Fatal(reason.clone())),
             None => Ok(()),
         }
     }
 
     /// Waits for the first fatal fault.
-    pub async fn failed(&self) -> Arc<str> {
+    pub async fn failed(&self) -> Cause {
         let mut failures = self.failure.subscribe();
         let failure = failures.wait_for(Option::is_some).await;
         let reason = failure.expect("the sender lives as long as this borrow");
-        Arc::clone(reason.as_ref().expect("waited for"))
+        reason.clone().expect("waited for")
     }
 }

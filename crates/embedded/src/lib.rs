@@ -110,7 +110,7 @@ impl Embedded {
     /// reason. The process has to end then: the kernel may have dropped pages that SQLite could not
     /// sync, so only reopening the folder shows what is on the disk. Dropping the future is safe.
     pub async fn failed(&self) -> Arc<str> {
-        self.engine.health.failed().await
+        self.engine.health.failed().await.to_string().into()
     }
 
     /// Trims the log below where a warm-up at the marks begins; returns the number of deleted
@@ -120,11 +120,6 @@ impl Embedded {
         let trimmed =
             tokio::task::spawn_blocking(move || maintenance::retention::trim(&engine, || true))
                 .await;
-        trimmed.unwrap_or_else(|panic| {
-            Err(PortError::Broken {
-                part: part::BROKER,
-                reason: panic.to_string(),
-            })
-        })
+        trimmed.unwrap_or_else(|panic| Err(PortError::broken(part::BROKER, panic)))
     }
 }

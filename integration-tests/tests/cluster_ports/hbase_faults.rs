@@ -11,10 +11,8 @@ use lakechat_cluster::hbase::{HBase, SchemaError, Settings};
 use lakechat_core::ports::PortError;
 
 fn reason(error: PortError) -> (bool, String) {
-    match error {
-        PortError::Unavailable { reason, .. } => (true, reason),
-        PortError::Broken { reason, .. } | PortError::Stops { reason, .. } => (false, reason),
-    }
+    let unavailable = matches!(error, PortError::Unavailable { .. });
+    (unavailable, error.reason().to_string())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -95,10 +95,7 @@ impl GatedHistory {
 }
 
 pub fn away(part: &'static str) -> PortError {
-    PortError::Unavailable {
-        part,
-        reason: "the test wants it".into(),
-    }
+    PortError::unavailable(part, "the test wants it")
 }
 
 #[async_trait]

@@ -143,8 +143,8 @@ impl HBaseError {
         match self {
             HBaseError::ConnectionLost(reason)
             | HBaseError::TimedOut(reason)
-            | HBaseError::Unavailable(reason) => PortError::Unavailable { part, reason },
-            HBaseError::Broken(reason) => PortError::Broken { part, reason },
+            | HBaseError::Unavailable(reason) => PortError::unavailable(part, reason),
+            HBaseError::Broken(reason) => PortError::broken(part, reason),
             HBaseError::Stops(reason) => PortError::stops(part, None, reason),
         }
     }

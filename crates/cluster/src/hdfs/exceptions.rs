@@ -1,15 +1,15 @@
 //! The port's errors for Java exceptions of HDFS, by the name of their class and their text.
 
-use lakechat_core::ports::PortError;
+use lakechat_core::ports::{PortError, Reason};
 
 /// The part that errors of this adapter name.
 pub(super) const PART: &str = "files";
 
-pub(super) fn unavailable(reason: impl Into<String>) -> PortError {
+pub(super) fn unavailable(reason: impl Into<Reason>) -> PortError {
     PortError::unavailable(PART, reason)
 }
 
-pub(super) fn broken(reason: impl Into<String>) -> PortError {
+pub(super) fn broken(reason: impl Into<Reason>) -> PortError {
     PortError::broken(PART, reason)
 }
 
@@ -90,6 +90,7 @@ mod tests {
             let PortError::Unavailable { reason, .. } = from_exception(class, text) else {
                 panic!("{class} passes");
             };
+            let reason = reason.to_string();
             assert!(
                 reason.contains(advice) && !reason.contains('\n'),
                 "{reason}"

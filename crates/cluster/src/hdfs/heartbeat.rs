@@ -72,11 +72,7 @@ impl Heartbeat {
             let before = state.failure.take();
             match outcome {
                 Ok(ms) => state.stamp = Some((ms, Instant::now())),
-                Err(
-                    PortError::Unavailable { reason, .. }
-                    | PortError::Broken { reason, .. }
-                    | PortError::Stops { reason, .. },
-                ) => state.failure = Some(reason),
+                Err(error) => state.failure = Some(error.reason().to_string()),
             }
             report(before.as_deref(), state.failure.as_deref());
         });

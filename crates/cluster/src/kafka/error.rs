@@ -4,21 +4,21 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::events::ClientEvents;
 use lakechat_core::domain::Partition;
-use lakechat_core::ports::PortError;
+use lakechat_core::ports::{PortError, Reason};
 
 /// The part that errors of this adapter name.
 const PART: &str = "kafka";
 
-pub(super) fn unavailable(reason: impl Into<String>) -> PortError {
+pub(super) fn unavailable(reason: impl Into<Reason>) -> PortError {
     PortError::unavailable(PART, reason)
 }
 
-pub(super) fn broken(reason: impl Into<String>) -> PortError {
+pub(super) fn broken(reason: impl Into<Reason>) -> PortError {
     PortError::broken(PART, reason)
 }
 
 /// One partition cannot be read any further.
-pub(super) fn stops(partition: Partition, reason: impl Into<String>) -> PortError {
+pub(super) fn stops(partition: Partition, reason: impl Into<Reason>) -> PortError {
     PortError::stops(PART, Some(partition), reason)
 }
 

@@ -46,11 +46,7 @@ impl StartError {
 
 impl From<PortError> for StartError {
     fn from(error: PortError) -> StartError {
-        match error {
-            PortError::Unavailable { reason, .. }
-            | PortError::Broken { reason, .. }
-            | PortError::Stops { reason, .. } => StartError::Away(reason),
-        }
+        StartError::Away(error.reason().to_string())
     }
 }
 

@@ -50,9 +50,8 @@ impl Link {
     pub fn new(url: &str) -> Result<Link, PortError> {
         // Fails if another part of the process has installed one, which is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::open(url).map_err(|error| PortError::Broken {
-            part: PART,
-            reason: format!("redis.url can't be used: {error}"),
+        let client = Client::open(url).map_err(|error| {
+            PortError::broken(PART, format!("redis.url can't be used: {error}"))
         })?;
         let address = client.get_connection_info().addr().to_string();
         let state = LinkState::Down(format!("Redis at {address} is not connected yet"));

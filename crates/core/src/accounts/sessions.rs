@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use moka::sync::Cache;
 use uuid::Uuid;
 
-use super::{Identity, unavailable};
+use super::Identity;
 use crate::domain::{Code, LoginSession, Problem, UserName};
+use crate::ports::problem::directory_problem;
 use crate::ports::{LoginSessions, PortError};
 
 /// For so long a token may still be good over HTTP after its session ended on another server.
@@ -67,9 +68,9 @@ impl Sessions {
             Ok(session) => session,
             Err(error @ PortError::Unavailable { .. }) => {
                 let known = self.remembered.get(&identity.session);
-                return require(known.ok_or_else(|| unavailable(error))?.state);
+                return require(known.ok_or_else(|| directory_problem(error))?.state);
             }
-            Err(error) => return Err(unavailable(error)),
+            Err(error) => return Err(directory_problem(error)),
         };
         let state = match session {
             Some(session) if !session.revoked => State::GoesOn,
@@ -81,15 +82,15 @@ impl Sessions {
     /// Ends a session for good. One that has ended, or never was, is no error.
     pub async fn end(&self, user: &UserName, id: Uuid) -> Result<(), Problem> {
         for _ in 0..TRIES {
-            if self.try_to_end(user, id).await.map_err(unavailable)? {
+            if self.try_to_end(user, id).await.map_err(directory_problem)? {
                 self.remember(id, State::Ended);
                 return Ok(());
             }
         }
-        Err(unavailable(PortError::Unavailable {
-            part: "directory",
-            reason: format!("login session {id} changes all the time"),
-        }))
+        Err(directory_problem(PortError::unavailable(
+            "directory",
+            format!("login session {id} was changed {TRIES} times while it was being ended"),
+        )))
     }
 
     async fn try_to_end(&self, user: &UserName, id: Uuid) -> Result<bool, PortError> {

@@ -49,10 +49,7 @@ impl TestDirectory {
 }
 
 fn unavailable() -> PortError {
-    PortError::Unavailable {
-        part: "directory",
-        reason: "the test says so".to_owned(),
-    }
+    PortError::unavailable("directory", "the test says so")
 }
 
 #[async_trait]

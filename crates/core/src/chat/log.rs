@@ -369,7 +369,7 @@ impl Log {
         self.broker.publish(outgoing).map_err(|error| {
             // The error goes to the caller instead of the waiter.
             drop(self.lock(partition).pending.failed(ticket));
-            refused(&error)
+            refused(error)
         })
     }
 
@@ -430,11 +430,11 @@ impl Log {
 }
 
 /// What a refused publish is to its sender.
-fn refused(error: &PortError) -> Problem {
+fn refused(error: PortError) -> Problem {
     Problem::new(
         Code::BrokerUnavailable,
         "The log takes no messages now; try again.",
     )
     .retry_after_ms(1_000)
-    .cause(error.to_string())
+    .cause(error)
 }

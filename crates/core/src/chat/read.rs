@@ -13,8 +13,9 @@ use super::wire::{self, MessageObject};
 use crate::chat::log::barrier::Barrier;
 use crate::chat::log::entry::Entry;
 use crate::domain::{Code, Id, Message, Partition, Problem, UserName};
+use crate::ports::History;
 use crate::ports::history::{Mark, MessageRange};
-use crate::ports::{History, PortError};
+use crate::ports::problem::history_unavailable;
 
 /// How often a read starts again because the tail let go of what it still needed.
 const TRIES: usize = 4;
@@ -203,20 +204,4 @@ pub fn behind() -> Problem {
     let text =
         "History is behind: some messages are neither stored nor in memory; try again later.";
     Problem::new(Code::HistoryUnavailable, text).retry_after_ms(5_000)
-}
-
-/// What a reader of history is told when it is away.
-pub fn history_unavailable(error: PortError) -> Problem {
-    let text = "History can't be read now; try again.";
-    Problem::new(Code::HistoryUnavailable, text)
-        .retry_after_ms(1_000)
-        .cause(error.to_string())
-}
-
-/// What a caller is told when the directory is away.
-pub fn directory_unavailable(error: PortError) -> Problem {
-    let text = "The directory of names can't be read now; try again.";
-    Problem::new(Code::DirectoryUnavailable, text)
-        .retry_after_ms(1_000)
-        .cause(error.to_string())
 }

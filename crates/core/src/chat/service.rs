@@ -15,7 +15,7 @@ use super::archive::Batching;
 use super::clock::Pulse;
 use super::hub::{Hub, HubChannel};
 use super::log::{Log, MemoryBounds};
-use super::read::{Reads, behind, directory_unavailable, history_unavailable};
+use super::read::{Reads, behind};
 use super::wire::SessionLimits;
 use super::wire::close::Close;
 use crate::chat::hub::outbox::OutboxBounds;
@@ -23,6 +23,7 @@ use crate::chat::hub::roster::Roster;
 use crate::chat::log::barrier::Barrier;
 use crate::domain::{ChannelName, Code, Problem, UserName};
 use crate::limits::KeyedLimit;
+use crate::ports::problem::{directory_unavailable, history_unavailable};
 use crate::ports::{Channels, FileRows};
 
 pub use channels::{ChannelPage, MemberPage};

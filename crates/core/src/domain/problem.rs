@@ -166,3 +166,18 @@ impl Error for Problem {
         self.cause.as_deref().map(|e| e as _)
     }
 }
+
+/// An error and its sources, down to the root, in one line.
+pub struct CauseChain<'a>(pub &'a (dyn Error + 'static));
+
+impl fmt::Display for CauseChain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use tracing::error;
 
+use super::Files;
 use super::transfer::Transfer;
-use super::{Files, read_problem};
 use crate::domain::{File, FileLocation, Problem, UserName};
 use crate::ports::PortError;
 use crate::ports::file_store::ByteStream;
+use crate::ports::problem::storage_problem;
 
 impl Files {
     /// The whole of a file for a user who may read it. The stream gives exactly the file's size or
@@ -24,7 +25,7 @@ impl Files {
             FileLocation::Inline(bytes) => Ok(whole(bytes.clone())),
             FileLocation::Stored(path) => self.store.read(path, 0, file.size).await,
         };
-        let inner = opened.map_err(read_problem).inspect_err(|problem| {
+        let inner = opened.map_err(storage_problem).inspect_err(|problem| {
             transfer.end(problem.code.as_str());
         })?;
         if file.size == 0 {
@@ -52,10 +53,7 @@ struct Content {
 impl Content {
     /// A chunk that the store gave, or its end.
     fn check(&mut self, given: Option<Result<Bytes, PortError>>) -> Result<Bytes, PortError> {
-        let broken = |reason: &str| PortError::Broken {
-            part: "file store",
-            reason: reason.to_owned(),
-        };
+        let broken = |reason: &str| PortError::broken("file store", reason);
         let chunk = given.unwrap_or_else(|| Err(broken("a file is shorter than its row says")))?;
         let left = self.left.checked_sub(chunk.len() as u64);
         self.left = left.ok_or_else(|| broken("a file is longer than its row says"))?;

@@ -4,9 +4,10 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
-use super::{Settings, write_problem};
+use super::Settings;
 use crate::domain::{Code, FileId, FileLocation, Problem};
 use crate::ports::file_store::FileWriter;
+use crate::ports::problem::storage_unavailable;
 use crate::ports::{FileStore, PortError};
 
 /// How much of a file's beginning is kept to tell its type.
@@ -54,7 +55,7 @@ impl<'a> Draft<'a> {
         self.sum.update(&chunk);
         let more = chunk.len().min(HEAD_BYTES - self.head.len());
         self.head.extend_from_slice(&chunk[..more]);
-        self.keep(chunk).await.map_err(write_problem)
+        self.keep(chunk).await.map_err(storage_unavailable)
     }
 
     async fn keep(&mut self, chunk: Bytes) -> Result<(), PortError> {
@@ -91,7 +92,7 @@ impl<'a> Draft<'a> {
         match self.held {
             Held::Memory(bytes) => Ok(FileLocation::Inline(bytes.freeze())),
             Held::Store(writer) => {
-                let path = writer.commit().await.map_err(write_problem)?;
+                let path = writer.commit().await.map_err(storage_unavailable)?;
                 Ok(FileLocation::Stored(path))
             }
         }

@@ -12,6 +12,7 @@ use super::sweep::REACH;
 use super::testing::{Bench, INLINE_BYTES, MAX_BYTES, Step, user};
 use super::*;
 use crate::domain::FileLocation;
+use crate::ports::PortError;
 
 fn new_file() -> NewFile {
     NewFile {

@@ -9,8 +9,9 @@ use tracing::{Instrument, Span};
 
 use super::draft::{Draft, too_large};
 use super::transfer::Transfer;
-use super::{FileName, Files, MediaType, directory_problem};
+use super::{FileName, Files, MediaType};
 use crate::domain::{Code, File, FileId, Problem, UserName};
+use crate::ports::problem::directory_problem;
 
 /// What is known of a file before its bytes come.
 #[derive(Clone, Debug)]

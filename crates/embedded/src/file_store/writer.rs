@@ -97,7 +97,7 @@ impl FolderWriter {
         match mem::replace(&mut self.state, WriteState::Failed) {
             WriteState::Idle(file) => Ok(file),
             WriteState::Writing(_) | WriteState::Failed => {
-                Err(unavailable("an earlier write failed".into()))
+                Err(unavailable("an earlier write failed"))
             }
         }
     }

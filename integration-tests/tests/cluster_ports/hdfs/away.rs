@@ -93,6 +93,7 @@ async fn folder_that_belongs_to_others_is_broken_and_says_what_to_do() -> Result
     let Err(PortError::Broken { reason, .. }) = store.create(FileId::random()).await else {
         panic!("others may write");
     };
+    let reason = reason.to_string();
     assert!(reason.contains("user=somebody-else"), "{reason}");
     assert!(reason.contains("hdfs dfs -chown"), "{reason}");
     let said = unavailable(store.check().await);

@@ -49,7 +49,7 @@ fn broken(reader: &mut dyn LogReader) -> Result<String> {
     while started.elapsed() < DEADLINE {
         match reader.poll(Duration::from_millis(100), &mut Vec::new()) {
             Err(PortError::Broken { reason, .. } | PortError::Stops { reason, .. }) => {
-                return Ok(reason);
+                return Ok(reason.to_string());
             }
             Ok(()) | Err(PortError::Unavailable { .. }) => {}
         }
@@ -196,7 +196,7 @@ async fn records_stamped_by_their_senders_are_told() -> Result<()> {
                     partition: Some(PARTITION),
                     reason,
                     ..
-                }) => return Ok(reason),
+                }) => return Ok(reason.to_string()),
                 _ => ensure!(started.elapsed() < DEADLINE, "the reader goes on"),
             }
         }

@@ -130,7 +130,9 @@ async fn end(name_node: &NameNode, mut file: FileWriter) {
 fn data_error(error: HdfsError) -> PortError {
     match port_error(error, "HDFS") {
         // The draft is gone: another server took this one for dead and swept it. A retry may succeed.
-        PortError::Broken { reason, .. } if reason.contains("FileNotFoundException") => {
+        PortError::Broken { reason, .. }
+            if reason.to_string().contains("FileNotFoundException") =>
+        {
             unavailable(reason)
         }
         error => error,

@@ -54,9 +54,8 @@ impl Archiver {
             }
             .run(&from)
         };
-        thread.spawn(read).map_err(|e| PortError::Broken {
-            part: "archiver",
-            reason: format!("no thread to read the log again: {e}"),
+        thread.spawn(read).map_err(|e| {
+            PortError::broken("archiver", format!("no thread to read the log again: {e}"))
         })?;
         while self.in_tail().is_none() {
             // The thread ends when the queue is dropped, and with an error of its own.

@@ -5,10 +5,11 @@ use super::{Chat, MAX_TOPIC_BYTES, TRIES};
 use crate::chat::hub::HubChannel;
 use crate::chat::hub::roster::Roster;
 use crate::chat::log::record::Body;
-use crate::chat::read::{behind, directory_unavailable, history_unavailable};
+use crate::chat::read::behind;
 use crate::chat::wire::ChannelObject;
 use crate::domain::{Channel, ChannelKind, ChannelName, Code, Id, Member, Problem, Role, UserName};
 use crate::ports::directory::CreateOutcome;
+use crate::ports::problem::{directory_unavailable, history_unavailable};
 
 /// Channels by name, and after which name the next page begins.
 #[derive(Debug)]

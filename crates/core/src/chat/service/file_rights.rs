@@ -3,8 +3,8 @@
 use futures_util::{Stream, StreamExt, stream};
 
 use super::Chat;
-use crate::chat::read::directory_unavailable;
 use crate::domain::{File, Problem, UserName};
+use crate::ports::problem::directory_unavailable;
 
 impl Chat {
     /// Whether a user may read a file: its uploader may, and who may read a channel in which it was

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::{Chat, TRIES};
 use crate::chat::hub::HubChannel;
 use crate::chat::log::record::Body;
-use crate::chat::read::{behind, history_unavailable};
+use crate::chat::read::behind;
 use crate::chat::wire::ChannelObject;
 use crate::domain::{ChannelName, Code, Id, Member, Problem, Role, UserName};
+use crate::ports::problem::history_unavailable;
 
 impl Chat {
     /// Makes a user a member of a channel if not yet. The caller's view is up to date.

@@ -11,10 +11,10 @@ use crate::chat::hub::HubChannel;
 use crate::chat::hub::outbox::Outbox;
 use crate::chat::log::pending::{self, Sent, Waiter};
 use crate::chat::log::record::{Body, Digest, Record};
-use crate::chat::read::directory_unavailable;
 use crate::chat::wire::{AckLevel, Ref};
 use crate::domain::{Attachment, ClientMsgId, Code, FileId, Id, Problem, UserName};
 use crate::ports::history::MessageRange;
+use crate::ports::problem::directory_unavailable;
 
 /// A message that a session sends.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! What a session does with each frame.
 
+use std::error::Error as _;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::chat::hub::{HubChannel, Subscription};
 use crate::chat::service::{self, Chat, PageQuery, Send, channel_not_found};
 use crate::chat::wire::close::Close;
 use crate::chat::wire::{self, About, Incoming, Join, PageRequest, Ref, Request, SendRequest};
-use crate::domain::{Attachment, ChannelName, Code, Id, Problem, UserName};
+use crate::domain::{Attachment, CauseChain, ChannelName, Code, Id, Problem, UserName};
 
 /// Something that a session waits for.
 pub type Work = Pin<Box<dyn Future<Output = Done> + std::marker::Send>>;
@@ -52,7 +53,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn refuse(&mut self, reference: Ref, problem: &Problem, about: About<'_>) {
-        if let Some(cause) = &problem.cause {
+        if let Some(cause) = problem.source() {
+            let cause = CauseChain(cause);
             let (session, user) = (self.listener.id, &self.listener.user);
             tracing::warn!(%session, %user, code = problem.code.as_str(), %cause, "a frame is refused");
         }
