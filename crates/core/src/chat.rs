@@ -3,7 +3,7 @@
 //! Servers don't coordinate with each other. Each reads the same log and folds it to the same
 //! conclusions (`log::fold`); everything else here follows from those.
 //!
-//! The application calls [`start`], runs what it returns, and hands [`Chat`] to HTTP and to
+//! The application calls [`start()`], runs what it returns, and hands [`Chat`] to HTTP and to
 //! [`session`]s. The other modules are private; the feature `testing` opens them to white-box tests.
 
 #[cfg(not(feature = "testing"))]
