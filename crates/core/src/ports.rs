@@ -1,7 +1,7 @@
 //! The contracts between lakechat and its back ends.
 //!
-//! A port's doc comment is its contract: effects, order, what a retry does, what each error means and
-//! what dropping the future does. One contract suite per port runs against every adapter.
+//! A port's doc comment is its contract: effects, order, retries, the meaning of each error, and
+//! what dropping a future does. One contract suite per port runs against every adapter.
 
 pub mod broker;
 pub mod directory;
@@ -21,21 +21,25 @@ pub use presence::Presence;
 
 use crate::domain::Partition;
 
-/// What an adapter knows of a failure: its client library's error, or a text.
+/// The cause of a failure: the error of the adapter's client library, or a text.
 pub type Reason = Box<dyn Error + Send + Sync>;
 
-/// Why a back end did not do what was asked.
+/// Why a call to a back end failed.
 ///
-/// The message contains the reason's; [`Error::source`] continues with the reason's own source.
+/// `part` names the back end for operators. The [`Display`](fmt::Display) text includes that of the
+/// reason; [`Error::source`] continues with the reason's own source.
 #[derive(Debug)]
 pub enum PortError {
-    /// The back end cannot be reached, is too slow or refuses for now. A write may have happened;
-    /// trying again is safe.
+    /// The back end can't be reached, is too slow, or refuses for a reason that may pass, such as a
+    /// full disk. A write may have happened, unless the call's contract excludes it. Retrying is
+    /// safe.
     Unavailable { part: &'static str, reason: Reason },
-    /// The back end answered, and trying again would get the same answer: an operator has to act.
+    /// The call failed in a way that a retry can't resolve: an operator has to act. A write may
+    /// have happened, unless the call's contract excludes it.
     Broken { part: &'static str, reason: Reason },
-    /// Log and history no longer match, in one partition or, without one, in all. Nothing of it may
-    /// be read, archived or answered until an operator has acted.
+    /// The log can't be read on from where history ends, or history belongs to another log. This
+    /// concerns one partition, or all of them if `partition` is `None`. A partition that is
+    /// concerned must not be read, archived or served until an operator has acted.
     Stops {
         part: &'static str,
         partition: Option<Partition>,

@@ -1,4 +1,4 @@
-//! The log: partitions of records in one order each, that every server reads and none may change.
+//! The log: partitions of records. Every server reads the records of a partition in the same order.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,139 +10,177 @@ use tokio::sync::watch;
 use super::PortError;
 use crate::domain::Partition;
 
-/// A place in a partition. Offsets rise; they may have gaps.
+/// The position of a record in its partition. Offsets increase; they may have gaps.
 pub type Offset = u64;
 
-/// A record as the log has it.
+/// A record as it is stored in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogRecord {
     pub partition: Partition,
     pub offset: Offset,
-    /// When the log took it, by the log's clock, ms since 1970. May step back from one record to
-    /// the next where the log's clock does.
+    /// The time at which the record was appended, by the log's clock, in ms since 1970. It may be
+    /// smaller than that of the record before, if a Kafka broker's clock is set back or another
+    /// broker takes over.
     pub append_ms: u64,
-    /// The channel's name, as bytes: what decides the partition.
+    /// The name of the channel, which determines the partition.
     pub key: Bytes,
     pub value: Bytes,
 }
 
-/// A record that is none by the rules, and why.
+/// A record that can't be decoded, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
     pub record: LogRecord,
     pub reason: Arc<str>,
 }
 
-/// A record on its way into the log.
+/// A record to be published.
 #[derive(Clone, Debug)]
 pub struct OutgoingRecord {
     pub partition: Partition,
     pub key: Bytes,
     pub value: Bytes,
-    /// The caller's number for it, handed back if it fails.
+    /// A number of the caller's choice. [`PublishFailure::ticket`] returns it.
     pub ticket: u64,
 }
 
-/// What became of a record that was not (or perhaps not) written.
+/// A record that was queued by [`Broker::publish`] and whose write failed.
 #[derive(Debug)]
 pub struct PublishFailure {
     pub ticket: u64,
-    /// True: it is certainly not in the log. False: nobody knows; only the log itself can tell.
+    /// True: the record is not in the log and never will be. False: the outcome is unknown. The
+    /// record may be in the log or still be appended; only reading the log shows which.
     pub refused: bool,
     pub reason: Arc<str>,
 }
 
-/// Called by the adapter's thread with records that failed; must not block.
+/// Receives the records whose write failed. It runs on a thread of the adapter and must not block.
 pub type PublishFailureHandler = Arc<dyn Fn(PublishFailure) + Send + Sync>;
 
 /// The log.
 ///
-/// *Order.* Records of one partition are read by everybody in one order, that of their offsets.
-/// Records published to one partition by one thread stand in the log in the order of the calls, as
-/// far as they were written.
+/// *Order.* The records of a partition have one order, that of their offsets, and every reader gets
+/// them in it. Records that one thread publishes to one partition are appended in the order of the
+/// calls; records whose write fails are left out. There is no order between partitions.
 ///
-/// *Durability.* A record that a reader has seen survives the SIGKILL of any process (embedded: a
-/// power cut too).
+/// *Durability.* A record that a reader has returned survives the SIGKILL of any process. In
+/// embedded mode it survives a power cut, too.
+///
+/// *Errors.* `Unavailable`: the log can't be reached or doesn't respond in time; retry. `Broken`:
+/// the log can't be used until an operator has acted, for instance because its topic was deleted.
+/// The calls that write state whether the write may have happened.
+///
+/// Dropping a future is safe: the reading calls have no effects, and [`Broker::dead_letter`] may or
+/// may not have written. A vector "by partition" has one element for each partition, at
+/// [`Partition::index`].
 #[async_trait]
 pub trait Broker: Send + Sync {
-    /// How many partitions there are: a constant of the log's life.
+    /// The number of partitions. It is at least 1 and never changes during the life of the log.
     fn partitions(&self) -> u16;
 
-    /// The clock of this server by which sends are stamped, ms since 1970.
+    /// This server's time in ms since 1970, with which it stamps sends. In embedded mode it is the
+    /// log's own clock; otherwise it may differ from that of [`LogRecord::append_ms`].
     fn now_ms(&self) -> u64;
 
-    /// Who is told of records that failed; set once, before the first `publish`.
+    /// Sets the handler of failed writes. Must be called before the first `publish`. Only the first
+    /// call has an effect.
     fn on_publish_failure(&self, handler: PublishFailureHandler);
 
-    /// Puts a record on its way. Does not block and does not wait for the disk.
+    /// Queues a record to be appended. Returns at once, without waiting for a disk or the network.
     ///
-    /// `Ok` says only that it is on its way: what happened is told by the log (a reader sees it) or
-    /// by `on_publish_failure`. `Unavailable` says that it certainly was not and will not be written; the queue
-    /// is bounded, and a full one is refused so.
+    /// `Ok` means that the record is queued. Afterwards either a reader returns it, or the handler
+    /// of [`Broker::on_publish_failure`] gets its ticket. A failure with an unknown outcome can be
+    /// followed by the record itself. There is no limit on how long this takes, so callers need a
+    /// timeout.
+    ///
+    /// After any error the record is not queued and will never be in the log. `Unavailable`
+    /// includes a full queue: `publish` doesn't wait for room.
     fn publish(&self, record: OutgoingRecord) -> Result<(), PortError>;
 
-    /// A reader of some partitions, each from an offset on. Blocks: for a thread of its own.
+    /// Opens a reader of the given partitions, each from the given offset on. The offset need not
+    /// be that of a record: the first record at or above it is the first one returned. Blocks for
+    /// some seconds at worst, so it must run on a thread that may block.
     ///
-    /// `Stops` for a partition whose offset is below what the log still keeps: a loud stop, never a
-    /// silent jump.
+    /// `from` names each partition at most once. An offset is at most the log-end offset.
+    ///
+    /// `Stops`: the log doesn't hold this partition's offset, for instance because its records were
+    /// deleted. A reader never skips to another offset by itself. `Broken`: also for a partition
+    /// that doesn't exist.
     fn reader(&self, from: &[(Partition, Offset)]) -> Result<Box<dyn LogReader>, PortError>;
 
-    /// For each partition the offset that its next record will have or be after, as of some moment
-    /// after the call: whatever a reader had seen before the call is below. Dropping is safe.
+    /// By partition, the log-end offset (one past the last record) at some moment between the call
+    /// and its return. Every record that any reader returned before the call lies below it. The
+    /// next record of the partition has this offset or a larger one.
     async fn end_offsets(&self) -> Result<Vec<Offset>, PortError>;
 
-    /// The same at once, where this process knows it by itself; None: it has to be asked for.
+    /// The same as [`Broker::end_offsets`], if this process has the answer in memory. `None` if it
+    /// has not, or while the log is broken; then `end_offsets` has to be called.
     fn known_end_offsets(&self) -> Option<Vec<Offset>> {
         None
     }
 
-    /// For each partition the first offset still kept. Dropping is safe.
+    /// By partition, the log-start offset: every record below it was deleted. A reader may start
+    /// there. It is at most the log-end offset.
     async fn start_offsets(&self) -> Result<Vec<Offset>, PortError>;
 
-    /// How long the log keeps a record at least, if it may lose one that is not in history.
+    /// The age after which the log may delete a record even if it isn't in history. `None`: the log
+    /// never deletes such a record.
     fn retention(&self) -> Option<Duration> {
         None
     }
 
-    /// For each given partition the first offset whose append time is at or after a time (ms since
-    /// 1970); the end if there is none. Every record before it has an earlier append time. Dropping
-    /// is safe.
+    /// For each given partition and time (ms since 1970), an offset that divides its records: every
+    /// record below it has an earlier append time, and the first record at or above it was appended
+    /// at that time or later. If there is no such record, it is the log-end offset at some moment
+    /// between the call and its return. It is never below the log-start offset. The results are in
+    /// the order of `times`.
     async fn offsets_for_times(&self, times: &[(Partition, u64)])
     -> Result<Vec<Offset>, PortError>;
 
-    /// Which partitions this server stores in history. Servers share the work out among themselves;
-    /// a partition may for a while be claimed by two, which does no harm. The claim lasts as long as
-    /// a receiver does.
+    /// The partitions that this server archives, as they change. The servers divide all partitions
+    /// among themselves. For a short time a partition may be assigned to two servers, which does no
+    /// harm, or to none.
+    ///
+    /// This server takes part as long as at least one receiver exists. At first the list may be
+    /// empty.
     fn assigned_partitions(&self) -> watch::Receiver<Vec<Partition>>;
 
-    /// Says that history has everything of a partition below an offset, for tools of the log's own
-    /// that show how far its reader is. Nothing depends on it; does not block, and may do nothing.
+    /// Reports that history has every record of a partition below an offset. The log's own tools
+    /// show it as the progress of a consumer; lakechat doesn't depend on it. It doesn't block, it
+    /// can't fail, and an adapter may ignore it.
     fn mark_archived(&self, _partition: Partition, _below: Offset) {}
 
-    /// Keeps records aside for people to look at, as they are; returns when they are as durable as the
-    /// log. One that is buried again may be there twice.
+    /// Stores copies of records for an operator, unchanged and with the reasons. When it returns
+    /// `Ok`, all of them are as durable as the log. An empty slice is `Ok`.
     ///
-    /// `Unavailable`: perhaps some are kept, try again with all of them. Dropping leaves it open too.
+    /// After an error, or if the future is dropped, any of the letters may be stored. The caller
+    /// retries with all of them. A letter that is stored twice may appear twice.
     async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), PortError>;
 
-    /// Why nothing may be written to the log until an operator has looked, if so; `publish` refuses
-    /// meanwhile.
+    /// Why the log must not be used until an operator has acted, if so. While there is a reason,
+    /// `publish` returns `Broken`. The reason disappears when the adapter finds the log repaired.
     fn fault(&self) -> Option<String> {
         None
     }
 }
 
-/// Reads a log. Belongs to one thread.
+/// Reads some partitions of a log in order. Its calls block, so it belongs to a thread of its own.
 pub trait LogReader: Send {
-    /// The next records, in offset order within each partition; waits up to `timeout` for the first.
-    /// Appends to `into`, at most about a thousand.
+    /// Appends the next records to `into`, in offset order within each partition and in any order
+    /// between partitions. Returns about 1,000 records at most. Waits up to `timeout` for the first
+    /// one; if none arrives, it returns `Ok` and appends nothing.
     ///
-    /// `Unavailable`: nothing is lost, poll again. `Stops`: an offset of this partition is gone from
-    /// the log, or what is there can't be read by the rules. After it, and after `Broken`, only a reader
-    /// of other partitions is of use.
+    /// Records that were appended before an error count as returned: the next poll doesn't repeat
+    /// them.
+    ///
+    /// `Unavailable`: no record is lost or skipped; poll again. `Stops`: records of this partition
+    /// that were not yet read were deleted, or a record breaks the log's rules (for instance, it
+    /// has no append time). After `Stops` or `Broken` this reader must not be polled again. After
+    /// `Stops` a reader of the other partitions can be opened.
     fn poll(&mut self, timeout: Duration, into: &mut Vec<LogRecord>) -> Result<(), PortError>;
 
-    /// The offset from which the next poll reads a partition: past every record that was returned,
-    /// and in a log with gaps perhaps further.
+    /// The offset from which the next poll reads a partition. It is above every record that was
+    /// returned. In a log with gaps it may be further ahead, past offsets without a record of this
+    /// partition. Only meaningful for the partitions that were given to [`Broker::reader`].
     fn position(&self, partition: Partition) -> Offset;
 }

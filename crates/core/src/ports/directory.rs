@@ -1,17 +1,18 @@
-//! What is decided by who comes first rather than by the log: names, login sessions, rows of files.
+//! The directory: what the first writer decides and not the log. These are names, login sessions
+//! and the rows of files.
 //!
-//! Four ports share these rules:
+//! The four ports share these rules:
 //!
-//! *Atomicity.* Every call stands alone and is atomic.
+//! *Atomicity.* Every call is atomic and independent of other calls.
 //!
 //! *Visibility.* Once a write has returned, every read that begins later sees it, on any server.
 //!
-//! *Errors.* `Unavailable`: the store cannot be reached, is too slow or refuses for now; a write may
-//! have happened. Repeating the same call is safe: if the first attempt was written, the second
-//! answers as the first would have. `Broken`: a row cannot be read or written as it is; nothing was
-//! written.
+//! *Errors.* `Unavailable`: the store can't be reached, is too slow or refuses for now. A write may
+//! have happened. Repeating the same call is safe: if the first attempt was written, the second one
+//! returns what the first one would have returned. `Broken`: a row or the schema is not as lakechat
+//! needs it, or the database failed. An operator has to act, and a write may have happened.
 //!
-//! *Dropping a future* is safe: a read has no effect, a write happens or does not.
+//! *Dropping a future* is safe: a read has no effect, and a write happens completely or not at all.
 
 use std::sync::Arc;
 
@@ -24,38 +25,38 @@ use crate::domain::{Channel, ChannelName, File, FileId, LoginSession, User, User
 /// The outcome of creating something under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CreateOutcome<T> {
-    /// The name belongs to the given value; either from this call or from an earlier one with an
-    /// equal value.
+    /// The name belongs to the given value. It was created by this call, or by an earlier call with
+    /// an equal value.
     Created,
     /// The name belongs to another value, which is unchanged.
     Exists(T),
 }
 
-/// Accounts, by user name. A name is never freed: nothing deletes an account.
+/// Accounts, by user name. Nothing deletes an account, so a name is never free again.
 #[async_trait]
 pub trait Users: Send + Sync {
-    /// Creates an account. Of several concurrent callers with one name, exactly one gets it.
+    /// Creates an account. If several callers create the same name at once, exactly one succeeds.
     async fn create(&self, user: &User) -> Result<CreateOutcome<User>, PortError>;
 
-    /// The account of this name, if there is one.
+    /// The account with this name, if there is one.
     async fn find(&self, name: &UserName) -> Result<Option<User>, PortError>;
 }
 
-/// Channels, by name. A name is never freed: nothing deletes a channel.
+/// Channels, by name. Nothing deletes a channel, so a name is never free again.
 ///
-/// Topic and archival are decided by the log: no call here writes or returns them.
+/// The log decides topic and archival, so these calls neither write nor return them.
 /// [`History::fill_channel_state`](super::History::fill_channel_state) adds them.
 #[async_trait]
 pub trait Channels: Send + Sync {
-    /// Creates a channel; ignores its topic and archival. Of several concurrent callers with one
-    /// name, exactly one gets it.
+    /// Creates a channel; ignores its topic and archival. If several callers create the same name
+    /// at once, exactly one succeeds.
     async fn create(&self, channel: &Channel) -> Result<CreateOutcome<Channel>, PortError>;
 
-    /// The channel of this name, if there is one. One round trip that reads one row.
+    /// The channel with this name, if there is one. Reads one row in one round trip.
     async fn find(&self, name: &ChannelName) -> Result<Option<Channel>, PortError>;
 
-    /// Up to `limit` public channels whose names follow `after`, in the order of their names (by
-    /// bytes); from the first one without `after`.
+    /// Up to `limit` public channels whose names follow `after`, ordered by name (by bytes).
+    /// Without `after`, it begins with the first.
     async fn list_public(
         &self,
         after: Option<&ChannelName>,
@@ -63,41 +64,45 @@ pub trait Channels: Send + Sync {
     ) -> Result<Vec<Channel>, PortError>;
 }
 
-/// Login sessions, by user and id. A store may delete a session a day after its end
-/// (`expires_at_ms`).
+/// Login sessions, by user and id. A store may delete sessions that have expired (`expires_at_ms`),
+/// and the oldest sessions of a user who has hundreds.
 #[async_trait]
 pub trait LoginSessions: Send + Sync {
-    /// Adds a session under a fresh id. If the id exists, the stored session stays as it is.
+    /// Stores a session under a random id. If the id exists, an earlier attempt stored it; the
+    /// stored session stays as it is.
     async fn create(&self, session: &LoginSession) -> Result<(), PortError>;
 
-    /// The session of this id, if this user has one.
+    /// The user's session with this id, if there is one.
     async fn find(&self, user: &UserName, id: Uuid) -> Result<Option<LoginSession>, PortError>;
 
-    /// Compares and sets: replaces the stored session by `new` if it equals `old`. `old` and `new`
-    /// have the same user and id.
+    /// Compare-and-set: replaces the stored session by `new` if it equals `old`. Both have the same
+    /// user and id.
     ///
-    /// Returns true if `new` is stored, also if an earlier attempt stored it; false if the stored
-    /// session is another one or there is none.
+    /// Returns true if `new` is stored, also if an earlier attempt stored it. Returns false if
+    /// there is no session, or one that equals neither.
     async fn replace(&self, old: &LoginSession, new: &LoginSession) -> Result<bool, PortError>;
 }
 
-/// Rows of files, by id: what a file is, where its bytes are, and in which channels it was posted.
+/// The rows of files, by id: a file's properties, the location of its bytes, and the channels in
+/// which it was posted.
 #[async_trait]
 pub trait FileRows: Send + Sync {
-    /// Writes the row of a file. The caller has made the bytes durable and uses each id for one file.
+    /// Writes the row of a file. The caller has made the bytes durable before, and uses each id for
+    /// one file only.
     async fn put(&self, file: &File) -> Result<(), PortError>;
 
-    /// The row of this id, if there is one.
+    /// The file with this id, if it has a row.
     async fn find(&self, id: FileId) -> Result<Option<File>, PortError>;
 
-    /// Adds a channel to those in which a file was posted. Adding it again changes nothing.
+    /// Adds a channel to those in which a file was posted. Adding it again has no effect.
     async fn mark_posted(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError>;
 
-    /// The channels in which a file was posted, each once, in any order; none for an unknown id.
+    /// The channels in which a file was posted, each once and in any order. Empty for an unknown
+    /// id.
     async fn posted_in(&self, id: FileId) -> Result<Vec<ChannelName>, PortError>;
 }
 
-/// The four ports of one store.
+/// The four ports of the directory.
 #[derive(Clone)]
 pub struct Directory {
     pub users: Arc<dyn Users>,
@@ -107,7 +112,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// The ports of a store that implements all of them.
+    /// The ports of one store that implements all four.
     pub fn of<T>(store: Arc<T>) -> Directory
     where
         T: Users + Channels + LoginSessions + FileRows + 'static,

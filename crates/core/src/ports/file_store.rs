@@ -1,4 +1,4 @@
-//! Where the bytes of larger files lie.
+//! The store for the bytes of larger files.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -11,74 +11,105 @@ use futures_util::Stream;
 use super::PortError;
 use crate::domain::FileId;
 
-/// The bytes of a file, chunk by chunk. An error ends it; a stream that ends without one is whole.
+/// The bytes of a file in order, in chunks. An error ends the stream; a stream that ends without an
+/// error is complete.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, PortError>> + Send + Sync>>;
 
 /// A file that was committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredFile {
     pub id: FileId,
-    /// Its path within the store, as `commit` answered it.
+    /// The path within the store that [`FileWriter::commit`] returned.
     pub path: String,
 }
 
-/// Files one by one. An error ends it; a stream that ends without one is complete.
+/// Files, one by one. An error ends the stream; a stream that ends without an error is complete.
 pub type FileListing = Pin<Box<dyn Stream<Item = Result<StoredFile, PortError>> + Send>>;
 
 /// Files, each written once from beginning to end and never changed.
 ///
-/// A half file is never visible: bytes go to a temporary place, and only `FileWriter::commit` makes
-/// them a file. Memory is bounded whatever the size. Any `Unavailable` or `Broken` while writing
-/// means that there will be no file.
+/// *Visibility.* A file has its path only after [`FileWriter::commit`]: until then its bytes are in
+/// a draft, which no call returns. A reader therefore never sees half a file.
+///
+/// *Memory* is bounded for files of any size.
+///
+/// *Errors.* `Unavailable`: the store can't be reached, is full or is too slow; retry. `Broken`:
+/// the store lost or damaged the file, or refuses the operation until an operator has acted.
+///
+/// *Dropping a future* is safe, except as [`FileWriter`] states. A call that removes may or may not
+/// have removed.
 #[async_trait]
 pub trait FileStore: Send + Sync {
-    /// Begins a file. Ids are never used twice.
+    /// Begins a file and returns its writer. The caller uses each id for one file only. After an
+    /// error, or if the future is dropped, there is no file; a draft may be left for
+    /// [`FileStore::sweep_drafts`].
     async fn create(&self, id: FileId) -> Result<Box<dyn FileWriter>, PortError>;
 
-    /// The bytes of a file from `offset` on, `length` of them; the caller knows that they are
-    /// within the file. A file that is gone or shorter is `Broken`. Dropping the stream frees
-    /// everything.
+    /// Reads `length` bytes of a file from byte `offset` on. The caller knows from the file's size
+    /// that the range lies within the file.
+    ///
+    /// `Broken`, from the call or as the stream's error: the file doesn't exist, or is shorter than
+    /// the range. Chunks have at most 1 MiB and are read at the reader's pace, about 1 MiB ahead at
+    /// most. Dropping the stream ends the reading and frees its resources.
     async fn read(&self, path: &str, offset: u64, length: u64) -> Result<ByteStream, PortError>;
 
-    /// Removes a file; one that is not there is no error. Dropping is safe: it happens or not.
+    /// Removes a file. Returns `Ok` if it doesn't exist. After `Unavailable`, or if the future is
+    /// dropped, the file may be removed or not; retrying is safe.
     async fn remove(&self, path: &str) -> Result<(), PortError>;
 
-    /// Removes what writers that died left behind, where nobody has written for `idle`. Tells how
-    /// many. Writers that live are never touched.
+    /// Removes the drafts of writers that no longer exist, if they were last written at least
+    /// `idle` ago. Returns how many it removed. After an error some may have been removed.
+    ///
+    /// Drafts of live writers are kept, however long they have been idle. A store that several
+    /// servers share may mistake a server that has lost contact for dead: the writers of that
+    /// server then fail, and none of their drafts becomes a file.
     async fn sweep_drafts(&self, idle: Duration) -> Result<usize, PortError>;
 
-    /// The files that were committed so long ago, in any order: at least `age.start`, less than
-    /// `age.end`. The age counts from the commit and not from the last write, which may have been
-    /// hours before. Files that come or go meanwhile may be among them or not. Memory is bounded
-    /// however many there are; what isn't a file of this store is passed over.
+    /// Lists the files whose commit is at least `age.start` and less than `age.end` ago, in any
+    /// order. The age counts from the commit: the last write may be hours older. Files that are
+    /// committed or removed during the listing may be included or not. Anything that isn't a file
+    /// of this store is skipped. Memory is bounded for any number of files.
     async fn list(&self, age: Range<Duration>) -> Result<FileListing, PortError>;
 
-    /// Whether files could be read and written now: a round trip to where they lie that would meet a
-    /// store that is gone, read-only or full, and leaves nothing that anybody sees. Asked about once
-    /// a second for each server, and not again before it has answered. An error is why not, for an
-    /// operator's eyes. Dropping is safe.
+    /// Checks whether files can be read and written, with a round trip to the place where they are
+    /// stored. It fails if the store is unreachable, read-only or full, and has no visible effect.
+    /// The error's text is for operators.
+    ///
+    /// Each server calls it about once a second, and only after the previous call has returned.
     async fn check(&self) -> Result<(), PortError>;
 
-    /// Ends the store's background work and removes what only a live server needs. Called once, after
-    /// every writer was committed, aborted or dropped; waits until what they wrote is a file or removed.
-    /// Without it, after an error, or when it is dropped half-way, nothing is lost: a later `sweep` of
-    /// any server removes what is left. A store without background work has nothing to do.
+    /// Ends the store's background work and removes what only a running server needs. Called once,
+    /// after every writer was committed, aborted or dropped. Waits until each of their drafts has
+    /// become a file or is removed.
+    ///
+    /// If it is not called, fails or is dropped, no file is lost: a later
+    /// [`FileStore::sweep_drafts`] of any server removes what is left. The default is for stores
+    /// without background work.
     async fn close(&self) -> Result<(), PortError> {
         Ok(())
     }
 }
 
-/// A file being written. Dropping it without `commit` removes what was written.
+/// Writes one file. Dropping the writer discards the file: its draft is removed, possibly a moment
+/// later.
+///
+/// After an error, or after the future of `write` was dropped, the writer can only be aborted or
+/// dropped.
 #[async_trait]
 pub trait FileWriter: Send {
-    /// Adds a chunk; returns when there is room for the next, so the caller is slowed to the store's
-    /// pace. Not safe to drop half-way but for abandoning the file.
+    /// Appends a chunk of any length, also an empty one. Returns when there is room for the next
+    /// one, which slows the caller down to the store's speed. The bytes may still be buffered then,
+    /// and an error may concern an earlier chunk. After an error there will be no file.
     async fn write(&mut self, chunk: Bytes) -> Result<(), PortError>;
 
-    /// Makes the file visible and durable; answers its path within the store. Dropped half-way, the
-    /// file may or may not exist.
+    /// Makes the file durable and then visible. Returns its path within the store, for
+    /// [`FileStore::read`].
+    ///
+    /// After an error, or if the future is dropped, the file may or may not exist. Its path is
+    /// unknown to the caller; [`FileStore::list`] lists it if it exists.
     async fn commit(self: Box<Self>) -> Result<String, PortError>;
 
-    /// Removes what was written; returns when it is gone.
+    /// Discards the file. Its draft is removed when this returns `Ok`. After an error, or if the
+    /// future is dropped, a draft may be left for [`FileStore::sweep_drafts`].
     async fn abort(self: Box<Self>) -> Result<(), PortError>;
 }

@@ -1,4 +1,5 @@
-//! What was said, stored: rows that the archiver writes and that people and analysts read.
+//! The archived messages and events: rows that the archiver writes, and that lakechat and analysts
+//! read.
 
 use async_trait::async_trait;
 
@@ -8,57 +9,72 @@ use crate::domain::{
     Change, Channel, ChannelName, HistoryRow, Id, Member, Message, Partition, UserName,
 };
 
-/// Up to where history holds everything of a partition.
+/// The offset of a partition up to which history is complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// The first offset not yet stored.
+    /// The first offset that isn't archived. Every record below it is.
     pub offset: Offset,
-    /// The id minted last below it; [`Id::ZERO`] when there was none.
+    /// The last id that was minted below `offset`; [`Id::ZERO`] if there is none.
     pub id: Id,
-    /// The append time of the last record below it that was not late, ms since 1970; 0 when there
-    /// was none.
+    /// The append time of the last record below `offset` that was not late, in ms since 1970; 0 if
+    /// there is none.
     pub time_ms: u64,
 }
 
-/// Which messages of a channel to read; both ends exclusive.
+/// Which messages of a channel to read. Both ends are exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageRange {
-    /// The newest of those in `after < id < before`.
+    /// The newest messages with `after < id < before`.
     Newest { after: Id, before: Id },
-    /// The oldest of those in `after < id < before`.
+    /// The oldest messages with `after < id < before`.
     Oldest { after: Id, before: Id },
 }
 
-/// Messages of each channel in the order of their ids, which is the order of the log.
+/// The rows of all channels. Within a channel they are ordered by id, which is the order of the
+/// log.
 ///
-/// *Writing.* Only the archiver writes, and what it writes depends on the log alone: storing the
-/// same rows again, in whatever order and from whatever server, leaves the same cells. Of several
-/// changes of one thing the one with the larger id wins. `Unavailable` leaves it open whether rows
-/// were stored; callers retry the whole batch.
+/// *Writing.* Only archivers write. Rows depend on the log alone, so two archivers write equal rows
+/// for one record. Storing rows again, in any order and from any server, leaves the same cells: of
+/// several changes to one cell, the one with the largest id wins. Batches are not atomic.
 ///
-/// *Reading.* A read sees all rows of every `append` that returned before it began. It sees rows
-/// above the mark too, when another server's archiver has written them already: callers bound their
-/// reads by an id.
+/// *Reading.* A read sees all rows of every `append` that returned `Ok` before the read began. It
+/// may also see rows above the mark, which an archiver has written before it advanced the mark.
+/// Callers bound their reads by an id to exclude them.
 ///
-/// Dropping a future is safe: a read has no effect, a write may or may not happen.
+/// *Errors.* `Unavailable`: the store can't be reached, is too slow or refuses for now. After a
+/// write it is unknown which rows were stored; the caller retries the whole batch. `Broken`: a row
+/// or the schema is not as lakechat needs it, or the database failed. An operator has to act, and
+/// parts of a write may have been stored.
+///
+/// *Dropping a future* is safe: a read has no effect, and a write may happen completely, in part or
+/// not at all.
 #[async_trait]
 pub trait History: Send + Sync {
-    /// Stores rows, in order. All of them are there when it returns.
+    /// Stores rows. When it returns `Ok`, all of them are durable and readable. Until then they may
+    /// become readable in any order. An empty vector is `Ok`.
+    ///
+    /// [`HistoryRow::private`] must match the kind of the row's channel: a store may keep private
+    /// rows in other tables and look only there. A change may be stored before its message; reads
+    /// skip the message until its own row is stored.
     async fn append(&self, rows: Vec<HistoryRow>) -> Result<(), PortError>;
 
-    /// The marks of all partitions, by partition. One that has none is at offset 0, and its id is
-    /// the one that the log's clock starts from: [`Id::ZERO`], or the last id of a log before this
-    /// one.
+    /// The marks of all partitions, at [`Partition::index`]. A partition whose mark was never
+    /// advanced is at offset 0 with time 0. Its id is [`Id::ZERO`], or the last id of the log that
+    /// this log replaced: the ids of this log have to be larger.
     ///
-    /// `Stops`: the rows were given to another log, or are gone, so these marks are no longer this
-    /// log's.
+    /// `Stops`: another log was adopted, or the rows that identify the log are missing. The marks
+    /// that this server knows are no longer valid.
     async fn marks(&self) -> Result<Vec<Mark>, PortError>;
 
-    /// Moves a mark, after everything below was stored. One at or behind the stored mark changes
-    /// nothing.
+    /// Moves the mark of a partition forward, and returns when that is durable. A mark whose offset
+    /// is at or below that of the stored mark changes nothing and is `Ok`.
+    ///
+    /// Called after every row of the records below the mark was stored. After an error, or if the
+    /// future is dropped, the mark may have moved; retrying is safe.
     async fn advance_mark(&self, partition: Partition, mark: Mark) -> Result<(), PortError>;
 
-    /// Messages of a channel in a range, oldest first, at most `limit`.
+    /// Up to `limit` messages of a channel in a range, the oldest first, in their current state:
+    /// with the changes that are stored so far. Deleted messages are included, without their text.
     async fn messages(
         &self,
         channel: &ChannelName,
@@ -66,8 +82,8 @@ pub trait History: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Message>, PortError>;
 
-    /// Changes in a channel with `after < id < before`, oldest first, at most `limit`. The text of an
-    /// edit is not kept: the message's row has the last one.
+    /// Up to `limit` changes in a channel with `after < id < before`, the oldest first. The text of
+    /// an edit is empty: only the row of the message has the latest text.
     async fn changes(
         &self,
         channel: &ChannelName,
@@ -76,14 +92,16 @@ pub trait History: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Change>, PortError>;
 
-    /// The id and number of a channel's last message with an id below `before`.
+    /// The id and the number of a channel's last message with an id below `before`. `None` if there
+    /// is no such message.
     async fn last_message_number(
         &self,
         channel: &ChannelName,
         before: Id,
     ) -> Result<Option<(Id, u64)>, PortError>;
 
-    /// Members of a channel by name after a name, at most `limit`; those with role `none` too.
+    /// Up to `limit` members of a channel whose names follow `after`, ordered by name (by bytes).
+    /// Without `after`, it begins with the first. Former members are included, with role `none`.
     async fn members(
         &self,
         channel: &ChannelName,
@@ -91,10 +109,11 @@ pub trait History: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Member>, PortError>;
 
-    /// The channels of which a user is or was a member, by name, with the user's membership.
+    /// The channels that a user is or was a member of, ordered by name (by bytes), with the user's
+    /// membership in each. Former memberships have role `none`.
     async fn memberships(&self, user: &UserName) -> Result<Vec<(ChannelName, Member)>, PortError>;
 
-    /// Fills in what the log says of channels: topic and archival. Leaves alone what it says nothing
-    /// about.
+    /// Sets the topic and the archival of channels from their events in history. Without such an
+    /// event a field keeps its value. After an error some channels may have been changed.
     async fn fill_channel_state(&self, channels: &mut [Channel]) -> Result<(), PortError>;
 }

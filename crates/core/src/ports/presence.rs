@@ -1,4 +1,4 @@
-//! Who is there: the live sessions of all servers, each for as long as its server speaks for it.
+//! Presence: the users who have an open session in a channel, on any server.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,17 +11,17 @@ use uuid::Uuid;
 
 use crate::domain::{ChannelName, UserName};
 
-/// Sessions of one person that an answer lists, at most.
+/// The most sessions that are listed for one user.
 const SESSIONS_SHOWN: usize = 100;
 
-/// A session of this server.
+/// An open session of this server.
 #[derive(Clone, Copy, Debug)]
 pub struct LiveSession<'a> {
     pub id: Uuid,
     pub user: &'a UserName,
-    /// Of the client.
+    /// The client's address.
     pub address: IpAddr,
-    /// When it began, ms since 1970.
+    /// When the session began, in ms since 1970.
     pub since_ms: u64,
 }
 
@@ -29,86 +29,95 @@ pub struct LiveSession<'a> {
 #[derive(Clone, Copy, Debug)]
 pub enum SessionChange<'a> {
     Began,
-    /// It is in no channel any more, either.
+    /// The session has also left all channels.
     Ended,
     Joined(&'a ChannelName),
     Left(&'a ChannelName),
 }
 
-/// What a server knows of its own sessions: the truth about them.
+/// The open sessions of this server. The hub implements it and is authoritative for them.
 ///
-/// `visit` is called while nothing is locked, with what was so at some moment of the call.
+/// Each call passes the state at some moment during the call to `visit`. No lock is held while
+/// `visit` runs.
 pub trait LiveSessions: Send + Sync {
     fn for_each(&self, visit: &mut dyn FnMut(LiveSession<'_>));
 
-    /// Each session once for each channel that it has joined.
+    /// Visits each session once for each channel that it has joined.
     fn for_each_joined_channel(&self, visit: &mut dyn FnMut(&ChannelName, LiveSession<'_>));
 
-    /// The sessions that have joined a channel.
+    /// Visits the sessions that have joined a channel.
     fn for_each_in_channel(&self, channel: &ChannelName, visit: &mut dyn FnMut(LiveSession<'_>));
 }
 
-/// Who has joined a channel, over all servers. A person is present in the channels that one of their
-/// sessions has joined, until the last such session has left or ended.
+/// Which users have an open session in a channel, over all servers. A user is present in a channel
+/// while at least one of the user's sessions has joined it.
 ///
-/// *Own sessions* are as [`LiveSessions`] has them at the moment of the question. *Those of other
-/// servers* are as those have last said: what changed there is seen here some milliseconds later, a
-/// change that was lost on the way after the next refresh, and a server that died is gone by the
-/// deadline. Nothing is stored for longer than the deadline.
+/// *Own sessions* are read from [`LiveSessions`] for each answer, so they are always up to date.
 ///
-/// *Being away.* When the common store is away nobody waits for it and nothing is lost but the sight
-/// of other servers: [`Presence::degraded`] says so, answers too, and they hold this server's own
-/// people. It recovers by itself, and everything is said again then.
+/// *Sessions of other servers* are read from a common store. Each server writes its sessions there
+/// with a deadline, and renews them before it passes. A change on another server is visible here
+/// some milliseconds later, or after that server's next refresh if the change was lost. The
+/// sessions of a server that died disappear by the deadline. Nothing stays in the store for longer.
+///
+/// *Failures.* If the common store is unavailable, no call waits for it. Answers then contain only
+/// this server's own sessions and are marked as degraded; [`Presence::degraded`] has the reason.
+/// The adapter reconnects by itself and then writes all sessions again.
+///
+/// An adapter for a single server needs no common store.
 #[async_trait]
 pub trait Presence: fmt::Debug + Send + Sync {
-    /// Who knows this server's sessions; set once, before anything else.
+    /// Sets the source of this server's own sessions. Called once, before any other method.
     fn attach(&self, own: Weak<dyn LiveSessions>);
 
-    /// Says what happened to a session of this server, after it happened in [`LiveSessions`].
+    /// Announces a change of a session of this server. Called after the change is visible in
+    /// [`LiveSessions`], and in the order in which changes of a session happen.
     ///
-    /// Never blocks and never fails, and may be called under a lock. The queue is bounded: what it
-    /// can't take is made up for by the next refresh.
+    /// Never blocks and never fails; it may be called under a lock. The queue is bounded. If it is
+    /// full, the change is dropped, and the next refresh makes up for it.
     fn session_changed(&self, session: LiveSession<'_>, change: SessionChange<'_>);
 
-    /// Keeps what is said of this server's sessions alive, until `stop`; then takes all of it back,
-    /// within some seconds, and returns. To be run once. Dropping it is as if the server died.
+    /// Publishes and renews this server's sessions until `stop`. Then removes all of them from the
+    /// common store and returns, within some seconds. Called once, after [`Presence::attach`].
+    ///
+    /// If the future is dropped, the sessions stay in the store until the deadline, as if the
+    /// server had died.
     async fn run(&self, stop: CancellationToken);
 
-    /// Who has joined a channel: the first `most` people by name. Answers within half a second,
-    /// whatever is away. Dropping is safe.
+    /// The first `most` users by name who have a session in a channel. Answers within half a second
+    /// even if the common store is unavailable. Dropping the future is safe.
     async fn in_channel(&self, channel: &ChannelName, most: usize) -> ChannelPresence;
 
-    /// Why other servers' people are not seen, if they are not.
+    /// Why sessions of other servers can't be seen at the moment, if so. For operators.
     fn degraded(&self) -> Option<String>;
 }
 
-/// Who has joined a channel.
+/// The users who have a session in a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChannelPresence {
-    /// Other servers' people may be missing.
+    /// The common store could not be read: users of other servers may be missing.
     pub degraded: bool,
-    /// By name.
+    /// Ordered by name.
     pub people: Vec<PresentUser>,
 }
 
-/// A person who is there.
+/// A user with at least one session in the channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresentUser {
     pub user: UserName,
-    /// Those that have joined the channel, oldest first; at most 100 are listed.
+    /// The user's sessions in the channel, the oldest first; at most 100.
     pub sessions: Vec<PresentSession>,
 }
 
-/// A session as anybody may see it.
+/// What other users may see of a session.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PresentSession {
-    /// When it began, ms since 1970.
+    /// When the session began, in ms since 1970.
     pub since_ms: u64,
-    /// The id of its server.
+    /// The id of the session's server.
     pub server: Arc<str>,
 }
 
-/// Sorts sessions by person, and keeps the first people by name. For adapters.
+/// Groups sessions by user and keeps the first users by name. For adapters.
 #[derive(Debug)]
 pub struct ChannelPresenceBuilder {
     most: usize,
@@ -123,6 +132,7 @@ impl ChannelPresenceBuilder {
         }
     }
 
+    /// Adds a session of the channel. Users may be added in any order.
     pub fn add(&mut self, user: &UserName, session: PresentSession) {
         if let Some(sessions) = self.people.get_mut(user) {
             if sessions.len() < SESSIONS_SHOWN {
@@ -135,6 +145,8 @@ impl ChannelPresenceBuilder {
             if last.is_none_or(|(last, _)| last < user) {
                 return;
             }
+            // Memory is bounded by `most`, whatever the number of sessions: the last name makes
+            // room.
             self.people.pop_last();
         }
         self.people.insert(user.clone(), vec![session]);

@@ -1,4 +1,4 @@
-//! What a client is told when a port fails: the one place that maps a [`PortError`] to a [`Problem`].
+//! Maps a [`PortError`] to the [`Problem`] that the client gets. No other place does so.
 
 use super::PortError;
 use crate::domain::{Code, Problem};
@@ -9,29 +9,30 @@ const DIRECTORY: &str = "The directory is not available right now; try again in 
 const HISTORY: &str = "The history is not available right now; try again in a second.";
 const STORAGE: &str = "The file storage is not available right now; try again in a second.";
 
-/// `directory_unavailable`, whatever the error: a session outlives the repair of the directory.
+/// `directory_unavailable` for every kind of error, for sessions: a session stays open until an
+/// operator has repaired the directory.
 pub fn directory_unavailable(error: PortError) -> Problem {
     retry(Code::DirectoryUnavailable, DIRECTORY, error)
 }
 
-/// `history_unavailable`, whatever the error, as above.
+/// `history_unavailable` for every kind of error, for the same reason.
 pub fn history_unavailable(error: PortError) -> Problem {
     retry(Code::HistoryUnavailable, HISTORY, error)
 }
 
-/// `storage_unavailable`, whatever the error: a store that is full or broken takes files again once an
-/// operator has repaired it.
+/// `storage_unavailable` for every kind of error: once an operator has repaired a full or broken
+/// store, it accepts files again.
 pub fn storage_unavailable(error: PortError) -> Problem {
     retry(Code::StorageUnavailable, STORAGE, error)
 }
 
-/// `directory_unavailable`, or `internal` where a retry would fail the same way.
+/// `directory_unavailable`; or `internal` if a retry would fail in the same way.
 pub fn directory_problem(error: PortError) -> Problem {
     by_kind(Code::DirectoryUnavailable, DIRECTORY, error)
 }
 
-/// `storage_unavailable`, or `internal` where a retry would fail the same way: a file that the store
-/// has lost does not come back.
+/// `storage_unavailable`; or `internal` if a retry would fail in the same way, for instance because
+/// the store has lost the file.
 pub fn storage_problem(error: PortError) -> Problem {
     by_kind(Code::StorageUnavailable, STORAGE, error)
 }
