@@ -1,7 +1,9 @@
-//! Accounts: who somebody is, and for how long that is believed.
+//! Accounts: registration, login, and the tokens by which a user is recognised.
 //!
-//! A login makes a *login session*. Its access tokens say so for minutes without asking anybody; its
-//! refresh token, good for one use, gets the next pair. Ending the session ends them all.
+//! A login creates a *login session*. Its access tokens are valid for minutes and are verified
+//! without a back end; only the state of the session is looked up every 30 s. Its refresh token can
+//! be used once and is exchanged for the next pair of tokens. The end of the session invalidates
+//! all its tokens.
 
 mod access_token;
 mod hasher;
@@ -32,41 +34,40 @@ use crate::ports::directory::CreateOutcome;
 use crate::ports::problem::directory_problem;
 use crate::ports::{LoginSessions, PortError, Users};
 
-/// What accounts go by.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Signs access tokens; the same on all servers of a cluster.
+    /// Signs access tokens. All servers of a cluster have the same key.
     pub signing_key: Secret<Vec<u8>>,
-    /// How long an access token is good; whole seconds.
+    /// The lifetime of an access token, in whole seconds.
     pub access_token: Duration,
-    /// How long a refresh token is good; each refresh begins it anew.
+    /// The lifetime of a refresh token. It starts again with each refresh.
     pub refresh_token: Duration,
-    /// Logins and registrations a second from one address; 0: no limit.
+    /// Logins and registrations per second from one address; 0: no limit.
     pub logins_per_address: u32,
 }
 
-/// What somebody gets who logged in.
+/// The response to a login, a registration or a refresh.
 #[derive(Debug)]
 pub struct Login {
     pub user: UserName,
     /// The access token.
     pub token: Secret<String>,
-    /// For how many seconds it is good.
+    /// For how many seconds the access token is valid.
     pub expires_in_s: u64,
     pub refresh_token: Secret<String>,
 }
 
-/// Whom an access token names.
+/// The content of a valid access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub user: UserName,
-    /// The login session.
+    /// The id of the login session.
     pub session: Uuid,
-    /// When the token's time is over, ms since 1970.
+    /// When the token expires, in ms since 1970.
     pub expires_at_ms: u64,
 }
 
-/// Registers people and knows them again. Shared by all connections.
+/// Registers users, logs them in and authenticates them. Shared by all connections.
 pub struct Accounts {
     users: Arc<dyn Users>,
     login_sessions: Arc<dyn LoginSessions>,
@@ -78,7 +79,7 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Fails only if the system starts no threads for the hashing of passwords.
+    /// Fails only if the threads for password hashing can't be started.
     pub fn new(
         users: Arc<dyn Users>,
         login_sessions: Arc<dyn LoginSessions>,
@@ -95,10 +96,10 @@ impl Accounts {
         })
     }
 
-    /// Makes an account and logs in.
+    /// Creates an account and logs in.
     ///
-    /// Whoever gets `directory_unavailable` may have an account all the same: `username_taken` then
-    /// answers the next try, and the password is good for a login.
+    /// After `directory_unavailable` the account may exist. A second attempt then fails with
+    /// `username_taken`, and a login with the password succeeds.
     pub async fn register(
         &self,
         from: IpAddr,
@@ -108,7 +109,7 @@ impl Accounts {
         let name = parse_name(username)?;
         password::check(password)?;
         self.throttle.count_try(from)?;
-        // Looked up first because a hash costs a thousand times as much.
+        // Before the hash, because a hash costs a thousand times as much as a lookup.
         if self.find(&name).await?.is_some() {
             return Err(taken(&name));
         }
@@ -127,8 +128,8 @@ impl Accounts {
         self.start_session(user.name).await
     }
 
-    /// Logs in. An unknown user and a wrong password are told apart neither by the answer nor by the
-    /// time it takes.
+    /// Logs in. Neither the response nor the time it takes shows whether the user is unknown or the
+    /// password is wrong.
     pub async fn login(
         &self,
         from: IpAddr,
@@ -136,6 +137,7 @@ impl Accounts {
         password: &str,
     ) -> Result<Login, Problem> {
         self.throttle.count_try(from)?;
+        // An invalid name is treated like an unknown user, so that the response doesn't differ.
         let name = UserName::parse(username).ok();
         self.throttle
             .may_log_in(name.as_ref(), from, Instant::now())?;
@@ -155,8 +157,8 @@ impl Accounts {
         self.start_session(user.name).await
     }
 
-    /// Changes a refresh token into the next pair of tokens. One that comes twice was copied: its
-    /// whole session ends.
+    /// Exchanges a refresh token for the next pair of tokens. If a token is used a second time,
+    /// somebody has copied it, so its session ends.
     pub async fn refresh(&self, from: IpAddr, refresh_token: &str) -> Result<Login, Problem> {
         self.throttle.count_refresh(from)?;
         let token = RefreshToken::parse(refresh_token).ok_or_else(not_a_refresh_token)?;
@@ -180,34 +182,36 @@ impl Accounts {
             expires_at_ms: self.refresh_until(now_ms),
             ..old.clone()
         };
+        // In the meantime another request has used the same token, or ended the session.
         if !self.rotate(&old, &new).await.map_err(directory_problem)? {
             return self.end_copied(&token).await;
         }
         Ok(self.login_with(next, now_ms))
     }
 
-    /// Ends the login session of whoever asks, and with it all its tokens.
+    /// Ends the login session of a token, which invalidates all tokens of the session.
     pub async fn logout(&self, identity: &Identity) -> Result<(), Problem> {
         self.sessions.end(&identity.user, identity.session).await
     }
 
-    /// An account: `user_not_found` if there is none.
+    /// The account with this name; `user_not_found` if there is none.
     pub async fn user(&self, name: &UserName) -> Result<User, Problem> {
         self.find(name)
             .await?
             .ok_or_else(|| Problem::new(Code::UserNotFound, format!("There is no user {name}.")))
     }
 
-    /// Whom a token names. What is known of its login session may be 30 s old, and goes on being
-    /// believed for so long while the directory is away.
+    /// The identity in an access token, if its login session has not ended. The directory's answer
+    /// about the session may be 30 s old. If the directory is unavailable, its last known answer
+    /// for this login session counts.
     pub async fn authenticate(&self, token: &str) -> Result<Identity, Problem> {
         let identity = self.tokens.read(token, now_ms())?;
         self.sessions.check(&identity).await?;
         Ok(identity)
     }
 
-    /// Whom a token names, after asking the directory whether its login session goes on. While it is
-    /// away, who was let in before is let in again.
+    /// The identity in an access token, if the directory confirms that its login session has not
+    /// ended. If the directory is unavailable, its last known answer for this login session counts.
     pub async fn authenticate_fresh(&self, token: &str) -> Result<Identity, Problem> {
         let identity = self.tokens.read(token, now_ms())?;
         self.sessions.check_fresh(&identity).await?;
@@ -236,8 +240,8 @@ impl Accounts {
         Ok(self.login_with(refresh, now_ms))
     }
 
-    /// Tries a second time if it is open whether the first succeeded: the client's own second try
-    /// would look like a copied token.
+    /// Replaces a session; retries once if the outcome is unknown. A retry by the client would look
+    /// like the use of a copied token.
     async fn rotate(&self, old: &LoginSession, new: &LoginSession) -> Result<bool, PortError> {
         match self.login_sessions.replace(old, new).await {
             Err(PortError::Unavailable { .. }) => self.login_sessions.replace(old, new).await,
@@ -273,7 +277,7 @@ impl Accounts {
 
 fn now_ms() -> u64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    // A clock before 1970 is one that was never set; tokens made by it are over at once.
+    // A clock before 1970 was never set. Tokens that are made with it have expired.
     since_1970.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 

@@ -1,6 +1,8 @@
-//! The nouns of lakechat, parsed once at the edge and trusted from there on.
+//! The types that all parts share: names, ids, messages, channels, files, problems. They are parsed
+//! once at the edge; code behind it relies on them without further checks.
 //!
-//! Nothing here does I/O, and nothing depends on a back end: `std`, `bytes`, `serde` and `uuid` only.
+//! Nothing here does I/O or depends on a back end: the only libraries are `std`, `bytes`, `serde`
+//! and `uuid`.
 
 pub mod channel;
 pub mod file;

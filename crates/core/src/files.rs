@@ -1,7 +1,8 @@
-//! Files: taken in, found again, handed out. Knows neither HTTP nor any back end.
+//! Files: upload, lookup, download and cleanup, independent of HTTP and of the back ends.
 //!
-//! A file's bytes go to the store first and its row to the directory last, so what has a row is
-//! whole. What a crash leaves between the two is the sweeper's.
+//! An upload writes the bytes to the store first and the row to the directory last. Therefore a
+//! file with a row is complete. The sweeper removes what an upload that stopped in between has
+//! left.
 
 mod download;
 mod draft;
@@ -27,13 +28,13 @@ use crate::ports::{FileRows, FileStore};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// The largest file that is taken.
+    /// The size of the largest file that is accepted, in bytes.
     pub max_bytes: u64,
-    /// The largest file that is kept as a cell of its row and not in the file store.
+    /// The size of the largest file that is stored in a cell of its row, in bytes. Larger files go
+    /// to the file store.
     pub inline_bytes: usize,
 }
 
-/// The files of this installation.
 pub struct Files {
     rows: Arc<dyn FileRows>,
     store: Arc<dyn FileStore>,
@@ -49,7 +50,7 @@ impl Files {
         }
     }
 
-    /// The file of this id; `file_not_found` if there is none.
+    /// The file with this id; `file_not_found` if there is none.
     pub async fn find(&self, id: FileId) -> Result<File, Problem> {
         let found = self.rows.find(id).await.map_err(directory_problem)?;
         found.ok_or_else(|| Problem::new(Code::FileNotFound, "There is no file with this id."))

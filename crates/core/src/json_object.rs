@@ -1,4 +1,4 @@
-//! One JSON object that a client sent, as the body of a request or as a frame.
+//! A JSON object from a client: the body of a request, or a frame.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,19 +7,20 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess
 
 use crate::domain::{Code, Id, Problem};
 
-/// The fields that a caller knows by name; other fields are checked for valid JSON and dropped.
+/// The values of the fields that the caller names. Other fields are checked for valid JSON and
+/// dropped.
 ///
-/// Parsing allocates nothing but the strings that contain escapes: the others are borrowed from the
-/// text. Every string of the object has to be Unicode text: a lone surrogate anywhere is an error.
-/// `null` is the same as no field.
+/// Strings without escapes are borrowed from the text; only the others are allocated. All strings
+/// of the object have to be valid Unicode: a lone surrogate anywhere is an error. `null` is treated
+/// like a missing field.
 #[derive(Debug)]
 pub struct JsonObject<'a, const N: usize> {
     names: &'static [&'static str; N],
     values: [JsonValue<'a>; N],
 }
 
-/// A value as far as callers have use for it. Reading one never fails, so that a field of the wrong
-/// type is refused by its name.
+/// A value, in as much detail as callers need. Parsing accepts any type, so that the error for a
+/// field of the wrong type can name the field.
 #[derive(Debug)]
 enum JsonValue<'a> {
     Absent,
@@ -54,7 +55,7 @@ impl<'a, const N: usize> JsonObject<'a, N> {
         json.end().map(|()| object)
     }
 
-    /// Whether a known field occurred more than once. Taking such a field is `field_invalid`.
+    /// Whether a named field occurs more than once. Taking such a field fails with `field_invalid`.
     pub fn has_repeated(&self) -> bool {
         let mut values = self.values.iter();
         values.any(|value| matches!(value, JsonValue::Repeated))
@@ -67,7 +68,7 @@ impl<'a, const N: usize> JsonObject<'a, N> {
         })
     }
 
-    /// Takes a string, if the field is there.
+    /// Takes a string; `None` if the field is absent.
     pub fn optional_str(&mut self, name: &'static str) -> Result<Option<Cow<'a, str>>, Problem> {
         match self.take(name)? {
             JsonValue::Absent | JsonValue::Null => Ok(None),
@@ -76,7 +77,7 @@ impl<'a, const N: usize> JsonObject<'a, N> {
         }
     }
 
-    /// Takes an id, if the field is there.
+    /// Takes an id; `None` if the field is absent.
     pub fn optional_id(&mut self, name: &'static str) -> Result<Option<Id>, Problem> {
         let Some(text) = self.optional_str(name)? else {
             return Ok(None);
@@ -85,7 +86,7 @@ impl<'a, const N: usize> JsonObject<'a, N> {
         parsed.map_err(|_| field_invalid(name, "an id: a string of 1 to 20 decimal digits"))
     }
 
-    /// Takes a whole number, if the field is there; `allowed` describes the range of `T`.
+    /// Takes a whole number; `None` if the field is absent. `allowed` describes the range of `T`.
     pub fn optional_integer<T: TryFrom<i128>>(
         &mut self,
         name: &'static str,
@@ -111,12 +112,12 @@ impl<'a, const N: usize> JsonObject<'a, N> {
     }
 }
 
-/// The refusal of a field's value; `allowed` completes "must be".
+/// The error for a field's value. `allowed` completes the sentence "… must be …".
 pub fn field_invalid(name: &'static str, allowed: &str) -> Problem {
     Problem::new(Code::FieldInvalid, format!("{name} must be {allowed}.")).field(name)
 }
 
-/// Reads an object into the fields of these names.
+/// Parses an object into the fields with these names.
 struct Names<const N: usize>(&'static [&'static str; N]);
 
 impl<'de, const N: usize> DeserializeSeed<'de> for Names<N> {
@@ -151,7 +152,7 @@ impl<'de, const N: usize> Visitor<'de> for Names<N> {
     }
 }
 
-/// Reads a key as its position among the known names.
+/// Parses a key into its index among the names.
 struct Position<'n>(&'n [&'static str]);
 
 impl<'de> DeserializeSeed<'de> for Position<'_> {
@@ -217,7 +218,7 @@ impl<'de> Visitor<'de> for AnyValue {
         Ok(JsonValue::Text(Cow::Owned(text.to_owned())))
     }
 
-    // Nested values are parsed, too: `IgnoredAny` would accept lone surrogates.
+    // Nested values are parsed too, because `IgnoredAny` would accept lone surrogates.
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<JsonValue<'de>, A::Error> {
         while items.next_element::<JsonValue<'de>>()?.is_some() {}
         Ok(JsonValue::Other)

@@ -1,4 +1,4 @@
-//! How often something may be done: token buckets, one a key.
+//! Rate limits: token buckets by key.
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,20 +11,21 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{NotUntil, Quota, RateLimiter};
 
-/// A burst is what the rate allows in this many seconds.
+/// A burst may use as many tokens as the rate gives in this many seconds.
 const BURST_SECONDS: u32 = 5;
 
-/// The fewest checks between two looks through all buckets.
+/// The fewest checks between two sweeps, which remove full buckets.
 const SWEEP_EVERY: usize = 1024;
 
 type Limiter<K, C> =
     RateLimiter<K, DefaultKeyedStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
-/// A rate a second for each key, with bursts of five seconds' worth.
+/// A rate per second for each key, with bursts of five seconds' worth.
 ///
-/// Memory: a bucket is kept only while it isn't full again, which takes five seconds; those that are
-/// go whenever there were as many checks as buckets were left the last time. So there are at most
-/// about twice as many as keys were used in five seconds.
+/// Memory: a bucket that is full again, after five seconds at most, holds no information. A sweep
+/// removes such buckets. It runs after as many checks as the previous one left buckets, but at
+/// least 1,024. Therefore there are at most about twice as many buckets as keys that were used
+/// within five seconds.
 pub struct KeyedLimit<K: Hash + Eq + Clone, C: Clock = DefaultClock> {
     limiter: Option<Limiter<K, C>>,
     clock: C,
@@ -32,7 +33,7 @@ pub struct KeyedLimit<K: Hash + Eq + Clone, C: Clock = DefaultClock> {
 }
 
 impl<K: Hash + Eq + Clone> KeyedLimit<K> {
-    /// `per_second` of 0: no limit.
+    /// With `per_second` 0 there is no limit.
     pub fn new(per_second: u32) -> KeyedLimit<K> {
         KeyedLimit::with_clock(per_second, DefaultClock::default())
     }
@@ -52,8 +53,8 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> KeyedLimit<K, C> {
         }
     }
 
-    /// Takes one from the key's bucket; with an empty one nothing is taken, and the error says after
-    /// how long there is one again.
+    /// Takes one token from the key's bucket. If it is empty, nothing is taken, and the error is
+    /// the time until the next token.
     pub fn check(&self, key: &K) -> Result<(), Duration> {
         let Some(limiter) = &self.limiter else {
             return Ok(());
@@ -68,7 +69,8 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> KeyedLimit<K, C> {
     }
 
     fn sweep(&self, limiter: &Limiter<K, C>) {
-        // Exactly one check counts down to the sweep; what others take off meanwhile, `store` undoes.
+        // Exactly one check finds 1 and sweeps. Others may count on below 1 in the meantime;
+        // `store` overwrites that.
         if self.checks_until_sweep.fetch_sub(1, Ordering::Relaxed) == 1 {
             limiter.retain_recent();
             let next = limiter.len().max(SWEEP_EVERY);
@@ -77,8 +79,8 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> KeyedLimit<K, C> {
     }
 }
 
-/// Whose limits an address counts against: an IPv4 address stands for itself; of an IPv6 address the
-/// first 64 bits count, because whoever has one address has all that share them.
+/// The network whose limits an address counts against. For IPv4 it is the address itself. For IPv6
+/// it is the first 64 bits: a client that has one of these addresses can usually use all of them.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),

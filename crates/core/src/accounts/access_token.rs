@@ -1,4 +1,4 @@
-//! Access tokens: JWTs that name a user and a login session for some minutes.
+//! Access tokens: JWTs with a user and a login session, valid for some minutes.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,22 +10,22 @@ use uuid::Uuid;
 use super::Identity;
 use crate::domain::{Code, Problem, Secret, UserName};
 
-/// Issuer and audience: tokens of other services that share the key are none of ours.
+/// Issuer and audience. Tokens that another service signs with the same key are refused.
 const NAME: &str = "lakechat";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims<'a> {
     sub: UserName,
     sid: Uuid,
-    /// Seconds since 1970, like `exp`.
+    /// In seconds since 1970, like `exp`.
     iat: u64,
     exp: u64,
     iss: Cow<'a, str>,
     aud: Cow<'a, str>,
 }
 
-/// Makes and reads access tokens, always HMAC-SHA-256: what a token says of its algorithm only
-/// matters in that anything else is refused.
+/// Makes and verifies access tokens. The algorithm is always HMAC-SHA-256: a token whose header
+/// names another one is refused.
 pub struct AccessTokens {
     encoding: EncodingKey,
     decoding: DecodingKey,
@@ -39,7 +39,8 @@ impl AccessTokens {
         validation.set_issuer(&[NAME]);
         validation.set_audience(&[NAME]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // `read` looks at `exp` itself: a token is no good in the very second that it names.
+        // `read` checks `exp` itself: the library would accept a token in the very second of its
+        // `exp`.
         validation.validate_exp = false;
         AccessTokens {
             encoding: EncodingKey::from_secret(key.expose()),
@@ -67,8 +68,8 @@ impl AccessTokens {
         Secret::new(token.expect("an HMAC key signs anything, and the claims are plain JSON"))
     }
 
-    /// Whom a token names, if it is ours and its time is not over. Whether its login session goes on
-    /// is another question.
+    /// The identity in a token, if this service has signed it and it has not expired. The caller
+    /// checks whether its login session has ended.
     pub fn read(&self, token: &str, now_ms: u64) -> Result<Identity, Problem> {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
             .map_err(|e| not_authenticated().cause(e))?

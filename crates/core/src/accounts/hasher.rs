@@ -1,4 +1,4 @@
-//! Password hashing on threads of its own: it takes 20 ms and 19 MiB a password.
+//! Password hashing on threads of its own: a password takes 20 ms and 19 MiB.
 
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,12 +11,13 @@ use tokio::sync::oneshot;
 
 use crate::domain::{Code, Problem};
 
-/// Passwords that wait for each thread: about a second's work.
+/// Passwords that may wait for each thread: about a second's work.
 const WAITING_PER_THREAD: usize = 32;
 
 const MOST_THREADS: usize = 4;
 
-/// Nobody's password, with the cost that everybody's have: what an unknown user's is held against.
+/// A hash that matches no password, with the same cost as a real one. The passwords of unknown
+/// users are verified against it.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bGFrZWNoYXQtbm9ib2R5IQ\
                       $AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -24,9 +25,9 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// argon2id with the parameters that OWASP recommends (m = 19,456 KiB, t = 2, p = 1).
 ///
-/// As many threads as there are cores, at most four, so that hashes under way take 76 MiB at most.
+/// There is one thread for each core, at most four, so that running hashes need 76 MiB at most.
 pub struct Hasher {
-    /// None only while dropping.
+    /// `None` only during the drop.
     jobs: Option<SyncSender<Job>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -38,7 +39,7 @@ impl Hasher {
     }
 
     fn with_threads(count: usize) -> io::Result<Hasher> {
-        // Full queue: the caller is told to come back (`rate_limited`).
+        // When the queue is full, the caller gets `rate_limited`.
         let (jobs, queue) = sync_channel(count * WAITING_PER_THREAD);
         let queue = Arc::new(Mutex::new(queue));
         let spawn = |n| {
@@ -54,7 +55,7 @@ impl Hasher {
         })
     }
 
-    /// The hash of a password in PHC form, with a salt of its own.
+    /// The hash of a password with a random salt, in PHC string format.
     pub async fn hash(&self, password: &str) -> Result<String, Problem> {
         let password = password.to_owned();
         let hash = move || argon2id().hash_password(password.as_bytes());
@@ -62,7 +63,8 @@ impl Hasher {
         Ok(hash.to_string())
     }
 
-    /// Whether a password is the one behind a hash; without a hash it is not, after the same time.
+    /// Whether a hash is that of this password. Without a hash it returns false, after the same
+    /// time.
     pub async fn verify(&self, password: &str, hash: Option<&str>) -> Result<bool, Problem> {
         let exists = hash.is_some();
         let password = password.to_owned();
@@ -81,7 +83,7 @@ impl Hasher {
     ) -> Result<T, Problem> {
         let (answer, result) = oneshot::channel();
         let job: Job = Box::new(move || {
-            // Whoever asked may have left while the job waited.
+            // The caller may have stopped waiting while the job was queued.
             if !answer.is_closed() {
                 let _ = answer.send(task());
             }
@@ -96,11 +98,12 @@ impl Hasher {
 }
 
 impl Drop for Hasher {
-    /// Waits for the hashes under way: some 20 ms. Jobs that still wait have nobody left to ask.
+    /// Waits for running hashes, about 20 ms. Nobody waits for the queued jobs any more, so each
+    /// ends without hashing.
     fn drop(&mut self) {
         self.jobs = None;
         for thread in self.threads.drain(..) {
-            // A thread that panicked has nothing left to stop.
+            // An error means that the thread panicked. It has ended in that case, too.
             let _ = thread.join();
         }
     }
@@ -108,7 +111,8 @@ impl Drop for Hasher {
 
 fn work(queue: &Mutex<Receiver<Job>>) {
     loop {
-        // The lock covers the wait for a job and not the job: one thread waits, the others wait for it.
+        // The lock is held while waiting for a job, but not while it runs: one thread waits for the
+        // queue, the others for the lock.
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match job {
             Ok(job) => job(),

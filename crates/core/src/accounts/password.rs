@@ -1,10 +1,11 @@
-//! What a password may be.
+//! The rules for passwords.
 
 use crate::domain::{Code, Problem};
 
 const LEAST_CHARACTERS: usize = 8;
 
-/// The hash takes any length; the bound keeps a client's mistake from being taken for a password.
+/// The hash accepts any length. The bound rejects a client's mistake, such as a file sent as a
+/// password.
 const MOST_BYTES: usize = 1024;
 
 pub fn check(password: &str) -> Result<(), Problem> {

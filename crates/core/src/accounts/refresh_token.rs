@@ -1,4 +1,4 @@
-//! Refresh tokens: opaque to clients, each good for one use.
+//! Refresh tokens: opaque to clients, each valid for one use.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
@@ -8,14 +8,14 @@ use uuid::Uuid;
 
 use crate::domain::{LoginSession, Secret, UserName};
 
-/// Tells people and secret scanners what they have before them.
+/// Lets people and secret scanners recognise a refresh token.
 const PREFIX: &str = "lakechat-refresh-";
 
 const UUID_BYTES: usize = 16;
 const RANDOM_BYTES: usize = 32;
 
-/// Names a user and a login session, and proves with 256 random bits that it is theirs. The
-/// directory keeps no more than its hash.
+/// Contains a user, a login session, and 256 random bits that prove the token's origin. The
+/// directory stores only its hash.
 pub struct RefreshToken {
     pub user: UserName,
     pub session: Uuid,
@@ -33,7 +33,7 @@ impl RefreshToken {
         }
     }
 
-    /// None for what was never one of ours.
+    /// `None` if the text doesn't have the form of a refresh token.
     pub fn parse(text: &str) -> Option<RefreshToken> {
         let bytes = BASE64.decode(text.strip_prefix(PREFIX)?).ok()?;
         let (session, rest) = bytes.split_at_checked(UUID_BYTES)?;
@@ -45,12 +45,12 @@ impl RefreshToken {
         })
     }
 
-    /// What the directory keeps of it: the SHA-256 of its text, in hex.
+    /// The hash that the directory stores: the SHA-256 of the token's text, in hex.
     pub fn hash(&self) -> String {
         hex::encode(Sha256::digest(self.text.expose()))
     }
 
-    /// Whether it is the one that is good for a session.
+    /// Whether this is the valid refresh token of a session. Compares in constant time.
     pub fn is_current(&self, session: &LoginSession) -> bool {
         let kept = session.refresh_hash.as_bytes();
         self.hash().as_bytes().ct_eq(kept).into()

@@ -1,4 +1,4 @@
-//! Whether login sessions go on, remembered for a while.
+//! Checks whether login sessions have ended, with a cache of the directory's answers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,23 +11,24 @@ use crate::domain::{Code, LoginSession, Problem, UserName};
 use crate::ports::problem::directory_problem;
 use crate::ports::{LoginSessions, PortError};
 
-/// For so long a token may still be good over HTTP after its session ended on another server.
+/// The age up to which a cached answer is used without asking. After a session ended on another
+/// server, its tokens are accepted over HTTP for this long at most.
 const TRUSTED_FOR: Duration = Duration::from_secs(30);
 
-/// Sessions remembered; beyond it those go first that are of least use.
+/// The capacity of the cache. Above it, the entries that are used least are evicted.
 const MOST_REMEMBERED: u64 = 100_000;
 
-/// Tries to end a session that others change at the same time.
+/// Attempts to end a session that others change at the same time.
 const TRIES: usize = 5;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     GoesOn,
-    /// For good: what says otherwise is older.
+    /// Final: an answer to the contrary is older.
     Ended,
 }
 
-/// What the directory said last.
+/// The latest answer of the directory.
 #[derive(Clone, Copy)]
 struct Known {
     state: State,
@@ -40,7 +41,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Sessions are remembered for as long as a token is good.
+    /// Answers are cached for as long as a token is valid.
     pub fn new(login_sessions: Arc<dyn LoginSessions>, token_lifetime: Duration) -> Sessions {
         let remembered = Cache::builder()
             .max_capacity(MOST_REMEMBERED)
@@ -52,7 +53,8 @@ impl Sessions {
         }
     }
 
-    /// `token_revoked` if the session has ended; asks the directory unless it said so just before.
+    /// `token_revoked` if the session has ended. Uses a cached answer that is less than 30 s old,
+    /// and asks the directory otherwise.
     pub async fn check(&self, identity: &Identity) -> Result<(), Problem> {
         match self.remembered.get(&identity.session) {
             Some(known) if known.at.elapsed() < TRUSTED_FOR => require(known.state),
@@ -60,8 +62,9 @@ impl Sessions {
         }
     }
 
-    /// `token_revoked` if the directory says that the session has ended, or knows of none. While it
-    /// is away, what it said last counts: who was here goes on.
+    /// `token_revoked` if the directory answers that the session has ended or doesn't exist. If the
+    /// directory is unavailable, its last known answer for this session counts; without one the
+    /// error is `directory_unavailable`.
     pub async fn check_fresh(&self, identity: &Identity) -> Result<(), Problem> {
         let asked = self.login_sessions.find(&identity.user, identity.session);
         let session = match asked.await {
@@ -79,7 +82,7 @@ impl Sessions {
         require(self.remember(identity.session, state))
     }
 
-    /// Ends a session for good. One that has ended, or never was, is no error.
+    /// Ends a session for good. Returns `Ok` if the session has ended already or doesn't exist.
     pub async fn end(&self, user: &UserName, id: Uuid) -> Result<(), Problem> {
         for _ in 0..TRIES {
             if self.try_to_end(user, id).await.map_err(directory_problem)? {
@@ -107,7 +110,8 @@ impl Sessions {
         self.login_sessions.replace(&old, &new).await
     }
 
-    /// What is known then: a read that began before the session ended doesn't bring it back.
+    /// Caches an answer and returns the resulting state. An ended session stays ended, even if a
+    /// read that began before its end returns later.
     fn remember(&self, id: Uuid, state: State) -> State {
         let entry = self.remembered.entry(id).and_upsert_with(|known| {
             let ended = known.is_some_and(|entry| entry.value().state == State::Ended);

@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use crate::domain::Secret;
 
-/// Fewer bytes can be guessed.
+/// A shorter key can be guessed.
 const LEAST_BYTES: usize = 32;
 
-/// More is no key but some other file.
+/// A larger file is not a key: the path must be wrong.
 const MOST_BYTES: u64 = 65_536;
 
 #[derive(Debug, thiserror::Error)]
@@ -34,10 +34,10 @@ pub enum KeyError {
     },
 }
 
-/// The key in a file: all its bytes but one trailing newline.
+/// Reads the key from a file: all bytes except one trailing newline.
 ///
-/// With `create`, a file that does not exist is made, readable to its owner alone. Of several
-/// processes that do so at once one makes it, and all return the same key.
+/// With `create`, a missing file is created, readable by its owner only. If several processes do so
+/// at once, one of them creates it, and all return the same key.
 pub fn signing_key(path: &Path, create: bool) -> Result<Secret<Vec<u8>>, KeyError> {
     if let Some(key) = read(path)? {
         return Ok(key);
@@ -58,6 +58,7 @@ fn read(path: &Path) -> Result<Option<Secret<Vec<u8>>>, KeyError> {
     };
     warn_if_others_can_read(path, &file.metadata().map_err(failed)?.permissions());
     let mut bytes = Vec::new();
+    // One byte above the limit shows that the file is too large.
     file.take(MOST_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
@@ -78,8 +79,8 @@ fn check(path: &Path, mut bytes: Vec<u8>) -> Result<Secret<Vec<u8>>, KeyError> {
     Ok(Secret::new(bytes))
 }
 
-/// Writes a whole key beside the path and links it there, which fails if somebody was faster: theirs
-/// is the key then.
+/// Writes a complete key to a temporary file and links it to the path. If another process has
+/// created the path in the meantime, its key is kept.
 fn make(path: &Path) -> io::Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -91,7 +92,7 @@ fn make(path: &Path) -> io::Result<()> {
         .create(folder)?;
     let temporary = folder.join(format!(".signing-key-{}", Uuid::new_v4().simple()));
     let linked = write(&temporary).and_then(|()| link(&temporary, path));
-    // One that stays is a key that nobody uses; what went wrong before matters more.
+    // If this fails, a file with an unused key stays. An error of the link matters more.
     let _ = std::fs::remove_file(&temporary);
     linked?;
     File::open(folder)?.sync_all()

@@ -1,4 +1,4 @@
-//! Users and login sessions in memory, for the tests of accounts; can be unavailable.
+//! Users and login sessions in memory, for tests. It can be made unavailable.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ pub struct TestDirectory {
     users: Mutex<HashMap<UserName, User>>,
     sessions: Mutex<HashMap<(UserName, Uuid), LoginSession>>,
     away: AtomicBool,
-    /// The next replacement happens and is said to have failed.
+    /// The next `replace` happens but returns an error.
     loses_next_answer: AtomicBool,
 }
 
@@ -29,7 +29,6 @@ impl TestDirectory {
         self.loses_next_answer.store(true, Ordering::SeqCst);
     }
 
-    /// Changes all login sessions.
     pub fn change_sessions(&self, change: impl FnMut(&mut LoginSession)) {
         let mut sessions = self.sessions.lock().expect("no test panics with it");
         sessions.values_mut().for_each(change);

@@ -1,4 +1,4 @@
-//! Accounts over a directory in memory.
+//! Tests of accounts, over a directory in memory.
 
 use std::net::Ipv4Addr;
 
@@ -108,7 +108,7 @@ async fn an_unknown_user_and_a_wrong_password_look_and_take_the_same() {
     }
     texts.dedup();
     assert_eq!(texts.len(), 1, "{texts:?}");
-    // One that leaves the hash out takes a thousandth.
+    // A login that skips the hash would take a thousandth of the time.
     let known = fastest[0];
     assert!(fastest.iter().all(|&f| f > known / 3), "{fastest:?}");
 }

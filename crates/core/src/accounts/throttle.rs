@@ -1,20 +1,21 @@
-//! How often somebody may try to log in.
+//! Limits login attempts.
 //!
-//! Tries are limited for each address whatever comes of them. Failures in a row cost a growing wait,
-//! counted three ways, because one way alone can be turned against somebody:
+//! Each address has a limit on attempts, whatever their outcome. In addition, consecutive failures
+//! cause a growing wait. They are counted in three ways, because each way alone could be abused:
 //!
-//! - for a user at one address: strict. The wait stops guessing from there, and it does not reach
-//!   the user, who is elsewhere;
-//! - for an address: stops going through many users with one password. It takes more failures and
-//!   forgets them faster, as an office of people may share the address. No success resets it: who
-//!   guesses may well have an account;
-//! - for a user wherever the tries come from: stops guessing from many addresses. The wait stays
-//!   short, and an address from which the user did log in is exempt, or else anybody with many
-//!   addresses could lock anybody out.
+//! - By user and address: strict. The wait stops guessing from that address, and it doesn't affect
+//!   the user at another address.
+//! - By address: stops trying one password on many users. It allows more failures and forgets them
+//!   faster, because many people may share the address. A success doesn't reset it: an attacker may
+//!   have an account.
+//! - By user, over all addresses: stops guessing from many addresses. The wait stays short, and an
+//!   address from which the user has logged in is exempt. Otherwise anybody with many addresses
+//!   could lock a user out.
 //!
-//! During a wait a try is refused before the password is looked at, so the right one is too, and
-//! does not count. Tries under way at once are all let through, as the last failure is not known
-//! yet; the limit of tries bounds them. All this is this server's own and gone when it restarts.
+//! During a wait an attempt is refused before the password is verified, even the right one, and it
+//! isn't counted. Attempts that run at the same time are all let through, because the outcome of
+//! the others isn't known yet; the limit on attempts bounds them. The counts are local to this
+//! server and are lost when it restarts.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -25,16 +26,17 @@ use moka::sync::Cache;
 use crate::domain::{Code, Problem, UserName};
 use crate::limits::{KeyedLimit, network};
 
-/// Entries of each cache; beyond it those go first that are of least use.
+/// The capacity of each cache. Above it, the entries that are used least are evicted.
 const MOST_ENTRIES: u64 = 100_000;
 
-/// After this long without another failure nothing is remembered.
+/// All failures are forgotten after this long without another one.
 const FORGET_ALL_AFTER: Duration = Duration::from_secs(3600);
 
-/// How long an address from which a user did log in is known.
+/// How long an address stays exempt for a user who has logged in from it.
 const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// A refresh costs no hash, and whoever shares an address refreshes several times an hour.
+/// How many refreshes are allowed for each login: a refresh needs no hash, and each client behind a
+/// shared address refreshes several times an hour.
 const REFRESHES_A_LOGIN: u32 = 10;
 
 const FOR_PAIR: Rule = Rule {
@@ -65,7 +67,7 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// `per_address`: logins and registrations a second; 0: no limit.
+    /// `per_address`: logins and registrations per second; 0: no limit.
     pub fn new(per_address: u32) -> Throttle {
         Throttle {
             tries: KeyedLimit::new(per_address),
@@ -80,18 +82,18 @@ impl Throttle {
         }
     }
 
-    /// Takes one try to log in or to register from an address.
+    /// Counts an attempt to log in or to register from an address.
     pub fn count_try(&self, from: IpAddr) -> Result<(), Problem> {
         self.tries.check(&network(from)).map_err(too_often)
     }
 
-    /// Takes one refresh from an address.
+    /// Counts a refresh from an address.
     pub fn count_refresh(&self, from: IpAddr) -> Result<(), Problem> {
         self.refreshes.check(&network(from)).map_err(too_often)
     }
 
-    /// Whether a login may be tried after what failed before. `user` is None for a name that nobody
-    /// can have.
+    /// Whether earlier failures permit a login attempt. `user` is `None` if the name is not a valid
+    /// user name.
     pub fn may_log_in(
         &self,
         user: Option<&UserName>,
@@ -130,8 +132,8 @@ impl Throttle {
     }
 }
 
-/// What failures cost: nothing until there are `free` of them, then a wait of 1 s that doubles with
-/// each more.
+/// The wait after failures. The first ones cause none. From the `free`-th on it is 1 s, doubled
+/// with each further failure, up to `longest`.
 struct Rule {
     free: u32,
     longest: Duration,
@@ -152,7 +154,7 @@ struct Row {
     last: Instant,
 }
 
-/// Failures in a row by key.
+/// Consecutive failures by key.
 struct Failures<K> {
     rule: Rule,
     rows: Cache<K, Row>,
@@ -207,7 +209,8 @@ fn penalty(wait: Duration) -> Problem {
 
 fn refusal(text: &'static str, wait: Duration) -> Problem {
     metrics::counter!("lakechat_logins_throttled_total").increment(1);
-    // Rounded up: who comes back then is not refused for the last part of a millisecond.
+    // Rounded up: a client that returns after this time must not come a fraction of a millisecond
+    // early.
     let ms = u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
     Problem::new(Code::RateLimited, text).retry_after_ms(ms)
 }
@@ -229,7 +232,7 @@ mod tests {
         IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n))
     }
 
-    /// The wait that a try is told, in ms; 0 when it is let through.
+    /// The wait of an attempt in ms; 0 if it is let through.
     fn wait(throttle: &Throttle, user: &UserName, from: IpAddr, now: Instant) -> u64 {
         match throttle.may_log_in(Some(user), from, now) {
             Ok(()) => 0,

@@ -30,7 +30,7 @@ impl ChannelKind {
     }
 }
 
-/// What a member may do; `None` is somebody who was a member and is no more.
+/// What a member may do. A former member has the role `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -61,13 +61,13 @@ impl Role {
     }
 }
 
-/// A channel as its row has it. Name, kind, creator and time were decided once, by whoever made it
-/// first; topic and archival come from the log, each with the id of the event that set it.
+/// A channel. The directory has its name, kind, creator and creation time, which never change.
+/// Topic and archival come from the log, each with the id of the event that set it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
     pub name: ChannelName,
     pub kind: ChannelKind,
-    /// None for `general`, which nobody made.
+    /// `None` for `general`, which exists from the start.
     pub creator: Option<UserName>,
     /// Milliseconds since 1970.
     pub created_at_ms: u64,
@@ -77,13 +77,13 @@ pub struct Channel {
     pub archived: Option<Id>,
 }
 
-/// A member of a channel as the row has it; one whose role is `none` was a member once.
+/// A member of a channel, or a former one with the role `none`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     pub user: UserName,
     pub role: Role,
     /// Milliseconds since 1970.
     pub joined_at_ms: u64,
-    /// The event that gave the role.
+    /// The event that set the role.
     pub changed: Id,
 }

@@ -1,4 +1,4 @@
-//! Files that people upload, and what a message carries of one.
+//! Uploaded files, and how a message refers to one.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ impl FileId {
         FileId(Uuid::new_v4())
     }
 
-    /// Only the canonical form: one file has one URL.
+    /// Accepts only the canonical form, so that each file has exactly one URL.
     pub fn parse(s: &str) -> Option<FileId> {
         let id = Uuid::try_parse(s).ok()?;
         (id.hyphenated().to_string() == s).then_some(FileId(id))
@@ -31,34 +31,34 @@ impl fmt::Display for FileId {
     }
 }
 
-/// What a message says of the file it carries.
+/// The properties of a file that a message contains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     pub id: FileId,
     pub name: String,
-    /// Bytes.
+    /// In bytes.
     pub size: u64,
     /// A media type such as `text/plain`.
     #[serde(rename = "type")]
     pub media_type: String,
 }
 
-/// Where a file's bytes are.
+/// Where the bytes of a file are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileLocation {
-    /// A small file: a cell of its row.
+    /// In a cell of the file's row, for small files.
     Inline(Bytes),
-    /// A path within the file store.
+    /// In the file store, under this path within the store.
     Stored(String),
 }
 
-/// A file as its row has it. There is a row only for a file that is whole.
+/// A file as its row describes it. Only a complete file has a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
     pub id: FileId,
-    /// As the uploader gave it, 1 to 255 bytes of any text without NUL.
+    /// The name that the uploader gave: 1 to 255 bytes of UTF-8 without NUL.
     pub name: String,
-    /// Bytes.
+    /// In bytes.
     pub size: u64,
     pub sha256: [u8; 32],
     pub media_type: String,

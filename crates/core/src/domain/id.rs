@@ -1,20 +1,20 @@
-//! Ids of messages and events: Snowflake ids whose worker is the partition of the log.
+//! Ids of messages and events. They are Snowflake ids with the partition of the log as the worker.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// 2024-01-01T00:00:00Z in milliseconds since 1970: where the ids' clock starts.
+/// 2024-01-01T00:00:00Z in ms since 1970. Ids count their milliseconds from this time.
 pub const EPOCH_MS: u64 = 1_704_067_200_000;
 
-/// The most partitions a log may have: what ten bits of an id can tell apart.
+/// The most partitions that a log can have: an id has ten bits for the partition.
 pub const MAX_PARTITIONS: u16 = 1024;
 
 const STEP_BITS: u32 = 12;
 const PARTITION_BITS: u32 = 10;
 
-/// The largest step within one millisecond.
+/// The largest step within a millisecond.
 pub const MAX_STEP: u16 = (1 << STEP_BITS) - 1;
 
 /// A partition of the log, 0 ≤ p < 1,024.
@@ -22,7 +22,7 @@ pub const MAX_STEP: u16 = (1 << STEP_BITS) - 1;
 pub struct Partition(pub u16);
 
 impl Partition {
-    /// As an index into per-partition vectors.
+    /// The partition's index in vectors "by partition".
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
@@ -37,23 +37,24 @@ impl fmt::Display for Partition {
 /// The id of a message or an event: 41 bits of milliseconds since 2024-01-01 UTC, 10 bits of
 /// partition, 12 bits of step.
 ///
-/// Within a channel ids rise in the order in which everybody sees the messages, so an id is also a
-/// cursor: "after this one". It is unique within its channel only. Written as 20 decimal digits,
-/// because 63 bits do not fit a JavaScript number and text of one width sorts as the number does.
+/// The order of ids within a channel is the order in which all users see the messages, so an id
+/// also serves as a cursor. An id is unique within its channel. Its text is 20 decimal digits: a
+/// JavaScript number can't hold 63 bits, and texts of equal length sort like the numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(u64);
 
-/// A text that is no id.
+/// The text is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidId;
 
 impl Id {
-    /// Before every id: the cursor "from the beginning".
+    /// Smaller than every id; as a cursor, "from the beginning".
     pub const ZERO: Id = Id(0);
-    /// At or after every id.
+    /// At least as large as every id.
     pub const MAX: Id = Id(i64::MAX as u64);
 
-    /// The id at `ms` since 1970 (not before [`EPOCH_MS`]) in a partition, `step` within that ms.
+    /// The id of a millisecond (`ms` since 1970, at least [`EPOCH_MS`]), a partition, and a step
+    /// within that millisecond.
     pub fn mint(ms: u64, partition: Partition, step: u16) -> Id {
         debug_assert!(step <= MAX_STEP && partition.0 < MAX_PARTITIONS);
         let since = ms.saturating_sub(EPOCH_MS);
@@ -62,7 +63,7 @@ impl Id {
             | u64::from(step))
     }
 
-    /// From its number; ids use 63 bits.
+    /// The id with this number; `None` above 63 bits.
     pub fn from_u64(n: u64) -> Option<Id> {
         (n <= Id::MAX.0).then_some(Id(n))
     }
@@ -71,7 +72,7 @@ impl Id {
         self.0
     }
 
-    /// Milliseconds since 1970: the message's `sent_at`.
+    /// The time of the id in ms since 1970. For a message it is `sent_at`.
     pub fn ms(self) -> u64 {
         (self.0 >> (STEP_BITS + PARTITION_BITS)) + EPOCH_MS
     }
@@ -80,7 +81,8 @@ impl Id {
         (self.0 & u64::from(MAX_STEP)) as u16
     }
 
-    /// The id that so many came before in the same partition, where each was one step from the last.
+    /// The id that was minted `ids` earlier in the same partition, if each id in between was one
+    /// step after the one before. A step before step 0 is the last one of the millisecond before.
     pub fn stepped_back(self, ids: u64) -> Id {
         let place = (self.ms() - EPOCH_MS) << STEP_BITS | u64::from(self.step());
         let place = place.saturating_sub(ids);
@@ -102,7 +104,7 @@ impl fmt::Display for Id {
 impl FromStr for Id {
     type Err = InvalidId;
 
-    /// 1 to 20 decimal digits; leading zeros may be left out.
+    /// Accepts 1 to 20 decimal digits; leading zeros are optional.
     fn from_str(s: &str) -> Result<Id, InvalidId> {
         if s.is_empty() || s.len() > 20 || !s.bytes().all(|b| b.is_ascii_digit()) {
             return Err(InvalidId);

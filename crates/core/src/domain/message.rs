@@ -1,32 +1,33 @@
-//! Messages as they stand in history, and the rows that the archiver writes.
+//! Messages as history has them, and the rows that the archiver writes.
 
 use std::collections::BTreeMap;
 
 use super::{Attachment, ChannelName, ClientMsgId, Id, Role, UserName};
 
-/// A message in the state its row has: the original with the changes stored so far.
+/// A message in its current state: the original, with the changes that are stored so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     pub id: Id,
     pub sender: UserName,
-    /// Empty once deleted.
+    /// Empty if the message was deleted.
     pub text: String,
     pub client_msg_id: Option<ClientMsgId>,
-    /// The message's number in its channel: 1, 2, 3, … without a gap up to the mark.
+    /// The number of the message in its channel: 1, 2, 3, … Up to the mark there are no gaps.
     pub n: u64,
     pub reply_to: Option<Id>,
     pub file: Option<Attachment>,
-    /// Milliseconds since 1970, as are all times below.
+    /// Milliseconds since 1970, like all times below.
     pub edited_at_ms: Option<u64>,
-    /// Set for good: a deleted message stays deleted.
+    /// Never reset: a deleted message stays deleted.
     pub deleted_at_ms: Option<u64>,
-    /// The id of the last change; a state with a smaller one is older.
+    /// The id of the latest change. Of two states of a message, the one with the smaller id is
+    /// older.
     pub changed: Option<Id>,
-    /// Who reacted with what, by emoji.
+    /// By emoji, the users who reacted with it.
     pub reactions: BTreeMap<String, Vec<UserName>>,
 }
 
-/// What happens to a message after it was sent.
+/// A kind of change to a message that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
     Edit { text: String },
@@ -35,7 +36,7 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
-    /// The word that stands in the log and in the `changes` table.
+    /// The name in the log and in the `changes` table.
     pub fn as_str(&self) -> &'static str {
         match self {
             ChangeKind::Edit { .. } => "edit",
@@ -45,32 +46,34 @@ impl ChangeKind {
     }
 }
 
-/// A change of a message: an event with an id of its own in the channel's one order.
+/// A change to a message. It is an event with an id of its own, in the order of the channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub id: Id,
     pub target: Id,
-    /// Who made it.
+    /// The user who made the change.
     pub user: UserName,
     pub kind: ChangeKind,
 }
 
-/// What the archiver stores of one accepted record. A row's cells depend on the log alone, so that
-/// writing it again changes nothing.
+/// The row that the archiver stores for an accepted record. Its cells depend on the log alone, so
+/// storing it again changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryRow {
     pub channel: ChannelName,
-    /// Private talk stands apart from what analysts are granted.
+    /// Whether the channel is private. Rows of private channels can be stored apart, where analysts
+    /// have no access.
     pub private: bool,
     pub cells: Cells,
 }
 
-/// The kinds of rows.
+/// The cells of a row, by the kind of event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cells {
     Message(Message),
     Change(Change),
-    /// `user` has `role` in the channel from event `id` on. `joined` stamps the time of joining.
+    /// From event `id` on, `user` has `role` in the channel. With `joined`, the event's time is
+    /// stored as the time of joining.
     Member {
         id: Id,
         user: UserName,
@@ -87,7 +90,7 @@ pub enum Cells {
 }
 
 impl HistoryRow {
-    /// The id that the log gave to the record behind this row.
+    /// The id of the record that the row was made from.
     pub fn id(&self) -> Id {
         match &self.cells {
             Cells::Message(m) => m.id,

@@ -1,4 +1,4 @@
-//! Names that people give: of channels, of users, of a client's own messages.
+//! Names that users and clients choose: of channels, of users, and of a client's own messages.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A text that is no name of its kind.
+/// The text is not a valid name of this kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidName;
 
@@ -58,30 +58,30 @@ macro_rules! name {
 }
 
 name!(
-    /// The name of a channel: `[a-z0-9][a-z0-9._-]{0,63}`, or `dm:<a>:<b>` of two user names in
-    /// order. Never free again once given.
+    /// The name of a channel: `[a-z0-9][a-z0-9._-]{0,63}`, or `dm:<a>:<b>` with two user names in
+    /// ascending order. A name is never reused.
     ChannelName,
     "not the name of a channel"
 );
 
 name!(
-    /// The name of a user: `[a-z0-9][a-z0-9._-]{0,31}`. Never free again once given.
+    /// The name of a user: `[a-z0-9][a-z0-9._-]{0,31}`. A name is never reused.
     UserName,
     "not the name of a user"
 );
 
 name!(
-    /// What a client calls its own message, so that a retry is known as one: 1 to 64 printable
-    /// ASCII characters, space included.
+    /// A client's own name for a message, by which retries are recognised: 1 to 64 printable ASCII
+    /// characters, spaces included.
     ClientMsgId,
     "1 to 64 printable ASCII characters"
 );
 
 impl ChannelName {
-    /// The channel that exists from the start and that nobody owns.
+    /// The channel that exists from the start and has no owner.
     pub const GENERAL: &str = "general";
 
-    /// Any name that a channel can have, those of direct channels included.
+    /// Accepts the name of any channel, direct channels included.
     pub fn parse(s: &str) -> Result<ChannelName, InvalidName> {
         let direct = || {
             let (a, b) = s.strip_prefix("dm:")?.split_once(':')?;
@@ -93,7 +93,7 @@ impl ChannelName {
         Err(InvalidName)
     }
 
-    /// A name that people may give to a channel of theirs.
+    /// Accepts the names that users can give to channels, which excludes those of direct channels.
     pub fn parse_given(s: &str) -> Result<ChannelName, InvalidName> {
         if is_plain_name(s, 64) {
             Ok(ChannelName(s.into()))

@@ -1,4 +1,4 @@
-//! What a client is told when something is refused: one shape for HTTP and WebSocket.
+//! The error that a client gets, in one form for HTTP and WebSocket.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -8,12 +8,12 @@ use serde::Serialize;
 
 macro_rules! codes {
     ($($variant:ident = $text:literal,)*) => {
-        /// The public codes. A name here is held on to by clients that nobody here wrote.
+        /// The public error codes. Their texts must not change: clients that others wrote depend on
+        /// them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Code { $($variant,)* }
 
         impl Code {
-            /// Every code there is.
             pub const ALL: &[Code] = &[$(Code::$variant,)*];
 
             pub fn as_str(self) -> &'static str {
@@ -95,21 +95,21 @@ impl Serialize for Code {
     }
 }
 
-/// A refusal: what is wrong and what is allowed, and for the log alone, why.
+/// An error for a client: what is wrong, what is allowed, and a cause for the log only.
 ///
-/// Serializes as the `error` object of an answer or a frame; the cause never leaves the server.
+/// Serializes as the `error` object of a response or a frame. The cause never leaves the server.
 #[derive(Debug, Serialize)]
 pub struct Problem {
     pub code: Code,
-    /// For a person: what is wrong and what is allowed.
+    /// For people: what is wrong and what is allowed.
     pub message: Cow<'static, str>,
     /// The field or parameter that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<Cow<'static, str>>,
-    /// The limit that was passed, in the unit the message names.
+    /// The limit that was exceeded, in the unit that the message names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
-    /// When trying again makes sense.
+    /// After how many milliseconds a retry makes sense.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
     #[serde(skip)]
@@ -148,7 +148,7 @@ impl Problem {
         self
     }
 
-    /// Something that should not happen; the client learns no more than that it did.
+    /// An error that should not happen. The client gets no details: the cause is only in the log.
     pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Problem {
         let text = "Something failed on the server; its log has the cause under the request id.";
         Problem::new(Code::Internal, text).cause(cause)
@@ -167,7 +167,7 @@ impl Error for Problem {
     }
 }
 
-/// An error and its sources, down to the root, in one line.
+/// Prints an error and all its sources in one line.
 pub struct CauseChain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for CauseChain<'_> {

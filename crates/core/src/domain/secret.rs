@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// A value that prints as `***` wherever it might be shown; `expose` is the one way to it.
+/// A value that prints and serializes as `***`. Only `expose` returns it.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]
 pub struct Secret<T>(T);

@@ -1,4 +1,4 @@
-//! Handing a file out, chunk by chunk at the reader's pace.
+//! Downloads: a file's bytes, at the reader's speed.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,10 +15,11 @@ use crate::ports::file_store::ByteStream;
 use crate::ports::problem::storage_problem;
 
 impl Files {
-    /// The whole of a file for a user who may read it. The stream gives exactly the file's size or
-    /// ends with an error: `Broken` where the store has less.
+    /// The whole content of a file, for a user who may read it; the caller has checked that. The
+    /// stream yields exactly as many bytes as the row states, or ends with an error. The error is
+    /// `Broken` if the store has more or fewer bytes.
     ///
-    /// Errors: `storage_unavailable`, and `internal` where the store has lost the file.
+    /// Errors: `storage_unavailable`; `internal` if the store has lost the file.
     pub async fn content(&self, file: &File, user: &UserName) -> Result<ByteStream, Problem> {
         let mut transfer = Transfer::download(file.id, user.clone());
         let opened = match &file.location {
@@ -28,6 +29,7 @@ impl Files {
         let inner = opened.map_err(storage_problem).inspect_err(|problem| {
             transfer.end(problem.code.as_str());
         })?;
+        // No chunk will complete an empty file.
         if file.size == 0 {
             transfer.done();
         }
@@ -43,7 +45,7 @@ fn whole(bytes: Bytes) -> ByteStream {
     Box::pin(stream::once(std::future::ready(Ok(bytes))))
 }
 
-/// A file's bytes, held to its size.
+/// A file's bytes, checked against the size in its row.
 struct Content {
     inner: ByteStream,
     left: u64,
@@ -51,7 +53,7 @@ struct Content {
 }
 
 impl Content {
-    /// A chunk that the store gave, or its end.
+    /// Checks a chunk, or the end of the store's stream (`None`), against the remaining size.
     fn check(&mut self, given: Option<Result<Bytes, PortError>>) -> Result<Bytes, PortError> {
         let broken = |reason: &str| PortError::broken("file store", reason);
         let chunk = given.unwrap_or_else(|| Err(broken("a file is shorter than its row says")))?;
@@ -65,7 +67,8 @@ impl Stream for Content {
     type Item = Result<Bytes, PortError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // At the size that was promised it is over: who writes to the socket may not ask again.
+        // Ends at the promised size by itself: the HTTP server may stop polling there, and the
+        // transfer is already counted as done.
         if self.left == 0 {
             return Poll::Ready(None);
         }

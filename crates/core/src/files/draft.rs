@@ -1,4 +1,4 @@
-//! A file on its way in: in memory while it is small, in the store's temporary place beyond.
+//! A file during its upload: in memory while it is small, then in the file store.
 
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
@@ -10,10 +10,10 @@ use crate::ports::file_store::FileWriter;
 use crate::ports::problem::storage_unavailable;
 use crate::ports::{FileStore, PortError};
 
-/// How much of a file's beginning is kept to tell its type.
+/// How many bytes of the beginning are kept to detect the media type.
 const HEAD_BYTES: usize = 4096;
 
-/// The bytes that came so far. Dropping it leaves no file.
+/// The bytes received so far. Dropping it discards them.
 pub(super) struct Draft<'a> {
     id: FileId,
     store: &'a dyn FileStore,
@@ -42,7 +42,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Adds a chunk; returns when the store has room for the next.
+    /// Adds a chunk. Returns when the store has room for the next one.
     pub(super) async fn add(&mut self, chunk: Bytes) -> Result<(), Problem> {
         if chunk.is_empty() {
             return Ok(());
@@ -51,7 +51,8 @@ impl<'a> Draft<'a> {
         if self.size > self.settings.max_bytes {
             return Err(too_large(self.settings.max_bytes));
         }
-        // Inline: a chunk is what one read of a socket brought, and takes well under a millisecond.
+        // Hashed on this task and not on a blocking thread: a chunk is the result of one read of
+        // the socket, and takes well under a millisecond.
         self.sum.update(&chunk);
         let more = chunk.len().min(HEAD_BYTES - self.head.len());
         self.head.extend_from_slice(&chunk[..more]);
@@ -69,6 +70,7 @@ impl<'a> Draft<'a> {
                 let begun = std::mem::take(bytes).freeze();
                 let mut writer = self.store.create(self.id).await?;
                 let written = write_both(&mut *writer, begun, chunk).await;
+                // Also after a failed write, so that `abort` can remove the draft.
                 self.held = Held::Store(writer);
                 written
             }
@@ -87,7 +89,8 @@ impl<'a> Draft<'a> {
         &self.head
     }
 
-    /// Makes the bytes durable.
+    /// Makes the bytes durable in the store. A small file stays in memory, and its row makes it
+    /// durable.
     pub(super) async fn commit(self) -> Result<FileLocation, Problem> {
         match self.held {
             Held::Memory(bytes) => Ok(FileLocation::Inline(bytes.freeze())),
@@ -98,7 +101,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Removes what came. What can't be removed is left to the sweeper.
+    /// Discards the bytes. If the store can't remove them, the sweeper does later.
     pub(super) async fn abort(self) {
         if let Held::Store(writer) = self.held
             && let Err(error) = writer.abort().await

@@ -1,16 +1,16 @@
-//! What kind of bytes a file holds.
+//! Media types of files, as the sender gives them or as the first bytes show.
 
 use infer::MatcherType;
 
 use crate::domain::{Code, Problem};
 
-/// The most bytes a media type may have, its parameters included.
+/// The most bytes in a media type, parameters included.
 const MAX_BYTES: usize = 255;
 
 const UNKNOWN: &str = "application/octet-stream";
 
-/// A media type such as `text/plain; charset=utf-8`: type and subtype in lower case, parameters as
-/// they came. Printable ASCII, so it is a header's value as it stands.
+/// A media type such as `text/plain; charset=utf-8`. Type and subtype are in lower case; the
+/// parameters are unchanged. It is printable ASCII, so it can be the value of a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaType(String);
 
@@ -33,7 +33,7 @@ impl MediaType {
         Ok(MediaType(essence.to_ascii_lowercase() + parameters))
     }
 
-    /// Type and subtype alone.
+    /// Type and subtype without the parameters.
     pub fn essence(&self) -> &str {
         self.0.split(';').next().unwrap_or_default()
     }
@@ -46,8 +46,8 @@ impl MediaType {
         self.0
     }
 
-    /// Whether the sender said nothing by it. The form type on a raw body is what `curl
-    /// --data-binary` says of any file.
+    /// Whether the type contains no information about the file. `curl --data-binary` sends the form
+    /// type with any file.
     fn says_nothing(&self) -> bool {
         matches!(
             self.essence(),
@@ -55,7 +55,8 @@ impl MediaType {
         )
     }
 
-    /// What the sender says it is; if it says nothing, what the first bytes tell.
+    /// The type that the sender gave, or, if that contains no information, a guess from the first
+    /// bytes.
     pub(super) fn decide(given: Option<MediaType>, head: &[u8]) -> MediaType {
         match given {
             Some(given) if !given.says_nothing() => given,
@@ -64,8 +65,9 @@ impl MediaType {
     }
 }
 
-/// A guess from the first bytes. Only kinds that no browser runs as a page, a script or a program
-/// are guessed, and no text is taken for anything: a note that begins with "BM" is no picture.
+/// Guesses the type from the first bytes. It only guesses types that no browser runs as a page, a
+/// script or a program. It never guesses for text, because a note may begin with "BM" like a
+/// bitmap.
 fn sniff(head: &[u8]) -> &'static str {
     if is_text(head) {
         return UNKNOWN;
@@ -80,6 +82,7 @@ fn sniff(head: &[u8]) -> &'static str {
         | MatcherType::Font
         | MatcherType::Book
         | MatcherType::Doc => guess.mime_type(),
+        // `infer` takes Flash for an archive, but it is a program.
         MatcherType::Archive if guess.mime_type() != "application/x-shockwave-flash" => {
             guess.mime_type()
         }
@@ -91,7 +94,7 @@ fn sniff(head: &[u8]) -> &'static str {
 
 fn is_text(head: &[u8]) -> bool {
     let control = |b: &u8| b.is_ascii_control() && !b.is_ascii_whitespace();
-    // A head may end within a character.
+    // The head may end in the middle of a character.
     let utf8 = std::str::from_utf8(head).map_or_else(|e| e.error_len().is_none(), |_| true);
     utf8 && !head.iter().any(control)
 }

@@ -1,13 +1,13 @@
-//! What a file is called.
+//! The names of files.
 
 use crate::domain::{Code, Problem};
 
-/// The most bytes of UTF-8 that a name may have.
+/// The most bytes of UTF-8 in a name.
 const MAX_BYTES: usize = 255;
 
-/// A file's name as its uploader gave it: 1 to 255 bytes of UTF-8 without NUL, and else any text.
-/// It may look like a path or hold quotes and line ends, so it is never used as a path, and only
-/// encoded in a header.
+/// The name that the uploader gave to a file: 1 to 255 bytes of UTF-8 without NUL. It may look like
+/// a path, or contain quotes and line breaks. Therefore it is never used as a path, and it is
+/// encoded in headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileName(String);
 
@@ -20,7 +20,7 @@ impl FileName {
         Ok(FileName(name))
     }
 
-    /// The refusal of what is no name.
+    /// The error for an invalid name.
     pub fn invalid() -> Problem {
         let text = "A file's name is 1 to 255 bytes of UTF-8 without NUL.";
         Problem::new(Code::FileNameInvalid, text)

@@ -1,4 +1,4 @@
-//! Removing what uploads left behind: half files, and whole ones whose row never came.
+//! Removes what failed uploads have left: drafts, and files without a row.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -10,22 +10,23 @@ use tracing::{info, warn};
 use super::Files;
 use crate::ports::PortError;
 
-/// How often.
+/// The pause between two sweeps.
 const EVERY: Duration = Duration::from_secs(600);
 
-/// A writer that was silent for so long is dead: any body would have timed out long before.
+/// A draft that was not written for this long has no live writer: its upload would have timed out
+/// much earlier.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// A file without a row is left alone for so long. A row's put is tried right after the commit and
-/// has timed out long before.
+/// A file without a row is kept for this long after its commit. Its row is written right after the
+/// commit, with a timeout that is much shorter.
 const GRACE: Duration = Duration::from_secs(3600);
 
-/// Older files are never removed for want of a row: a store that meets another directory, as after
-/// half a restore, must not be emptied.
+/// Older files are never removed for lack of a row: a store that runs with another directory, as
+/// after an incomplete restore, must not be emptied.
 pub(super) const REACH: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Files {
-    /// Sweeps, at once and then every ten minutes. Never returns; dropping it is safe.
+    /// Sweeps at once and then every ten minutes. Never returns. Dropping the future is safe.
     pub async fn sweep_forever(&self) {
         let mut reach = REACH;
         loop {
@@ -34,8 +35,9 @@ impl Files {
         }
     }
 
-    /// One pass; tells how far the next has to reach. What one has looked at needs no second look,
-    /// and one that failed is made up for.
+    /// Sweeps once, over the last `reach` after the grace time. Returns the reach for the next
+    /// sweep: it covers the files that become old enough until then, or everything if this sweep
+    /// failed.
     pub(super) async fn sweep(&self, reach: Duration) -> Duration {
         let begun = Instant::now();
         self.sweep_half_files().await;
@@ -63,7 +65,7 @@ impl Files {
         }
     }
 
-    /// Removes the files committed so long ago that have no row.
+    /// Removes the files of an age that have no row.
     async fn sweep_orphans(&self, age: Range<Duration>) -> Result<(), PortError> {
         let mut listing = self.store.list(age).await?;
         while let Some(stored) = listing.next().await {

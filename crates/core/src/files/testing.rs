@@ -1,4 +1,4 @@
-//! Rows of files and a file store in memory, which fail on demand.
+//! Rows of files and a file store in memory, for tests. They fail on request.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -19,7 +19,7 @@ use crate::ports::{FileRows, FileStore, PortError};
 pub const INLINE_BYTES: usize = 64 * 1024;
 pub const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Files over rows and a store in memory.
+/// [`Files`] over rows and a store in memory.
 pub struct Bench {
     pub files: Files,
     pub rows: Arc<MemoryRows>,
@@ -46,7 +46,7 @@ impl Bench {
         }
     }
 
-    /// Neither a row, nor a file, nor a writer is left.
+    /// Asserts that there is neither a row, nor a file, nor an open writer.
     pub fn assert_nothing_is_left(&self) {
         assert!(
             self.rows
@@ -135,14 +135,14 @@ impl FileRows for MemoryRows {
     }
 }
 
-/// Where a store fails.
+/// The operation of the store that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Create,
     Write,
     Commit,
     Read,
-    /// Reading ends half-way, without an error.
+    /// A read that ends half-way, without an error.
     ShortRead,
     List,
 }
@@ -157,9 +157,9 @@ pub struct Shared {
     pub files: Mutex<HashMap<String, Stored>>,
     pub fails_at: Mutex<Option<Step>>,
     pub reads: AtomicUsize,
-    /// Told of every chunk that a writer has taken.
+    /// Notified of each chunk that a writer has accepted.
     pub written: Notify,
-    /// Bytes that writers took, of all files.
+    /// The bytes that all writers have accepted.
     pub taken: AtomicUsize,
     open_writers: AtomicUsize,
 }
@@ -179,7 +179,7 @@ impl MemoryStore {
         *self.shared.fails_at.lock().expect("no test panics with it") = Some(step);
     }
 
-    /// A file without a row.
+    /// Adds a file without a row; returns its path.
     pub fn put(&self, age: Duration) -> String {
         let id = FileId::random();
         let path = format!("files/{id}");

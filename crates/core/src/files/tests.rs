@@ -1,4 +1,4 @@
-//! Uploads, downloads, rights and the sweeper, over a directory and a store in memory.
+//! Tests of uploads, downloads and the sweeper, over a directory and a store in memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

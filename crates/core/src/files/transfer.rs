@@ -1,4 +1,4 @@
-//! What is told of one upload or download: one log line, counters, speed.
+//! Reports one upload or download: a log line, counters and the speed.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ enum Direction {
     Download,
 }
 
-/// One transfer under way. Dropping it before `end` tells that the client left.
+/// A transfer in progress. Dropping it before `end` reports that the client disconnected.
 pub(super) struct Transfer {
     direction: Direction,
     file: FileId,
@@ -52,13 +52,13 @@ impl Transfer {
         self.file
     }
 
-    /// So many more bytes went through.
+    /// Counts further bytes.
     pub(super) fn moved(&mut self, bytes: usize) {
         self.size_bytes += bytes as u64;
         self.moved.increment(bytes as u64);
     }
 
-    /// The whole file went through.
+    /// Reports that the file was transferred completely.
     pub(super) fn done(&mut self) {
         if !self.ended {
             let seconds = self.started.elapsed().as_secs_f64().max(1e-6);
@@ -72,7 +72,8 @@ impl Transfer {
         self.end("done");
     }
 
-    /// It ended otherwise; `result` is a code or one of few words. Only the first end counts.
+    /// Reports another outcome. `result` is an error code or one of a few words, because it labels
+    /// a counter. Only the first report counts.
     pub(super) fn end(&mut self, result: &'static str) {
         if std::mem::replace(&mut self.ended, true) {
             return;

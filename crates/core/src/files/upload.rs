@@ -1,4 +1,4 @@
-//! Taking a file in, chunk by chunk at the store's pace.
+//! Uploads: receives a file chunk by chunk, at the store's speed.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,25 +13,29 @@ use super::{FileName, Files, MediaType};
 use crate::domain::{Code, File, FileId, Problem, UserName};
 use crate::ports::problem::directory_problem;
 
-/// What is known of a file before its bytes come.
+/// The properties of a file that are known before its bytes arrive.
 #[derive(Clone, Debug)]
 pub struct NewFile {
     pub name: FileName,
-    /// What the sender says it is.
+    /// The type that the sender gave.
     pub media_type: Option<MediaType>,
-    /// What the file's size will be at least, where the sender told.
+    /// A lower bound of the file's size, if the sender announced one.
     pub min_bytes: Option<u64>,
 }
 
 impl Files {
-    /// Takes a file in and gives it an id.
+    /// Stores a file under a random id.
     ///
-    /// Reads `body` to its end; its errors are handed back as they are. `is_expected` is asked with
-    /// the SHA-256 when all bytes are there and before anything can be seen. Any error but one of the
-    /// directory means that there is no file; after that one there may be a file whose id nobody
-    /// knows. Dropping the future leaves no file, or one that the sweeper removes.
+    /// Reads `body` to its end and returns its errors unchanged. Calls `is_expected` with the
+    /// SHA-256 after the last byte and before the file is visible; if it returns false, the error
+    /// is `checksum_mismatch`.
     ///
-    /// Errors: `file_too_large`, `checksum_mismatch`, `storage_unavailable`, `directory_unavailable`.
+    /// If the write of the row fails, the row may exist, under an id that no client has received.
+    /// After any other error, or if the future is dropped before that write, the file has no row;
+    /// the sweeper removes what is left of it.
+    ///
+    /// Errors: `file_too_large`, `checksum_mismatch`, `storage_unavailable`,
+    /// `directory_unavailable`, and `internal` if the directory is broken.
     pub async fn upload(
         &self,
         uploader: &UserName,
@@ -86,7 +90,8 @@ impl Files {
             created_at_ms: now_ms(),
             location: draft.commit().await?,
         };
-        // A put that failed may have happened, so nothing is removed here: the sweeper decides.
+        // The row of a failed put may exist, so the file is kept. The sweeper removes it if it has
+        // no row.
         let put = self.rows.put(&file).await;
         put.map_err(directory_problem)?;
         Ok(file)
@@ -102,7 +107,7 @@ async fn fill(
         let chunk = chunk?;
         transfer.moved(chunk.len());
         draft.add(chunk).await?;
-        // Where sender and store are both quick, nothing else would ever yield.
+        // If sender and store are both fast, no other await in this loop yields to other tasks.
         tokio::task::consume_budget().await;
     }
     Ok(())
