@@ -1,10 +1,11 @@
-//! Chat: from a frame to the log, and from the log to every socket and into history.
+//! Chat: carries a frame to the log, and each record of the log to the sockets and into history.
 //!
-//! Servers don't coordinate with each other. Each reads the same log and folds it to the same
-//! conclusions (`log::fold`); everything else here follows from those.
+//! Servers don't coordinate with each other. Each one reads the same log and applies the same
+//! deterministic function to it (`log::fold`). The other modules only act on the results.
 //!
-//! The application calls [`start()`], runs what it returns, and hands [`Chat`] to HTTP and to
-//! [`session`]s. The other modules are private; the feature `testing` opens them to white-box tests.
+//! The application calls [`start()`], runs the tasks that it returns, and passes [`Chat`] to HTTP and
+//! to [`session`]s. The other modules are private; the feature `testing` makes them public for
+//! white-box tests.
 
 #[cfg(not(feature = "testing"))]
 mod archive;

@@ -1,7 +1,7 @@
-//! From the log into history: in order, in batches, never skipping; then the mark.
+//! Writes folded records into history: in order, in batches, without gaps. Then it moves the mark.
 //!
-//! Each partition is stored by the server that claims it. What it writes depends on the log alone,
-//! so one that was replaced but still runs does no harm, and a batch may be written again.
+//! The server that claims a partition archives it. The rows depend on the log alone. So a former
+//! owner that still runs does no harm, and a batch may be written twice.
 
 mod catch_up;
 
@@ -22,25 +22,26 @@ use crate::ports::broker::{DeadLetter, Offset};
 use crate::ports::history::Mark;
 use crate::ports::{History, PortError};
 
-/// When a batch is written.
+/// When a batch is complete.
 #[derive(Clone, Copy, Debug)]
 pub struct Batching {
-    /// Records in a batch at most.
+    /// The most records in a batch.
     pub rows: usize,
-    /// How long the first record of a batch waits for more.
+    /// How long the first record of a batch waits for others.
     pub linger: Duration,
 }
 
-/// The first and the longest pause between tries while history is away.
+/// The first and the longest pause between retries while a back end is unavailable.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
 
-/// The pause before what history refuses is tried again: an operator has to look, and may have.
+/// The pause before a retry after [`PortError::Broken`]. An operator has to fix the cause.
 const REFUSED: Duration = Duration::from_secs(5);
 
-/// Channels whose last number a partition remembers between batches; a batch adds its own.
+/// Once a partition has cached the message numbers of this many channels, it clears the cache
+/// before the next batch. A batch may exceed it.
 const NUMBERS: usize = 10_000;
 
-/// Stores the partitions that this server claims, until `stop`.
+/// Archives the partitions that this server claims, until `stop` is cancelled or claims end.
 pub async fn run(
     log: Arc<Log>,
     history: Arc<dyn History>,
@@ -76,17 +77,19 @@ pub async fn run(
             });
         }
         tokio::select! {
-            // The claims stand in the watch: losing the race loses nothing.
+            // The watch keeps the latest claims: losing the race loses nothing.
             changed = claims.changed() => if changed.is_err() { break },
             () = stop.cancelled() => break,
         }
     }
+    // The loop also ends when the broker drops the claims. The archivers have to stop then, too.
     stop.cancel();
     tasks.close();
     tasks.wait().await;
 }
 
-/// A partition whose archiver panicked is not stored any more, and says so.
+/// Runs an archiver. If it panics, its partition is not archived any more, and health reports the
+/// panic.
 async fn watched(
     log: Arc<Log>,
     partition: Partition,
@@ -103,27 +106,28 @@ struct Archiver {
     partition: Partition,
     batching: Batching,
     mark: Mark,
-    /// The last number of each channel, true while batches follow each other without a gap.
+    /// The last message number per channel. Valid only while batches follow each other without a
+    /// gap.
     numbers: HashMap<ChannelName, u64>,
     is_refused: bool,
 }
 
 impl Archiver {
     async fn run(mut self, stop: CancellationToken) {
-        // Cancelled between or in writes: rows of a batch without its mark are written again, the
-        // same.
+        // Cancelling is safe at any point: rows whose mark was not written are written again, with
+        // the same content.
         let cancelled = stop
             .run_until_cancelled(self.store_while_allowed())
             .await
             .is_none();
         if cancelled && self.is_refused {
-            // Whoever stores the partition from here on says for itself how that goes.
+            // The server that takes over the partition reports its own state.
             self.log.lock(self.partition).archive_stopped = None;
         }
     }
 
-    /// Stores until the partition is stopped. What is refused meanwhile holds up all that is behind
-    /// it, and is tried again.
+    /// Archives until the partition is stopped. After [`PortError::Broken`] it starts again from
+    /// the mark, and later records wait.
     async fn store_while_allowed(&mut self) {
         loop {
             let Err(error) = self.store_for_ever().await;
@@ -146,7 +150,7 @@ impl Archiver {
         tracing::error!(partition, %error, "history refuses rows: this partition is not stored");
     }
 
-    /// History has all that it was given.
+    /// Ends the alarm: history has stored everything that it was given.
     fn clear_refusal(&mut self) {
         if std::mem::take(&mut self.is_refused) {
             self.log.lock(self.partition).archive_stopped = None;
@@ -154,10 +158,10 @@ impl Archiver {
         }
     }
 
-    /// Returns only what trying again at once can't help.
+    /// Returns only with an error that an immediate retry would not fix.
     async fn store_for_ever(&mut self) -> Result<Infallible, PortError> {
         self.mark = self.mark_of_history().await?;
-        // History need not have the numbers of a batch that was refused.
+        // The cached numbers may include those of a batch that history refused.
         self.numbers.clear();
         let mut filled = self.log.filled(self.partition);
         loop {
@@ -168,25 +172,27 @@ impl Archiver {
         }
     }
 
-    /// Records from the mark on, as soon as there are some and they fill a batch or have waited long
-    /// enough; None if the tail no longer reaches back to the mark.
+    /// Waits for records from the mark on. Returns them when they fill a batch or when `linger` has
+    /// passed; None if the tail no longer reaches back to the mark.
     async fn next_batch(
         &mut self,
         filled: &mut watch::Receiver<Offset>,
     ) -> Option<Vec<Arc<Entry>>> {
         loop {
+            // Before the tail is read: a record that arrives in between then wakes `changed` below.
             filled.borrow_and_update();
             let entries = self.in_tail()?;
             if entries.len() == self.batching.rows {
                 return Some(entries);
             }
             if !entries.is_empty() {
-                // More come or they don't: both are read again below.
+                // After a timeout the batch isn't full. `in_tail` returns what there is.
                 let _elapsed = timeout(self.batching.linger, self.full(filled)).await;
                 return self.in_tail();
             }
             self.clear_refusal();
             if filled.changed().await.is_err() {
+                // Not reached: `self.log` owns the sender.
                 std::future::pending::<()>().await;
             }
         }
@@ -200,7 +206,8 @@ impl Archiver {
         while !full() && filled.changed().await.is_ok() {}
     }
 
-    /// Nothing for a stopped partition: what its log says may not belong into this history.
+    /// The records from the mark on. Empty for a stopped partition, whose log may not be the one
+    /// that this history belongs to.
     fn in_tail(&self) -> Option<Vec<Arc<Entry>>> {
         let state = self.log.lock(self.partition);
         if state.stopped().is_some() {
@@ -209,7 +216,7 @@ impl Archiver {
         state.tail.from(self.mark.offset, self.batching.rows)
     }
 
-    /// Writes a batch and then its mark.
+    /// Writes a batch: the rows, the dead letters, and last the mark.
     async fn store(&mut self, entries: &[Arc<Entry>]) -> Result<(), PortError> {
         let Some(last) = entries.last() else {
             return Ok(());
@@ -229,6 +236,8 @@ impl Archiver {
             time_ms: on_time.map_or(self.mark.time_ms, |e| e.append_ms),
         };
         retry("a mark", || history.advance_mark(self.partition, mark)).await?;
+        // Only after the mark is stored: `learn_mark` releases the acks that wait for history, and
+        // lets the tail evict the records.
         self.mark = mark;
         self.clear_refusal();
         self.log.learn_mark(self.partition, mark);
@@ -240,7 +249,7 @@ impl Archiver {
         Ok(())
     }
 
-    /// What no one can read is kept aside before the mark passes it.
+    /// Stores unreadable records as dead letters, before the mark moves past them.
     async fn dead_letter(&self, entries: &[Arc<Entry>]) -> Result<(), PortError> {
         let dead = entries.iter().filter_map(|e| e.dead.as_deref().cloned());
         let letters: Vec<DeadLetter> = dead.collect();
@@ -255,8 +264,8 @@ impl Archiver {
 
     async fn rows(&mut self, entries: &[Arc<Entry>]) -> Result<Vec<HistoryRow>, PortError> {
         if self.numbers.len() >= NUMBERS {
-            // They are looked up again when they are needed. Only between batches: history does not
-            // have the numbers of the one that is being made.
+            // Cleared only between batches: history doesn't have the numbers of the current batch
+            // yet. The next use of a channel looks its number up.
             self.numbers.clear();
         }
         let mut rows = Vec::with_capacity(entries.len());
@@ -274,7 +283,7 @@ impl Archiver {
         Ok(rows)
     }
 
-    /// The number of the message with this id: one more than that of the one before.
+    /// The number for the message `id`: one more than that of the channel's previous message.
     async fn number(&mut self, channel: &ChannelName, id: Id) -> Result<u64, PortError> {
         if let Some(last) = self.numbers.get_mut(channel) {
             *last += 1;
@@ -295,7 +304,7 @@ impl Archiver {
     }
 }
 
-/// Tries until it is done: unavailable is always worth another try.
+/// Retries without limit while the error is `Unavailable`.
 async fn retry<T, F: Future<Output = Result<T, PortError>>>(
     what: &'static str,
     mut attempt: impl FnMut() -> F,

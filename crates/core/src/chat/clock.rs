@@ -1,5 +1,6 @@
-//! Whether this process stood still: a stopped process does not notice by itself that what waits in
-//! its sockets has grown old.
+//! Detects that this process was paused (SIGSTOP, a suspended machine).
+//!
+//! A paused process doesn't notice that the frames in its sockets have become stale.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,27 +11,27 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 
-/// A pause longer than this makes everything that waited too old to act on.
+/// After a pause longer than this, frames that waited in a socket are too old to act on.
 pub const STOOD_STILL: Duration = Duration::from_secs(30);
 
 const TICK: Duration = Duration::from_secs(1);
 
-/// Milliseconds since boot, suspend included: `Instant` stops there.
+/// Milliseconds since boot, including time in suspend, which `Instant` doesn't count.
 pub fn boot_ms() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
     u64::try_from(now.tv_sec).unwrap_or(0) * 1000
         + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
 }
 
-/// Counts the times that the process stood still. Whoever has work from before compares epochs.
+/// Counts the pauses of the process. A changed epoch means that work from before is stale.
 #[derive(Debug)]
 pub struct Pulse {
-    /// Both in one, so that nobody sees the new tick with the old epoch: the epoch above, and below it
-    /// the ms since boot of the last tick.
+    /// The epoch in the high bits, the last tick in ms since boot in the low bits. They share one
+    /// atomic so that a new tick is never seen with the old epoch.
     state: AtomicU64,
 }
 
-/// Room for the ms of nine thousand years.
+/// Enough for the ms of nine thousand years.
 const MS_BITS: u32 = 48;
 
 fn packed(epoch: u64, tick_ms: u64) -> u64 {
@@ -48,13 +49,14 @@ impl Pulse {
         }
     }
 
-    /// How often the process has stood still so far, this moment included: after a pause the first
-    /// who asks notices, be it the tick or the reader of the next frame.
+    /// The number of pauses so far.
+    ///
+    /// Reads the clock, so it counts a pause even if the ticking thread hasn't run since.
     pub fn epoch(&self) -> u64 {
         self.look(boot_ms(), false)
     }
 
-    /// The epoch at a time; `ticks` makes it the last tick.
+    /// The epoch at `now_ms`. If `ticks`, also makes it the time of the last tick.
     fn look(&self, now_ms: u64, ticks: bool) -> u64 {
         let mut state = self.state.load(Relaxed);
         loop {
@@ -66,7 +68,7 @@ impl Pulse {
             }
             let epoch = epoch + u64::from(stood_still);
             let new = packed(epoch, last_ms.max(now_ms));
-            // Only one of those who notice counts it.
+            // If several threads notice one pause, only the one that wins the exchange counts it.
             match self.state.compare_exchange(state, new, Relaxed, Relaxed) {
                 Ok(_) if stood_still => {
                     metrics::counter!("lakechat_stood_still_total").increment(1);
@@ -82,7 +84,7 @@ impl Pulse {
         }
     }
 
-    /// Starts the thread that ticks until `stop`; `alive` is dropped when it ends.
+    /// Starts the thread that ticks until `stop` is set. It drops `alive` when it ends.
     pub fn start(
         self: &Arc<Pulse>,
         stop: Arc<AtomicBool>,
@@ -118,7 +120,7 @@ mod tests {
         assert_eq!(pulse.look(last + 30_000, false), 0);
         assert_eq!(pulse.look(last + 30_001, false), 1);
         assert_eq!(pulse.look(last + 30_002, true), 1);
-        // Who looked at the clock before the pause and comes after it.
+        // A thread that read the clock before the pause and gets here after it.
         assert_eq!(pulse.look(last, true), 1);
         assert_eq!(pulse.look(last + 30_002 + 30_000, false), 1);
     }

@@ -1,4 +1,4 @@
-//! The channels that somebody on this server is interested in, and the sessions that listen.
+//! The loaded channels and the open sessions of this server.
 
 mod live_sessions;
 pub mod outbox;
@@ -24,25 +24,25 @@ use crate::ports::presence::{LiveSessions, SessionChange};
 use outbox::Outbox;
 use roster::Roster;
 
-/// What the hub knows of one session.
+/// A session as the hub and presence see it.
 #[derive(Debug)]
 pub struct Listener {
     pub id: Uuid,
     pub user: UserName,
-    /// Of the client.
+    /// The client's address.
     pub address: IpAddr,
-    /// When it began, ms since 1970.
+    /// When the session began, ms since 1970.
     pub since_ms: u64,
     pub outbox: Arc<Outbox>,
-    /// Is told what becomes of the session.
+    /// Gets the session's changes: began, joined, left, ended.
     pub presence: Arc<dyn Presence>,
 }
 
-/// A session's place among a channel's listeners.
+/// One session's subscription to one channel.
 #[derive(Debug)]
 pub struct Subscription {
     listener: Arc<Listener>,
-    /// False once it was taken away: the membership ended.
+    /// False after the session left or the membership ended.
     active: AtomicBool,
 }
 
@@ -58,7 +58,7 @@ impl Subscription {
         &self.listener
     }
 
-    /// The session leaves: a resume that is under way stops.
+    /// Ends the subscription. A resume that is under way stops.
     pub fn cancel(&self) {
         self.active.store(false, Relaxed);
     }
@@ -68,7 +68,7 @@ impl Subscription {
     }
 }
 
-/// A subscription that is live: what has an id above `after` goes to it.
+/// A live subscription: it gets every frame with an id above `after`.
 #[derive(Debug)]
 pub struct Live {
     subscription: Arc<Subscription>,
@@ -83,10 +83,10 @@ pub struct HubChannel {
     pub kind: ChannelKind,
     pub creator: Option<UserName>,
     pub created_at_ms: u64,
-    /// Kept by the log; short reads and writes only.
+    /// Updated from the log. Locked only for short reads and writes.
     pub roster: RwLock<Roster>,
     live: Mutex<Vec<Live>>,
-    /// ms since boot.
+    /// When the channel was last looked up, ms since boot.
     last_used_ms: AtomicU64,
 }
 
@@ -104,13 +104,14 @@ impl HubChannel {
         }
     }
 
-    /// Reads the roster.
     pub fn read<T>(&self, f: impl FnOnce(&Roster) -> T) -> T {
         f(&self.roster.read().expect("no panic while held"))
     }
 
-    /// Registers a session as live. `last` runs under the channel's lock: it queues what is left to
-    /// the session and tells the last id of that, or None if the session can't go live now.
+    /// Registers a session as live; false if it can't go live yet.
+    ///
+    /// `last` runs under the lock of the live list. It queues the frames that the session still
+    /// lacks and returns the last id that they cover, or None if the session can't go live.
     pub fn go_live(
         &self,
         subscription: &Arc<Subscription>,
@@ -122,7 +123,7 @@ impl HubChannel {
             subscription: subscription.clone(),
             after,
         });
-        // Under the lock: presence hears of coming and going in the order in which it happens.
+        // Under the lock, so that presence gets joins and leaves in the order in which they happen.
         subscription
             .listener
             .tell(SessionChange::Joined(&self.name));
@@ -137,11 +138,13 @@ impl HubChannel {
         {
             live.swap_remove(at);
         }
-        // Also one that was taken off as slow meanwhile.
+        // Also for a session that isn't in the list: `deliver` removes slow ones without notifying
+        // presence.
         listener.tell(SessionChange::Left(&self.name));
     }
 
-    /// Hands frames to every live session, in order, with one wake-up each, left to the caller.
+    /// Queues frames for every live session, in order. Collects one waker per session, which the
+    /// caller wakes.
     fn deliver(&self, frames: &[(Id, Utf8Bytes)], wakers: &mut Vec<Waker>) {
         let Some((first, _)) = frames.first() else {
             return;
@@ -152,6 +155,8 @@ impl HubChannel {
             let (open, waker) = if l.after < *first {
                 outbox.queue_all(frames.iter().map(|(_, frame)| frame.clone()))
             } else {
+                // The session went live within this batch: its resume has queued the frames up to
+                // `after`.
                 let newer = frames.iter().filter(|(id, _)| *id > l.after);
                 outbox.queue_all(newer.map(|(_, frame)| frame.clone()))
             };
@@ -162,7 +167,8 @@ impl HubChannel {
             .increment((live.len() * frames.len()) as u64);
     }
 
-    /// Takes in what the log says of the channel itself. Who is no member any more listens no more.
+    /// Applies a channel event to the roster. If it ends a membership, removes that user's sessions
+    /// from the live list.
     fn apply(&self, entry: &Entry) {
         let ended = self
             .roster
@@ -184,18 +190,19 @@ impl HubChannel {
         });
     }
 
-    /// Private channels exist for their members only.
+    /// Public channels are visible to everybody, private ones only to their members.
     pub fn is_visible_to(&self, user: &UserName) -> bool {
         !self.kind.is_private() || self.read(|roster| roster.is_member(user))
     }
 
     fn is_idle(&self, before_ms: u64) -> bool {
-        // Whoever holds the list may be waiting for the map of channels: not waited for here.
+        // `try_lock`, because the lock order is live list, partition, map of channels. The caller
+        // holds the map, so waiting for the list could deadlock.
         self.last_used_ms.load(Relaxed) < before_ms
             && self.live.try_lock().is_ok_and(|live| live.is_empty())
     }
 
-    /// The channel as `reader` sees it.
+    /// The channel with the role of `reader`.
     pub fn object(&self, reader: &UserName) -> ChannelObject {
         let role = self.read(|roster| roster.role(reader));
         ChannelObject {
@@ -204,7 +211,7 @@ impl HubChannel {
         }
     }
 
-    /// The channel without what depends on its reader.
+    /// The channel without the reader's role.
     pub fn object_for_nobody(&self) -> ChannelObject {
         self.read(|roster| ChannelObject {
             name: self.name.clone(),
@@ -227,20 +234,20 @@ struct Sessions {
     all: HashMap<Uuid, Arc<Listener>>,
 }
 
-/// All channels that were opened on this server, and how many sessions each user has.
+/// The loaded channels and open sessions of this server, and the number of sessions per user.
 #[derive(Debug)]
 pub struct Hub {
-    /// Who is there, on this server and on others.
+    /// Which users are in a channel, over all servers.
     pub presence: Arc<dyn Presence>,
     channels: RwLock<HashMap<ChannelName, Arc<HubChannel>>>,
     sessions: Mutex<Sessions>,
     per_user: Mutex<HashMap<UserName, usize>>,
-    /// Cancelled when the hub is closed.
+    /// Cancelled by [`Hub::close`].
     draining: CancellationToken,
 }
 
 impl Hub {
-    /// A hub without sessions, that `presence` asks about them.
+    /// Creates an empty hub and attaches it to `presence`, which asks it for the live sessions.
     pub fn new(presence: Arc<dyn Presence>) -> Arc<Hub> {
         let hub = Arc::new(Hub {
             presence,
@@ -265,8 +272,10 @@ impl Hub {
         Some(channel)
     }
 
-    /// Adds a channel, unless another reader of it was faster. To be called under the lock of its
-    /// partition, with a roster that knows all that is folded: then no event is missed.
+    /// Adds a channel; if it is loaded already, returns the loaded one.
+    ///
+    /// The caller holds the lock of the partition, and the roster contains every event folded so
+    /// far. Later events then find the channel here, so it misses none.
     pub fn add(&self, channel: HubChannel) -> Arc<HubChannel> {
         let mut channels = self.channels.write().expect("no panic while held");
         channels
@@ -275,8 +284,8 @@ impl Hub {
             .clone()
     }
 
-    /// Gives what was folded to those whom it concerns: to a channel's roster each event, to its
-    /// sessions each frame. The sessions that wait for frames are to be woken by the caller.
+    /// Applies folded events to the rosters, and queues folded messages for the live sessions. The
+    /// caller wakes the wakers.
     pub fn deliver(&self, entries: &[Arc<Entry>], wakers: &mut Vec<Waker>) {
         let mut frames: HashMap<&ChannelName, Vec<(Id, Utf8Bytes)>> = HashMap::new();
         for entry in entries {
@@ -291,7 +300,8 @@ impl Hub {
                         .push((entry.id, frame.clone()));
                 }
                 None => {
-                    // Frames from before the event go to those who listened before it.
+                    // An event may end a membership. So the messages before it are queued first, to
+                    // the sessions that were live then.
                     if let Some(before) = frames.remove(&record.channel) {
                         self.deliver_frames(&record.channel, &before, wakers);
                     }
@@ -324,16 +334,16 @@ impl Hub {
             .cloned()
     }
 
-    /// Lets go of channels in which nobody listens and that nobody has asked for since a time.
+    /// Unloads channels without live sessions that were last looked up before `before_ms`.
     pub fn forget_idle(&self, before_ms: u64) {
         let mut channels = self.channels.write().expect("no panic while held");
-        // Somebody who holds it may be about to listen.
+        // A caller that holds a reference may be about to subscribe a session.
         channels.retain(|_, c| Arc::strong_count(c) > 1 || !c.is_idle(before_ms));
         metrics::gauge!("lakechat_channels_loaded").set(channels.len() as f64);
     }
 
-    /// Takes in a session, if its user has fewer than `most` (0 is no limit) and the server does not
-    /// shut down; else why to close it.
+    /// Adds a session. Refuses it with a reason to close if the hub is closed, or if its user has
+    /// `most` sessions already (0: no limit).
     pub fn add_session(&self, listener: Arc<Listener>, most: usize) -> Result<(), Close> {
         let mut sessions = self.sessions.lock().expect("no panic while held");
         if self.draining.is_cancelled() {
@@ -366,14 +376,14 @@ impl Hub {
         }
     }
 
-    /// Resolves when the hub was closed.
+    /// Resolves when [`Hub::close`] has been called.
     pub(in crate::chat) async fn draining(&self) {
         self.draining.cancelled().await;
     }
 
-    /// Admits no further session, and returns those that are connected.
+    /// Refuses further sessions and returns the open ones.
     pub fn close(&self) -> Vec<Arc<Listener>> {
-        // Under the lock, so that no session is added after the list was made.
+        // Under the lock, so that no session is added after the list is made.
         let sessions = self.sessions.lock().expect("no panic while held");
         self.draining.cancel();
         sessions.all.values().cloned().collect()

@@ -1,6 +1,7 @@
-//! Reading a channel: history up to the mark, the tail above it, as one sequence of messages.
+//! Reads a channel: history up to the mark and the tail above it, as one sequence of messages.
 //!
-//! A read waits for the barrier first; then whatever was acked before it began is in one of the two.
+//! A read first passes the barrier. After that, history or the tail has every message that was
+//! acked before the read began.
 
 use std::sync::Arc;
 
@@ -17,15 +18,15 @@ use crate::ports::History;
 use crate::ports::history::{Mark, MessageRange};
 use crate::ports::problem::history_unavailable;
 
-/// How often a read starts again because the tail let go of what it still needed.
+/// How often a read is tried while the tail evicts records that it needs.
 const TRIES: usize = 4;
 
-/// A message from either place.
+/// A message from history or from the tail.
 #[derive(Clone, Debug)]
 pub enum Found {
-    /// History's row.
+    /// A row of history.
     Row(Box<Message>),
-    /// The tail's entry; it is an accepted message.
+    /// An entry of the tail; always an accepted message.
     Tail(Arc<Entry>),
 }
 
@@ -37,7 +38,7 @@ impl Found {
         }
     }
 
-    /// The frame that delivers it to `reader`.
+    /// The frame that delivers the message to `reader`.
     pub fn frame(&self, channel: &HubChannel, reader: &UserName) -> Utf8Bytes {
         match self {
             Found::Row(message) => wire::message_frame(&channel.name, message, reader),
@@ -45,7 +46,7 @@ impl Found {
         }
     }
 
-    /// The object that history answers with.
+    /// The message as JSON for a page of history.
     pub fn object(&self, channel: &HubChannel, reader: &UserName) -> Box<RawValue> {
         let text = match self {
             Found::Row(message) => serde_json::to_string(&MessageObject::of_row(message, reader))
@@ -56,7 +57,7 @@ impl Found {
     }
 }
 
-/// Reads by the barrier, the marks, history and the tails.
+/// Joins history and the tails, and holds the barrier that a read has to pass first.
 pub struct Reads {
     log: Arc<Log>,
     history: Arc<dyn History>,
@@ -80,8 +81,11 @@ impl Reads {
         self.history.as_ref()
     }
 
-    /// Messages of a channel in a range, oldest first, at most `limit`. The caller has passed the
-    /// barrier, once for all pages of one answer.
+    /// Returns up to `limit` messages of a channel in a range, oldest first.
+    ///
+    /// The caller has passed the barrier, once for all pages of one response.
+    /// `history_unavailable`: history fails, or the tail has evicted records that history doesn't
+    /// have.
     pub async fn messages(
         &self,
         channel: &HubChannel,
@@ -93,8 +97,8 @@ impl Reads {
             let Some(above) = tail.needs_below else {
                 return Ok(tail.found);
             };
-            // History is read up to the mark, and the tail has to reach back to it. The mark is taken
-            // second: what was archived when the tail let go of it lies below.
+            // The mark is read after the tail. So every archived record that the tail had evicted
+            // by then is at or below the mark.
             let mark = self.mark(channel.partition);
             if above > mark.id {
                 return Err(behind());
@@ -111,7 +115,8 @@ impl Reads {
         self.log.mark(partition)
     }
 
-    /// What the tail holds of a range. It has the newest even where the oldest lie below it.
+    /// The part of a range that the tail has. For the newest messages the tail may be enough even
+    /// if the range begins below it.
     fn tail(&self, channel: &HubChannel, range: MessageRange, limit: usize) -> FromTail {
         let state = self.log.lock(channel.partition);
         let above = state.tail.above();
@@ -143,6 +148,8 @@ impl Reads {
     ) -> Result<Vec<Message>, Problem> {
         let (MessageRange::Newest { before, .. } | MessageRange::Oldest { before, .. }) =
             &mut range;
+        // An archiver may have written rows above the mark already. Those messages come from the
+        // tail, or they would appear twice.
         *before = (*before).min(next(mark));
         self.history
             .messages(&channel.name, range, limit)
@@ -150,8 +157,8 @@ impl Reads {
             .map_err(history_unavailable)
     }
 
-    /// Rows up to the mark and the tail above it; None if the tail let go of something above the mark
-    /// meanwhile.
+    /// Joins the rows up to the mark with the tail above it. None if the tail has evicted a record
+    /// above the mark in the meantime.
     fn join(
         &self,
         channel: &HubChannel,
@@ -184,7 +191,7 @@ impl Reads {
 
 struct FromTail {
     found: Vec<Found>,
-    /// The tail does not have all; it begins above this id.
+    /// Some if the tail doesn't have the whole range: it has only ids above this one.
     needs_below: Option<Id>,
 }
 
@@ -194,12 +201,12 @@ fn messages<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>) -> impl Iterator<
         .map(|e| Found::Tail(e.clone()))
 }
 
-/// The id right behind one.
+/// The smallest id above `id`.
 fn next(id: Id) -> Id {
     Id::from_u64(id.as_u64() + 1).unwrap_or(Id::MAX)
 }
 
-/// The archive lags so far that the tail let go of something it has not stored.
+/// The problem of a read whose messages are neither in history nor in the tail.
 pub fn behind() -> Problem {
     let text =
         "History is behind: some messages are neither stored nor in memory; try again later.";

@@ -1,4 +1,4 @@
-//! Assembles chat on its ports: the log and its reader, the hub, the barrier, the archiver.
+//! Assembles chat from its ports: the log and its reader, the hub, the barrier, the archiver.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::read::Reads;
 use super::service::{Chat, Settings};
 use crate::ports::{Broker, Channels, FileRows, History, PortError, Presence};
 
-/// What chat stands on.
+/// The ports that chat uses.
 #[derive(Clone)]
 pub struct Ports {
     pub broker: Arc<dyn Broker>,
@@ -30,7 +30,7 @@ pub struct Ports {
     pub presence: Arc<dyn Presence>,
 }
 
-/// Why chat did not start. Nothing runs then, and [`start`] may be called again.
+/// Why [`start`] failed. Nothing is running then, and it may be called again.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
@@ -41,32 +41,35 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
 }
 
-/// A chat whose threads run and whose tasks wait to be spawned.
+/// A started chat. Its threads run; its caller spawns the tasks.
 pub struct Running {
     pub chat: Arc<Chat>,
     pub threads: Threads,
-    /// To be run until each returns, which it does once its `stop` is cancelled.
+    /// The caller runs each one until it returns, which it does after its `stop` is cancelled.
     pub tasks: Vec<BackgroundTask>,
 }
 
-/// Work of chat that its caller spawns and awaits.
+/// A task of chat that the caller spawns and awaits.
 pub struct BackgroundTask {
     pub name: &'static str,
     pub stop: CancellationToken,
     pub run: BoxFuture<'static, ()>,
 }
 
-/// The threads of chat. Dropping it stops and joins them, which blocks for up to a poll of the log.
+/// The threads of chat. Dropping this stops and joins them, which blocks for about one poll of the
+/// log.
 pub struct Threads {
     stop: Arc<AtomicBool>,
     running: Vec<(&'static str, JoinHandle<()>)>,
     ended: Vec<(&'static str, oneshot::Receiver<Infallible>)>,
 }
 
-/// Starts to read the log where history ends. Sends are refused, and reads wait, until the reader
-/// has caught up: see [`Chat::caught_up`].
+/// Starts chat. The reader begins far enough below the marks of history to warm up the fold.
+///
+/// Until the reader has caught up, sends are refused and reads wait: see [`Chat::caught_up`].
 pub async fn start(ports: Ports, settings: Settings) -> Result<Running, StartError> {
-    // What can fail for a while comes first: a second call finds nothing of the first.
+    // The calls that can fail temporarily come first. `Log::new` and `Hub::new` register with the
+    // ports, which is allowed only once.
     let marks = ports.history.marks().await.map_err(StartError::History)?;
     let plan = reader::plan(ports.broker.as_ref(), &marks)
         .await
@@ -87,7 +90,8 @@ pub async fn start(ports: Ports, settings: Settings) -> Result<Running, StartErr
     let archived_log = log.clone();
     let tasks = vec![
         BackgroundTask::new("barrier", |stop| async move {
-            // A question that is cut off is one that nobody waits for.
+            // Cancelling loses nothing: waiting reads get an error, at the latest at their
+            // deadline.
             stop.run_until_cancelled(asking.run()).await;
         }),
         BackgroundTask::new("archiver", |stop| {
@@ -141,13 +145,13 @@ impl Threads {
         Ok(())
     }
 
-    /// Per thread its name and a receiver that fails once the thread has ended. Empty after the first
-    /// call.
+    /// Returns, per thread, its name and a receiver that fails when the thread has ended. Empty
+    /// after the first call.
     pub fn take_ended(&mut self) -> Vec<(&'static str, oneshot::Receiver<Infallible>)> {
         std::mem::take(&mut self.ended)
     }
 
-    /// Stops and joins the threads; the names of those that panicked.
+    /// Stops and joins the threads. Returns the names of the threads that panicked.
     pub fn join(mut self) -> Vec<&'static str> {
         self.stop_and_join()
     }
@@ -156,6 +160,7 @@ impl Threads {
         self.stop.store(true, Relaxed);
         let mut panicked = Vec::new();
         for (name, thread) in self.running.drain(..) {
+            // A thread may be parked between two polls or ticks.
             thread.thread().unpark();
             if thread.join().is_err() {
                 tracing::error!(thread = name, "a thread has panicked");

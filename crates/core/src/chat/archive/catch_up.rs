@@ -1,4 +1,5 @@
-//! Storing what the tail no longer has: the log is read again, by a reader warmed up like any other.
+//! Archives records that the tail has evicted: reads the log again, with a second fold that is
+//! warmed up like the first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +16,13 @@ use crate::ports::PortError;
 use crate::ports::broker::Offset;
 use crate::ports::history::Mark;
 
-/// Batches read ahead; a full queue makes the reading thread wait.
+/// Batches read ahead; while the queue is full, the reading thread waits.
 const AHEAD: usize = 2;
 
 const POLL: Duration = Duration::from_millis(200);
 
 impl Archiver {
-    /// Stores from the mark on until the tail has the rest.
+    /// Archives from the mark on until the tail reaches back to the mark.
     pub(super) async fn catch_up(&mut self) -> Result<(), PortError> {
         let (partition, mark) = (self.partition, self.mark);
         tracing::warn!(
@@ -58,14 +59,14 @@ impl Archiver {
             PortError::broken("archiver", format!("no thread to read the log again: {e}"))
         })?;
         while self.in_tail().is_none() {
-            // The thread ends when the queue is dropped, and with an error of its own.
+            // Closed: the thread has ended. Its error, if any, was the last item.
             let Some(batch) = batches.recv().await else {
                 break;
             };
             let batch = match batch {
                 Ok(batch) => batch,
                 Err(error @ PortError::Unavailable { .. }) => {
-                    // The caller sees that the tail still does not reach back, and comes again.
+                    // The caller finds that the tail still doesn't reach back, and calls again.
                     tracing::warn!(%error, "the log can't be read again; trying once more");
                     sleep(RETRY.0).await;
                     break;
@@ -91,7 +92,7 @@ struct Reread {
 impl Reread {
     fn run(self, from: &[(Partition, Offset)]) {
         if let Err(error) = self.read(from) {
-            // Nobody waits for it any more: the archiver is gone or has caught up.
+            // A closed queue means that the archiver has stopped or caught up, and needs no error.
             drop(self.tell.blocking_send(Err(error)));
         }
     }
@@ -100,12 +101,15 @@ impl Reread {
         let mut reader = self.log.broker().reader(from)?;
         let mut refold = Refold::new(&self.log, self.partition, self.mark);
         let mut records = Vec::with_capacity(self.rows);
+        // The archiver drops the receiver when it has caught up or stops. This thread then ends
+        // after at most one poll.
         while !self.tell.is_closed() {
             match reader.poll(POLL, &mut records) {
                 Err(PortError::Unavailable { .. }) => std::thread::park_timeout(POLL),
                 polled => polled?,
             }
             let entries = refold.entries(std::mem::take(&mut records))?;
+            // The warm-up didn't reach the mark's id. The fold starts it again from another id.
             if refold.take_rewind() {
                 reader = self.log.broker().reader(from)?;
             }

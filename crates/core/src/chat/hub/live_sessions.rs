@@ -1,4 +1,5 @@
-//! What the hub tells presence of the sessions of this server.
+//! The sessions of this server as presence sees them: each change, and the current state on
+//! request.
 
 use std::sync::Arc;
 
@@ -16,14 +17,14 @@ impl Listener {
         }
     }
 
-    /// Tells presence what happened to the session.
+    /// Reports a change of the session to presence.
     pub(super) fn tell(&self, change: SessionChange<'_>) {
         self.presence.session_changed(self.as_live(), change);
     }
 }
 
 impl HubChannel {
-    /// Who listens at the moment, copied: nothing waits for what is done with it.
+    /// A copy of the live list, so that the lock is released before the caller uses it.
     fn listeners(&self) -> Vec<Arc<Listener>> {
         let live = self.live.lock().expect("no panic while held");
         live.iter()

@@ -1,4 +1,4 @@
-//! What waits for one session's socket.
+//! The frames that wait for one session's socket.
 
 mod refusals;
 
@@ -15,25 +15,25 @@ use crate::chat::wire::{self, About, Ref};
 use crate::domain::Problem;
 use refusals::Refusals;
 
-/// One in so many times that an empty queue fills, the time to the socket is measured.
+/// The delay to the socket is measured once in this many times that an empty queue fills.
 const SAMPLED: u32 = 16;
 
-/// How much may wait. What comes on top closes the session as slow: the channel stays fast, and the
-/// reader comes back and resumes.
+/// The bounds of an outbox. Exceeding one closes the session as slow. So a slow reader doesn't
+/// delay its channel; it reconnects and resumes.
 #[derive(Clone, Copy, Debug)]
 pub struct OutboxBounds {
     pub frames: usize,
     pub bytes: usize,
 }
 
-/// The queue of frames between those who have something to tell a session and its socket.
+/// The queue of frames between the tasks and threads that deliver to a session and its socket.
 ///
-/// Frames are counted references to texts that were encoded once for all receivers.
+/// A frame is a counted reference to a text that was encoded once for all receivers.
 #[derive(Debug)]
 pub struct Outbox {
     bounds: OutboxBounds,
     waiting: Mutex<Waiting>,
-    /// Tells the one who waits for room; permits are not collected.
+    /// Wakes [`Outbox::drained`]. Only `notify_waiters` is used, so no permit is stored.
     room: Notify,
 }
 
@@ -41,15 +41,15 @@ pub struct Outbox {
 struct Waiting {
     frames: VecDeque<Utf8Bytes>,
     bytes: usize,
-    /// The first reason to close stays.
+    /// Why the session has to close. The first reason counts.
     close: Option<Close>,
     waker: Option<Waker>,
-    /// When what waits began to wait; taken of one in [`SAMPLED`] times only.
+    /// When the first waiting frame was queued; only once in [`SAMPLED`] times.
     since: Option<Instant>,
     fills: u32,
-    /// The socket takes nothing more for now: only a close is worth waking the session for.
+    /// The socket accepts no more frames, so only a close wakes the session.
     blocked: bool,
-    /// None before the first.
+    /// None before the first refusal, which most sessions never have.
     refusals: Option<Box<Refusals>>,
 }
 
@@ -62,19 +62,21 @@ impl Outbox {
         }
     }
 
-    /// Adds a frame, or closes the session as slow.
+    /// Queues a frame. Closes the session as slow if a bound is exceeded.
     pub fn push(&self, frame: Utf8Bytes) {
         self.push_all(std::iter::once(frame));
     }
 
-    /// Adds frames with one wake-up, or closes the session as slow; tells whether it is open.
+    /// Like [`Outbox::push`] for several frames, with one wake-up. Returns whether the session is
+    /// still open.
     pub fn push_all(&self, frames: impl Iterator<Item = Utf8Bytes>) -> bool {
         let (open, waker) = self.queue_all(frames);
         waker.into_iter().for_each(Waker::wake);
         open
     }
 
-    /// The same, where the caller does the waking.
+    /// Like [`Outbox::push_all`], but returns the waker, for a caller that wakes many sessions
+    /// later.
     pub fn queue_all(&self, frames: impl Iterator<Item = Utf8Bytes>) -> (bool, Option<Waker>) {
         let mut waiting = self.waiting.lock().expect("no panic while held");
         if waiting.close.is_some() {
@@ -97,8 +99,8 @@ impl Outbox {
         (!full, waiting.waker.take_if(|_| wake))
     }
 
-    /// Tells that a request is refused, be it by the session or later by the log; one too many in a
-    /// while closes the session.
+    /// Queues the error for a refused request. The refusal comes from the session or, later, from
+    /// the log. Too many of them close the session: see [`Refusals`].
     pub fn refuse(&self, reference: Ref, problem: &Problem, about: About<'_>) {
         metrics::counter!("lakechat_frames_refused_total", "code" => problem.code.as_str())
             .increment(1);
@@ -114,14 +116,14 @@ impl Outbox {
         }
     }
 
-    /// Asks the session to close; what waits is dropped, for the client resumes.
+    /// Asks the session to close. Frames that still wait are dropped; a client resumes.
     pub fn close(&self, why: Close) {
         let mut waiting = self.waiting.lock().expect("no panic while held");
         waiting.close.get_or_insert(why);
         wake(waiting);
     }
 
-    /// Whether the session still takes frames.
+    /// Whether the session still accepts frames.
     pub fn is_open(&self) -> bool {
         self.waiting
             .lock()
@@ -130,7 +132,8 @@ impl Outbox {
             .is_none()
     }
 
-    /// Whether this many more frames leave half of the queue for what comes live.
+    /// Whether the queue is at most half full with this much more. The other half is for live
+    /// frames.
     pub fn has_room(&self, frames: usize, bytes: usize) -> bool {
         let waiting = self.waiting.lock().expect("no panic while held");
         waiting.close.is_none()
@@ -138,9 +141,13 @@ impl Outbox {
             && waiting.bytes + bytes <= self.bounds.bytes / 2
     }
 
-    /// Waits until at most a quarter of the queue is taken, or the session closes.
+    /// Waits until at most a quarter of the queue is used. Returns at once if the session is
+    /// closing.
+    ///
+    /// A close during the wait doesn't end it: the session owns this future and drops it.
     pub async fn drained(&self) {
         loop {
+            // Created before the check: `notify_waiters` reaches only futures that exist by then.
             let told = self.room.notified();
             if self.is_nearly_empty() {
                 return;
@@ -158,7 +165,7 @@ impl Outbox {
         waiting.frames.len() <= self.bounds.frames / 4 && waiting.bytes <= self.bounds.bytes / 4
     }
 
-    /// While the socket takes nothing: why to close, if there is a reason.
+    /// Resolves when the session has to close. Called while the socket accepts no more frames.
     pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Close> {
         let mut waiting = self.waiting.lock().expect("no panic while held");
         waiting.blocked = true;
@@ -171,8 +178,10 @@ impl Outbox {
         }
     }
 
-    /// Takes frames of up to `bytes` together (one at least) and perhaps since when the first waited,
-    /// or why to close.
+    /// Moves frames into `into`, at least one, until they reach `bytes` in total or the queue is
+    /// empty.
+    ///
+    /// Returns the time when the first one was queued, if it is sampled, or the reason to close.
     pub fn poll_take(
         &self,
         cx: &mut Context<'_>,
@@ -193,7 +202,7 @@ impl Outbox {
             into.push(frame);
         }
         if taken == 0 {
-            // Capacity that a burst left behind is not kept for an idle session.
+            // Releases the capacity that a burst needed: most sessions are idle.
             waiting.frames.shrink_to(16);
             waiting.wait(cx);
             return Poll::Pending;
@@ -215,7 +224,7 @@ impl Waiting {
     }
 }
 
-/// Wakes the session's task after the lock is free.
+/// Releases the lock before waking the session's task, because that task takes the lock first.
 fn wake(mut waiting: std::sync::MutexGuard<'_, Waiting>) {
     let waker = waiting.waker.take();
     drop(waiting);

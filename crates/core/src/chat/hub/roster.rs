@@ -1,4 +1,4 @@
-//! What the log says of a channel itself: its members, its topic, whether it is archived.
+//! The state of a loaded channel as the log defines it: members, topic, archival.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,16 @@ use crate::chat::log::entry::Entry;
 use crate::chat::log::record::Body;
 use crate::domain::{Channel, Id, Member, Role, UserName};
 
-/// A channel's state, kept by the log from the moment it was read: nothing here expires.
+/// A channel's state, kept up to date by the log. Nothing here expires.
 ///
-/// Whatever has a larger id wins, so applying an event again, or one that the row had already,
-/// changes nothing.
+/// The topic and each membership come from the event with the largest id; an archival is final. So
+/// applying an event twice, or one that the row already contains, changes nothing.
 #[derive(Clone, Debug)]
 pub struct Roster {
     topic: Option<(String, Id)>,
     archived: Option<Id>,
-    /// Those whose role is `none` too: they tell which event is newer.
+    /// Includes former members, with role `none`: their ids decide whether a membership event is
+    /// newer.
     members: BTreeMap<UserName, Member>,
     general: bool,
 }
@@ -29,7 +30,8 @@ impl Roster {
         }
     }
 
-    /// Takes in an accepted record of this channel; tells whose membership ended by it.
+    /// Applies an accepted record of this channel. Returns the user whose membership it ended, if
+    /// any.
     pub fn apply(&mut self, entry: &Entry) -> Option<UserName> {
         let record = entry.accepted()?;
         match &record.body {
@@ -51,7 +53,8 @@ impl Roster {
         None
     }
 
-    /// By the rules of history's row, or those who read it would see another channel.
+    /// Follows the rules by which history merges member rows. Otherwise a channel loaded from
+    /// history would differ from one that was loaded earlier.
     fn apply_member(
         &mut self,
         id: Id,
@@ -84,7 +87,7 @@ impl Roster {
         self.archived.is_some()
     }
 
-    /// Members by name, with the role that each has in effect.
+    /// The members by name, each with the effective role: see [`Roster::role`].
     pub fn members(&self) -> impl Iterator<Item = Member> + use<'_> {
         let heir = self.heir();
         self.members
@@ -104,7 +107,8 @@ impl Roster {
         self.members.values().filter(|m| m.role.is_member()).count()
     }
 
-    /// The role that a user has in effect; `none` for who is no member.
+    /// The effective role of a user: `owner` also for the heir of a channel without an owner.
+    /// `none` if the user is not a member.
     pub fn role(&self, user: &UserName) -> Role {
         match self.members.get(user).map(|m| m.role) {
             None | Some(Role::None) => Role::None,
@@ -114,17 +118,19 @@ impl Roster {
         }
     }
 
-    /// Whether nobody ever was a member, and nothing ended it.
+    /// Whether the channel has never had a member and isn't archived.
     pub fn is_untouched(&self) -> bool {
         self.members.is_empty() && self.archived.is_none()
     }
 
-    /// Whether a user is a member: what each send asks.
+    /// Whether a user is a member. Every send checks it, so it doesn't search for the heir as
+    /// [`Roster::role`] may.
     pub fn is_member(&self, user: &UserName) -> bool {
         self.members.get(user).is_some_and(|m| m.role.is_member())
     }
 
-    /// Who owns a channel whose last owner is gone: its oldest admin, else its oldest member.
+    /// The member that counts as owner when no owner is left: the oldest admin, or else the oldest
+    /// member. `general` has no heir.
     fn heir(&self) -> Option<&UserName> {
         let all = || self.members.values().filter(|m| m.role.is_member());
         if self.general || all().any(|m| m.role == Role::Owner) {
@@ -139,7 +145,7 @@ impl Roster {
         oldest(Role::Admin).or_else(|| oldest(Role::Member))
     }
 
-    /// Whether a user is the only owner while others are members.
+    /// Whether a user is the only owner and there are other members.
     pub fn is_last_owner(&self, user: &UserName) -> bool {
         let mut owners = self.members().filter(|m| m.role == Role::Owner);
         let only = owners.next().is_some_and(|m| m.user == *user) && owners.next().is_none();

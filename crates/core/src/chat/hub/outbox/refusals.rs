@@ -1,4 +1,4 @@
-//! How much may be refused to a session before it is closed.
+//! Closes a session that gets too many refusals.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,15 +8,16 @@ use crate::domain::Code;
 
 const SPAN: Duration = Duration::from_secs(10);
 
-/// Frames that break the protocol, within the span.
+/// This many malformed frames within [`SPAN`] close the session.
 const MALFORMED: usize = 20;
 
-/// Frames refused for whatever reason, within the span.
+/// This many refused frames within [`SPAN`], whatever the reason, close the session.
 const REFUSED: usize = 1_000;
 
-/// What was refused to a session in the last ten seconds, wherever these begin.
+/// The refusals of a session within the last ten seconds, as a sliding window.
 ///
-/// Takes memory for what the span holds, 16 KiB at the most; whoever was refused nothing needs none.
+/// Memory grows with the refusals in the window, up to 16 KiB. A session without refusals allocates
+/// nothing.
 #[derive(Debug, Default)]
 pub struct Refusals {
     malformed: Recent,
@@ -24,7 +25,7 @@ pub struct Refusals {
 }
 
 impl Refusals {
-    /// One more; why to close, if it was one too many.
+    /// Counts a refusal. Returns a reason to close if a limit is reached.
     pub fn count(&mut self, code: Code, now: Instant) -> Option<Close> {
         let malformed = [
             Code::BadFrame,
@@ -40,18 +41,18 @@ impl Refusals {
     }
 }
 
-/// The times within the span. As many as the limit close the session, so there are never more.
+/// The times within the span. Reaching the limit closes the session, which bounds their number.
 #[derive(Debug, Default)]
 struct Recent(VecDeque<Instant>);
 
 impl Recent {
-    /// One more; how many there are.
+    /// Adds a refusal and returns how many are in the span.
     fn add(&mut self, now: Instant) -> usize {
         while self.0.front().is_some_and(|&first| now - first >= SPAN) {
             self.0.pop_front();
         }
         if self.0.is_empty() {
-            // What a worse time took is given back.
+            // Releases the memory of an earlier burst.
             self.0.shrink_to(0);
         }
         self.0.push_back(now);
@@ -65,7 +66,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Counts refusals at times after a first moment; the last one's outcome.
+    /// Counts refusals at offsets from one start time. Returns the result of the last one.
     fn count(code: Code, at: impl IntoIterator<Item = Duration>) -> Option<Close> {
         let (mut refusals, began) = (Refusals::default(), Instant::now());
         let mut at = at.into_iter().peekable();
@@ -90,8 +91,8 @@ mod tests {
             let close = count(code, [Duration::ZERO; MALFORMED]);
             assert_eq!(close, Some(Close::ProtocolError));
         }
-        // One goes first, and 18 just before its ten seconds are over: a twentieth closes only
-        // within them, but one more of those behind it does.
+        // One frame at 0 s and 18 just before 10 s. A twentieth frame closes the session only while
+        // the first one is still in the span. The next frame then closes it.
         let first = std::iter::once(Duration::ZERO).chain([SPAN - MS; MALFORMED - 2]);
         let within = first.clone().chain([SPAN - MS]);
         assert_eq!(count(Code::BadFrame, within), Some(Close::ProtocolError));
@@ -110,7 +111,7 @@ mod tests {
             retry_after_ms: 10_000,
         });
         assert_eq!(count(Code::NotAMember, late.chain(later)), flood);
-        // The same pace for ever is borne.
+        // A steady rate just below the limit never closes the session.
         let pace = (0..5_000).map(|n| n * SPAN / (REFUSED as u32 - 1));
         assert_eq!(count(Code::RateLimited, pace), None);
     }
