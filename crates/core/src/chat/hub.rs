@@ -275,7 +275,7 @@ impl Hub {
     /// Adds a channel; if it is loaded already, returns the loaded one.
     ///
     /// The caller holds the lock of the partition, and the roster contains every event folded so
-    /// far. Later events then find the channel here, so it misses none.
+    /// far. Later events then find the channel here, so it misses no event.
     pub fn add(&self, channel: HubChannel) -> Arc<HubChannel> {
         let mut channels = self.channels.write().expect("no panic while held");
         channels

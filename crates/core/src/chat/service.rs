@@ -1,4 +1,4 @@
-//! Chat as its callers see it: what a session or an HTTP call may ask for.
+//! The operations of chat that sessions and HTTP requests call.
 
 mod channels;
 mod file_rights;
@@ -35,28 +35,29 @@ pub use sending::{Send, not_a_member};
 /// The longest topic, in bytes.
 pub const MAX_TOPIC_BYTES: usize = 1024;
 
-/// Members read from history in one go.
+/// Members per page when a roster is read from history.
 const MEMBERS_PAGE: usize = 1000;
 
-/// How often a channel is read again because the tail moved on meanwhile.
+/// How often a read of channel state is tried while the tail evicts records that it needs.
 const TRIES: usize = 4;
 
-/// What an operator can set.
+/// The configuration of chat.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Shown to clients.
+    /// The name of this server, for clients.
     pub server_id: String,
     pub limits: SessionLimits,
     pub ping: Duration,
-    /// How long a session without a token has for `hello`.
+    /// How long a session without a token may take to send `hello`.
     pub hello: Duration,
     pub outbox: OutboxBounds,
     pub memory: MemoryBounds,
     pub archive: Batching,
-    /// Messages a second; 0 is off.
+    /// Messages per second of one user, on average; 0: no limit.
     pub sends_per_user: u32,
+    /// Messages per second in one channel, on average; 0: no limit.
     pub sends_per_channel: u32,
-    /// Sessions of one user at once; 0 is off.
+    /// Concurrent sessions of one user; 0: no limit.
     pub connections_per_user: usize,
 }
 
@@ -75,7 +76,7 @@ pub struct Chat {
     degraded: Mutex<Vec<&'static str>>,
 }
 
-/// A channel that does not exist, or that the caller may not know of.
+/// The problem for a channel that doesn't exist or isn't visible to the caller.
 pub fn channel_not_found() -> Problem {
     Problem::new(Code::ChannelNotFound, "There is no such channel.")
 }
@@ -105,13 +106,15 @@ impl Chat {
         }
     }
 
-    /// A channel by the name that somebody gave; one that can't be a name does not exist.
+    /// Finds a channel as far as this server has read the log. An invalid name gives
+    /// `channel_not_found`, too.
     pub async fn find(&self, name: &str) -> Result<Arc<HubChannel>, Problem> {
         let name = ChannelName::parse(name).map_err(|_| channel_not_found())?;
         self.open(&name).await?.ok_or_else(channel_not_found)
     }
 
-    /// The same, with all that was acked before the call.
+    /// Like [`Chat::find`], after the barrier: the channel has every event that was acked before
+    /// the call.
     pub async fn find_up_to_date(&self, name: &str) -> Result<Arc<HubChannel>, Problem> {
         let name = ChannelName::parse(name).map_err(|_| channel_not_found())?;
         self.reads
@@ -121,7 +124,8 @@ impl Chat {
         self.open(&name).await?.ok_or_else(channel_not_found)
     }
 
-    /// A channel as the own fold has it; None if there is none.
+    /// The loaded channel. Loads it first if necessary: the directory's row, its state in history,
+    /// then the events of the tail. None if the directory doesn't have it.
     pub async fn open(&self, name: &ChannelName) -> Result<Option<Arc<HubChannel>>, Problem> {
         if let Some(open) = self.hub.channel(name) {
             return Ok(Some(open));
@@ -134,6 +138,8 @@ impl Chat {
         let Some(mut row) = row else { return Ok(None) };
         let partition = self.log.partition_of(name);
         for _ in 0..TRIES {
+            // The mark is taken before history is read: every event up to it is in history by then,
+            // and the tail has the rest unless it evicts some.
             let mark = self.log.mark(partition);
             let described = self
                 .reads
@@ -153,7 +159,8 @@ impl Chat {
             {
                 roster.apply(entry);
             }
-            // Under the partition's lock: what is folded from here on finds the channel in the hub.
+            // Under the partition's lock: the reader delivers later events to the hub, and finds
+            // the channel there.
             let channel = self.hub.add(HubChannel::new(row, partition, roster));
             drop(state);
             return Ok(Some(channel));
@@ -186,18 +193,18 @@ impl Chat {
         self.reads.barrier()
     }
 
-    /// Parts that do not do all they should, for `welcome`.
+    /// The degraded parts, for `welcome`.
     pub fn degraded(&self) -> Vec<&'static str> {
         self.degraded.lock().expect("no panic while held").clone()
     }
 
-    /// Says which parts do not do all they should; whoever watches them calls it.
+    /// Sets the degraded parts. The application's upkeep calls it.
     pub fn set_degraded(&self, parts: Vec<&'static str>) {
         *self.degraded.lock().expect("no panic while held") = parts;
     }
 
-    /// Refuses further sessions and asks those that are open to close, each client to reconnect after
-    /// another random time.
+    /// Refuses further sessions and closes the open ones. Each client gets its own random delay for
+    /// the reconnect, which spreads the load on the other servers.
     pub fn close_sessions(&self) {
         for listener in self.hub.close() {
             listener.outbox.close(Close::server_shutdown());

@@ -1,8 +1,8 @@
-//! One WebSocket: from the upgrade to its last frame, in one task.
+//! A session: one WebSocket from the upgrade to its last frame, in one task.
 //!
-//! Frames are handled in the order in which they came. What takes long (a join, a file's rights)
-//! holds back the frames behind it; what may go on beside others (a resume, a page of history) does
-//! not. A send is on its way before the next frame is looked at, so sends stay in order.
+//! Frames are handled in the order in which they arrive. A join, a token refresh or a send with
+//! references delays the frames behind it. A resume or a page of history doesn't. A send is
+//! published before the next frame is read, so sends stay in order.
 
 mod requests;
 mod resume;
@@ -33,11 +33,11 @@ use socket::{Read, Socket};
 pub use socket::{Ended, websocket};
 pub use start::{Arrival, run};
 
-/// How long before its end a session is told that its token runs out.
+/// How long before its token expires a session gets `token_expiring`.
 const EXPIRING: Duration = Duration::from_secs(60);
 
-/// Pages of history that a session may have asked for at once; more wait in the socket. Resumes are
-/// bounded by the channels that a session may join.
+/// The most pages of history that a session may have requested at once. Further frames wait in the
+/// socket. The number of joined channels bounds the resumes.
 const PAGES_AT_ONCE: usize = 4;
 
 /// A channel that the session has joined.
@@ -46,7 +46,7 @@ struct Joined {
     subscription: Arc<Subscription>,
 }
 
-/// A session whose user is known.
+/// A session of an authenticated user.
 struct Session<S> {
     chat: Arc<Chat>,
     accounts: Arc<Accounts>,
@@ -54,22 +54,23 @@ struct Session<S> {
     socket: Socket<S>,
     identity: Identity,
     joined: HashMap<ChannelName, Joined>,
-    /// What has to end before the next frame is looked at.
+    /// Work that has to finish before the next frame is read.
     first: Option<Work>,
-    /// What goes on beside: resumes, and pages of history.
+    /// Work that runs concurrently with frames: resumes and pages of history.
     beside: Vec<Work>,
-    /// Pages among them.
+    /// The number of pages in `beside`.
     pages: usize,
-    /// Pages are read one after the other, each when there is room for it.
+    /// Serializes the pages. Each one is read only when the outbox has room for it.
     page_turn: Arc<tokio::sync::Mutex<()>>,
     clock: Clock,
-    /// Since when frames wait in the socket unread, ms since boot.
+    /// Since when the session has left the socket unread because of its work, ms since boot.
     unread_since_ms: Option<u64>,
-    /// Of the pulse, when the session began.
+    /// The epoch of the pulse when the session began. A different epoch means that the process was
+    /// paused.
     epoch: u64,
 }
 
-/// The session's own times.
+/// The session's timers: pings and the expiry of its token.
 struct Clock {
     timer: Pin<Box<Sleep>>,
     ping: Duration,
@@ -82,9 +83,9 @@ struct Clock {
 /// What happens next in a session.
 enum Step {
     Frame(Utf8Bytes),
-    /// Not text.
+    /// A binary message, which the protocol doesn't have.
     Binary,
-    /// A ping or a pong: somebody is there.
+    /// A ping or a pong, which shows that the client is alive.
     Heard,
     Done(Box<Done>),
     Timer,
@@ -93,7 +94,7 @@ enum Step {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    /// Serves until the session ends; tells how.
+    /// Serves the session until it ends. Returns why it ended.
     async fn serve(&mut self) -> Ended {
         loop {
             match poll_fn(|cx| self.poll_step(cx)).await {
@@ -115,6 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        // First of all: after a pause the frames in the socket may be older than they look.
         if self.chat.pulse.epoch() != self.epoch {
             return Poll::Ready(Step::Close(Close::HeartbeatTimeout));
         }
@@ -142,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         for at in 0..self.beside.len() {
             if let Poll::Ready(done) = self.beside[at].as_mut().poll(cx) {
-                // Their order does not matter.
+                // `swap_remove` is cheap; the order of this work doesn't matter.
                 drop(self.beside.swap_remove(at));
                 return Poll::Ready(done);
             }
@@ -152,10 +154,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if self.first.is_some() || self.pages >= PAGES_AT_ONCE {
+            // Backpressure: TCP slows down the client while its frames stay in the socket.
             self.unread_since_ms.get_or_insert_with(boot_ms);
             return Poll::Pending;
         }
         if let Some(since_ms) = self.unread_since_ms.take() {
+            // The waiting frames may have been sent that long ago, and their records would get a
+            // fresh timestamp.
             let waited = Duration::from_millis(boot_ms().saturating_sub(since_ms));
             if waited > STOOD_STILL {
                 return Poll::Ready(Step::Close(Close::HeartbeatTimeout));
@@ -182,6 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 .push(super::wire::token_expiring(in_ms));
         }
         if now >= self.clock.next_ping {
+            // A live client has sent at least a pong within two ping intervals.
             if now - self.clock.heard >= 2 * self.clock.ping {
                 self.listener.outbox.close(Close::HeartbeatTimeout);
             } else {
@@ -209,7 +215,7 @@ impl Clock {
         clock
     }
 
-    /// Takes the end of another token.
+    /// Follows the expiry of another token.
     fn renew(&mut self, identity: &Identity) {
         let left = Duration::from_millis(identity.expires_at_ms.saturating_sub(wall_ms()));
         self.expires = Instant::now() + left;
@@ -226,7 +232,7 @@ impl Clock {
         self.timer.as_mut().reset(self.next_ping.min(expiry));
     }
 
-    /// When the client is told that its token runs out.
+    /// When the client gets `token_expiring`.
     fn told_at(&self) -> Instant {
         self.expires.checked_sub(EXPIRING).unwrap_or(self.expires)
     }

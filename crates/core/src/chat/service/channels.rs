@@ -1,4 +1,4 @@
-//! Making, listing and changing channels.
+//! Creates, lists and changes channels.
 
 use super::membership::archived;
 use super::{Chat, MAX_TOPIC_BYTES, TRIES};
@@ -11,14 +11,14 @@ use crate::domain::{Channel, ChannelKind, ChannelName, Code, Id, Member, Problem
 use crate::ports::directory::CreateOutcome;
 use crate::ports::problem::{directory_unavailable, history_unavailable};
 
-/// Channels by name, and after which name the next page begins.
+/// Channels in the order of their names. `next` is the name after which the next page begins.
 #[derive(Debug)]
 pub struct ChannelPage {
     pub channels: Vec<ChannelObject>,
     pub next: Option<ChannelName>,
 }
 
-/// Members by name, and after which name the next page begins.
+/// Members in the order of their names. `next` is the name after which the next page begins.
 #[derive(Debug)]
 pub struct MemberPage {
     pub members: Vec<Member>,
@@ -26,7 +26,7 @@ pub struct MemberPage {
 }
 
 impl Chat {
-    /// Makes a public channel that `user` owns.
+    /// Creates a public channel with `user` as its owner.
     pub async fn create_channel(
         &self,
         user: &UserName,
@@ -48,16 +48,18 @@ impl Chat {
             .create(&row)
             .await
             .map_err(directory_unavailable)?;
+        // After the barrier, so that the records of an earlier try count.
         let channel = self.find_up_to_date(name.as_str()).await?;
         if let CreateOutcome::Exists(there) = claim {
-            // Its maker may have died before anybody became a member: the maker may try again.
+            // An earlier try may have ended before its last record. Its creator may repeat it as
+            // long as the channel has never had a member.
             let unfinished =
                 channel.read(Roster::is_untouched) && there.creator.as_ref() == Some(user);
             if !unfinished {
                 return Err(exists());
             }
         }
-        // The owner comes last: until then the maker may try again.
+        // The owner's record comes last: after it this call can't be repeated.
         if let Some(topic) = topic {
             self.publish(&channel, user, Body::Topic { topic }).await?;
         }
@@ -69,7 +71,7 @@ impl Chat {
         Ok(channel.object(user))
     }
 
-    /// Makes sure that `general` exists.
+    /// Creates the channel `general` unless it exists.
     pub async fn ensure_general(&self) -> Result<(), Problem> {
         let row = Channel {
             name: ChannelName::general(),
@@ -86,7 +88,7 @@ impl Chat {
         Ok(())
     }
 
-    /// Sets the topic; owners and admins may.
+    /// Sets the topic. Requires the role owner or admin.
     pub async fn set_topic(
         &self,
         channel: &HubChannel,
@@ -107,7 +109,8 @@ impl Chat {
         Ok(channel.object(user))
     }
 
-    /// Archives a channel; owners may. Again is no error.
+    /// Archives a channel. Requires the role owner. Archiving it again succeeds and changes
+    /// nothing.
     pub async fn archive(&self, channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
         if channel.read(|r| r.role(user)) != Role::Owner {
             return Err(role_required("Owners of the channel archive it."));
@@ -119,7 +122,7 @@ impl Chat {
         Ok(())
     }
 
-    /// Channels that a user may see, by name.
+    /// The public channels in the order of their names, with the user's role in each.
     pub async fn list_channels(
         &self,
         user: &UserName,
@@ -127,6 +130,7 @@ impl Chat {
         limit: usize,
     ) -> Result<ChannelPage, Problem> {
         let roles = self.memberships(user).await?;
+        // One row more than the page has shows whether there is a next page.
         let rows = self.channels.list_public(after, limit + 1).await;
         let mut rows = rows.map_err(directory_unavailable)?;
         let more = rows.len() > limit;
@@ -146,8 +150,9 @@ impl Chat {
         Ok(ChannelPage { channels, next })
     }
 
-    /// The role that a member has, by the role that the log gave: who is heir of a channel without an
-    /// owner, only all of its members tell.
+    /// The effective role of a member whose role in the log is `given`. A channel without an owner
+    /// has an heir, and finding it needs all members. So the channel is loaded, at the cost of
+    /// reads of history.
     async fn effective_role(
         &self,
         user: &UserName,
@@ -161,7 +166,7 @@ impl Chat {
         Ok(channel.map_or(given, |channel| channel.read(|r| r.role(user))))
     }
 
-    /// Channels as the log has them, without their members.
+    /// Channels with their state in the log, but without their members.
     async fn describe(&self, mut rows: Vec<Channel>) -> Result<Vec<ChannelObject>, Problem> {
         for _ in 0..TRIES {
             let marks = self.mark_ids();
@@ -178,7 +183,8 @@ impl Chat {
         Err(behind())
     }
 
-    /// A channel's row with what the tail has above the mark; None if the tail let go of some of it.
+    /// A channel's row with the events of the tail above the mark; None if the tail has evicted
+    /// some of them. It doesn't load the channel.
     fn unopened(&self, row: &Channel, marks: &[Id]) -> Option<ChannelObject> {
         let partition = self.log.partition_of(&row.name);
         let mut roster = Roster::new(row, Vec::new());
@@ -194,7 +200,7 @@ impl Chat {
         Some(channel.object_for_nobody())
     }
 
-    /// Members of a channel by name after a name.
+    /// Up to `limit` members of a channel in the order of their names, after `after`.
     pub fn list_members(
         &self,
         channel: &HubChannel,

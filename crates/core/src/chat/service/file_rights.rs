@@ -1,4 +1,4 @@
-//! Who may read a file.
+//! The right to read a file.
 
 use futures_util::{Stream, StreamExt, stream};
 
@@ -7,10 +7,12 @@ use crate::domain::{File, Problem, UserName};
 use crate::ports::problem::directory_unavailable;
 
 impl Chat {
-    /// Whether a user may read a file: its uploader may, and who may read a channel in which it was
-    /// posted. What can't be asked of one channel hides no right by another; where no other gives
-    /// it, the answer is that channel's problem, as a right that can't be checked is not refused for
-    /// good.
+    /// Whether a user may read a file. Its uploader may, and everybody who may read a channel in
+    /// which it was posted.
+    ///
+    /// If one channel can't be checked, another may still grant the right. If no channel grants it,
+    /// the first error is returned instead of `false`: a client takes a refusal as final, but
+    /// retries after an error.
     pub async fn may_read_file(&self, user: &UserName, file: &File) -> Result<bool, Problem> {
         if file.uploader == *user {
             return Ok(true);
@@ -23,7 +25,7 @@ impl Chat {
     }
 }
 
-/// Whether one of the answers is a yes; else the first problem, if there was one.
+/// True if one of the answers is true. Otherwise the first error, or false if there was none.
 async fn any(answers: impl Stream<Item = Result<bool, Problem>>) -> Result<bool, Problem> {
     let mut answers = std::pin::pin!(answers);
     let mut problem = None;

@@ -1,4 +1,4 @@
-//! What chat does once a second, and what it reports of the parts that it stands on.
+//! The upkeep that chat needs once a second, and its health.
 
 use std::time::Duration;
 
@@ -6,41 +6,41 @@ use super::Chat;
 use crate::chat::clock::boot_ms;
 use crate::ports::PortError;
 
-/// How long archived records stay in the tails.
+/// How long archived records stay in the tails at most.
 const TAIL_KEEP: Duration = Duration::from_secs(300);
 
-/// How long a channel that nobody uses stays loaded.
+/// How long an unused channel stays loaded.
 const CHANNEL_KEEP: Duration = Duration::from_secs(300);
 
-/// Why a part does not work, as far as chat can tell; `None`: it works.
+/// Why a part doesn't work, as far as chat can see; `None`: it works.
 #[derive(Debug)]
 pub struct Health {
-    /// Sends are refused, or the log may lose what history does not have.
+    /// Sends are refused, or the log may delete records before they are archived.
     pub broker: Option<String>,
     /// A partition is not archived.
     pub archiver: Option<String>,
-    /// Presence answers for this server alone.
+    /// Presence doesn't see the users of other servers.
     pub presence: Option<String>,
-    /// Records that were folded and are not in history.
+    /// Folded records that are not in history.
     pub archive_lag_records: u64,
 }
 
 impl Chat {
-    /// Waits until the reader has passed the end that the log had when this was called, in all
-    /// partitions that are not stopped. As long as it takes: reports progress in the log.
+    /// Waits until the reader has reached the log's end offsets at the time of this call, in every
+    /// partition that isn't stopped. Has no deadline; logs its progress.
     pub async fn caught_up(&self) {
         self.barrier().pass_running().await;
     }
 
-    /// To be called once a second: enforces the deadlines of sends, trims the tails, and unloads idle
-    /// channels.
+    /// Fails overdue sends, trims the tails and unloads idle channels. To be called once a second.
     pub fn tick(&self) {
         self.log.tick(boot_ms(), millis(TAIL_KEEP));
         let before_ms = boot_ms().saturating_sub(millis(CHANNEL_KEEP));
         self.hub.forget_idle(before_ms);
     }
 
-    /// Reads the marks from history: whether it answers, and how far other servers have archived.
+    /// Reads the marks from history. This checks whether history responds, and shows how far other
+    /// servers have archived.
     pub async fn check_history(&self) -> Result<(), PortError> {
         let marks = self.reads.history().marks().await;
         self.log.learn_marks(marks)

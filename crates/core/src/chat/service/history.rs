@@ -1,4 +1,4 @@
-//! Pages of history, the same over HTTP and in frames.
+//! Pages of history, for HTTP and for frames.
 
 use serde_json::value::RawValue;
 
@@ -8,41 +8,41 @@ use crate::chat::read::Found;
 use crate::domain::{Code, Id, Problem, UserName};
 use crate::ports::history::MessageRange;
 
-/// Messages in a page unless asked otherwise, and at most.
+/// Messages per page: the default and the maximum.
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
 
-/// Bytes of messages in a page: a page of longer ones has fewer, and the next begins earlier.
+/// A page ends after the message with which it exceeds this size. The next page begins there.
 const PAGE_BYTES: usize = 1024 * 1024;
 
-/// Where a page is, and in which direction the next one lies.
+/// Where a page lies, and in which direction the next page lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// The newest below an id; on to older ones.
+    /// The newest messages below an id; the next page is older.
     Before(Id),
-    /// The oldest above an id; on to newer ones.
+    /// The oldest messages above an id; the next page is newer.
     After(Id),
-    /// Half below and half above an id; on to newer ones.
+    /// Half of the page below an id and half above it; the next page is newer.
     Around(Id),
 }
 
-/// A page that somebody asked for.
+/// A valid request for a page.
 #[derive(Clone, Copy, Debug)]
 pub struct PageQuery {
     place: Place,
     limit: usize,
 }
 
-/// A page: always oldest first.
+/// A page of messages, oldest first.
 #[derive(Debug)]
 pub struct Page {
     pub messages: Vec<Box<RawValue>>,
-    /// For `?cursor=`; none at the end.
+    /// The `cursor` of the next page; None on the last page.
     pub next: Option<String>,
 }
 
 impl PageQuery {
-    /// At most one of the places; none: the newest.
+    /// Accepts at most one of the four places. Without a place: the newest messages.
     pub fn new(
         before: Option<Id>,
         after: Option<Id>,
@@ -71,7 +71,7 @@ impl PageQuery {
     }
 }
 
-/// The limit of a page, here and in lists.
+/// The problem for a limit out of range, for history and for lists.
 pub fn limit_invalid() -> Problem {
     let text = format!("limit is a whole number from 1 to {MAX_LIMIT}.");
     Problem::new(Code::LimitInvalid, text)
@@ -80,7 +80,7 @@ pub fn limit_invalid() -> Problem {
 }
 
 impl Chat {
-    /// A page of a channel's messages, with all that was acked before the call.
+    /// Reads a page. It has every message that was acked before the call.
     pub async fn history(
         &self,
         channel: &HubChannel,
@@ -94,6 +94,7 @@ impl Chat {
             Place::After(after) => self.newer(channel, reader, after, limit).await?,
             Place::Around(id) => {
                 let (mut messages, _) = self.older(channel, reader, id, limit / 2).await?;
+                // What the older half leaves unused goes to the newer half.
                 let room = limit - messages.len();
                 let (newer, next) = self.newer(channel, reader, id, room).await?;
                 messages.extend(newer);
@@ -114,7 +115,7 @@ impl Chat {
             after: Id::ZERO,
             before,
         };
-        // One more than is answered tells whether there is a next page.
+        // One message more than the page has shows whether there is a next page.
         let found = self.reads.messages(channel, range, limit + 1).await?;
         let (mut messages, last) = fit(channel, reader, found.iter().rev(), limit);
         messages.reverse();
@@ -137,7 +138,7 @@ impl Chat {
         Ok((messages, last.map(|id| format!("a{id}"))))
     }
 
-    /// Messages behind a cursor, oldest first, for a resume that has passed the barrier.
+    /// Messages above a cursor, oldest first, for a resume. Its join has passed the barrier.
     pub async fn missed(
         &self,
         channel: &HubChannel,
@@ -157,8 +158,8 @@ impl Chat {
     }
 }
 
-/// As many of the messages as a page may hold, one at least; the id of the last of them if there are
-/// more.
+/// The messages that fit into a page, at least one unless `limit` is 0. If some don't fit, also the
+/// id of the last one that does.
 fn fit<'a>(
     channel: &HubChannel,
     reader: &UserName,
@@ -179,7 +180,7 @@ fn fit<'a>(
     (messages, None)
 }
 
-/// A cursor of ours: the direction and the id that it goes on from.
+/// Parses a cursor of [`Page::next`]: the direction, and the id at which to continue.
 fn parse_cursor(text: &str) -> Result<Place, Problem> {
     let parsed = match text.split_at_checked(1) {
         Some(("b", id)) => id.parse().map(Place::Before).ok(),

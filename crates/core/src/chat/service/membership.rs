@@ -1,4 +1,4 @@
-//! Who is a member of what.
+//! Joins and leaves channels, and finds the channels of a user.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use crate::domain::{ChannelName, Code, Id, Member, Problem, Role, UserName};
 use crate::ports::problem::history_unavailable;
 
 impl Chat {
-    /// Makes a user a member of a channel if not yet. The caller's view is up to date.
+    /// Makes a user a member of a channel, if the user isn't one. The caller has passed the
+    /// barrier.
     pub async fn ensure_member(
         &self,
         channel: &HubChannel,
@@ -32,7 +33,7 @@ impl Chat {
         Ok(())
     }
 
-    /// Ends a user's own membership.
+    /// Ends the membership of a user at the user's own request.
     pub async fn leave(&self, channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
         let (member, last_owner) = channel.read(|r| (r.is_member(user), r.is_last_owner(user)));
         if !member {
@@ -50,11 +51,11 @@ impl Chat {
         Ok(())
     }
 
-    /// The channels of which a user is a member, as the user sees them, by name.
+    /// The channels of a user in the order of their names, with the user's role in each.
     pub async fn channels_of(&self, user: &UserName) -> Result<Vec<ChannelObject>, Problem> {
         let mut channels = Vec::new();
         for (name, _) in self.memberships(user).await? {
-            // A row of a member without one of its channel: its maker died in between.
+            // The directory may lack the channel, for example after a partial restore.
             let Some(channel) = self.open(&name).await? else {
                 continue;
             };
@@ -63,7 +64,8 @@ impl Chat {
         Ok(channels)
     }
 
-    /// Channels and raw roles of a user, by the read path over all partitions.
+    /// The channels of a user and the user's role in each, as the log has it. Reads history and the
+    /// tails of all partitions.
     pub(super) async fn memberships(
         &self,
         user: &UserName,
@@ -84,13 +86,14 @@ impl Chat {
         Err(behind())
     }
 
-    /// The marks as ids, by partition: to be taken before history is read.
+    /// The ids of all marks, by partition. To be taken before history is read.
     pub(super) fn mark_ids(&self) -> Vec<Id> {
         let id_of = |p| self.log.mark(p).id;
         self.log.partitions().map(id_of).collect()
     }
 
-    /// Adds what the tails know; None if one of them let go of something above its mark.
+    /// Adds the membership events of the tails to the rows of history. None if a tail has evicted a
+    /// record above its mark.
     fn overlay(
         &self,
         user: &UserName,
@@ -116,6 +119,7 @@ impl Chat {
                 let known = newest
                     .entry(record.channel.clone())
                     .or_insert((Id::ZERO, role));
+                // Rows and tails overlap; the larger id is the newer event.
                 if known.0 <= entry.id {
                     *known = (entry.id, role);
                 }
@@ -130,7 +134,8 @@ impl Chat {
         )
     }
 
-    /// Whether a user may read a channel: everybody a public one, members the others.
+    /// Whether a user may read a channel: everybody may read a public one, only members a private
+    /// one.
     pub async fn may_read(&self, user: &UserName, name: &ChannelName) -> Result<bool, Problem> {
         let Some(channel) = self.open(name).await? else {
             return Ok(false);
@@ -138,7 +143,7 @@ impl Chat {
         Ok(!channel.kind.is_private() || channel.read(|r| r.is_member(user)))
     }
 
-    /// The channel, if the user may see it.
+    /// Finds a channel after the barrier, if the user may see it.
     pub async fn find_for(&self, user: &UserName, name: &str) -> Result<Arc<HubChannel>, Problem> {
         let channel = self.find_up_to_date(name).await?;
         if channel.is_visible_to(user) {

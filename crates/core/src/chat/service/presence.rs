@@ -1,4 +1,4 @@
-//! Who is in a channel at the moment.
+//! The users that are present in a channel.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use crate::domain::{Problem, UserName};
 
 pub use crate::ports::presence::{ChannelPresence, PresentSession, PresentUser};
 
-/// People that an answer lists, at most: the first by name.
+/// The most users in an answer: the first ones by name.
 const MOST_PEOPLE: usize = 1000;
 
 impl Chat {
-    /// A channel that a user may see, by what this server has read so far: without the log's end,
-    /// so that it works while the log is away.
+    /// Finds a channel that a user may see, as far as this server has read the log. Needs no
+    /// barrier, so it works while the log is unavailable.
     pub async fn find_as_known(
         &self,
         user: &UserName,
@@ -27,7 +27,7 @@ impl Chat {
         }
     }
 
-    /// Who has joined a channel, over all servers.
+    /// The users with a session in a channel, over all servers.
     pub async fn presence(&self, channel: &HubChannel) -> ChannelPresence {
         let presence = &self.hub.presence;
         presence.in_channel(&channel.name, MOST_PEOPLE).await

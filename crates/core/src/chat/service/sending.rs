@@ -1,4 +1,4 @@
-//! Sends: own window, rights, limits, and onto the log.
+//! Sends messages and channel events: window, rights, limits, then the log.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::domain::{Attachment, ClientMsgId, Code, FileId, Id, Problem, UserName
 use crate::ports::history::MessageRange;
 use crate::ports::problem::directory_unavailable;
 
-/// A message that a session sends.
+/// A message from a session.
 #[derive(Debug)]
 pub struct Send {
     pub text: String,
@@ -27,9 +27,10 @@ pub struct Send {
 }
 
 impl Chat {
-    /// Puts a message on its way; the outbox gets the ack or the refusal, now or later.
+    /// Publishes a message. The outbox gets the ack or the refusal, at once or later; after an
+    /// `Err` it gets nothing.
     ///
-    /// Does not wait: sends of one session are in the log in the order of these calls.
+    /// Doesn't wait. The log has the sends of one session to a channel in the order of these calls.
     pub fn send(
         &self,
         channel: &HubChannel,
@@ -69,8 +70,11 @@ impl Chat {
         Ok(())
     }
 
-    /// Answers a retry of a message that refers to others, before what it refers to is looked at;
-    /// tells whether it was one.
+    /// Answers a retry of a send from the window and returns true. If the window doesn't have the
+    /// send, returns false.
+    ///
+    /// For sends with references: a retry is answered even if they are no longer valid. `Err`: the
+    /// id was used for another message, or the retry comes too late.
     pub fn answer_repeat(
         &self,
         channel: &HubChannel,
@@ -94,7 +98,7 @@ impl Chat {
         Ok(left.is_none())
     }
 
-    /// A record of this server's making, stamped with this moment.
+    /// Builds a record with this server's timestamp.
     fn record(
         &self,
         channel: &HubChannel,
@@ -113,7 +117,8 @@ impl Chat {
         }
     }
 
-    /// Publishes an event of the channel itself and waits until the own fold has it.
+    /// Publishes a channel event and waits until this server has folded it. After dropping the
+    /// future, the event may still happen.
     pub(super) async fn publish(
         &self,
         channel: &HubChannel,
@@ -131,6 +136,7 @@ impl Chat {
     }
 
     fn admit(&self, channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
+        // Rights come first, so that a send without them takes no token from a limit.
         may_send(channel, user)?;
         let settings = &self.settings;
         self.sends_per_user.check(user).map_err(|wait| {
@@ -143,7 +149,8 @@ impl Chat {
             .map_err(|wait| limited(all, limit, "messages", wait))
     }
 
-    /// Takes one from the joins, topics and the like that a user may cause: as many as messages.
+    /// Takes a token from a user's bucket for channel events (joins, topics, archivals). Its rate
+    /// is that of messages.
     pub(super) fn admit_event(&self, user: &UserName) -> Result<(), Problem> {
         let limit = self.settings.sends_per_user;
         self.events_per_user
@@ -151,8 +158,8 @@ impl Chat {
             .map_err(|wait| limited("A user may cause", limit, "events of channels", wait))
     }
 
-    /// Whether what a message refers to is there: the message that it answers, and the file that it
-    /// is to carry, if the sender may give it on.
+    /// Checks the references of a send: the parent message exists in this channel, and the sender
+    /// may share the file. Returns the file as an attachment.
     pub async fn check_references(
         &self,
         channel: &HubChannel,
@@ -166,7 +173,7 @@ impl Chat {
             let text = "reply_to has to be the id of a message in this channel.";
             return Err(Problem::new(Code::ParentNotFound, text).field("reply_to"));
         }
-        // A file is not given on with a message that is refused anyway.
+        // Before `attach`: a send that is refused anyway must not share the file.
         may_send(channel, user)?;
         match file {
             Some(id) => self.attach(channel, user, id).await.map(Some),
@@ -175,6 +182,7 @@ impl Chat {
     }
 
     async fn has_message(&self, channel: &HubChannel, id: Id) -> Result<bool, Problem> {
+        // The bounds of a range are exclusive: this one contains only `id`.
         let Some(before) = id.as_u64().checked_add(1).and_then(Id::from_u64) else {
             return Ok(false);
         };
@@ -186,8 +194,8 @@ impl Chat {
         Ok(!self.reads.messages(channel, range, 1).await?.is_empty())
     }
 
-    /// The file that a message is to carry, if the sender may give it on; those who may read the
-    /// channel may read it from here on.
+    /// The attachment for a file, if the sender may share it. From then on everybody who may read
+    /// the channel may read the file.
     async fn attach(
         &self,
         channel: &HubChannel,
@@ -203,6 +211,7 @@ impl Chat {
         if !self.may_read_file(user, &file).await? {
             return Err(attachment_invalid());
         }
+        // Before the message is published: a reader that sees the message may download its file.
         self.file_rows
             .mark_posted(id, &channel.name)
             .await
@@ -229,7 +238,7 @@ fn may_send(channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Sending wants a joined session and a membership.
+/// The problem for a send without a joined session or a membership.
 pub fn not_a_member() -> Problem {
     Problem::new(
         Code::NotAMember,

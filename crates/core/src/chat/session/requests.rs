@@ -1,4 +1,4 @@
-//! What a session does with each frame.
+//! Handles each frame of a session: checks it, starts the work for it, answers.
 
 use std::error::Error as _;
 use std::pin::Pin;
@@ -14,15 +14,15 @@ use crate::chat::wire::close::Close;
 use crate::chat::wire::{self, About, Incoming, Join, PageRequest, Ref, Request, SendRequest};
 use crate::domain::{Attachment, CauseChain, ChannelName, Code, Id, Problem, UserName};
 
-/// Something that a session waits for.
+/// Asynchronous work for one frame; the session polls it.
 pub type Work = Pin<Box<dyn Future<Output = Done> + std::marker::Send>>;
 
-/// What became of it.
+/// The result of [`Work`].
 pub enum Done {
-    /// The user is a member; the session is to be joined.
+    /// A join: the user is a member, and the session may subscribe.
     Admitted(Ref, Option<Id>, Result<Arc<HubChannel>, Problem>),
     Resumed(Ref, ChannelName, Result<(), Problem>),
-    /// What a message refers to is there, and may be given on.
+    /// A send: its parent message exists, and the sender may share its file.
     Checked(
         Ref,
         Send,
@@ -30,7 +30,7 @@ pub enum Done {
         Result<Option<Attachment>, Problem>,
     ),
     Refreshed(Ref, Result<Identity, Problem>),
-    /// The answer is in the outbox, or a refusal goes there.
+    /// A page of history: the answer is in the outbox already, a problem is still to be sent.
     Answered(Ref, Result<(), Problem>),
 }
 
@@ -82,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Joined here, with the membership still standing.
+    /// The channel if this session has joined it and the membership hasn't ended since.
     fn joined(&self, channel: &str) -> Option<&Joined> {
         self.joined
             .get(channel)
@@ -98,7 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.listener.outbox.push(frame);
             return Ok(());
         }
-        // Those whose membership ended were told so, and are joined no more.
+        // The client has got `left` for ended memberships. They don't count towards the limit.
         self.joined.retain(|_, j| j.subscription.is_active());
         let most = self.chat.settings.limits.channels;
         if self.joined.len() >= most {
@@ -133,6 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             level: request.level,
         };
         let (parent, file_id) = (request.reply_to, request.file_id);
+        // Without references the send needs no back end and is published at once.
         if parent.is_none() && file_id.is_none() {
             let user = &self.listener.user;
             return self
@@ -165,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.pages += 1;
         self.beside.push(Box::pin(async move {
             let answered = async {
-                // A page is read when there is room for it, not before.
+                // Read only when there is room: pages that pile up would close the session as slow.
                 let _turn = turn.lock().await;
                 listener.outbox.drained().await;
                 let channel = chat.find_for(&listener.user, &name).await?;
@@ -188,6 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     pub(super) fn finish(&mut self, done: Done) {
+        // Counted down for an error too, or the session would stop reading.
         if let Done::Answered(..) = done {
             self.pages -= 1;
         }
@@ -196,6 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.subscribe(reference, channel, after);
             }
             Done::Resumed(reference, channel, Err(problem)) => {
+                // The client has got `joined`, so the problem has to name the channel.
                 self.leave(channel.as_str());
                 let about = About {
                     channel: Some(&channel),
@@ -231,6 +234,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let members = channel.read(|r| r.count());
         let outbox = self.listener.outbox.clone();
         let Some(after) = after else {
+            // Under the lock of the live list, so `joined` is queued before any live frame. A
+            // membership that then ends is seen here, or `HubChannel::apply` finds the session
+            // in the list.
             let live = channel.go_live(&subscription, || {
                 if !channel.read(|r| r.is_member(&self.listener.user)) {
                     return None;
@@ -269,7 +275,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-/// What a send to a channel that this session has not joined is told.
+/// The problem for a send to a channel that this session hasn't joined.
 fn not_joined(channel: &str) -> Problem {
     match ChannelName::parse(channel) {
         Ok(_) => service::not_a_member(),
@@ -277,7 +283,7 @@ fn not_joined(channel: &str) -> Problem {
     }
 }
 
-/// Makes the user a member if need be, and checks the cursor.
+/// Checks the cursor of a join, and makes the user a member if necessary.
 async fn admit(
     chat: &Chat,
     user: &UserName,
@@ -286,6 +292,7 @@ async fn admit(
 ) -> Result<Arc<HubChannel>, Problem> {
     let channel = chat.find_for(user, name).await?;
     let last = chat.log.lock(channel.partition).last_id();
+    // Before the membership: a refused join must not leave one behind.
     if after.is_some_and(|after| after > last) {
         let text = "after lies above the last id of the log.";
         return Err(Problem::new(Code::CursorInvalid, text).field("after"));
@@ -295,7 +302,7 @@ async fn admit(
 }
 
 impl<S> Session<S> {
-    /// Leaves every channel: the session ends.
+    /// Leaves every channel, when the session ends.
     pub(super) fn leave_all(&mut self) {
         for joined in std::mem::take(&mut self.joined).into_values() {
             joined.subscription.cancel();
@@ -306,7 +313,8 @@ impl<S> Session<S> {
 
 impl<S> Drop for Session<S> {
     fn drop(&mut self) {
-        // One that is cut short, too, takes itself off every list.
+        // Also runs when the session's task is dropped half-way, so no list keeps a dead session.
+        // The closed outbox accepts no more frames.
         self.leave_all();
         self.listener.outbox.close(Close::InternalError);
         self.chat.hub.remove_session(&self.listener);

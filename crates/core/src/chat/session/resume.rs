@@ -1,7 +1,8 @@
-//! Resuming: what was missed, in order, then live, with no hole.
+//! Resume: sends the missed messages in order, then goes live, without a gap.
 //!
-//! A loop with a cursor that holds nothing back: pages go out at the client's pace until what is
-//! left fits the session's queue; only then is it queued and the session registered, in one step.
+//! A loop over a cursor sends pages at the client's speed until the rest fits into half of the
+//! outbox. In one step it then queues the rest and registers the session as live. Live frames are
+//! not buffered in the meantime.
 
 use std::sync::Arc;
 
@@ -10,11 +11,13 @@ use crate::chat::read::Found;
 use crate::chat::service::Chat;
 use crate::domain::{Code, Id, Problem};
 
-/// Messages in a page of a resume.
+/// Messages per page of a resume.
 const PAGE: usize = 200;
 
-/// Sends everything behind a cursor, then goes live. A session that has left hears nothing more of
-/// it, not of a failure either: it may have joined again meanwhile.
+/// Sends every message above `after`, then registers the session as live.
+///
+/// If the session has left, it returns `Ok` even after a failure: the session may have joined
+/// again, and an error would end that join.
 pub async fn resume(
     chat: &Chat,
     channel: &HubChannel,
@@ -46,6 +49,7 @@ async fn catch_up(
             metrics::histogram!("lakechat_resume_seconds").record(began.elapsed().as_secs_f64());
             return Ok(());
         }
+        // Before the page is read, for the cursor below.
         let folded = chat.log.lock(channel.partition).last_id();
         let page = chat.missed(channel, cursor, PAGE).await?;
         count += page.len() as u64;
@@ -56,19 +60,20 @@ async fn catch_up(
         }
         cursor = cursor.max(page.last().map_or(Id::ZERO, Found::id));
         if page.len() < PAGE {
-            // The page has all there is of what was folded before it was read.
+            // A short page has every message up to `folded`. With the cursor there the tail covers
+            // the rest, even if the channel's last message is old.
             cursor = cursor.max(folded);
             listener.outbox.drained().await;
         }
     }
 }
 
-/// False once it left, or ends: nobody waits for the rest.
+/// False if the session has left the channel or is closing.
 fn is_wanted(subscription: &Subscription) -> bool {
     subscription.is_active() && subscription.listener().outbox.is_open()
 }
 
-/// Queues a message when there is room; false if nobody waits for it any more.
+/// Queues a message once there is room. False if the session doesn't want it any more.
 async fn push(channel: &HubChannel, subscription: &Subscription, found: &Found) -> bool {
     let listener = subscription.listener();
     let frame = found.frame(channel, &listener.user);
@@ -82,8 +87,8 @@ async fn push(channel: &HubChannel, subscription: &Subscription, found: &Found) 
     wanted
 }
 
-/// Queues what is behind the cursor and registers the session, if the tail has all of it and it
-/// leaves half of the queue free.
+/// Queues every message above the cursor and registers the session as live, if the tail has all of
+/// them and they leave half of the outbox free. Otherwise does nothing and returns false.
 fn go_live(
     chat: &Chat,
     channel: &HubChannel,
@@ -103,7 +108,7 @@ fn go_live(
         }
         let behind = state.tail.within(&channel.name, cursor, Id::MAX);
         let behind = behind.filter_map(|e| e.frame.as_ref());
-        // Both locks are held: what can't fit is not looked through.
+        // Both locks are held, so no more frames are copied than the outbox can hold.
         let frames: Vec<_> = behind.take(chat.settings.outbox.frames).cloned().collect();
         let bytes = frames.iter().map(|frame| frame.len()).sum();
         if !listener.outbox.has_room(frames.len(), bytes) {
@@ -119,7 +124,7 @@ fn go_live(
     Ok(live)
 }
 
-/// Somebody ended the membership while the session was joining.
+/// The problem for a join whose membership ended before the session was live.
 pub fn membership_ended() -> Problem {
     Problem::new(Code::NotAMember, "The membership ended meanwhile.")
 }

@@ -1,4 +1,4 @@
-//! A session's WebSocket: many frames fed, one flush; and its end.
+//! A session's WebSocket: feeds many frames, then flushes once, and closes it in the end.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,43 +18,45 @@ use crate::chat::hub::outbox::Outbox;
 use crate::chat::wire;
 use crate::chat::wire::close::Close;
 
-/// Bytes of frames between two flushes.
+/// The bytes of frames that are fed between two flushes.
 const ROUND_BYTES: usize = 16 * 1024;
 
-/// Rounds before the session looks at what else there is to do.
+/// The most rounds in a row before the session polls its other work.
 const ROUNDS: usize = 8;
 
-/// How long a closing session may take to send what it has and to read until the client ends it.
+/// How long sending the close frame and waiting for the client's close may take.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// How a session ended.
+/// Why a session ended.
 #[derive(Debug)]
 pub enum Ended {
-    /// The server closes it.
+    /// The server closes the session.
     Close(Close),
-    /// The client's bytes are no WebSocket: the close code that the RFC has for it.
+    /// The client violated the WebSocket protocol: the close code of RFC 6455 and a reason.
     Violation(CloseCode, &'static str),
-    /// The client closed it, or is gone.
+    /// The client closed the session, or the connection is lost.
     Gone,
 }
 
-/// What was read.
+/// The result of a read.
 pub enum Read {
     Message(Message),
     Ended(Ended),
 }
 
-/// A WebSocket on an upgraded connection, with bytes of it that were read already.
+/// A WebSocket on an upgraded connection. `read`: its bytes that were read already. `frame_bytes`:
+/// the largest message.
 pub async fn websocket<S>(stream: S, read: Bytes, frame_bytes: usize) -> WebSocketStream<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let config = WebSocketConfig::default()
-        // Taken whole at once by each connection, idle or not.
+        // Each connection allocates this up front, even if it stays idle.
         .read_buffer_size(4096)
-        // Above a round, so that a round is one write.
+        // Larger than a round, so that a round is one write.
         .write_buffer_size(2 * ROUND_BYTES)
-        // A round, a frame as large as the largest, and control frames always fit.
+        // Room for a round, the largest frame and control frames, so that feeding doesn't fail for
+        // lack of room.
         .max_write_buffer_size(4 * ROUND_BYTES + 16 * 1024 * 1024)
         .max_message_size(Some(frame_bytes))
         .max_frame_size(Some(frame_bytes));
@@ -63,9 +65,9 @@ where
 
 pub struct Socket<S> {
     stream: WebSocketStream<S>,
-    /// Something was fed that is not flushed.
+    /// A message was fed and is not flushed yet.
     dirty: bool,
-    /// Since when the first of what was fed had waited, where that is measured.
+    /// When the first fed frame was queued in the outbox, if it is sampled.
     since: Option<Instant>,
 }
 
@@ -79,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     pub fn ping(&mut self) {
-        // Fails only when the connection is gone, which reading tells.
+        // An error means that the connection is lost, which the next read reports.
         self.feed(Message::Ping(Bytes::new())).unwrap_or_default();
     }
 
@@ -96,11 +98,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// Writes what the outbox has; ready only when the session has to end.
+    /// Writes the frames of the outbox. Ready only when the session has to end.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, outbox: &Outbox) -> Poll<Ended> {
         let mut round = Vec::new();
         for _ in 0..ROUNDS {
             if self.dirty {
+                // The flush comes before the next frames, so a slow client keeps them in the
+                // bounded outbox.
                 match Pin::new(&mut self.stream).poll_flush(cx) {
                     Poll::Ready(Ok(())) => self.flushed(),
                     Poll::Ready(Err(_)) => return Poll::Ready(Ended::Gone),
@@ -118,6 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 }
             }
         }
+        // The outbox may have more, but work, timers and reads get their turn first.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -126,7 +131,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Pin::new(&mut self.stream)
             .poll_next(cx)
             .map(|next| match next {
-                // The reply to a close is sent by reading on, until the stream ends.
+                // The library queues its reply to a close and sends it on further reads, until the
+                // stream ends.
                 Some(Ok(Message::Close(_))) => Read::Message(Message::Pong(Bytes::new())),
                 Some(Ok(message)) => Read::Message(message),
                 Some(Err(error)) => Read::Ended(violation(&error)),
@@ -134,7 +140,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             })
     }
 
-    /// Says why, and reads until the client has ended it or a deadline has passed.
+    /// Sends the close frame, then reads until the client closes the connection or the deadline has
+    /// passed.
     pub async fn end(&mut self, ended: &Ended) {
         let closed = timeout(CLOSING, async {
             match ended {
@@ -143,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 Ended::Gone => {}
             }
         });
-        // Past the deadline the connection is cut.
+        // After the deadline the connection is cut.
         closed.await.unwrap_or_default();
     }
 
@@ -159,7 +166,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if self.send_close(None, code, reason).await.is_err() {
             return;
         }
-        // What follows a violation is no frames: bytes, until the client hangs up.
+        // After a violation the input can't be parsed into frames. Its bytes are read all the same:
+        // closing a socket with unread bytes resets it, and the client may lose the close frame.
         let mut rest = [0; 4096];
         while matches!(self.stream.get_mut().read(&mut rest).await, Ok(1..)) {}
     }

@@ -1,4 +1,4 @@
-//! From an upgraded connection to a session: who is it, and welcome.
+//! Turns an upgraded connection into a session: authenticates it and sends `welcome`.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,11 +20,11 @@ use crate::chat::wire::close::Close;
 use crate::chat::wire::{self, About, Incoming, Request, Welcome};
 use crate::domain::{Code, Problem};
 
-/// What came with the upgrade.
+/// What is available from the upgrade request.
 pub struct Arrival {
-    /// The token, unless it comes in a `hello` frame.
+    /// The access token; None if the client will send it in a `hello` frame.
     pub token: Option<String>,
-    /// Of the client.
+    /// The client's address.
     pub address: IpAddr,
 }
 
@@ -48,7 +48,7 @@ pub async fn run<S>(
     };
     let identified = tokio::select! {
         identified = identify => identified,
-        // The client loses nothing: none of its requests was accepted yet.
+        // The client loses nothing: none of its requests has been accepted yet.
         () = chat.hub.draining() => Err(Ended::Close(Close::server_shutdown())),
     };
     let identity = match identified {
@@ -88,7 +88,8 @@ pub async fn run<S>(
     let hub = session.chat.hub.clone();
     tokio::select! {
         () = session.welcome() => {}
-        // It reads only. The drain closes the outbox, which ends `serve`.
+        // `welcome` only reads: losing the race loses nothing. The drain closes the outbox, which
+        // ends `serve`.
         () = hub.draining() => {}
     }
     let ended = session.serve().await;
@@ -97,6 +98,7 @@ pub async fn run<S>(
         metrics::counter!("lakechat_sessions_closed_total", "reason" => why.reason()).increment(1);
     }
     tracing::debug!(session = %id, %user, ?ended, "a session ends");
+    // Before the close, which may take seconds: deliveries to this session end at once.
     session.leave_all();
     session.socket.end(&ended).await;
 }
@@ -143,7 +145,8 @@ async fn authenticate(accounts: &Accounts, token: &str) -> Result<Identity, Ende
     })
 }
 
-/// Waits for `hello`; everything else before it is refused.
+/// Waits for `hello` with a token and refuses every other frame, until `Settings::hello` has
+/// passed.
 async fn hello<S>(
     chat: &Chat,
     accounts: &Accounts,
@@ -191,7 +194,7 @@ fn hello_first() -> Problem {
     )
 }
 
-/// The next text, or None for a binary frame.
+/// The next text message; None for a binary one. It also writes the frames of the outbox.
 async fn next_text<S>(socket: &mut Socket<S>, outbox: &Outbox) -> Result<Option<Utf8Bytes>, Ended>
 where
     S: AsyncRead + AsyncWrite + Unpin,
