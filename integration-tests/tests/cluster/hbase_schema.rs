@@ -77,7 +77,7 @@ async fn versions_and_ttl_are_told_with_the_statement_that_helps() -> Result<()>
         format!(
             "table {meta}, family d keeps 3 versions: alter '{meta}', {{NAME => 'd', VERSIONS => 1}}"
         ),
-        format!("table {meta}, family d forgets cells after 86400 s"),
+        format!("table {meta}, family d has a TTL of 86400 s"),
     ] {
         let told = differences.iter().any(|line| line.contains(&text));
         assert!(told, "{text} in {differences:?}");
