@@ -1,7 +1,7 @@
-//! The log as this server knows it: for each partition the fold, the tail, and who waits for what.
+//! The log as this server sees it: for each partition the fold, tail, mark and waiting sends.
 //!
-//! The reader's thread feeds it, sends are looked up and published through it, reads take from its
-//! tails. A partition's state is one short lock; nobody holds it over an await.
+//! The reader's thread feeds it. Sends are looked up and published through it. Reads use its tails.
+//! A short mutex guards each partition's state; it is never held across an await.
 
 pub mod barrier;
 pub mod entry;
@@ -36,12 +36,13 @@ use tail::Budget;
 pub use partition_log::{PartitionLog, SendOutcome};
 pub use refold::Refold;
 
-/// How much memory goes to what the log says.
+/// The memory limits of the log.
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryBounds {
-    /// All tails together.
+    /// The limit of all tails together.
     pub tail_bytes: usize,
-    /// All windows together; over it sends are refused, for a window never forgets in silence.
+    /// The limit of all windows together. Above it sends are refused, because a window that evicts
+    /// early would accept retries.
     pub window_bytes: usize,
 }
 
@@ -49,31 +50,32 @@ pub struct MemoryBounds {
 pub struct Log {
     broker: Arc<dyn Broker>,
     partitions: Vec<PartitionSlot>,
-    /// Keeps the keys of all windows alike for the life of the process.
+    /// Shared by all windows, so that a key is the same in every fold of this process.
     hasher: KeyHasher,
     budget: Arc<Budget>,
     window_limit_bytes: usize,
     window_bytes: AtomicUsize,
     next_ticket: AtomicU64,
-    /// When the reader asked the log last, ms since boot.
+    /// When the reader last polled the log, ms since boot.
     read_ms: AtomicU64,
-    /// Why the last question for the log's end failed, if it did.
+    /// Why the last request for the log-end offsets failed, if it did.
     last_end_error: Mutex<Option<String>>,
 }
 
 struct PartitionSlot {
     state: Mutex<PartitionLog>,
-    /// The next offset to be folded: everything below is in the tail, delivered and acked.
+    /// The next offset to fold. Every record below it was folded, delivered and acked.
     position: watch::Sender<Offset>,
-    /// Behind the last record that the tail was given.
+    /// One past the last record that was added to the tail.
     filled: watch::Sender<Offset>,
     mark: watch::Sender<Mark>,
 }
 
-/// Acks that wait for history in a partition; more are told at once that it takes too long.
+/// Most acks that may wait for history in a partition. Any further one fails at once with
+/// [`Code::PersistTimeout`].
 const MAX_PERSISTING: usize = 10_000;
 
-/// The low bits of a ticket are its partition.
+/// The low bits of a ticket hold the partition.
 const TICKET_PARTITION_BITS: u32 = 10;
 
 impl Log {
@@ -102,6 +104,7 @@ impl Log {
             hasher,
             budget,
         });
+        // Weak: the log owns the broker, so an `Arc` in the handler would be a cycle.
         let weak = Arc::downgrade(&log);
         broker.on_publish_failure(Arc::new(move |failed| {
             if let Some(log) = weak.upgrade() {
@@ -131,7 +134,7 @@ impl Log {
         partition::of(channel, self.broker.partitions())
     }
 
-    /// A partition's state. Not to be held over anything slow.
+    /// Locks a partition's state. Don't hold the lock during anything slow.
     pub fn lock(&self, partition: Partition) -> MutexGuard<'_, PartitionLog> {
         self.partitions[partition.index()]
             .state
@@ -139,22 +142,23 @@ impl Log {
             .expect("no panic while held")
     }
 
-    /// The next offset to be folded.
+    /// The next offset to fold, as a watch.
     pub fn position(&self, partition: Partition) -> watch::Receiver<Offset> {
         self.partitions[partition.index()].position.subscribe()
     }
 
-    /// Behind the last record of the partition itself; moves before the position does.
+    /// One past the last record that was added to the tail, as a watch. It advances before
+    /// [`Log::position`] does.
     pub fn filled(&self, partition: Partition) -> watch::Receiver<Offset> {
         self.partitions[partition.index()].filled.subscribe()
     }
 
-    /// The newest mark that is known.
+    /// The newest known mark.
     pub fn mark(&self, partition: Partition) -> Mark {
         *self.partitions[partition.index()].mark.borrow()
     }
 
-    /// Folds records of one partition. The outcomes go to [`Log::resolve`] after the entries were
+    /// Folds records of one partition. Pass the outcomes to [`Log::resolve`] after the entries are
     /// delivered.
     pub fn fold(
         &self,
@@ -175,7 +179,7 @@ impl Log {
         folded
     }
 
-    /// Changes a partition's state, and the sum of all windows by what that did to its own.
+    /// Changes a partition's state, and adds the growth of its window to the sum of all windows.
     fn counting_window<T>(
         &self,
         partition: Partition,
@@ -186,13 +190,14 @@ impl Log {
         let done = change(&mut state);
         let after = state.fold.window().bytes();
         drop(state);
+        // The atomic wraps too, so this also subtracts when the window has shrunk.
         self.window_bytes
             .fetch_add(after.wrapping_sub(before), Relaxed);
         done
     }
 
-    /// Says that everything below an offset was folded, delivered and told. Not so where the
-    /// partition is stopped: then nobody may believe that its tail has all.
+    /// Publishes that everything below an offset was folded, delivered and acked. The position of a
+    /// stopped partition doesn't advance, because its tail may lack records.
     pub fn advance(&self, partition: Partition, position: Offset) {
         let reached = self.counting_window(partition, |state| state.advance(position));
         self.partitions[partition.index()]
@@ -202,19 +207,19 @@ impl Log {
                 if moved {
                     *p = position;
                 }
-                // Who waits for a stopped partition waits in vain: it wakes up to see that.
+                // A stopped partition never reaches the offset: wake its waiters so that they fail.
                 moved || !reached
             });
     }
 
-    /// Nothing of the partition is read on, told or stored until an operator has looked. Who waits for
-    /// it wakes up.
+    /// Stops a partition: nothing of it is folded, delivered or archived until an operator acts.
+    /// Wakes its waiters, so that they fail.
     pub fn stop(&self, partition: Partition, reason: String) {
         self.lock(partition).stop(reason);
         self.advance(partition, 0);
     }
 
-    /// Acks or refuses sends of this server by the verdicts on their records.
+    /// Acks or refuses this server's sends according to the verdicts on their records.
     pub fn resolve(&self, partition: Partition, outcomes: Vec<SendOutcome>) {
         for SendOutcome {
             waiter,
@@ -228,7 +233,8 @@ impl Log {
         }
     }
 
-    /// Takes in what history says of all marks: an old one is safe, a new one lets the tail go.
+    /// Applies the marks that were read from history, one per partition. An old mark is ignored; a
+    /// newer one lets the tail evict archived records. `Stops` stops every partition.
     pub fn learn_marks(&self, read: Result<Vec<Mark>, PortError>) -> Result<(), PortError> {
         if let Err(error @ PortError::Stops { .. }) = &read {
             self.partitions()
@@ -239,12 +245,12 @@ impl Log {
         Ok(())
     }
 
-    /// Takes in a mark that was read or written.
+    /// Applies a mark that was read or written, if it is newer than the known one.
     pub fn learn_mark(&self, partition: Partition, mark: Mark) {
         let newer = self.partitions[partition.index()]
             .mark
             .send_if_modified(|known| {
-                // At offset 0 the id alone says that the log goes on behind another one's.
+                // A mark at offset 0 may still hold the id after which the log's ids begin.
                 let newer = (known.offset, known.id) < (mark.offset, mark.id);
                 if newer {
                     *known = mark;
@@ -257,10 +263,11 @@ impl Log {
         }
     }
 
-    /// Acks when history has it, which may be now.
+    /// Acks once history has the message, immediately if it already does.
     fn wait_for_history(&self, partition: Partition, persisting: Persisting) {
         let mut state = self.lock(partition);
-        // A mark is made known before it is looked for who waits: no wait is missed.
+        // `learn_mark` publishes a mark before it takes this lock to collect the acks. Therefore
+        // either this check sees the mark, or `learn_mark` finds this ack.
         if persisting.sent.id <= self.mark(partition).id {
             drop(state);
             persisting.done();
@@ -278,7 +285,7 @@ impl Log {
         done.into_iter().for_each(|p| p.done());
     }
 
-    /// Answers a retry from the window; hands the waiter back if the window has no send of this key.
+    /// Answers a retry from the window. Returns the waiter if the window has no send of this key.
     pub fn answer(
         &self,
         channel: &ChannelName,
@@ -319,9 +326,10 @@ impl Log {
 
     /// Publishes a record, unless it is a retry that the window can answer.
     ///
-    /// `waiter` gets the outcome, now or when the record is folded; on `Err` it gets nothing. `admit`
-    /// checks rights and limits: after the window, so that a retry is never refused for them. It runs
-    /// under the partition's lock and must not take it.
+    /// `waiter` gets the outcome, at once or when the record is folded. On `Err` it gets nothing.
+    ///
+    /// `admit` checks rights and limits. It runs after the window's lookup, so that they never
+    /// refuse a retry. It runs under the partition's lock and must not take it.
     pub fn publish(
         &self,
         record: &Record,
@@ -356,7 +364,7 @@ impl Log {
         }
         state.may_publish(*received_at_ms, window_full)?;
         admit()?;
-        // Before the record is in the log: its reader must find who waits.
+        // Before the publish: the reader may get the record at once, and must find the waiter.
         state.pending.add(own, ticket, boot_ms(), waiter);
         drop(state);
 
@@ -401,13 +409,13 @@ impl Log {
             pending::unknown_outcome()
         };
         if let Some(waiter) = waiter {
-            // An error is told at once.
+            // An error never waits for history, so there is no ack to keep.
             drop(waiter.tell(Err(problem)));
         }
     }
 
-    /// Gives up on what has waited too long, and lets tails go of what is old. `now_ms`: since boot;
-    /// `keep_ms`: how long archived records stay.
+    /// Fails sends and acks that have waited too long, and evicts old records from the tails.
+    /// `now_ms`: ms since boot. `keep_ms`: how long archived records stay in the tail.
     pub fn tick(&self, now_ms: u64, keep_ms: u64) {
         let keep_from_ms = self.broker.now_ms().saturating_sub(keep_ms);
         let kept = self.broker.retention();
@@ -429,7 +437,7 @@ impl Log {
     }
 }
 
-/// What a refused publish is to its sender.
+/// The problem that the sender of a refused publish gets.
 fn refused(error: PortError) -> Problem {
     Problem::new(
         Code::BrokerUnavailable,

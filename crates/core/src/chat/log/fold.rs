@@ -1,8 +1,8 @@
-//! What the log decides: an id and a verdict for every record, from the log alone.
+//! The fold: it gives every record an id and a verdict, from the log alone.
 //!
-//! A [`Fold`] sees one partition's records in offset order. It does no I/O and has no clock of its
-//! own, so whoever folds the same records comes to the same conclusions. The hub, the archiver, the
-//! tail and the ack all go by it.
+//! A [`Fold`] takes one partition's records in offset order. It does no I/O and has no clock of its
+//! own, so every fold of the same records gives the same results. The hub, the archiver, the tail
+//! and the ack depend on these results.
 
 mod window;
 
@@ -16,39 +16,39 @@ use crate::domain::{Id, Partition, id};
 use super::record::{Body, Record};
 pub use window::{Key, KeyHasher, Window, WindowMatch};
 
-/// A record whose `received_at` is further than this from its append time, either way, is late.
+/// A record is late if its `received_at` and its append time differ by more than this, either way.
 pub const LATE_MS: u64 = 60_000;
 
-/// How long a record stands in the window, by append times: the five minutes in which a retry is
-/// harmless plus twice what lateness and skew can add.
+/// How long a record stays in the window, measured by append times: the five minutes in which a
+/// client may retry, plus twice what lateness and skew can add.
 pub const WINDOW_MS: u64 = 600_000;
 
-/// How far below the mark's time a reader that starts has to begin, so that at the mark it decides
-/// as those do who read all along: a window for what is judged, a window for what that stood on,
-/// and a minute for lateness.
+/// How far below the mark's time a starting reader begins, so that from the mark on it decides like
+/// a reader of the whole log. One window holds the records that the verdicts at the mark depend on.
+/// A second one holds the records that *their* verdicts depend on. The minute covers lateness.
 pub const WARM_UP_MS: u64 = 2 * WINDOW_MS + 60_000;
 
-/// What the log says of a record.
+/// What the fold decides about a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It happened.
+    /// The record takes effect.
     Accepted,
-    /// The same was sent before, and has this id.
+    /// A retry: the record with this id has the same key and content.
     Repeat(Id),
-    /// Something else was sent before under the same `client_msg_id`, and has this id.
+    /// The record with this id has the same `client_msg_id`, but other content.
     Conflict(Id),
-    /// A retry whose first try is too old to tell what became of it.
+    /// A retry whose first try has left the window, so that its outcome is unknown.
     Expired,
-    /// Its target was deleted before it.
+    /// Its target was deleted by an earlier record.
     Deleted,
-    /// It stood too long between its server and the log.
+    /// Its `received_at` is more than [`LATE_MS`] from its append time.
     Late,
-    /// No record at all.
+    /// The value can't be decoded as a record.
     Unreadable,
 }
 
 impl Verdict {
-    /// The name in metrics.
+    /// The name of the verdict in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Verdict::Accepted => "accepted",
@@ -61,7 +61,8 @@ impl Verdict {
         }
     }
 
-    /// Whether the record is void for everybody: it moves no clock and does not stand in the window.
+    /// Whether every reader ignores the record. It uses up an id, but it doesn't set the clock and
+    /// doesn't enter the window.
     pub fn is_late(self) -> bool {
         matches!(self, Verdict::Late | Verdict::Unreadable)
     }
@@ -71,14 +72,14 @@ impl Verdict {
 #[derive(Debug)]
 pub struct Fold {
     partition: Partition,
-    /// ms since 1970 of the id minted last.
+    /// The time of the id minted last, ms since 1970.
     clock_ms: u64,
     step: u16,
     window: Window,
 }
 
 impl Fold {
-    /// At the beginning of a log, or anywhere in it behind the id minted last there.
+    /// Starts at the beginning of a log, or later. `last`: the id minted last before that place.
     pub fn new(partition: Partition, last: Id, hasher: KeyHasher) -> Fold {
         let window = Window::new(hasher);
         Fold {
@@ -98,7 +99,7 @@ impl Fold {
         &self.window
     }
 
-    /// The next record of the log: `None` for one that is unreadable.
+    /// Folds the next record of the log. `None`: the record is unreadable.
     pub fn next(&mut self, append_ms: u64, record: Option<&Record>) -> (Id, Verdict) {
         let Some(record) = record else {
             return (self.mint(self.clock_ms), Verdict::Unreadable);
@@ -107,6 +108,7 @@ impl Fold {
             return (self.mint(self.clock_ms), Verdict::Late);
         }
         let id = self.mint(append_ms.max(self.clock_ms));
+        // Evict first: entries older than one window must not decide about this record.
         self.window.evict(append_ms);
         let key = self.key(record);
         let verdict = self.judge(key, record);
@@ -121,6 +123,8 @@ impl Fold {
     }
 
     fn judge(&self, key: Option<Key>, record: &Record) -> Verdict {
+        // The key decides before the target: the retry of an accepted edit is a repeat, even if the
+        // message was deleted in the meantime.
         let found = key.map_or(WindowMatch::Unknown, |key| {
             self.window.look(key, record.digest)
         });
@@ -147,6 +151,7 @@ impl Fold {
         } else if self.step < id::MAX_STEP {
             self.step += 1;
         } else {
+            // All steps of this millisecond are used: continue in the next one.
             self.clock_ms += 1;
             self.step = 0;
         }

@@ -1,4 +1,4 @@
-//! One partition: what was folded, what is kept of it, and who waits.
+//! The state of one partition: its fold, its tail, and the sends and acks that wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::domain::{Code, Id, Partition, Problem};
 use crate::ports::broker::{DeadLetter, LogRecord, Offset};
 use crate::ports::history::Mark;
 
-/// A record of the log with what it says, if it says anything by the rules.
+/// A log record, either decoded or marked as unreadable or newer than this release.
 pub struct Decoded {
     offset: Offset,
     append_ms: u64,
@@ -25,11 +25,12 @@ pub struct Decoded {
 enum Content {
     Record(Record),
     Unreadable(Box<DeadLetter>),
-    /// Of a version that this release can't read.
+    /// Holds the record's version, which this release can't read.
     Newer(u64),
 }
 
-/// Holds a log record against the rules of its version and of this partition.
+/// Decodes a log record and checks that its channel belongs to this partition. `count`: the
+/// number of partitions in the log.
 pub fn decode(partition: Partition, count: u16, record: LogRecord) -> Decoded {
     let (offset, append_ms) = (record.offset, record.append_ms);
     let decoded = Record::decode(&record.key, &record.value).and_then(|decoded| {
@@ -52,7 +53,7 @@ pub fn decode(partition: Partition, count: u16, record: LogRecord) -> Decoded {
     }
 }
 
-/// The verdict on a record that this server published, and who waits for it.
+/// The verdict on a record that this server published, and the waiter of its send.
 #[derive(Debug)]
 pub struct SendOutcome {
     pub waiter: Waiter,
@@ -71,31 +72,32 @@ pub struct PartitionLog {
     pub lag: Lag,
     hasher: KeyHasher,
     phase: Phase,
-    /// Everything below was folded, though perhaps not yet delivered.
+    /// Every record below this offset was folded, but may not be delivered yet.
     folded_to: Offset,
-    /// Why the archiver stores nothing of the partition until an operator has acted.
+    /// Why the archiver can't store this partition, if it can't.
     pub archive_stopped: Option<String>,
 }
 
 #[derive(Debug)]
 enum Phase {
-    /// Records below the mark only fill the window: history has them, and their verdicts may differ
-    /// from the ones given when everything before them was known.
+    /// Records below the mark only fill the window. History already has them, and the fold may
+    /// give them other verdicts here than it did when it had read every earlier record.
     WarmingUp {
         mark: Mark,
         folded: u64,
-        /// This is the second reading: see [`PartitionLog::rewind`].
+        /// Whether this is the second reading: see [`PartitionLog::rewind`].
         rewound: bool,
     },
-    /// The reader has to go back to where the warm-up began.
+    /// The reader has to return to the offset where the warm-up began.
     Rewinding { mark: Mark },
     /// Records are kept in the tail and delivered.
     Serving {
         folded_any: bool,
-        /// A mark above everything folded: the fold must mint the mark's id there.
+        /// A mark above everything folded. When the fold reaches it, the id minted last must be
+        /// the mark's.
         awaited: Option<Mark>,
     },
-    /// Nothing is folded, served or archived until an operator has acted. Holds the reason.
+    /// Nothing is folded, served or archived until an operator acts. Holds the reason.
     Stopped(String),
 }
 
@@ -119,7 +121,8 @@ impl PartitionLog {
         }
     }
 
-    /// Expects the records from somewhere at or below a mark on, and serves those from the mark on.
+    /// Starts a warm-up. The records that follow begin at or below the mark; only those from the
+    /// mark on enter the tail.
     pub fn warm_up(&mut self, mark: Mark, budget: Arc<Budget>) {
         self.tail = Tail::new(budget, mark.id, mark.offset);
         self.phase = Phase::WarmingUp {
@@ -141,11 +144,15 @@ impl PartitionLog {
         matches!(self.phase, Phase::WarmingUp { .. } | Phase::Serving { .. })
     }
 
-    /// The last id of what history or this log has: the mark's as long as nothing was read behind it.
+    /// The last id in history or in this log: the mark's until a record above the mark is folded.
     pub fn last_id(&self) -> Id {
         self.fold.last_id().max(self.tail.above())
     }
 
+    /// Folds records in offset order. Returns the entries from the mark on, and the outcomes of
+    /// this server's own sends. Stops early if the partition stops or has to rewind.
+    ///
+    /// `archived`: the mark's offset.
     pub fn fold(
         &mut self,
         records: Vec<Decoded>,
@@ -159,6 +166,7 @@ impl PartitionLog {
             content,
         } in records
         {
+            // Before the fold: the check compares the id that was minted last below this offset.
             self.pass_mark(offset);
             if !self.folds() {
                 break;
@@ -213,6 +221,7 @@ impl PartitionLog {
         id: Id,
         verdict: Verdict,
     ) -> Option<SendOutcome> {
+        // Avoids hashing the key of every record that another server published.
         if self.pending.is_empty() {
             return None;
         }
@@ -235,8 +244,8 @@ impl PartitionLog {
         })
     }
 
-    /// To be called before anything at or above an offset is folded: where that is the first offset
-    /// above a mark, the fold must have minted the mark's id.
+    /// Must be called before a record at or above `offset` is folded. If `offset` is the first one
+    /// at or above a mark, the id minted last must be the mark's.
     fn pass_mark(&mut self, offset: Offset) {
         let minted = self.fold.last_id();
         match &mut self.phase {
@@ -253,6 +262,7 @@ impl PartitionLog {
                 if folded == 0 {
                     self.continue_from(mark.id);
                 } else if mark.id != minted && !rewound {
+                    // Perhaps no record of the warm-up set the clock. A second reading decides.
                     self.rewind(mark, folded);
                 } else {
                     self.verify(mark, minted);
@@ -276,21 +286,23 @@ impl PartitionLog {
         }
     }
 
-    /// The log keeps no record below the mark: clock and step are those of the mark's id.
+    /// Replaces the fold by one that continues after `id`, with an empty window.
     fn continue_from(&mut self, id: Id) {
         self.fold = Fold::new(self.partition, id, self.hasher.clone());
     }
 
-    /// Where the clock was ahead of all records of the warm-up, none of them has set it: each was a
-    /// step. So the ids began as many steps below the mark's as the warm-up has records, and it is
-    /// the same log if a second reading from there mints the mark's id.
+    /// Prepares a second reading of the warm-up.
+    ///
+    /// If the clock was ahead of every record of the warm-up, no record set it and each took one
+    /// step. Then the ids began as many steps below the mark's id as the warm-up has records. If a
+    /// second reading from there mints the mark's id, this is the mark's log.
     fn rewind(&mut self, mark: Mark, folded: u64) {
         self.continue_from(mark.id.stepped_back(folded));
         self.folded_to = 0;
         self.phase = Phase::Rewinding { mark };
     }
 
-    /// Whether the warm-up has to be read again from where it began. True once.
+    /// Whether the warm-up has to be read again from its first offset. Returns true only once.
     pub fn take_rewind(&mut self) -> bool {
         let Phase::Rewinding { mark } = self.phase else {
             return false;
@@ -303,8 +315,8 @@ impl PartitionLog {
         true
     }
 
-    /// Notes that everything below an offset was folded. False if that doesn't hold: the partition is
-    /// stopped, or has to be read again.
+    /// Records that everything below an offset was folded. Returns false if it was not, because the
+    /// partition is stopped or has to be read again.
     pub fn advance(&mut self, position: Offset) -> bool {
         self.pass_mark(position);
         if !self.folds() {
@@ -315,7 +327,8 @@ impl PartitionLog {
         true
     }
 
-    /// Compares a mark with the id that was minted there, at once or when the fold gets there.
+    /// Compares a mark with the id that the fold minted there, at once or when the fold reaches the
+    /// mark. Skips the comparison if the tail no longer reaches back to the mark.
     pub fn check_mark(&mut self, mark: Mark) {
         if mark.offset > self.folded_to {
             if let Phase::Serving { awaited, .. } = &mut self.phase {
@@ -338,7 +351,7 @@ impl PartitionLog {
         }
     }
 
-    /// Looks how long what history does not have has waited. `kept`: how long the log keeps it.
+    /// Measures how long the oldest unarchived record has waited. `kept`: the log's retention.
     pub fn look_at_lag(&mut self, mark: Mark, now_ms: u64, kept: Option<Duration>) {
         if mark.offset >= self.folded_to {
             return self.lag.end();
@@ -356,7 +369,8 @@ impl PartitionLog {
         self.phase = Phase::Stopped(format!("partition {}: {reason}", self.partition));
     }
 
-    /// Whether a send may be published here now. A full window takes what lets go of something.
+    /// Checks whether a send may be published to this partition. `window_full`: the windows exceed
+    /// their memory limit. Then a send is admitted only if its record evicts an entry.
     pub fn may_publish(&self, now_ms: u64, window_full: bool) -> Result<(), Problem> {
         let refuse = |reason: &'static str| {
             Err(Problem::new(Code::BrokerUnavailable, reason).retry_after_ms(1_000))
@@ -376,14 +390,15 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Acks whose message history has.
+    /// Removes and returns the acks whose messages are in history, up to the id `up_to`.
     pub fn persisted(&mut self, up_to: Id) -> Vec<Persisting> {
         self.persisting
             .extract_if(.., |p| p.sent.id <= up_to)
             .collect()
     }
 
-    /// Acks that have waited for history since before a time.
+    /// Removes and returns the acks that have waited for history since before a time, in ms since
+    /// boot.
     pub fn unpersisted(&mut self, before_ms: u64) -> Vec<Persisting> {
         self.persisting
             .extract_if(.., |p| p.since_ms < before_ms)
@@ -482,7 +497,7 @@ mod tests {
     fn another_log_is_told_apart_also_by_a_second_reading() {
         let mark = Mark {
             offset: 57,
-            // Of the same partition, and long before what the log says there.
+            // In the same partition, but much earlier than the log's id at that offset.
             id: Id::mint(START_MS - MINUTE, PARTITION, 0),
             time_ms: START_MS + 56 * MINUTE,
         };

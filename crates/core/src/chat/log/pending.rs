@@ -1,4 +1,4 @@
-//! Sends on their way: published, and not yet seen by the own fold.
+//! Pending sends: published, but not yet folded by this server.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,16 +12,17 @@ use crate::chat::hub::outbox::Outbox;
 use crate::chat::wire::{self, About, AckLevel, Ref};
 use crate::domain::{Code, Id, Problem};
 
-/// How long a send may stand without a report or a sight of its record.
+/// How long a send may wait for its record or for a failure report. After that, its outcome is
+/// unknown.
 pub const DEADLINE_MS: u64 = 15_000;
 
-/// How long an acked message may take into history, for who waits for that.
+/// How long an ack of level `persisted` may wait for history.
 pub const PERSIST_DEADLINE_MS: u64 = 30_000;
 
-/// Who is told what became of a send.
+/// The receiver of a send's outcome.
 #[derive(Debug)]
 pub enum Waiter {
-    /// A frame's sender.
+    /// The session that sent the frame.
     Frame {
         outbox: Arc<Outbox>,
         reference: Ref,
@@ -29,11 +30,11 @@ pub enum Waiter {
         /// When the frame was read.
         since: Instant,
     },
-    /// A call of the server's own: joins, topics, archival.
+    /// A caller within this server, for joins, topics and archivals.
     Call(oneshot::Sender<Result<Sent, Problem>>),
 }
 
-/// A send that the log has.
+/// A send whose message is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
     pub id: Id,
@@ -41,7 +42,8 @@ pub struct Sent {
 }
 
 impl Waiter {
-    /// Tells the outcome, but for an ack that waits for history: that is handed back.
+    /// Delivers the outcome. An ack of level `persisted` still has to wait for history, so it is
+    /// returned instead.
     pub fn tell(self, outcome: Result<Sent, Problem>) -> Option<Persisting> {
         match (self, outcome) {
             (
@@ -81,20 +83,20 @@ impl Waiter {
             ) => {
                 outbox.refuse(reference, &problem, About::default());
             }
-            // Dropped by a caller that no longer waits.
+            // Fails if the caller no longer waits. Then nobody needs the outcome.
             (Waiter::Call(call), outcome) => drop(call.send(outcome)),
         }
         None
     }
 }
 
-/// An ack that waits until history has the message.
+/// An ack that waits until the message is in history.
 #[derive(Debug)]
 pub struct Persisting {
     outbox: Arc<Outbox>,
     reference: Ref,
     pub sent: Sent,
-    /// Since when, ms since boot.
+    /// When the wait began, ms since boot.
     pub since_ms: u64,
 }
 
@@ -106,6 +108,7 @@ impl Persisting {
         }
     }
 
+    /// Sends the ack.
     pub fn done(self) {
         let Sent { id, duplicate } = self.sent;
         self.outbox.push(wire::ack(
@@ -116,6 +119,7 @@ impl Persisting {
         ));
     }
 
+    /// Reports that the message isn't in history yet. The message itself is not lost.
     pub fn give_up(self) {
         let text = "The message is in the log, but was not in history within 30 s; sending it again \
                     is safe.";
@@ -128,7 +132,7 @@ impl Persisting {
     }
 }
 
-/// By what a record is known as one's own when it comes back.
+/// Identifies a record that this server published when the reader gets it from the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Own {
     pub key: Key,
@@ -144,9 +148,10 @@ struct Send {
     waiter: Waiter,
 }
 
-/// The sends of one partition that wait for their record.
+/// The sends of one partition that wait for their records.
 #[derive(Debug, Default)]
 pub struct Pending {
+    /// Two sends may be equal in every field of [`Own`]; they are answered in order.
     sends: HashMap<Own, Vec<Send>>,
 }
 
@@ -164,7 +169,7 @@ impl Pending {
         self.sends.is_empty()
     }
 
-    /// The first of the sends that look like this record.
+    /// Removes the first send that matches a record, and returns its waiter.
     pub fn seen(&mut self, own: Own) -> Option<Waiter> {
         let sends = self.sends.get_mut(&own)?;
         let send = sends.remove(0);
@@ -174,12 +179,14 @@ impl Pending {
         Some(send.waiter)
     }
 
-    /// The send with this ticket, which failed. Failures are rare: it is looked for.
+    /// Removes the send with this ticket after its publish failed, and returns its waiter. Failures
+    /// are rare, so this scans all sends.
     pub fn failed(&mut self, ticket: u64) -> Option<Waiter> {
         self.take_where(|send| send.ticket == ticket).pop()
     }
 
-    /// The sends that have waited since before a time.
+    /// Removes the sends that have waited since before a time (ms since boot), and returns their
+    /// waiters.
     pub fn overdue(&mut self, before_ms: u64) -> Vec<Waiter> {
         self.take_where(|send| send.since_ms < before_ms)
     }
@@ -198,7 +205,7 @@ impl Pending {
     }
 }
 
-/// What a verdict is to the sender of its record.
+/// The outcome of a send whose record got this verdict and `id`.
 pub fn outcome(id: Id, verdict: Verdict) -> Result<Sent, Problem> {
     match verdict {
         Verdict::Accepted => Ok(Sent {
@@ -215,7 +222,7 @@ pub fn outcome(id: Id, verdict: Verdict) -> Result<Sent, Problem> {
             Code::MessageNotFound,
             "The message was deleted.",
         )),
-        // One's own record is always readable: then it stood too long on its way.
+        // A record that this server wrote is always readable, so this one is late.
         Verdict::Late | Verdict::Unreadable => {
             let text = "This server's clock is over 60 s from the log's; another server may do \
                         better.";

@@ -1,4 +1,5 @@
-//! The thread that reads the log: parse, fold, encode once, and hand out.
+//! The thread that reads the log. It folds the records, delivers the entries to the hub, and then
+//! resolves this server's sends.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,17 +19,17 @@ use crate::ports::broker::{LogReader, LogRecord, Offset};
 use crate::ports::history::Mark;
 use crate::ports::{Broker, PortError};
 
-/// How long a poll waits for the first record: the thread looks at `stop` in between.
+/// How long a poll waits for the first record. The thread checks `stop` between polls.
 const POLL: Duration = Duration::from_millis(200);
 
-/// So few sessions are woken one by one.
+/// Up to this many sessions are woken directly from the reader's thread.
 const DIRECT: usize = 2;
 
-/// How long to wait before the log is tried again.
+/// How long to wait after an error before reading again.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Where reading begins, for each partition: so far below its mark that at the mark the fold
-/// decides as those do who have read all along.
+/// Returns the offset at which reading begins, for each partition. It lies far enough below the
+/// mark that, from the mark on, the fold decides like one that has read the whole log.
 pub async fn starts(
     broker: &dyn Broker,
     marks: &[(Partition, Mark)],
@@ -40,7 +41,8 @@ pub async fn starts(
         .collect();
     let warm = broker.offsets_for_times(&times).await?;
     let from = marks.iter().zip(warm).map(|((p, mark), warm)| {
-        // Without any record below that was on time no window is to be warmed up.
+        // 0 means that every record below the mark was late. Late records never enter the window,
+        // so there is nothing to warm up.
         let start = match mark.time_ms {
             0 => mark.offset,
             _ => warm.min(mark.offset),
@@ -50,7 +52,7 @@ pub async fn starts(
     Ok(from.collect())
 }
 
-/// What is to be said where reading has to begin above a mark.
+/// Describes the loss of records if reading has to begin above the mark.
 pub fn lost(start: Offset, mark: Mark) -> Option<String> {
     (start > mark.offset).then(|| {
         format!(
@@ -61,7 +63,7 @@ pub fn lost(start: Offset, mark: Mark) -> Option<String> {
     })
 }
 
-/// Where the reader begins in a partition, and what the log and history said of it then.
+/// Where the reader begins in a partition, with the mark and the log-end offset at that time.
 pub struct StartPoint {
     partition: Partition,
     mark: Mark,
@@ -69,7 +71,8 @@ pub struct StartPoint {
     end: Offset,
 }
 
-/// Asks the broker where to begin reading, for all partitions. `marks`: by partition.
+/// Requests the start points of all partitions from the broker. `marks`: one per partition, in
+/// order.
 pub async fn plan(broker: &dyn Broker, marks: &[Mark]) -> Result<Vec<StartPoint>, PortError> {
     let partitions = (0..broker.partitions()).map(Partition);
     let marks: Vec<_> = partitions.zip(marks.iter().copied()).collect();
@@ -85,11 +88,11 @@ pub async fn plan(broker: &dyn Broker, marks: &[Mark]) -> Result<Vec<StartPoint>
     Ok(points.map(point).collect())
 }
 
-/// Spawns the thread that reads all partitions from their start points on. To be called within the
+/// Spawns the thread that reads all partitions from their start points. Must be called within the
 /// runtime of the sessions. `alive` is dropped when the thread ends.
 ///
-/// A partition whose log begins above its mark, or ends below it, has lost records or is another
-/// log: it is stopped, and the others go on.
+/// If a partition's log begins above the mark, records are lost. If it ends below the mark, it is
+/// another log. Such a partition is stopped; the others are read.
 pub fn spawn(
     log: Arc<Log>,
     hub: Arc<Hub>,
@@ -138,18 +141,18 @@ fn begin(log: &Log, point: &StartPoint) {
     }
     drop(state);
     log.learn_mark(partition, mark);
-    // Without a record at or above the start, nothing else would advance the position to it.
+    // If the log has no record at or above the start, nothing else advances the position to it.
     log.advance(partition, start);
 }
 
 struct Reading {
     log: Arc<Log>,
     hub: Arc<Hub>,
-    /// Where the sessions run.
+    /// The runtime of the sessions.
     runtime: Handle,
-    /// Where reading began.
+    /// The offset at which reading began, per partition.
     starts: Vec<(Partition, Offset)>,
-    /// Where it is.
+    /// The next offset to read, per partition.
     from: Vec<(Partition, Offset)>,
     stop: Arc<AtomicBool>,
 }
@@ -160,6 +163,7 @@ impl Reading {
         while !self.stop.load(Relaxed) {
             self.log.note_read_attempt();
             if self.from.is_empty() {
+                // Every partition is stopped. The thread stays: its end would end the process.
                 std::thread::park_timeout(POLL);
                 continue;
             }
@@ -170,12 +174,13 @@ impl Reading {
         }
     }
 
-    /// Reads until the server stops or something of the log is gone. One that is away loses nothing:
-    /// the same reader goes on.
+    /// Reads until the server stops, a partition stops, or one has to be read again. `Unavailable`
+    /// loses nothing, so the same reader continues.
     fn read(&mut self, reader: &mut dyn LogReader, records: &mut Vec<LogRecord>) {
         while !self.stop.load(Relaxed) {
             self.log.note_read_attempt();
             let polled = reader.poll(POLL, records);
+            // Before the positions advance: below a position everything is delivered and acked.
             self.hand_out(records);
             for (partition, position) in &mut self.from {
                 let reached = reader.position(*partition);
@@ -196,7 +201,8 @@ impl Reading {
         }
     }
 
-    /// Moves partitions that have to be read again back to their starts.
+    /// Moves the partitions that have to be read again back to their starts. Returns whether there
+    /// were any; they need a reader that begins at the new offsets.
     fn rewind(&mut self) -> bool {
         let mut any = false;
         for ((partition, position), (_, start)) in self.from.iter_mut().zip(&self.starts) {
@@ -208,13 +214,14 @@ impl Reading {
         any
     }
 
+    /// Folds and delivers the records of one poll, then resolves this server's sends among them.
     fn hand_out(&self, records: &mut Vec<LogRecord>) {
         if records.is_empty() {
             return;
         }
         let began = Instant::now();
         metrics::histogram!("lakechat_log_batch_rows").record(records.len() as f64);
-        // The log's order is one within each partition; a stable sort keeps it.
+        // Only the order within a partition matters. The sort is stable and keeps it.
         records.sort_by_key(|r| r.partition);
         let (mut outcomes, mut wakers) = (Vec::new(), Vec::new());
         let mut rest = records.drain(..).peekable();
@@ -235,13 +242,13 @@ impl Reading {
         metrics::histogram!("lakechat_log_batch_seconds").record(began.elapsed().as_secs_f64());
     }
 
-    /// Wakes sessions from within the runtime: from here each would go through the one queue that
-    /// all its threads share, and mostly with a system call.
+    /// Wakes sessions from a task of the runtime. A wake from this thread would put each session's
+    /// task into the runtime's global queue, mostly with a system call.
     fn wake(&self, wakers: Vec<Waker>) {
         if wakers.len() <= DIRECT {
             wakers.into_iter().for_each(Waker::wake);
         } else {
-            // It waits for nothing, so nobody needs to wait for it.
+            // The task never awaits, so it ends by itself and needs no owner.
             let wake = async move { wakers.into_iter().for_each(Waker::wake) };
             drop(self.runtime.spawn(wake));
         }
@@ -256,11 +263,12 @@ impl Reading {
             PortError::Broken { .. } => self.stop_reading(None, error),
             PortError::Stops { partition, .. } => self.stop_reading(*partition, error),
         }
-        // The embedded log is never away for long; a cluster's client reconnects by itself.
+        // A fixed delay is enough: the embedded log is never unavailable for long, and a cluster's
+        // client reconnects by itself.
         std::thread::park_timeout(RETRY);
     }
 
-    /// Stops a partition, or all; the next reader leaves them out.
+    /// Stops one partition, or all of them if `only` is `None`. The next reader leaves them out.
     fn stop_reading(&mut self, only: Option<Partition>, error: &PortError) {
         let ends = |partition: Partition| only.is_none_or(|only| only == partition);
         for (partition, _) in self.from.iter().filter(|(p, _)| ends(*p)) {

@@ -1,5 +1,5 @@
-//! The log's record, version 1: a contract with every server there will be, and with stream
-//! processors that read the topic.
+//! The format of a log record, version 1. It is a contract with every later release and with
+//! stream processors that read the topic.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -8,26 +8,26 @@ use std::fmt;
 
 use crate::domain::{Attachment, ChannelName, ClientMsgId, FileId, Id, Role, UserName};
 
-/// The version that is written, and the newest that is read.
+/// The version that this release writes, and the newest one that it reads.
 pub const VERSION: u64 = 1;
 
-/// One change of a channel, as a server put it on its way. Its id and its verdict are the fold's.
+/// One change of a channel, as a server publishes it. The fold gives it an id and a verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub channel: ChannelName,
-    /// Private and direct channels: their rows stand apart.
+    /// Whether the channel is private or direct. History keeps the rows of such channels apart.
     pub private: bool,
     pub sender: UserName,
-    /// Makes a retry known as one. Records without it are never repeats.
+    /// Identifies retries. A record without it is never a repeat.
     pub client_msg_id: Option<ClientMsgId>,
-    /// Of what the sender sent, before any masking.
+    /// The digest of the content that the sender sent, before any masking.
     pub digest: Digest,
-    /// When a server took the send, by that server's clock, ms since 1970.
+    /// When a server received the send, by that server's clock, ms since 1970.
     pub received_at_ms: u64,
     pub body: Body,
 }
 
-/// What a record does.
+/// The change that a record makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     Message {
@@ -58,7 +58,7 @@ pub enum Body {
 }
 
 impl Body {
-    /// The word in the record's `kind`.
+    /// The value of the record's `kind` field.
     pub fn kind(&self) -> &'static str {
         match self {
             Body::Message { .. } => "message",
@@ -71,7 +71,7 @@ impl Body {
         }
     }
 
-    /// The message that is changed.
+    /// The message that an edit, delete or reaction changes.
     pub fn target(&self) -> Option<Id> {
         match self {
             Body::Edit { target, .. } | Body::Delete { target } | Body::React { target, .. } => {
@@ -81,8 +81,8 @@ impl Body {
         }
     }
 
-    /// The digest: the first 64 bits of the SHA-256 of `[kind,target,text,reply_to,file_id]` in
-    /// compact JSON, null for what is absent.
+    /// The first 64 bits of the SHA-256 of `[kind,target,text,reply_to,file_id]` in compact JSON.
+    /// Absent fields are null.
     pub fn digest(&self) -> Digest {
         let (text, reply_to, file) = match self {
             Body::Message {
@@ -107,7 +107,7 @@ impl Body {
     }
 }
 
-/// What two sends of the same content share; tells a retry from a reused `client_msg_id`.
+/// A hash of a send's content. It distinguishes a retry from a reused `client_msg_id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Digest(pub u64);
 
@@ -143,18 +143,18 @@ impl fmt::Display for Digest {
     }
 }
 
-/// Why a value of the log is not a record.
+/// Why a value of the log can't be decoded as a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// By the frozen rules of version 1; void for everybody.
+    /// The value breaks the rules of version 1. They are frozen, so every reader ignores it.
     #[error("unreadable: {0}")]
     Unreadable(&'static str),
-    /// Written by a newer release: not this reader's to judge.
+    /// A newer release wrote the value. This release can't decide about it.
     #[error("version {0} of the record is newer than this release reads")]
     Newer(u64),
 }
 
-/// The fields as they stand on the wire, in their order.
+/// The fields of the JSON object, in the order in which they are written.
 #[derive(Serialize, Deserialize)]
 struct Wire<'a> {
     v: u64,
@@ -191,7 +191,7 @@ struct Wire<'a> {
 }
 
 impl Record {
-    /// The value that goes into the log.
+    /// Encodes the value of the log's record. Its key is the channel's name.
     pub fn encode(&self) -> Vec<u8> {
         let mut wire = Wire {
             v: VERSION,
@@ -237,9 +237,10 @@ impl Record {
         serde_json::to_vec(&wire).expect("a record's fields are always JSON")
     }
 
-    /// Reads a value of the log, and holds it against its key.
+    /// Decodes a value of the log and checks that its key is the channel's name.
     ///
-    /// The rules are frozen: a release that judged one value otherwise would mint other ids.
+    /// The rules are frozen: a release that accepts or rejects one value differently would mint
+    /// different ids.
     pub fn decode(key: &[u8], value: &[u8]) -> Result<Record, DecodeError> {
         let unreadable = DecodeError::Unreadable;
         let wire: Wire<'_> = match serde_json::from_slice(value) {
@@ -309,7 +310,8 @@ fn body(kind: &str, wire: &Wire<'_>) -> Option<Body> {
     })
 }
 
-/// A newer version may look like anything but for its `v`.
+/// Returns [`DecodeError::Newer`] if the value is of a newer version. A newer version shares only
+/// the field `v` with version 1.
 fn newer(value: &[u8]) -> Option<DecodeError> {
     #[derive(Deserialize)]
     struct Version {

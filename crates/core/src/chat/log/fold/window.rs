@@ -1,4 +1,4 @@
-//! The records of the last minutes, by which a retry is known as one.
+//! The window: the keys of recent records, by which the fold recognises retries.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -8,27 +8,27 @@ use crate::domain::{ChannelName, ClientMsgId, Id, UserName};
 
 use super::WINDOW_MS;
 
-/// What stands in the window under a key.
+/// The result of looking up a key in the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WindowMatch {
-    /// Nothing: a record of this key would be fresh.
+    /// The window has no record of this key.
     Unknown,
-    /// A fresh record of this key and this content.
+    /// The first record of this key has the same content, and this id.
     Same(Id),
-    /// A fresh record of this key with other content.
+    /// The first record of this key has other content, and this id.
     Other(Id),
-    /// Records of this key, but the fresh one has left.
+    /// Retries of this key are left, but the first record was evicted.
     TooOld,
 }
 
-/// Room for this many entries is kept even when nothing stands there.
+/// A collection with at most this capacity is never shrunk.
 const SMALL: usize = 64;
 
-/// 128 bits that stand for texts of any length.
+/// A keyed 128-bit hash of texts of any length.
 pub type Key = [u64; 2];
 
-/// Makes keys of what has no bound in length. Keyed at random in each process, so that
-/// nobody can prepare two that collide.
+/// Hashes texts of any length into keys. It is seeded at random in each process, so that nobody can
+/// prepare two texts whose keys collide.
 #[derive(Clone, Debug, Default)]
 pub struct KeyHasher(RandomState, RandomState);
 
@@ -46,32 +46,34 @@ impl KeyHasher {
 #[derive(Debug)]
 struct Entry {
     append_ms: u64,
-    /// Of nothing, for a record without `client_msg_id`.
+    /// Unused for a record without `client_msg_id`; then `keyed` is false.
     key: Key,
     keyed: bool,
-    /// No record of its key stood in the window before it.
+    /// The window had no record of this key when this one was added.
     fresh: bool,
-    /// The next of `deletes` is its target.
+    /// The record is a delete. [`Window::deletes`] holds its target.
     deletes: bool,
 }
 
-/// What stands under one key.
+/// The entries of one key: their number, and the first record if the window still has it.
 #[derive(Debug)]
 struct Known {
     entries: u32,
     fresh: Option<(Id, Digest)>,
 }
 
-/// Records that are not late, in log order. It never forgets in silence: it has no bound in
-/// records, and whoever feeds it watches [`Window::bytes`] and refuses sends.
+/// The records that are not late, in log order.
+///
+/// The number of records has no limit, because a retry of an evicted record would be accepted
+/// again. Instead the log watches [`Window::bytes`] and refuses sends.
 #[derive(Debug, Default)]
 pub struct Window {
     hasher: KeyHasher,
     entries: VecDeque<Entry>,
     known: HashMap<Key, Known>,
-    /// The targets of the deletes among the entries, in their order.
+    /// The targets of the deletes among the entries, in the same order.
     deletes: VecDeque<Key>,
-    /// The same targets, and how many deletes each has.
+    /// The same targets, with the number of deletes of each.
     deleted: HashMap<Key, u32>,
 }
 
@@ -83,7 +85,7 @@ impl Window {
         }
     }
 
-    /// What (channel, sender, client_msg_id) is known by.
+    /// The key of (channel, sender, client_msg_id).
     pub fn key(&self, channel: &ChannelName, sender: &UserName, of: &ClientMsgId) -> Key {
         self.hasher.key(channel, sender, of)
     }
@@ -97,7 +99,7 @@ impl Window {
         }
     }
 
-    /// Whether a delete of this message stands in the window.
+    /// Whether the window has a delete of this message.
     pub fn is_deleted(&self, channel: &str, target: Id) -> bool {
         !self.deleted.is_empty()
             && self
@@ -105,9 +107,9 @@ impl Window {
                 .contains_key(&self.hasher.hash((channel, target)))
     }
 
-    /// About how much memory it takes.
+    /// The window's memory use, estimated.
     pub fn bytes(&self) -> usize {
-        // A hash map's slot has a byte of its own and is used to 7/8 at most.
+        // A hash map has a control byte per slot and fills at most 7/8 of its slots.
         let slot = |size: usize| (size + 1) * 8 / 7;
         self.entries.capacity() * size_of::<Entry>()
             + self.known.capacity() * slot(size_of::<(Key, Known)>())
@@ -115,16 +117,17 @@ impl Window {
             + self.deleted.capacity() * slot(size_of::<(Key, u32)>())
     }
 
-    /// Whether a record appended at this time would let go of something. A full window takes such a
-    /// send all the same: refused, nothing would ever empty it.
+    /// Whether a record appended at this time would evict an entry. Such a send is admitted even if
+    /// the windows are full: if it were refused, nothing would ever be evicted.
     pub fn lets_go_at(&self, append_ms: u64) -> bool {
         self.entries
             .front()
             .is_some_and(|e| e.append_ms + WINDOW_MS < append_ms)
     }
 
-    /// Lets go of what is too old at a record with this append time. One behind a younger front
-    /// waits: what is let go depends on the log's order alone, even where its clock stepped.
+    /// Evicts the entries that are too old for a record with this append time. An old entry behind
+    /// a younger one stays until that one is evicted: evictions follow the order of the log, even
+    /// if its clock stepped back.
     pub(super) fn evict(&mut self, append_ms: u64) {
         while self.lets_go_at(append_ms) {
             let entry = self.entries.pop_front().expect("there is a front");
@@ -143,7 +146,8 @@ impl Window {
         self.give_back();
     }
 
-    /// Returns memory that a busier time took. So seldom that an entry pays for it once at most.
+    /// Returns memory after a busy time. A shrink copies fewer entries than were evicted since the
+    /// previous one, so its amortised cost per entry is constant.
     fn give_back(&mut self) {
         let idle = |len: usize, capacity: usize| capacity > SMALL && len < capacity / 8;
         if idle(self.entries.len(), self.entries.capacity()) {
@@ -169,11 +173,12 @@ impl Window {
         if known.entries == 0 {
             self.known.remove(&key);
         } else if fresh {
+            // Only retries are left: from here on the key is too old.
             known.fresh = None;
         }
     }
 
-    /// Adds a record; `key`: of its send, if it has a `client_msg_id`.
+    /// Adds a record. `key`: the key of its send, if it has a `client_msg_id`.
     pub(super) fn push(&mut self, append_ms: u64, id: Id, key: Option<Key>, record: &Record) {
         let mut entry = Entry {
             append_ms,
