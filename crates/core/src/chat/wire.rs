@@ -1,7 +1,7 @@
-//! The frames of `/chat`: what comes in is parsed once, what goes out is encoded once.
+//! The frames of `/chat`. Incoming frames are parsed once, and outgoing frames are encoded once.
 //!
-//! Text frames, one compact JSON object each. Ids are strings of 20 decimal digits; times are
-//! integers, ms since 1970.
+//! Each frame is a text frame with one JSON object, which the server writes in compact form. Ids
+//! are strings of 20 decimal digits. Times are integers, in ms since 1970.
 
 pub mod close;
 mod incoming;

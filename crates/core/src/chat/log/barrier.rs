@@ -1,5 +1,5 @@
-//! "Everything that was in the log when I asked": what a read waits for so that it contains every
-//! message that was acked before, on any server.
+//! The barrier: a read waits until this server has folded everything that was in the log when the
+//! read began. So it contains every message that any server acked before.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,19 +13,19 @@ use crate::domain::{Code, Partition, Problem};
 use crate::ports::PortError;
 use crate::ports::broker::Offset;
 
-/// How long a read waits for its own fold.
+/// How long a read waits for this server's fold.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// How often the end is asked for when nobody reads: sends need it, see `freshness`.
+/// How often the log-end offsets are requested when nobody reads. Sends need them, see `freshness`.
 const IDLE: Duration = Duration::from_secs(2);
 
 type Answer = Result<Arc<Vec<Offset>>, Arc<PortError>>;
 
-/// Asks for the ends of the log: one question for all who wait; who comes while it is under way
-/// joins the next.
+/// Requests the log-end offsets. One request serves all reads that wait; a read that arrives while
+/// it is under way joins the next one.
 pub struct Barrier {
     log: Arc<Log>,
-    /// Unbounded in name only: each is one request that waits.
+    /// Needs no bound of its own: each element belongs to one read that waits.
     waiting: Mutex<Vec<oneshot::Sender<Answer>>>,
     asked: Notify,
 }
@@ -39,7 +39,8 @@ impl Barrier {
         })
     }
 
-    /// Waits until the own fold has passed what was in a partition when this was called.
+    /// Waits until this server has folded everything that was in a partition at the time of the
+    /// call. Fails with `HistoryUnavailable` at the deadline, or if the partition is stopped.
     pub async fn pass(&self, partition: Partition) -> Result<(), Problem> {
         let deadline = Instant::now() + DEADLINE;
         let ends = self.ends(deadline).await?;
@@ -47,7 +48,7 @@ impl Barrier {
             .await
     }
 
-    /// The same for all partitions.
+    /// Like [`Barrier::pass`], for all partitions.
     pub async fn pass_all(&self) -> Result<(), Problem> {
         let deadline = Instant::now() + DEADLINE;
         let ends = self.ends(deadline).await?;
@@ -58,8 +59,9 @@ impl Barrier {
         Ok(())
     }
 
-    /// The same at the start, for all partitions that are not stopped: it takes as long as the log
-    /// takes to be read, and tells how far it is. Nobody waits for an operator here.
+    /// The barrier of a start, for all partitions that are not stopped. It has no deadline, because
+    /// reading the log takes its time, and it logs the progress. It doesn't wait for stopped
+    /// partitions, because they need an operator.
     pub async fn pass_running(&self) {
         let ends = loop {
             match self.ends(Instant::now() + DEADLINE).await {
@@ -70,7 +72,7 @@ impl Barrier {
         for partition in self.log.partitions() {
             let end = ends[partition.index()];
             loop {
-                // Reached, or stopped, which readiness tells.
+                // A stopped partition doesn't hold up the start. Readiness reports it.
                 let reached = self.reach(partition, end, Instant::now() + DEADLINE).await;
                 if reached.is_ok() || self.log.lock(partition).stopped().is_some() {
                     break;
@@ -116,11 +118,13 @@ impl Barrier {
         }
     }
 
-    /// Asks, for as long as the server runs. Being cancelled loses nothing: who waits is told so.
+    /// Requests the log-end offsets for as long as the server runs. After a cancellation, the reads
+    /// that wait fail.
     pub async fn run(&self) {
         loop {
-            // The time is up: sends need a fresh answer though nobody reads.
+            // A timeout isn't an error: sends need recent offsets even if nobody reads.
             let _elapsed = timeout(IDLE, self.asked.notified()).await;
+            // Before the request, so that its answer covers the log as of the start of these reads.
             let waiting = std::mem::take(&mut *self.waiting.lock().expect("no panic while held"));
             let asked_ms = boot_ms();
             let answer = self
@@ -136,7 +140,7 @@ impl Barrier {
             let told = answer.as_deref().map(Vec::as_slice).map_err(|e| &**e);
             self.log.end_was_asked(asked_ms, told);
             for tell in waiting {
-                // Dropped by a reader that no longer waits.
+                // Fails if the read no longer waits.
                 drop(tell.send(answer.clone()));
             }
         }

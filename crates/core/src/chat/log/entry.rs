@@ -1,4 +1,4 @@
-//! A record with what the fold said of it: what the tail, the hub and the archiver work on.
+//! A record with its id and verdict. The tail, the hub and the archiver work on entries.
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -16,11 +16,11 @@ pub struct Entry {
     pub append_ms: u64,
     pub id: Id,
     pub verdict: Verdict,
-    /// None if it was unreadable.
+    /// `None` if the record is unreadable.
     pub record: Option<Record>,
-    /// The record as the log has it, if it was unreadable: the archiver keeps it aside.
+    /// The raw record if it is unreadable. The archiver stores it as a dead letter.
     pub dead: Option<Box<DeadLetter>>,
-    /// What receivers get, encoded once for all of them; None for what is not shown to them.
+    /// The frame for receivers, encoded once for all of them. `None` if they don't get the record.
     pub frame: Option<Utf8Bytes>,
 }
 
@@ -47,7 +47,7 @@ impl Entry {
         }
     }
 
-    /// The place of a record that none can read.
+    /// The entry of an unreadable record.
     pub fn unreadable(id: Id, dead: Box<DeadLetter>) -> Entry {
         let (offset, append_ms) = (dead.record.offset, dead.record.append_ms);
         let entry = Entry::new(offset, append_ms, id, Verdict::Unreadable, None);
@@ -57,14 +57,14 @@ impl Entry {
         }
     }
 
-    /// The record, if it happened.
+    /// The record, if its verdict is `accepted`.
     pub fn accepted(&self) -> Option<&Record> {
         self.record
             .as_ref()
             .filter(|_| self.verdict == Verdict::Accepted)
     }
 
-    /// About how much memory it takes.
+    /// The entry's memory use, estimated.
     pub fn bytes(&self) -> usize {
         let texts = match self.record.as_ref().map(|r| &r.body) {
             Some(Body::Message { text, file, .. }) => {
@@ -79,16 +79,17 @@ impl Entry {
         let dead = self.dead.as_ref().map_or(0, |dead| {
             size_of::<DeadLetter>() + dead.record.key.len() + dead.record.value.len()
         });
-        // Names and the index's references come on top.
+        // 128 bytes stand for the names and for the references in the tail's indexes.
         size_of::<Entry>() + 128 + texts + dead + self.frame.as_ref().map_or(0, |f| f.len())
     }
 
-    /// Whether it takes a number in its channel.
+    /// Whether the entry is an accepted message, which gets a number in its channel.
     pub fn is_message(&self) -> bool {
         matches!(self.accepted().map(|r| &r.body), Some(Body::Message { .. }))
     }
 
-    /// What history stores of it; `n` is the message's number.
+    /// The row that history stores if the record is accepted. `n`: the number of a message in its
+    /// channel.
     pub fn row(&self, n: u64) -> Option<HistoryRow> {
         let record = self.accepted()?;
         let change = |target, kind| {

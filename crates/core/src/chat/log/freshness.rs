@@ -1,24 +1,24 @@
-//! Whether the own fold is up to date with the log.
+//! Whether this server's fold is up to date with the log.
 
 use crate::chat::clock::boot_ms;
 use crate::ports::broker::Offset;
 
-/// Sends are refused when the last question for the log's end that the fold has passed was asked
-/// longer ago than this.
+/// Sends are refused unless the fold has passed a log-end offset that was requested within this
+/// time.
 pub const STALE_MS: u64 = 10_000;
 
-/// The last answered question for the log's end whose answer the fold has passed.
+/// The requests for the log-end offset that the fold has passed or has yet to pass.
 #[derive(Debug, Default)]
 pub struct Freshness {
     position: Offset,
-    /// When that question was asked, ms since boot.
+    /// When the last request was made whose answer the fold has passed, ms since boot.
     passed_ms: Option<u64>,
-    /// The oldest question whose answer the fold has not passed.
+    /// The oldest request whose answer the fold has not passed: when it was made, and the answer.
     open: Option<(u64, Offset)>,
 }
 
 impl Freshness {
-    /// The fold has passed everything below an offset.
+    /// Records that the fold has passed everything below an offset.
     pub fn passed(&mut self, position: Offset) {
         self.position = self.position.max(position);
         if let Some((asked_ms, end)) = self.open
@@ -29,16 +29,17 @@ impl Freshness {
         }
     }
 
-    /// A question asked at a time was answered with this end.
+    /// Records the answer to a request that was made at `asked_ms`, in ms since boot.
     pub fn answered(&mut self, asked_ms: u64, end: Offset) {
         if self.position >= end {
             self.passed_ms = self.passed_ms.max(Some(asked_ms));
         } else if self.open.is_none() {
+            // Only the oldest one is kept: the fold reaches it first.
             self.open = Some((asked_ms, end));
         }
     }
 
-    /// Whether a retry that is in the log would be in the window.
+    /// Whether the fold has passed a log-end offset that was requested within [`STALE_MS`].
     pub fn is_fresh(&self) -> bool {
         self.is_fresh_at(boot_ms())
     }

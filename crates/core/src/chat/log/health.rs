@@ -1,4 +1,4 @@
-//! How the log does: whether it is stopped, up to date, archived.
+//! The health of the log: whether it is stopped, stale, or not archived.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -7,7 +7,7 @@ use crate::chat::clock::boot_ms;
 use crate::ports::PortError;
 use crate::ports::broker::Offset;
 
-/// A reader that asked nothing for so long hangs: all of its calls have deadlines below.
+/// A reader that hasn't polled for this long hangs. Each of its calls has a shorter deadline.
 const HUNG_MS: u64 = 30_000;
 
 impl Log {
@@ -20,7 +20,7 @@ impl Log {
         metrics::gauge!("lakechat_archive_lag_records").set(self.lag() as f64);
     }
 
-    /// Why the log or a partition of it is stopped, if any is: an operator has to look.
+    /// Why the log or one of its partitions is stopped, if so. An operator has to act.
     pub fn stopped(&self) -> Option<String> {
         let fault = self.broker.fault();
         fault.or_else(|| {
@@ -29,12 +29,12 @@ impl Log {
         })
     }
 
-    /// Why sends are refused, if the own fold is not up to date.
+    /// Why sends are refused, if this server's fold is not up to date.
     pub fn stale(&self) -> Option<String> {
         self.stale_at(boot_ms())
     }
 
-    /// The same at some time since boot.
+    /// Like [`Log::stale`], at a given time in ms since boot.
     pub fn stale_at(&self, now_ms: u64) -> Option<String> {
         let unread_ms = now_ms.saturating_sub(self.read_ms.load(Relaxed));
         if unread_ms > HUNG_MS {
@@ -55,7 +55,8 @@ impl Log {
         )
     }
 
-    /// Takes in what came of a question for the log's end that was asked at a time.
+    /// Records the result of a request for the log-end offsets that was made at `asked_ms`, in ms
+    /// since boot.
     pub fn end_was_asked(&self, asked_ms: u64, answer: Result<&[Offset], &PortError>) {
         for (partition, end) in self.partitions().zip(answer.unwrap_or_default()) {
             self.lock(partition).freshness.answered(asked_ms, *end);
@@ -64,7 +65,7 @@ impl Log {
         *self.last_end_error.lock().expect("no panic while held") = error;
     }
 
-    /// Why the log may lose what history does not have, if the archive lags so far.
+    /// Why the log may lose unarchived records, if the archive lags that far behind.
     pub fn archive_late(&self) -> Option<String> {
         self.partitions().find_map(|p| {
             let alarm = self.lock(p).lag.alarm()?;
@@ -72,18 +73,18 @@ impl Log {
         })
     }
 
-    /// Notes that the reader polls the log, whether or not that succeeds.
+    /// Records that the reader polls the log, whether or not the poll succeeds.
     pub fn note_read_attempt(&self) {
         self.read_ms.store(boot_ms(), Relaxed);
     }
 
-    /// Why a partition is not archived any more, if one is not.
+    /// Why a partition is not archived, if one is not.
     pub fn archive_stopped(&self) -> Option<String> {
         self.partitions()
             .find_map(|p| self.lock(p).archive_stopped.clone())
     }
 
-    /// How many records were folded and are not in history, those among them that the tails let go of.
+    /// How many folded records are not in history, including those that the tails have evicted.
     pub fn lag(&self) -> u64 {
         let of = |p| {
             let archived = self.mark(p).offset;

@@ -1,30 +1,30 @@
-//! How long records have waited for history, held against how long the log keeps them.
+//! How long records have waited for history, compared with the log's retention.
 
 use std::time::Duration;
 
-/// Parts of the time that the log keeps records: one that waited longer alarms, and then no more are
-/// taken, so that none is gone before history has it.
+/// The fraction of the log's retention after which a waiting record raises an alarm.
 const ALARMS: (u64, u64) = (1, 2);
+/// The fraction after which sends are refused, so that the log never deletes unarchived records.
 const REFUSES: (u64, u64) = (9, 10);
 
 #[derive(Debug, Default)]
 pub struct Lag {
-    /// When the log took the oldest record that history does not have, ms since 1970; if that is no
-    /// longer in memory, a time before it.
+    /// The append time of the oldest unarchived record, ms since 1970. If that record is no longer
+    /// in memory, a time before it.
     since_ms: Option<u64>,
     waits: Duration,
     kept: Option<Duration>,
 }
 
 impl Lag {
-    /// Nothing waits.
+    /// Records that every record is archived.
     pub fn end(&mut self) {
         self.since_ms = None;
         self.waits = Duration::ZERO;
     }
 
-    /// `oldest_ms`: of the oldest record that waits, if it is in memory; `at_least_ms`: a time before
-    /// it. `kept`: how long the log keeps it.
+    /// Measures the wait. `oldest_ms`: the append time of the oldest waiting record, if it is in
+    /// memory. `at_least_ms`: a time before it, or 0 if unknown. `kept`: the log's retention.
     pub fn look(
         &mut self,
         oldest_ms: Option<u64>,
@@ -40,7 +40,7 @@ impl Lag {
         self.kept = kept;
     }
 
-    /// Why an operator has to look, if the log may lose what history does not have.
+    /// Why an operator has to act, if the log may lose unarchived records.
     pub fn alarm(&self) -> Option<String> {
         let kept = self.over(ALARMS)?;
         Some(format!(
@@ -89,7 +89,7 @@ mod tests {
         lag.look(Some(1_000), 500, 2_000, KEPT);
         lag.look(None, 500, 4_000_000, KEPT);
         assert!(lag.alarm().is_some());
-        // The mark has moved to a later record.
+        // The mark has moved on to a later record.
         lag.look(None, 3_999_000, 4_000_000, KEPT);
         assert_eq!(lag.alarm(), None);
         lag.end();

@@ -1,5 +1,5 @@
-//! Which partition a channel lives in: what Java's Kafka clients compute, so that any client of the
-//! log finds a channel where lakechat does.
+//! The partition of a channel. It is the one that Kafka's Java clients compute for the same key, so
+//! every client of the topic finds a channel where lakechat does.
 
 use crate::domain::{ChannelName, Partition};
 
@@ -14,7 +14,7 @@ pub fn of(channel: &ChannelName, count: u16) -> Partition {
 fn murmur2(data: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;
     const SEED: u32 = 0x9747_b28c;
-    // Java's length is an int; a key of more than 2 GiB is none.
+    // Java's length is an int. Every key is shorter than 2 GiB, so the cast loses nothing.
     let mut hash = SEED ^ (data.len() as u32);
     let mut words = data.chunks_exact(4);
     for word in &mut words {

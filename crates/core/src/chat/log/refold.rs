@@ -1,4 +1,4 @@
-//! Folding a partition once more beside the one that serves, for an archiver that fell behind.
+//! A second fold of a partition, for an archiver that fell behind the tail.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::ports::PortError;
 use crate::ports::broker::LogRecord;
 use crate::ports::history::Mark;
 
-/// A fold of its own, warmed up to a mark; keeps no tail.
+/// A separate fold of one partition, warmed up to a mark. It keeps no tail.
 pub struct Refold {
     count: u16,
     partition: Partition,
@@ -20,7 +20,7 @@ pub struct Refold {
 
 impl Refold {
     pub fn new(log: &Log, partition: Partition, mark: Mark) -> Refold {
-        // Its tail may keep nothing: entries go straight to the archiver.
+        // A budget of 0 bytes: entries go straight to the archiver, so the tail keeps nothing.
         let budget = Arc::new(Budget::new(0, 1));
         let mut state = PartitionLog::new(partition, log.hasher().clone(), budget.clone());
         state.warm_up(mark, budget);
@@ -31,17 +31,18 @@ impl Refold {
         }
     }
 
-    /// Whether the warm-up has to be read again from where it began. True once.
+    /// Whether the warm-up has to be read again from its first offset. Returns true only once.
     pub fn take_rewind(&mut self) -> bool {
         self.state.take_rewind()
     }
 
-    /// The entries from the mark on.
+    /// Folds records and returns the entries from the mark on.
     pub fn entries(&mut self, records: Vec<LogRecord>) -> Result<Vec<Arc<Entry>>, PortError> {
         let decoded = records
             .into_iter()
             .map(|record| decode(self.partition, self.count, record))
             .collect();
+        // `u64::MAX`: the tail treats every record as archived and evicts it at once.
         let (entries, _nobody_waits_here) = self.state.fold(decoded, u64::MAX);
         match self.state.stopped() {
             Some(reason) => {

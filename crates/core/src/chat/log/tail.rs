@@ -1,4 +1,4 @@
-//! The recent records of a partition in memory: all that is not archived, and some more.
+//! The recent records of a partition, in memory: the unarchived ones, and some archived ones.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use super::record::Body;
 use crate::domain::{ChannelName, Id, UserName};
 use crate::ports::broker::Offset;
 
-/// What the tails of all partitions may take together.
+/// The memory limit that the tails of all partitions share.
 #[derive(Debug)]
 pub struct Budget {
     bytes: AtomicUsize,
     limit_bytes: usize,
-    /// What one partition keeps of what is not archived, when all together are over the limit.
+    /// How much one partition keeps of its unarchived records while the total is over the limit.
     share_bytes: usize,
 }
 
@@ -38,19 +38,19 @@ impl Budget {
 pub struct Tail {
     budget: Arc<Budget>,
     entries: VecDeque<Arc<Entry>>,
-    /// What was accepted, by channel; kinds that are not shown are here too.
+    /// The accepted records by channel, including the kinds that receivers don't get.
     channels: HashMap<ChannelName, VecDeque<Arc<Entry>>>,
-    /// Changes of membership, by whose it is.
+    /// The accepted changes of membership, by the member.
     members: HashMap<UserName, VecDeque<Arc<Entry>>>,
     bytes: usize,
-    /// Every record with an id above this is here.
+    /// The tail has every record with an id above this one.
     above: Id,
-    /// Every record at or after this offset is here.
+    /// The tail has every record at or after this offset.
     from: Offset,
 }
 
 impl Tail {
-    /// An empty tail that begins behind `above`, at the offset `from`.
+    /// An empty tail that begins after the id `above`, at the offset `from`.
     pub fn new(budget: Arc<Budget>, above: Id, from: Offset) -> Tail {
         Tail {
             budget,
@@ -63,12 +63,12 @@ impl Tail {
         }
     }
 
-    /// Every record with an id above this is here.
+    /// The tail has every record with an id above this one.
     pub fn above(&self) -> Id {
         self.above
     }
 
-    /// Every record at or after this offset is here.
+    /// The tail has every record at or after this offset.
     pub fn begins_at(&self) -> Offset {
         self.from
     }
@@ -77,7 +77,7 @@ impl Tail {
         self.bytes
     }
 
-    /// Adds the next record. `archived` is the mark's offset.
+    /// Adds the next record. `archived`: the mark's offset.
     pub fn push(&mut self, entry: Arc<Entry>, archived: Offset) {
         let bytes = entry.bytes();
         self.bytes += bytes;
@@ -93,11 +93,13 @@ impl Tail {
             }
         }
         self.entries.push_back(entry);
+        // 0: only the memory limit evicts here. Evicting by age is left to the tick.
         self.trim(archived, 0);
     }
 
-    /// Lets go of what is archived while there is too much or it is older than `keep_from_ms`; then,
-    /// down to this partition's share, of what is not.
+    /// Evicts archived records while the tails are over their limit, or while the oldest record is
+    /// older than `keep_from_ms` (append time). If the tails are still over the limit, it evicts
+    /// unarchived records too, until this partition is down to its share.
     pub fn trim(&mut self, archived: Offset, keep_from_ms: u64) {
         while let Some(front) = self.entries.front() {
             let spent = self.budget.is_spent();
@@ -133,7 +135,7 @@ impl Tail {
         }
     }
 
-    /// Up to `max` records from an offset on; None if the tail no longer reaches back to it.
+    /// Up to `max` records from an offset on. `None` if the tail no longer reaches back to it.
     pub fn from(&self, offset: Offset, max: usize) -> Option<Vec<Arc<Entry>>> {
         if offset < self.from {
             return None;
@@ -142,18 +144,18 @@ impl Tail {
         Some(self.entries.range(start..).take(max).cloned().collect())
     }
 
-    /// How many records at or after an offset are here.
+    /// The number of records in the tail at or after an offset.
     pub fn count_from(&self, offset: Offset) -> usize {
         self.entries.len() - self.entries.partition_point(|e| e.offset < offset)
     }
 
-    /// The last record below an offset, if it is here.
+    /// The last record below an offset, if the tail still has one.
     pub fn last_below(&self, offset: Offset) -> Option<&Arc<Entry>> {
         let end = self.entries.partition_point(|e| e.offset < offset);
         self.entries.get(end.checked_sub(1)?)
     }
 
-    /// What was accepted in a channel with an id in `after < id < before`, in order.
+    /// The accepted records of a channel with ids in `after < id < before`, in order.
     pub fn within(
         &self,
         channel: &ChannelName,
@@ -163,12 +165,13 @@ impl Tail {
         let entries = self.channels.get(channel);
         entries.into_iter().flat_map(move |entries| {
             let start = entries.partition_point(|e| e.id <= after);
+            // `max`: if `before` is not above `after`, the range is empty instead of a panic.
             let end = entries.partition_point(|e| e.id < before).max(start);
             entries.range(start..end)
         })
     }
 
-    /// Changes of a user's memberships, in order.
+    /// The accepted changes of a user's memberships, in the order of the log.
     pub fn memberships(&self, user: &UserName) -> impl Iterator<Item = &Arc<Entry>> + use<'_> {
         self.members.get(user).into_iter().flatten()
     }

@@ -1,6 +1,6 @@
-//! Why a session ends, and what its client is told.
+//! The reasons for closing a session, with the code and text that its client gets.
 
-/// The reasons for which the server closes a session.
+/// Why the server closes a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Close {
     InternalError,
@@ -14,11 +14,12 @@ pub enum Close {
     ConnectionLimit,
 }
 
-/// What clients spread their return over, ms.
+/// Clients reconnect at random times within this many milliseconds.
 const RECONNECT_SPREAD_MS: u64 = 10_000;
 
 impl Close {
-    /// For one client: each is told another time, so that a deploy makes no storm.
+    /// A close for one client. Each client gets its own random delay, so that a deploy doesn't
+    /// cause a storm of reconnects.
     pub fn server_shutdown() -> Close {
         let reconnect_after_ms = rand::random_range(0..=RECONNECT_SPREAD_MS);
         Close::ServerShutdown { reconnect_after_ms }
@@ -39,7 +40,7 @@ impl Close {
         }
     }
 
-    /// The name of the code.
+    /// The reason text that belongs to the code.
     pub fn reason(self) -> &'static str {
         match self {
             Close::InternalError => "internal_error",

@@ -5,18 +5,18 @@ use std::borrow::Cow;
 use crate::domain::{ClientMsgId, Code, FileId, Id, Problem};
 use crate::json_object::{JsonObject, field_invalid};
 
-/// The client's number for its request, if it gave one: each answer carries it back as it came.
+/// The client's number for its request, if it gave one. Every answer returns it unchanged.
 pub type Ref = Option<i64>;
 
-/// A frame: the client's number for it, and what it asks for.
+/// A client's frame: its `ref` and its request.
 #[derive(Debug)]
 pub struct Incoming<'a> {
     pub r#ref: Ref,
     pub request: Result<Request<'a>, Problem>,
 }
 
-/// What a client may ask for. Names of channels are not parsed yet: one that can't be a name is a
-/// channel that does not exist.
+/// A client's request. Channel names are not parsed here: a string that isn't a valid name is
+/// answered like the name of a channel that doesn't exist.
 #[derive(Debug)]
 pub enum Request<'a> {
     Hello { token: Cow<'a, str> },
@@ -43,13 +43,13 @@ pub struct SendRequest<'a> {
     pub level: AckLevel,
 }
 
-/// When a send is acked.
+/// The condition for acking a send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AckLevel {
-    /// The log has it.
+    /// The message is in the log.
     #[default]
     Accepted,
-    /// History has it.
+    /// The message is in history.
     Persisted,
 }
 
@@ -62,7 +62,7 @@ impl AckLevel {
     }
 }
 
-/// Which page of history: the texts as they came, for HTTP has the same.
+/// A request for a page of history. The channel and the cursor are not parsed here.
 #[derive(Debug)]
 pub struct PageRequest<'a> {
     pub channel: Cow<'a, str>,
@@ -73,10 +73,10 @@ pub struct PageRequest<'a> {
     pub limit: Option<u64>,
 }
 
-/// What a `ref` may be, for a person: `i64`.
+/// Describes the values of a `ref` in error messages: the range of an `i64`.
 const REF_ALLOWED: &str = "a whole number from -9223372036854775808 to 9223372036854775807";
 
-/// All fields that any frame has. Others are ignored, so that older servers serve newer clients.
+/// The fields of all frames. Others are ignored, so that older servers can serve newer clients.
 const FIELDS: [&str; 14] = [
     "type",
     "ref",
@@ -97,7 +97,7 @@ const FIELDS: [&str; 14] = [
 type Fields<'a> = JsonObject<'a, 14>;
 
 impl<'a> Incoming<'a> {
-    /// Reads a text frame. One that isn't a JSON object has no `ref` to answer to.
+    /// Parses a text frame. A frame that isn't a JSON object gives an error without a `ref`.
     pub fn parse(frame: &'a str) -> Incoming<'a> {
         let object = Fields::from_str(frame, &FIELDS).ok();
         let Some(mut fields) = object.filter(|fields| !fields.has_repeated()) else {

@@ -1,4 +1,4 @@
-//! Frames to clients, and the objects in them that HTTP answers with too.
+//! Frames to clients, and the JSON objects that HTTP responses share with them.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ fn encode(frame: &impl Serialize) -> Utf8Bytes {
     text.into()
 }
 
-/// A message as history has it and as receivers see it, without its channel.
+/// A message in frames and in pages of history, without its channel.
 #[derive(Serialize)]
 pub struct MessageObject<'a> {
     id: Id,
@@ -41,7 +41,7 @@ pub struct MessageObject<'a> {
 }
 
 impl<'a> MessageObject<'a> {
-    /// Of a row, as `reader` sees it.
+    /// Makes the object from a row of history. `my_reactions` are those of `reader`.
     pub fn of_row(message: &'a Message, reader: &UserName) -> MessageObject<'a> {
         let people = message
             .reactions
@@ -75,7 +75,7 @@ struct MessageFrame<'a> {
     message: MessageObject<'a>,
 }
 
-/// The frame that delivers a message, from its record; None for records that are no message.
+/// The frame that delivers a message, made from its record. `None` for records of other kinds.
 pub fn message_frame_of(id: Id, record: &Record) -> Option<Utf8Bytes> {
     let Body::Message {
         text,
@@ -106,7 +106,7 @@ pub fn message_frame_of(id: Id, record: &Record) -> Option<Utf8Bytes> {
     }))
 }
 
-/// The frame that delivers a message, from its row.
+/// The frame that delivers a message, made from its row of history.
 pub fn message_frame(channel: &ChannelName, message: &Message, reader: &UserName) -> Utf8Bytes {
     let message = MessageObject::of_row(message, reader);
     encode(&MessageFrame {
@@ -116,14 +116,14 @@ pub fn message_frame(channel: &ChannelName, message: &Message, reader: &UserName
     })
 }
 
-/// The message object within a frame of [`message_frame_of`].
+/// Extracts the message object from a frame of [`message_frame_of`].
 pub fn object_in_frame(channel: &ChannelName, frame: &str) -> String {
-    // The channel's name has no character that JSON escapes.
+    // A channel name has no characters that JSON escapes, so its length in the frame is the same.
     let head = r#"{"type":"message","channel":"","#.len() + channel.as_str().len();
     format!("{{{}", &frame[head..])
 }
 
-/// A channel as its readers see it.
+/// A channel as its readers get it.
 #[derive(Clone, Debug, Serialize)]
 pub struct ChannelObject {
     pub name: ChannelName,
@@ -132,22 +132,22 @@ pub struct ChannelObject {
     pub topic: Option<String>,
     pub state: &'static str,
     pub created_at: u64,
-    /// The reader's, for members.
+    /// The reader's role. Omitted if the reader isn't a member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<&'static str>,
-    /// How many there are; in `GET /channels/<c>` alone.
+    /// The number of members. Only in `GET /channels/<c>`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<usize>,
 }
 
-/// What a session may do, told at its start.
+/// The limits of a session, sent in its `welcome` frame.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct SessionLimits {
-    /// Bytes of one frame.
+    /// Maximum size of a frame, in bytes.
     pub frame_bytes: usize,
-    /// Bytes of one message's text, UTF-8.
+    /// Maximum size of a message's text, in bytes of UTF-8.
     pub text_bytes: usize,
-    /// Channels joined at once in one session.
+    /// Maximum number of channels that a session may have joined at the same time.
     pub channels: usize,
 }
 
@@ -159,7 +159,7 @@ pub struct Welcome<'a> {
     pub ping_ms: u64,
     pub degraded: Vec<&'static str>,
     pub limits: SessionLimits,
-    /// Left out, with `directory` in `degraded`, when they can't be read.
+    /// Omitted if the channels can't be read. Then `degraded` contains `directory`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<Vec<ChannelObject>>,
 }
@@ -211,7 +211,8 @@ pub fn joined(
     )
 }
 
-/// Without `ref` when the client did not ask for it: the membership ended.
+/// Reports that a client left a channel. `reference` is `None` if the client didn't ask for it,
+/// because its membership ended.
 pub fn left(reference: Ref, channel: &str) -> Utf8Bytes {
     #[derive(Serialize)]
     struct Left<'a> {
@@ -277,10 +278,10 @@ pub fn token_expiring(in_ms: u64) -> Utf8Bytes {
     typed("token_expiring", None, Expiring { in_ms })
 }
 
-/// What an error frame says besides the error.
+/// The fields of an error frame besides the error itself.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct About<'a> {
-    /// The channel of a join or resume that can't go on.
+    /// The channel of a join or resume that can't continue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<&'a ChannelName>,
     /// The id of a message that is in the log but not yet in history.

@@ -6,7 +6,7 @@ use crate::chat::log::MemoryBounds;
 use crate::ports::Broker;
 use crate::ports::broker::{DeadLetter, LogReader, OutgoingRecord, PublishFailureHandler};
 
-/// A log of one partition that has an end and nothing else.
+/// A log of one partition that only has a log-end offset.
 struct Ending(Offset);
 
 #[async_trait]
@@ -52,7 +52,7 @@ impl Broker for Ending {
 
 const HERE: Partition = Partition(0);
 
-/// A barrier over a log that ends at 7, and who asks for that.
+/// A barrier over a log that ends at 7, and the task that requests the log-end offsets.
 fn barrier() -> (Arc<Barrier>, tokio::task::JoinHandle<()>) {
     let bounds = MemoryBounds {
         tail_bytes: 0,
