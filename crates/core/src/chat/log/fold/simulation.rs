@@ -1,9 +1,12 @@
-//! Several servers over one log, with everything that may go wrong between a client and an ack:
-//! servers stopped in mid-send for seconds or hours, killed and started again from some mark, skewed
-//! and stepping clocks, a log whose clock steps too, records that are lost or held up on their way,
-//! clients that time out and retry through any server, and hostile ones that do so for the sake of it.
+//! Simulates several servers over one log, with every known fault between a send and its ack:
 //!
-//! A history depends on its seed alone. `TEST_SIM_HISTORIES` says how many are run.
+//! - Servers are paused in the middle of a send, for seconds or hours.
+//! - Servers are killed and restarted from some mark.
+//! - The clocks of servers and of the log are skewed, and they step.
+//! - Records are lost or delayed on their way to the log.
+//! - Clients time out and retry through any server. Hostile clients send duplicates on purpose.
+//!
+//! A history depends on its seed alone. `TEST_SIM_HISTORIES` sets how many histories run.
 
 mod chance;
 mod client;
@@ -24,7 +27,7 @@ fn no_acked_send_is_missing_or_stored_twice_whatever_stops_or_skews() {
     let histories = histories.map_or(HISTORIES, |n| n.parse().expect("a number"));
     let mut happened = Happened::default();
     for seed in 0..histories {
-        // A panic names it.
+        // Prints the seed if an assertion fails.
         let _told = SeedOnPanic(seed);
         let world = World::run(seed);
         acked_sends_are_stored_as_acked(&world);
@@ -52,7 +55,7 @@ impl Drop for SeedOnPanic {
     }
 }
 
-/// An ack's id is that of an accepted record with that content.
+/// The id of every ack belongs to an accepted record with the content of the send.
 fn acked_sends_are_stored_as_acked(world: &World) {
     let accepted = world.log.iter().zip(&world.folded);
     let accepted: HashMap<_, _> = accepted
@@ -78,8 +81,9 @@ fn nothing_is_stored_twice(world: &World) {
     }
 }
 
-/// What was sent first in a session and acked in it. A send that was refused or whose fate was
-/// unknown ends the session here: retried later it stands where it was retried.
+/// Compares the sends whose first try and whose ack are in the same session. A send that is refused
+/// or whose outcome is unknown ends the session. If it is retried later, its place in the log is
+/// that of the retry.
 fn acked_sends_of_a_session_keep_their_order(world: &World) {
     for client in world.clients.iter().filter(|c| !c.hostile) {
         let first = |ack: &&client::Ack| client.sends[ack.send].session == Some(ack.session);

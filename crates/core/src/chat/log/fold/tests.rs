@@ -1,4 +1,4 @@
-//! The fold's rules one by one, and over random logs.
+//! Tests of the fold's rules, one by one and with random logs.
 
 pub(super) mod logs;
 mod model;
@@ -68,7 +68,7 @@ fn a_key_is_known_for_as_long_as_its_first_record_is_not_too_old() {
     let log = [0, WINDOW_MS, WINDOW_MS + 1].map(|ms| message(START_MS + ms, Some("c"), "hi"));
     let folded = fold_all(&log);
     assert_eq!(folded[1].1, Verdict::Repeat(folded[0].0));
-    // The first has left, and the second still tells that there was one.
+    // The first record was evicted. The second one still shows that there was one.
     assert_eq!(folded[2].1, Verdict::Expired);
 }
 
@@ -134,7 +134,8 @@ fn what_was_deleted_takes_no_change_while_the_delete_stands_in_the_window() {
     assert_eq!(verdicts(&log), expected);
 }
 
-/// What a window takes must come back, or a partition that was busy once would refuse for ever.
+/// The window must return its memory. Otherwise a partition that was busy once would refuse sends
+/// forever.
 #[test]
 fn memory_follows_what_stands_in_the_window() {
     let mut fold = Fold::new(PARTITION, Id::ZERO, KeyHasher::default());
@@ -209,8 +210,8 @@ proptest! {
         agrees_with_the_model(&log)?;
     }
 
-    /// Two records of one key are accepted only if the log's clock passed a whole window between
-    /// them: from the first, and from every other of the key that was not late.
+    /// Two records of one key are accepted only if the log's clock passed a whole window after the
+    /// first one, and after every other record of the key between them that was not late.
     #[test]
     fn nothing_is_accepted_twice_within_a_window(log in logs::logs(1..120)) {
         let folded = fold_all(&log);
@@ -228,7 +229,7 @@ proptest! {
         }
     }
 
-    /// Without the late and the unreadable records of a log the others are judged as with them.
+    /// Removing the late and unreadable records from a log doesn't change the other verdicts.
     #[test]
     fn late_records_change_no_verdict_and_move_no_clock(log in logs::logs(1..120)) {
         let folded = fold_all(&log);

@@ -1,4 +1,4 @@
-//! What is left to chance, by the seed.
+//! Random choices, which depend on the seed alone.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -7,12 +7,14 @@ pub const SECOND: u64 = 1_000;
 pub const MINUTE: u64 = 60 * SECOND;
 pub const HOUR: u64 = 60 * MINUTE;
 
-/// How far a clock may be from the true time. Within a send's five minutes a frame takes up to
-/// [`FRAME_MS`] to its server and its record up to a minute and two such skews to the log; three
-/// more move the window. All of it must fit the window's ten minutes.
+/// How far a clock may be from the true time, in ms.
+///
+/// A client may retry for five minutes. The frame then takes up to [`FRAME_MS`] to its server, and
+/// its record up to a minute and two skews to the log. Steps of the log's clock move the window
+/// by up to two more skews. The sum must stay below the window's ten minutes.
 pub const SKEW_MS: i64 = 45 * SECOND as i64;
 
-/// How long a frame may take before heartbeats would have closed its session.
+/// How long a frame may take. After that, a missed heartbeat would have closed its session.
 pub const FRAME_MS: u64 = 50 * SECOND;
 
 pub struct Chance(StdRng);
@@ -34,7 +36,7 @@ impl Chance {
         self.0.random_range(0..n)
     }
 
-    /// Up to a most, which itself comes up often.
+    /// A number from 0 to `most`, and often `most` itself.
     pub fn up_to(&mut self, most: u64) -> u64 {
         match self.below(4) {
             0 => most,
@@ -42,7 +44,7 @@ impl Chance {
         }
     }
 
-    /// A clock's distance from the true time.
+    /// How far a clock is ahead of the true time, in ms.
     pub fn skew(&mut self, wild: bool) -> i64 {
         match self.below(if wild { 8 } else { 6 }) {
             0 | 1 => 0,
@@ -59,7 +61,7 @@ impl Chance {
         if self.one_in(2) { off } else { -off }
     }
 
-    /// Mostly a few ms, at times up to a most.
+    /// A delay in ms: mostly a few ms, sometimes up to `most`.
     pub fn delay(&mut self, most: u64) -> u64 {
         match self.below(24) {
             0 => self.up_to(most),
@@ -68,7 +70,7 @@ impl Chance {
         }
     }
 
-    /// How long a server stands still.
+    /// How long a server is paused, in ms.
     pub fn stop(&mut self) -> u64 {
         match self.below(5) {
             0 => self.below(30 * SECOND),

@@ -1,10 +1,10 @@
-//! A client with an outbox: it sends, loses patience, and sends again through any server.
+//! A client with an outbox. It sends, times out, and retries through any server.
 
 use super::chance::MINUTE;
 use crate::chat::log::record::{Body, Digest};
 use crate::domain::{ClientMsgId, Id, UserName};
 
-/// How long after its first try a send may be tried again.
+/// How long after its first try a client may retry a send.
 pub const RETRY_MS: u64 = 5 * MINUTE;
 
 pub struct Send {
@@ -12,7 +12,7 @@ pub struct Send {
     pub body: Body,
     pub digest: Digest,
     pub first_try: u64,
-    /// In which it was tried first.
+    /// The session of the first try.
     pub session: Option<u64>,
     pub state: State,
 }
@@ -21,7 +21,7 @@ pub struct Send {
 pub enum State {
     Waiting,
     Acked,
-    /// Too old to retry, or told that it is.
+    /// Too old to retry, or finally refused.
     GivenUp,
 }
 
@@ -33,11 +33,11 @@ pub struct Ack {
     pub id: Id,
 }
 
-/// What a server answers.
+/// A server's answer to a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     Ack(Id),
-    /// Refused or unknown, which a client treats alike.
+    /// The send was refused, or its outcome is unknown. A client retries in both cases.
     Again,
     Conflict,
     Expired,
@@ -45,12 +45,12 @@ pub enum Answer {
 
 pub struct Client {
     pub name: UserName,
-    /// Sends doubles to other servers, also with other content.
+    /// Sends duplicates to any server, sometimes with other content.
     pub hostile: bool,
     pub sends: Vec<Send>,
     pub server: usize,
     pub session: Option<u64>,
-    /// When the session's last frame gets to the server.
+    /// When the session's last frame arrives at the server.
     pub last_frame: u64,
     pub acks: Vec<Ack>,
 }
@@ -82,7 +82,7 @@ impl Client {
         send
     }
 
-    /// The sends to be tried again, in their order; what is too old is let go.
+    /// The sends to retry, in order. Gives up the sends that are too old.
     pub fn outbox(&mut self, now: u64) -> Vec<usize> {
         let too_old = |s: &Send| now - s.first_try > RETRY_MS;
         for send in &mut self.sends {
@@ -103,7 +103,7 @@ pub fn text(text: &str) -> Body {
     }
 }
 
-/// Not SHA-256, which would be most of a history's time.
+/// A cheap hash. SHA-256 would take most of a history's time.
 pub fn digest(body: &Body) -> Digest {
     let Body::Message { text, .. } = body else {
         unreachable!("clients send messages");

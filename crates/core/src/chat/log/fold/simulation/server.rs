@@ -1,4 +1,4 @@
-//! A server: its clock, its own fold of the log, and what is under way in it.
+//! A server: its clock, its own fold of the log, and its pending sends.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,33 +11,33 @@ use crate::domain::Id;
 
 use super::super::tests::logs::PARTITION;
 
-/// Sends are refused when the fold is older than this.
+/// Sends are refused if the fold is further behind than this, in ms.
 pub const FRESH_MS: u64 = 10 * SECOND;
-/// A process that stood still for longer closes its sessions unread.
+/// A process that was paused for longer closes its sessions without reading their frames.
 pub const STOOD_STILL_MS: u64 = 30 * SECOND;
-/// A send with neither record nor report for so long is unknown.
+/// A send whose record wasn't folded within this time has an unknown outcome.
 pub const DEADLINE_MS: u64 = 15 * SECOND;
 
 pub struct Server {
-    /// Ahead of the true time.
+    /// How far its clock is ahead of the true time, in ms.
     pub skew: i64,
-    /// Its clock is off by hours for good.
+    /// Its clock is permanently off by hours.
     pub broken: bool,
-    /// Counts its starts: what an earlier process had under way is gone.
+    /// Counts its restarts. The pending work of an earlier process is lost.
     pub boot: u32,
     pub fold: Fold,
-    /// The first offset it has not folded.
+    /// The first offset that it hasn't folded.
     pub folded: usize,
     pub stopped_at: Option<u64>,
-    /// What came while it was stopped, in order.
+    /// The events that arrived while it was paused, in order.
     pub held: Vec<Event>,
     pub sessions: HashSet<u64>,
-    /// Tries that wait for their record.
+    /// The sends that wait for their records, by the number of the try.
     pub pending: HashMap<u64, Frame>,
-    /// Since when it has been asking for the log's end again, and when it last had before that.
+    /// When it resumed its requests for the log-end offset, and when it made the last one before.
     pub asks_since: u64,
     pub asked_before: u64,
-    /// No later step overtakes an earlier one.
+    /// The times of the last scheduled steps. They keep frames in order.
     pub last_look: u64,
     pub last_wire: u64,
     pub last_append: u64,
@@ -69,7 +69,7 @@ impl Server {
         now.saturating_add_signed(self.skew)
     }
 
-    /// What its own window knows of a send.
+    /// The answer to a send from the server's own window, if the window has its key.
     pub fn look(&self, record: &Record) -> Option<Answer> {
         let client_msg_id = record.client_msg_id.as_ref().expect("clients give one");
         let window = self.fold.window();
@@ -82,8 +82,9 @@ impl Server {
         }
     }
 
-    /// `behind_since`: when the first record that it has not folded was appended. It asks for the
-    /// log's end all the time, and the last answer that its fold has passed is from before that.
+    /// `behind_since`: when the first record that it hasn't folded was appended. The server
+    /// requests the log-end offset all the time. The last answer that its fold has passed is older
+    /// than that record.
     pub fn is_fresh(&self, now: u64, behind_since: Option<u64>) -> bool {
         let asked = if now < self.asks_since {
             self.asked_before
@@ -94,7 +95,7 @@ impl Server {
     }
 }
 
-/// What the log's word on a send is to its sender.
+/// The answer to the sender of a record with this verdict.
 pub fn answer(id: Id, verdict: Verdict) -> Answer {
     match verdict {
         Verdict::Accepted => Answer::Ack(id),

@@ -1,4 +1,4 @@
-//! The log, the servers, the clients, and what happens next.
+//! The log, the servers, the clients, and the queue of events.
 
 mod clients;
 mod servers;
@@ -21,26 +21,26 @@ const SPAN_MS: u64 = 3 * HOUR;
 #[derive(Clone, Debug)]
 pub struct Frame {
     pub server: usize,
-    /// The server's process, once it has it.
+    /// The server's process that reads the frame, set when it does.
     pub boot: u32,
     pub session: u64,
     pub client: usize,
     pub send: usize,
-    /// Without its `received_at` until the server has stamped it.
+    /// The server sets `received_at` when it reads the frame.
     pub record: Record,
     pub try_number: u64,
 }
 
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A client has something to say; connects and sends what waits; sends a double.
+    /// A client composes a message; connects and sends its outbox; sends a duplicate.
     Speak(usize),
     Connect(usize),
     Double(usize, usize),
-    /// A client's patience with a send in a session is at its end.
+    /// A client times out on a send in a session.
     Patience(usize, u64, usize),
     Answered(usize, u64, usize, Answer),
-    /// A frame comes out of the socket; is looked up; leaves for the log; is appended.
+    /// A frame is read from the socket; looked up; published; appended to the log.
     Read(Frame),
     Look(Frame),
     Leave(Frame),
@@ -55,7 +55,7 @@ pub enum Event {
     StepLog,
 }
 
-/// How often what happened, over all histories.
+/// How often each kind of event happened, over all histories.
 #[derive(Debug, Default)]
 pub struct Happened {
     counts: BTreeMap<&'static str, u64>,
@@ -72,7 +72,7 @@ impl Happened {
         }
     }
 
-    /// Whether every way that a send can take was taken.
+    /// Whether every possible course of a send occurred.
     pub fn everything(&self) -> bool {
         let all = [
             "acked",
@@ -102,9 +102,9 @@ pub struct World {
     tries: u64,
     log_skew: i64,
     pub log: Log,
-    /// When each record was appended, by the true time, and for whom.
+    /// When each record was appended, by the true time, and its frame.
     appended: Vec<(u64, Frame)>,
-    /// Reads all along.
+    /// Folds the whole log. The servers' folds must agree with it.
     reader: Fold,
     pub folded: Folded,
     servers: Vec<Server>,
@@ -122,8 +122,8 @@ impl World {
         world
     }
 
-    /// Whether clocks, that of the log among them, go wrong by hours. Then a first try may leave
-    /// the window before its time.
+    /// Whether clocks, including the log's, go wrong by hours. Then the window may evict a first
+    /// try while its client still retries.
     pub fn is_wild(&self) -> bool {
         self.wild
     }
@@ -187,7 +187,7 @@ impl World {
             let name = UserName::parse(&format!("u{client}")).unwrap();
             let hostile = self.chance.one_in(4);
             self.clients.push(Client::new(name, hostile));
-            // Some talk a lot for a while, so that sends are pipelined.
+            // Short gaps make sends overlap, so that they are pipelined.
             let mut at = self.now;
             for _ in 0..8 {
                 at += match self.chance.below(4) {

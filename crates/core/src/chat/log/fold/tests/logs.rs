@@ -1,4 +1,4 @@
-//! Random logs, and readers that start in the middle of one.
+//! Random logs, and folds that start in the middle of one.
 
 use std::ops::Range;
 
@@ -9,12 +9,12 @@ use crate::chat::log::record::{Body, Record};
 use crate::domain::{ChannelName, ClientMsgId, Id, Partition, UserName};
 
 pub const PARTITION: Partition = Partition(37);
-/// 2026-11-23: where random logs begin.
+/// The time at which random logs begin: 2026-11-23.
 pub const START_MS: u64 = 1_795_420_000_000;
 pub const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 
-/// A value of the log; `None` for one that is no record.
+/// A record of the log. `record` is `None` if it is unreadable.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub append_ms: u64,
@@ -24,7 +24,7 @@ pub struct Entry {
 pub type Log = Vec<Entry>;
 pub type Folded = Vec<(Id, Verdict)>;
 
-/// A message, received when it was appended.
+/// A message whose `received_at` is its append time.
 pub fn message(append_ms: u64, client_msg_id: Option<&str>, text: &str) -> Entry {
     let body = Body::Message {
         text: text.to_owned(),
@@ -34,7 +34,7 @@ pub fn message(append_ms: u64, client_msg_id: Option<&str>, text: &str) -> Entry
     entry(append_ms, 0, client_msg_id, body)
 }
 
-/// A record whose server's clock was that much ahead of the log's.
+/// A record of a server whose clock was `ahead_ms` ahead of the log's.
 pub fn entry(append_ms: u64, ahead_ms: i64, client_msg_id: Option<&str>, body: Body) -> Entry {
     let record = Record {
         channel: ChannelName::parse("ops").unwrap(),
@@ -51,7 +51,7 @@ pub fn entry(append_ms: u64, ahead_ms: i64, client_msg_id: Option<&str>, body: B
     }
 }
 
-/// What a fold says of a piece of a log.
+/// Continues a fold with a part of a log, and returns the ids and verdicts.
 pub fn fold_on(fold: &mut Fold, log: &[Entry]) -> Folded {
     log.iter()
         .map(|e| fold.next(e.append_ms, e.record.as_ref()))
@@ -63,12 +63,12 @@ pub fn fold_all(log: &[Entry]) -> Folded {
     fold_on(&mut fold, log)
 }
 
-/// Up to where the archive holds everything.
+/// The offset below which history has everything, as the archiver records it.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     pub offset: usize,
     pub last: Id,
-    /// The append time of the last record below that is not late.
+    /// The append time of the last record below the offset that is not late.
     pub time_ms: Option<u64>,
 }
 
@@ -85,7 +85,7 @@ impl Mark {
         }
     }
 
-    /// Where a reader begins to fold, in a log that is kept from some offset on.
+    /// The offset at which a reader begins to fold. `kept`: the first offset still in the log.
     pub fn warm_up_from(&self, log: &[Entry], kept: usize) -> usize {
         let start_ms = self.time_ms.map_or(0, |t| t.saturating_sub(WARM_UP_MS));
         let from = log.iter().position(|e| e.append_ms >= start_ms);
@@ -93,7 +93,7 @@ impl Mark {
     }
 }
 
-/// A reader that starts by the rules: warmed up, about to read the mark's offset.
+/// A fold that is warmed up by the rules. The mark's offset comes next.
 pub fn warmed_up(log: &[Entry], kept: usize, mark: &Mark) -> Fold {
     let from = mark.warm_up_from(log, kept);
     let last = if from == mark.offset {
@@ -110,7 +110,7 @@ pub fn warmed_up_from(log: &[Entry], from: usize, last: Id, mark: &Mark) -> Fold
     fold
 }
 
-/// How much later than the record before it a record is appended.
+/// The time in ms from one record's append to the next one's.
 fn gap() -> impl Strategy<Value = i64> {
     prop_oneof![
         6 => Just(0),
@@ -124,7 +124,7 @@ fn gap() -> impl Strategy<Value = i64> {
     ]
 }
 
-/// How far its server's clock is ahead of the log's.
+/// How far the server's clock is ahead of the log's, in ms.
 fn ahead() -> impl Strategy<Value = i64> {
     prop_oneof![
         12 => Just(0),
@@ -149,7 +149,7 @@ fn body() -> impl Strategy<Value = Body> {
 
 fn record() -> impl Strategy<Value = Record> {
     let one_of = |names: &'static [&'static str]| prop::sample::select(names);
-    // Few keys, and one of them often: doubles, conflicts, chains of repeats.
+    // A few keys, one of them frequent, give repeats, conflicts and chains of repeats.
     let key = (
         one_of(&["ops", "ops", "ops", "dev"]),
         one_of(&["ann", "ann", "ann", "bob"]),
@@ -169,7 +169,7 @@ fn record() -> impl Strategy<Value = Record> {
 #[derive(Clone, Debug)]
 enum Piece {
     One(i64, i64, Option<Record>),
-    /// That many within one ms, late ones or not.
+    /// This many records within one ms; the flag makes all of them late.
     Burst(usize, bool),
 }
 
@@ -207,15 +207,15 @@ pub fn logs(records: Range<usize>) -> impl Strategy<Value = Log> {
     prop::collection::vec(one(), records).prop_map(|pieces| lay(pieces, START_MS))
 }
 
-/// Logs in which more is appended within a ms than the ms has ids; and where the bursts begin.
+/// Logs with bursts, which append about as many records within one ms as the ms has ids, or more.
 pub fn bursting_logs() -> impl Strategy<Value = Log> {
     let burst = (4_000..4_200usize, any::<bool>()).prop_map(|(n, late)| Piece::Burst(n, late));
     let piece = prop_oneof![20 => one(), 1 => burst];
     prop::collection::vec(piece, 1..60).prop_map(|pieces| lay(pieces, START_MS))
 }
 
-/// A log, days of silence, and the log again: what retention makes of the first half is older than
-/// any window of the second.
+/// A log with a gap of days, and the offset of the first record after the gap. Every record before
+/// the gap is older than any window after it, so retention may delete it.
 pub fn logs_with_a_silence() -> impl Strategy<Value = (Log, usize)> {
     let halves = (
         prop::collection::vec(one(), 1..40),

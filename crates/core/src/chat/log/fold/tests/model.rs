@@ -1,5 +1,5 @@
-//! The rules as plainly as they can be put: lists, scanned from the front. Shares no code with
-//! what it is held against, but for the types.
+//! A model of the fold's rules, as simple as possible: it scans lists from the front. It shares
+//! only types with the fold.
 
 use crate::chat::log::fold::Verdict;
 use crate::chat::log::record::{Body, Digest, Record};

@@ -1,4 +1,4 @@
-//! Readers that start in the middle of a log.
+//! Tests of readers that start in the middle of a log.
 
 use proptest::prelude::*;
 
@@ -41,12 +41,12 @@ proptest! {
         let folded = fold_all(&log);
         for offset in 0..=log.len() {
             let mark = Mark::at(offset, &log, &folded);
-            // Whatever retention took below where the warm-up begins changes nothing.
+            // Retention may delete records below the start of the warm-up. It changes nothing.
             goes_on_alike(warmed_up(&log, 0, &mark), &mark, &log, &folded)?;
         }
     }
 
-    /// With nothing kept below the mark, and what is gone older than any window.
+    /// The log keeps nothing below the mark, and the deleted records are older than any window.
     #[test]
     fn a_start_at_the_kept_start_goes_on_from_the_marks_id(
         (log, silence) in logs::logs_with_a_silence()
@@ -56,8 +56,8 @@ proptest! {
         goes_on_alike(warmed_up(&log, silence, &mark), &mark, &log, &folded)?;
     }
 
-    /// A kept start above where the warm-up would begin may leave nothing that sets the clock. Then
-    /// the mark's id comes out only if the fold began as many ids below it as it read records.
+    /// If the log begins above the start of the warm-up, its records may not set the clock. Then
+    /// the fold mints the mark's id only if it begins as many ids below it as it reads records.
     #[test]
     fn a_start_just_below_the_mark_goes_on_from_the_marks_id_stepped_back(
         (log, silence) in logs::logs_with_a_silence()
@@ -81,7 +81,7 @@ proptest! {
     #[test]
     fn every_start_in_and_after_a_burst_decides_alike(log in logs::bursting_logs()) {
         let folded = fold_all(&log);
-        // Every place where a step turns over or the clock moves, and those beside it.
+        // The offsets at which the clock moves or a step overflows, and the offsets just before.
         let turns = |i: usize| i == 0 || folded[i].0.ms() != folded[i - 1].0.ms();
         let near = |i: usize| (i..=(i + 2).min(log.len() - 1)).any(turns);
         let places: Vec<_> = (0..log.len()).filter(|i| near(*i)).collect();
@@ -93,7 +93,7 @@ proptest! {
     }
 }
 
-/// Why the tail begins at the mark: below it a warm-up is not yet what it will be.
+/// Shows why the tail begins at the mark: below it, a warm-up may give other ids and verdicts.
 #[test]
 fn below_the_mark_a_warm_up_may_mint_and_judge_otherwise() {
     let late = |ms| entry(ms, 3_600_000, None, Body::Archive);
@@ -120,7 +120,8 @@ fn below_the_mark_a_warm_up_may_mint_and_judge_otherwise() {
     assert_eq!(warm.last(), folded.last());
 }
 
-/// The two windows are both needed: what is judged at the mark stood on a window of its own.
+/// Shows why a warm-up needs two windows: a verdict at the mark depends on records whose own
+/// verdicts depend on the window before them.
 #[test]
 fn a_warm_up_of_less_than_two_windows_would_judge_otherwise() {
     let at = [(0, "c"), (9, "c"), (18, "d"), (18, "c")];
@@ -136,8 +137,9 @@ fn a_warm_up_of_less_than_two_windows_would_judge_otherwise() {
     assert_eq!(verdict, Verdict::Repeat(folded[1].0));
 }
 
-/// Where the clock starts ahead of the log's times (a floor that `log adopt` wrote, or a log from
-/// before 2024) no record sets it, and only offset 0 or the mark's id stepped back tell its step.
+/// The clock may start ahead of the log's times: after a floor that `log adopt` wrote, or in a log
+/// from before 2024. Then no record sets it. Its step follows only from a fold from offset 0, or
+/// from the mark's id stepped back.
 #[test]
 fn a_clock_that_starts_ahead_of_the_log_must_be_stepped_back_from_the_mark() {
     let floor = Id::mint(START_MS + 24 * 60 * MINUTE, PARTITION, 5);

@@ -1,4 +1,4 @@
-//! What clients do.
+//! The clients' events.
 
 use super::super::chance::{FRAME_MS, MINUTE, SECOND};
 use super::super::client::{Ack, Answer, RETRY_MS, State, digest, text};
@@ -15,7 +15,8 @@ impl World {
         }
         if self.clients[client].hostile {
             for _ in 0..self.chance.below(4) {
-                // Only where all else may go wrong too is one sent later than a client may.
+                // A duplicate after the retry period may be stored twice. Only wild histories
+                // allow that.
                 let most = RETRY_MS * if self.wild { 3 } else { 1 };
                 let delay = if self.chance.one_in(3) {
                     self.chance.below(SECOND)
@@ -27,7 +28,7 @@ impl World {
         }
     }
 
-    /// A new session with some server, in which all that waits is sent in its order.
+    /// Opens a new session with some server, and sends the outbox in order.
     pub(super) fn connect(&mut self, client: usize) {
         let server = self.chance.index(self.servers.len());
         let session = self.open_session(server);
@@ -81,7 +82,8 @@ impl World {
         }
     }
 
-    /// Through a session of its own that nobody listens to, at times with other content.
+    /// Sends a duplicate, sometimes with other content, through a separate session. Nobody reads
+    /// the answers of that session.
     pub(super) fn double(&mut self, client: usize, send: usize) {
         let server = self.chance.index(self.servers.len());
         let session = self.open_session(server);
@@ -114,7 +116,7 @@ impl World {
             0 => 0,
             1 => self.chance.below(10 * SECOND),
             2 => self.chance.below(2 * MINUTE),
-            // At the last moment.
+            // At the last moment at which the oldest send may be retried.
             _ => oldest.map_or(0, |first| first + RETRY_MS - now),
         };
         self.after(delay, Event::Connect(client));

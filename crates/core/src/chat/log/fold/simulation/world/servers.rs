@@ -1,4 +1,4 @@
-//! What servers do, by the rules of who may publish.
+//! The servers' events, by the rules for publishing.
 
 use std::mem;
 
@@ -9,7 +9,7 @@ use super::{Event, Frame, World};
 use crate::chat::log::fold::tests::logs::{Mark, warmed_up};
 
 impl World {
-    /// A stopped server does nothing; what comes waits for it.
+    /// A paused server does nothing. Its events wait until it wakes up.
     pub(super) fn handle_in_server(&mut self, event: Event) {
         let server = match &event {
             Event::Read(f) | Event::Look(f) | Event::Leave(f) | Event::Deadline(f) => f.server,
@@ -31,7 +31,7 @@ impl World {
         }
     }
 
-    /// `received_at` is stamped before anything else.
+    /// Reads a frame. The server sets `received_at` before anything else.
     fn read(&mut self, mut frame: Frame) {
         let now = self.now;
         let server = &mut self.servers[frame.server];
@@ -68,7 +68,8 @@ impl World {
         self.at(at, Event::Leave(frame));
     }
 
-    /// From here on nothing holds it up but the network, and no process's end calls it back.
+    /// Publishes a record. From here on only the network delays it. The end of the process doesn't
+    /// stop it.
     fn leave(&mut self, frame: Frame) {
         if self.chance.one_in(25) {
             return self.happened.count("lost on the way");
@@ -134,8 +135,8 @@ impl World {
         }
     }
 
-    /// One whose clock is hours ahead would, stopped for as long, wake up to records that look
-    /// punctual: only wild histories have that.
+    /// Pauses a server, except one whose clock is hours ahead. After an equally long pause its old
+    /// records would not look late. Only wild histories allow that.
     pub(super) fn stop(&mut self, server: usize, stop: u64) {
         let s = &mut self.servers[server];
         if s.stopped_at.is_none() && !(s.broken && s.skew > 0 && !self.wild) {
@@ -166,7 +167,7 @@ impl World {
         self.will_see(server);
     }
 
-    /// The process ends, wherever it is, and another starts from a mark.
+    /// The process ends in the middle of whatever it does, and another one starts from a mark.
     pub(super) fn kill(&mut self, server: usize) {
         self.happened.count("kills");
         let offset = self.chance.index(self.log.len() + 1);
@@ -181,7 +182,7 @@ impl World {
         (s.last_look, s.last_wire, s.last_append, s.last_see) = (now, now, now, now);
         s.fold = warmed_up(&self.log, 0, &mark);
         s.folded = offset;
-        // Its first question for the log's end is answered by what it reads next.
+        // It requests the log-end offset at once, so `asked_before` plays no part.
         (s.asked_before, s.asks_since) = (0, now);
         self.will_see(server);
     }
