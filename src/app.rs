@@ -60,7 +60,7 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
     ];
     let readiness = Readiness::new(shutdown.clone(), &parts);
     for part in parts {
-        if let Some(at) = backends::whereabouts(&config, part) {
+        if let Some(at) = backends::configured_address(&config, part) {
             readiness.set_location(part, at);
         }
     }
@@ -122,7 +122,7 @@ async fn start(
     let files = Arc::new(Files::new(
         ports.directory.file_rows.clone(),
         ports.files.clone(),
-        files::Settings {
+        files::FilesSettings {
             max_bytes: config.files.max_bytes,
             inline_bytes: config.files.inline_bytes,
         },
@@ -166,7 +166,7 @@ fn watch(
 fn accounts(config: &Config, ports: &Ports) -> anyhow::Result<Accounts> {
     // Each server of a cluster would make another one, and refuse the others' tokens.
     let make_key = config.mode == Mode::Embedded;
-    let settings = accounts::Settings {
+    let settings = accounts::AccountsSettings {
         signing_key: accounts::signing_key(&config.secret_file(), make_key)?,
         access_token: Duration::from_secs(config.auth.access_token_seconds),
         refresh_token: Duration::from_secs(config.auth.refresh_token_seconds),
@@ -190,9 +190,9 @@ fn chat_ports(ports: &Ports) -> chat::Ports {
     }
 }
 
-fn chat_settings(config: &Config) -> chat::Settings {
+fn chat_settings(config: &Config) -> chat::ChatSettings {
     let chat = &config.chat;
-    chat::Settings {
+    chat::ChatSettings {
         server_id: config.server_id().as_str().to_owned(),
         limits: SessionLimits {
             frame_bytes: chat.frame_bytes,

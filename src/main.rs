@@ -28,7 +28,7 @@ use self::config::{ConfigErrors, Flags};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Maximum number of blocking threads: four for reads of the database (`Settings::readers` of the
+/// Maximum number of blocking threads: four for reads of the database (`EmbeddedSettings::readers` of the
 /// embedded adapter) and four for files, each bounded separately, so that neither starves the other.
 /// More threads take memory and don't make a disk faster.
 const BLOCKING_THREADS: usize = 8;

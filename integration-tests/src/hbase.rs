@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use hbase_thrift::hbase::{
     ColumnDescriptor, HbaseSyncClient, IOError, IllegalArgument, THbaseSyncClient,
 };
-use lakechat_cluster::hbase::{Settings, schema};
+use lakechat_cluster::hbase::{HBaseSettings, schema};
 use thrift::protocol::{TBinaryInputProtocol, TBinaryOutputProtocol};
 use thrift::transport::{TBufferedReadTransport, TBufferedWriteTransport};
 use tokio::sync::Mutex;
@@ -46,18 +46,18 @@ pub fn client() -> Result<Client> {
 }
 
 /// How tables in the HBase under test are reached.
-pub fn settings(namespace: &str, table_prefix: &str) -> Settings {
-    Settings::at(&[&stack::thrift()], namespace, table_prefix)
+pub fn settings(namespace: &str, table_prefix: &str) -> HBaseSettings {
+    HBaseSettings::at(&[&stack::thrift()], namespace, table_prefix)
 }
 
 /// How tables with the default names are reached by way of another address.
-pub fn settings_by_way_of(address: &str) -> Settings {
-    Settings::at(&[address], "lakechat", "")
+pub fn settings_by_way_of(address: &str) -> HBaseSettings {
+    HBaseSettings::at(&[address], "lakechat", "")
 }
 
 /// A set of tables. Whoever uses them holds it.
 pub struct Tables {
-    pub settings: Settings,
+    pub settings: HBaseSettings,
 }
 
 impl Tables {

@@ -9,7 +9,7 @@ use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::{DeadLetter, LogRecord, Offset};
 use lakechat_core::ports::history::Mark;
 use lakechat_core::ports::{Broker, Directory, FileStore, History};
-use lakechat_embedded::{DATABASE, Embedded, Settings};
+use lakechat_embedded::{DATABASE, Embedded, EmbeddedSettings};
 use tempfile::TempDir;
 
 use crate::contract::Backend;
@@ -27,7 +27,7 @@ pub async fn fresh() -> Result<OnDisk> {
 }
 
 pub fn open(folder: &Path) -> Result<Embedded> {
-    Ok(Embedded::open(folder, Settings::default())?)
+    Ok(Embedded::open(folder, EmbeddedSettings::default())?)
 }
 
 fn letter(line: &str) -> Result<DeadLetter> {

@@ -4,7 +4,7 @@ use std::env;
 use std::sync::Arc;
 
 use anyhow::Result;
-use lakechat_cluster::hdfs::{HdfsStore, Settings};
+use lakechat_cluster::hdfs::{HdfsSettings, HdfsStore};
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::{DeadLetter, Offset};
 use lakechat_core::ports::{Broker, Directory, FileStore, History};
@@ -40,11 +40,11 @@ impl Root {
         Root(path, true)
     }
 
-    pub fn settings(&self) -> Settings {
-        Settings {
+    pub fn settings(&self) -> HdfsSettings {
+        HdfsSettings {
             // Whoever runs the tests started the NameNode, and is its superuser.
             user: env::var("USER").unwrap_or_else(|_| "root".to_owned()),
-            ..Settings::at(&url(), &self.0, "test")
+            ..HdfsSettings::at(&url(), &self.0, "test")
         }
     }
 

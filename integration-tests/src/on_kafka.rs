@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use lakechat_cluster::kafka::{KafkaBroker, Settings};
+use lakechat_cluster::kafka::{KafkaBroker, KafkaSettings};
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::{DeadLetter, LogRecord, Offset};
 use lakechat_core::ports::{Broker, Directory, FileStore, History};
@@ -42,7 +42,7 @@ pub async fn fresh() -> Result<OnKafka> {
     })
 }
 
-pub async fn connect(settings: Settings) -> Result<KafkaBroker> {
+pub async fn connect(settings: KafkaSettings) -> Result<KafkaBroker> {
     stack::needs(&[BROKERS])?;
     Ok(KafkaBroker::connect(settings).await?)
 }
@@ -60,8 +60,8 @@ impl Topics {
         }
     }
 
-    pub fn settings(&self) -> Settings {
-        Settings {
+    pub fn settings(&self) -> KafkaSettings {
+        KafkaSettings {
             brokers: BROKERS.into(),
             topic_prefix: self.prefix.clone(),
             partitions: PARTITIONS,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use lakechat_cluster::redis::{RedisPresence, Settings};
+use lakechat_cluster::redis::{RedisPresence, RedisSettings};
 use lakechat_core::ports::Presence;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -107,8 +107,8 @@ impl RedisServer {
         Ok(keys)
     }
 
-    pub fn settings(&self, server: &str) -> Settings {
-        Settings {
+    pub fn settings(&self, server: &str) -> RedisSettings {
+        RedisSettings {
             url: self.url(),
             prefix: PREFIX.to_owned(),
             server_id: server.to_owned(),
@@ -117,8 +117,8 @@ impl RedisServer {
     }
 
     /// A server whose sessions are not shown for long, nor soon forgotten.
-    pub fn with_deadline(&self, server: &str, deadline: Duration) -> Settings {
-        Settings {
+    pub fn with_deadline(&self, server: &str, deadline: Duration) -> RedisSettings {
+        RedisSettings {
             deadline,
             ..self.settings(server)
         }

@@ -13,7 +13,7 @@ use lakechat_embedded::MemoryPresence;
 
 /// Which key of the configuration says where a part is, and what it says. A data folder's parts are in
 /// one place, which they name themselves.
-pub fn whereabouts(config: &Config, part: Part) -> Option<String> {
+pub fn configured_address(config: &Config, part: Part) -> Option<String> {
     if config.mode == Mode::Embedded {
         return None;
     }

@@ -23,7 +23,7 @@ pub struct Cluster {
     hbase: HBase,
     files: Arc<dyn FileStore>,
     presence: Arc<RedisPresence>,
-    kafka: kafka::Settings,
+    kafka: kafka::KafkaSettings,
 }
 
 impl Cluster {
@@ -41,8 +41,9 @@ impl Cluster {
     /// The ports, once HBase has said which log this is and Kafka has it. Waits for both for as long
     /// as they are away; what is wrong with tables or topics is an error that says what to do.
     pub async fn ports(&self, readiness: &Readiness) -> anyhow::Result<Ports> {
-        let known = retry_while_unavailable(readiness, Part::History, || self.known_log()).await?;
-        let settings = kafka::Settings {
+        let known =
+            retry_while_unavailable(readiness, Part::History, || self.stored_log_row()).await?;
+        let settings = kafka::KafkaSettings {
             partitions: known
                 .as_ref()
                 .map_or(self.kafka.partitions, |row| row.partitions),
@@ -54,8 +55,10 @@ impl Cluster {
         let row = match known {
             Some(row) => row,
             None => {
-                retry_while_unavailable(readiness, Part::History, || self.first_log(partitions))
-                    .await?
+                retry_while_unavailable(readiness, Part::History, || {
+                    self.create_log_row_if_absent(partitions)
+                })
+                .await?
             }
         };
         anyhow::ensure!(
@@ -74,17 +77,17 @@ impl Cluster {
     }
 
     /// The log that the tables belong to; none for new tables.
-    async fn known_log(&self) -> Result<Option<LogRow>, StepError> {
+    async fn stored_log_row(&self) -> Result<Option<LogRow>, StepError> {
         self.hbase.check_schema(None).await?;
         let row = self.hbase.log_row().await?;
         if let Some(row) = &row {
-            self.is_ours(row)?;
+            self.ensure_is_this_log(row)?;
         }
         Ok(row)
     }
 
     /// Says whose rows the tables get, unless another server was first.
-    async fn first_log(&self, partitions: u16) -> Result<LogRow, StepError> {
+    async fn create_log_row_if_absent(&self, partitions: u16) -> Result<LogRow, StepError> {
         let row = LogRow {
             contract: CONTRACT,
             topic: self.kafka.messages_topic(),
@@ -96,13 +99,13 @@ impl Cluster {
         match self.hbase.create_log_row(&row).await? {
             CreateOutcome::Created => Ok(row),
             CreateOutcome::Exists(stands) => {
-                self.is_ours(&stands)?;
+                self.ensure_is_this_log(&stands)?;
                 Ok(stands)
             }
         }
     }
 
-    fn is_ours(&self, row: &LogRow) -> Result<(), StepError> {
+    fn ensure_is_this_log(&self, row: &LogRow) -> Result<(), StepError> {
         let topic = self.kafka.messages_topic();
         let wrong = |text: String| Err(StepError::Fatal(anyhow::anyhow!(text)));
         if row.topic != topic {

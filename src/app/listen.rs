@@ -58,7 +58,7 @@ pub fn spawn(
 fn bind<C: Send + Sync + 'static>(
     address: SocketAddr,
     router: Router<C>,
-    settings: server::Settings,
+    settings: server::ServerSettings,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Server<C>> {
     let socket = listener::bind(address).with_context(|| format!("can't listen on {address}"))?;
@@ -72,9 +72,9 @@ fn serve<C: Send + Sync + 'static>(name: &'static str, server: Server<C>, tasks:
     });
 }
 
-fn settings(config: &Config) -> server::Settings {
+fn settings(config: &Config) -> server::ServerSettings {
     let (ms, limits) = (Duration::from_millis, &config.server);
-    server::Settings {
+    server::ServerSettings {
         max_connections: open_files::raise_and_fit(limits.max_connections),
         max_connections_per_peer: limits.max_connections_per_peer,
         header_timeout: ms(limits.header_timeout_ms),
@@ -82,6 +82,6 @@ fn settings(config: &Config) -> server::Settings {
         write_timeout: ms(limits.write_timeout_ms),
         min_bytes_per_second: limits.min_bytes_per_second,
         trusted_proxies: limits.trusted_proxies.clone(),
-        ..server::Settings::default()
+        ..server::ServerSettings::default()
     }
 }

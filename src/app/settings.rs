@@ -10,8 +10,8 @@ use lakechat_cluster::{hbase, hdfs, kafka, redis};
 use lakechat_core::chat::WINDOW_MS;
 use lakechat_embedded as embedded;
 
-pub fn embedded(config: &Config) -> embedded::Settings {
-    embedded::Settings {
+pub fn embedded(config: &Config) -> embedded::EmbeddedSettings {
+    embedded::EmbeddedSettings {
         partitions: config.chat.partitions,
         window: Duration::from_millis(WINDOW_MS),
         ..Default::default()
@@ -20,12 +20,12 @@ pub fn embedded(config: &Config) -> embedded::Settings {
 
 #[cfg(feature = "cluster")]
 /// With the number of partitions that the log is to have, or already has.
-pub fn kafka(config: &Config, partitions: u16) -> kafka::Settings {
+pub fn kafka(config: &Config, partitions: u16) -> kafka::KafkaSettings {
     let kafka = &config.kafka;
     let options = kafka.options.iter();
-    kafka::Settings {
+    kafka::KafkaSettings {
         options: options.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
-        ..kafka::Settings::at(
+        ..kafka::KafkaSettings::at(
             &kafka.brokers.joined(),
             kafka.topic_prefix.as_str(),
             partitions,
@@ -35,8 +35,8 @@ pub fn kafka(config: &Config, partitions: u16) -> kafka::Settings {
 }
 
 #[cfg(feature = "cluster")]
-pub fn hbase(hbase: &config::HbaseConfig) -> hbase::Settings {
-    hbase::Settings {
+pub fn hbase(hbase: &config::HbaseConfig) -> hbase::HBaseSettings {
+    hbase::HBaseSettings {
         servers: hbase.thrift.each().map(str::to_owned).collect(),
         namespace: hbase.namespace.as_str().to_owned(),
         table_prefix: hbase.table_prefix.as_str().to_owned(),
@@ -46,13 +46,13 @@ pub fn hbase(hbase: &config::HbaseConfig) -> hbase::Settings {
 }
 
 #[cfg(feature = "cluster")]
-pub fn hdfs(config: &Config) -> hdfs::Settings {
+pub fn hdfs(config: &Config) -> hdfs::HdfsSettings {
     let hdfs = &config.hdfs;
-    hdfs::Settings {
+    hdfs::HdfsSettings {
         user: hdfs.user.as_str().to_owned(),
         conf_dir: hdfs.conf_dir.clone(),
         replication: hdfs.replication,
-        ..hdfs::Settings::at(
+        ..hdfs::HdfsSettings::at(
             hdfs.url.as_str(),
             hdfs.root.as_str(),
             config.server_id().as_str(),
@@ -61,9 +61,9 @@ pub fn hdfs(config: &Config) -> hdfs::Settings {
 }
 
 #[cfg(feature = "cluster")]
-pub fn redis(config: &Config) -> redis::Settings {
+pub fn redis(config: &Config) -> redis::RedisSettings {
     let redis = &config.redis;
-    redis::Settings {
+    redis::RedisSettings {
         url: redis.url.as_str().to_owned(),
         prefix: redis.prefix.as_str().to_owned(),
         server_id: config.server_id().as_str().to_owned(),

@@ -131,14 +131,14 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use lakechat_core::accounts::Settings;
+    use lakechat_core::accounts::AccountsSettings;
     use lakechat_core::accounts::test_directory::TestDirectory;
     use lakechat_core::domain::Secret;
 
     const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn accounts() -> Accounts {
-        let settings = Settings {
+        let settings = AccountsSettings {
             signing_key: Secret::new(vec![7; 32]),
             access_token: Duration::from_secs(900),
             refresh_token: Duration::from_secs(3600),

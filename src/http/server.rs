@@ -32,7 +32,7 @@ type Connection<C> = http1::UpgradeableConnection<TokioIo<ClientSocket>, Guard<C
 
 /// The limits of a listener.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ServerSettings {
     /// Open connections, WebSockets included. Further ones wait in the kernel's backlog.
     pub max_connections: usize,
     /// Open connections of one address (IPv6: one /64) that is not a trusted proxy; 0: unlimited.
@@ -56,9 +56,9 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
+impl Default for ServerSettings {
+    fn default() -> ServerSettings {
+        ServerSettings {
             max_connections: 20_000,
             max_connections_per_peer: 2000,
             header_timeout: Duration::from_secs(10),
@@ -76,7 +76,7 @@ impl Default for Settings {
 pub struct Server<C> {
     listener: TcpListener,
     router: Router<C>,
-    settings: Settings,
+    settings: ServerSettings,
     proxies: Arc<TrustedProxies>,
     slots: Arc<Semaphore>,
     peers: AddressSlots,
@@ -94,7 +94,7 @@ impl<C: Send + Sync + 'static> Server<C> {
     pub fn new(
         listener: TcpListener,
         router: Router<C>,
-        settings: Settings,
+        settings: ServerSettings,
         shutdown: Shutdown,
     ) -> Server<C> {
         let max_connections = settings.max_connections.min(Semaphore::MAX_PERMITS);

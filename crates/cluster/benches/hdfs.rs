@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use hdfs_native::{Client, ClientBuilder, WriteOptions};
-use lakechat_cluster::hdfs::{HdfsStore, Settings};
+use lakechat_cluster::hdfs::{HdfsSettings, HdfsStore};
 use lakechat_core::domain::FileId;
 use lakechat_core::ports::FileStore;
 use lakechat_core::ports::file_store::ByteStream;
@@ -50,9 +50,9 @@ async fn main() -> Result<()> {
     let rounds: usize = given.next().map_or(Ok(5), |text| text.parse())?;
     let user = env::var("USER").unwrap_or_else(|_| "root".to_owned());
     let root = format!("/lakechat-bench-{}", std::process::id());
-    let settings = Settings {
+    let settings = HdfsSettings {
         user: user.clone(),
-        ..Settings::at(&url, &root, "bench")
+        ..HdfsSettings::at(&url, &root, "bench")
     };
     let bench = Bench {
         client: ClientBuilder::new()

@@ -38,7 +38,7 @@ use self::history::HBaseHistory;
 pub use self::log_row::{CONTRACT, LogRow};
 use self::pool::ConnectionPool;
 pub use self::schema::SchemaError;
-pub use self::settings::Settings;
+pub use self::settings::HBaseSettings;
 use self::tables::Tables;
 use lakechat_core::ports::directory::CreateOutcome;
 use lakechat_core::ports::{Directory, History, PortError};
@@ -54,7 +54,7 @@ pub struct HBase {
 impl HBase {
     /// Starts the threads, which connect when there is something to do. An error means that a thread could
     /// not be started.
-    pub fn start(settings: &Settings) -> io::Result<HBase> {
+    pub fn start(settings: &HBaseSettings) -> io::Result<HBase> {
         let tables = Arc::new(Tables::new(settings));
         let client = Client::new(ConnectionPool::start(settings, &tables)?, tables);
         Ok(HBase {

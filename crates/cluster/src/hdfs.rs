@@ -29,5 +29,5 @@ mod upload;
 mod writer;
 
 pub use self::hadoop_conf::HadoopConf;
-pub use self::settings::Settings;
+pub use self::settings::HdfsSettings;
 pub use self::store::{HdfsStore, OpenError};

@@ -39,13 +39,13 @@ use lakechat_core::ports::broker::{
 };
 use lakechat_core::ports::{Broker, PortError};
 
-pub use self::settings::Settings;
+pub use self::settings::KafkaSettings;
 pub use self::start_error::{StartError, TopicFault};
 
 /// The connected log. Dropping it waits up to a second for records in flight, and leaves the archivers'
 /// group.
 pub struct KafkaBroker {
-    settings: Arc<Settings>,
+    settings: Arc<KafkaSettings>,
     publisher: Publisher,
     questions: Questions,
     assignment: Assignment,
@@ -59,7 +59,7 @@ impl KafkaBroker {
     /// Connects, creates missing topics and checks existing ones. Takes 10 seconds at most.
     ///
     /// A retry may help if [`StartError::is_away`]. The future may be dropped.
-    pub async fn connect(settings: Settings) -> Result<KafkaBroker, StartError> {
+    pub async fn connect(settings: KafkaSettings) -> Result<KafkaBroker, StartError> {
         let runtime = Handle::current();
         let connected =
             tokio::task::spawn_blocking(move || KafkaBroker::connect_blocking(settings, &runtime));
@@ -68,7 +68,10 @@ impl KafkaBroker {
             .unwrap_or_else(|panic| Err(StartError::Thread(panic.to_string())))
     }
 
-    fn connect_blocking(settings: Settings, runtime: &Handle) -> Result<KafkaBroker, StartError> {
+    fn connect_blocking(
+        settings: KafkaSettings,
+        runtime: &Handle,
+    ) -> Result<KafkaBroker, StartError> {
         let settings = Arc::new(settings);
         let health = Arc::new(TopicHealth::default());
         let asker = MetadataClient::new(&settings)?;

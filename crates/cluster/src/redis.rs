@@ -51,7 +51,7 @@ const MAX_MEMBERS: usize = 20_000;
 
 /// The Redis and the prefix that the servers of a cluster share.
 #[derive(Clone)]
-pub struct Settings {
+pub struct RedisSettings {
     /// `redis://[user:password@]host:port[/database]`, or `rediss://`.
     pub url: String,
     pub prefix: String,
@@ -81,7 +81,7 @@ impl fmt::Debug for RedisPresence {
 
 impl RedisPresence {
     /// Does not connect: `run` does, and retries until Redis responds.
-    pub fn new(settings: &Settings) -> Result<RedisPresence, PortError> {
+    pub fn new(settings: &RedisSettings) -> Result<RedisPresence, PortError> {
         let link = Arc::new(Link::new(&settings.url)?);
         let keys = Arc::new(Keys::new(&settings.prefix));
         // Full: the change is dropped, and the next refresh makes up for it.

@@ -35,7 +35,7 @@ use crate::ports::problem::directory_problem;
 use crate::ports::{LoginSessions, PortError, Users};
 
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct AccountsSettings {
     /// Signs access tokens. All servers of a cluster have the same key.
     pub signing_key: Secret<Vec<u8>>,
     /// The lifetime of an access token, in whole seconds.
@@ -83,7 +83,7 @@ impl Accounts {
     pub fn new(
         users: Arc<dyn Users>,
         login_sessions: Arc<dyn LoginSessions>,
-        settings: Settings,
+        settings: AccountsSettings,
     ) -> std::io::Result<Accounts> {
         Ok(Accounts {
             hasher: Hasher::start()?,

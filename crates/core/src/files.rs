@@ -27,7 +27,7 @@ use crate::ports::problem::directory_problem;
 use crate::ports::{FileRows, FileStore};
 
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct FilesSettings {
     /// The size of the largest file that is accepted, in bytes.
     pub max_bytes: u64,
     /// The size of the largest file that is stored in a cell of its row, in bytes. Larger files go
@@ -38,11 +38,15 @@ pub struct Settings {
 pub struct Files {
     rows: Arc<dyn FileRows>,
     store: Arc<dyn FileStore>,
-    settings: Settings,
+    settings: FilesSettings,
 }
 
 impl Files {
-    pub fn new(rows: Arc<dyn FileRows>, store: Arc<dyn FileStore>, settings: Settings) -> Files {
+    pub fn new(
+        rows: Arc<dyn FileRows>,
+        store: Arc<dyn FileStore>,
+        settings: FilesSettings,
+    ) -> Files {
         Files {
             rows,
             store,

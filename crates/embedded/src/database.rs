@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::folder::{DataFolder, OpenError, private_file};
-use super::settings::Settings;
+use super::settings::EmbeddedSettings;
 
 /// "lake" in ASCII: `file` and SQLite's tools identify the database by it.
 const APPLICATION_ID: i32 = 0x6c61_6b65;
@@ -24,7 +24,10 @@ const WAL_LIMIT_BYTES: i64 = 16 << 20;
 const CACHED_STATEMENTS: usize = 64;
 
 /// Opens the writer's connection; creates the database and its tables if they don't exist.
-pub(super) fn open(folder: &DataFolder, settings: &Settings) -> Result<Connection, OpenError> {
+pub(super) fn open(
+    folder: &DataFolder,
+    settings: &EmbeddedSettings,
+) -> Result<Connection, OpenError> {
     let path = folder.database();
     // Created here and not by SQLite, for its mode: SQLite gives the WAL and its index the mode of the
     // database. The folder is synced, as a committed message must not lose its database's name.

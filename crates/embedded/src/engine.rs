@@ -16,7 +16,7 @@ use super::queue::Queue;
 use super::read_pool::ReadPool;
 use super::recent_records::RecentRecords;
 use super::row_cache::RowCache;
-use super::settings::Settings;
+use super::settings::EmbeddedSettings;
 use lakechat_core::domain::{ChannelName, LoginSession, Member, UserName};
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::{Offset, PublishFailureHandler};
@@ -40,7 +40,7 @@ pub(super) struct Engine {
 impl Engine {
     pub fn new(
         folder: &DataFolder,
-        settings: &Settings,
+        settings: &EmbeddedSettings,
         db: &Connection,
     ) -> Result<Engine, OpenError> {
         let log = LogState::read(db).map_err(|source| OpenError::Database {

@@ -55,7 +55,7 @@ use lakechat_core::ports::{Broker, Directory, FileStore, History, PortError};
 pub use self::backup::{BackupError, BackupProgress, backup};
 pub use self::folder::{DATABASE, FILES, KEY, LAYOUT, OpenError};
 pub use self::memory_presence::MemoryPresence;
-pub use self::settings::Settings;
+pub use self::settings::EmbeddedSettings;
 
 /// An open data folder. Dropping it writes what is queued and unlocks the folder; that blocks.
 ///
@@ -72,7 +72,7 @@ pub struct Embedded {
 impl Embedded {
     /// Opens a data folder and creates it if it doesn't exist. Blocks for some milliseconds, after a
     /// crash for as long as SQLite needs to recover.
-    pub fn open(data_dir: &Path, settings: Settings) -> Result<Embedded, OpenError> {
+    pub fn open(data_dir: &Path, settings: EmbeddedSettings) -> Result<Embedded, OpenError> {
         let (folder, lock) = DataFolder::open(data_dir)?;
         let database = database::open(&folder, &settings)?;
         let engine = Arc::new(Engine::new(&folder, &settings, &database)?);

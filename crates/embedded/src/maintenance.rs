@@ -15,7 +15,7 @@ use self::expired_sessions::SessionScan;
 use super::database;
 use super::engine::Engine;
 use super::folder::{DataFolder, OpenError};
-use super::settings::Settings;
+use super::settings::EmbeddedSettings;
 
 /// Pause after a checkpoint, as each costs two fsyncs.
 const CHECKPOINT_PAUSE: Duration = Duration::from_millis(100);
@@ -29,7 +29,7 @@ pub(super) struct Maintenance {
 impl Maintenance {
     pub fn start(
         folder: &DataFolder,
-        settings: &Settings,
+        settings: &EmbeddedSettings,
         engine: Arc<Engine>,
     ) -> Result<Maintenance, OpenError> {
         let path = folder.database();

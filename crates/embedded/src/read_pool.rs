@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::database;
 use super::fault::Fault;
 use super::folder::DataFolder;
-use super::settings::Settings;
+use super::settings::EmbeddedSettings;
 
 pub(super) struct ReadPool {
     path: PathBuf,
@@ -22,7 +22,7 @@ pub(super) struct ReadPool {
 }
 
 impl ReadPool {
-    pub fn new(folder: &DataFolder, settings: &Settings) -> ReadPool {
+    pub fn new(folder: &DataFolder, settings: &EmbeddedSettings) -> ReadPool {
         ReadPool {
             path: folder.database(),
             busy_timeout: settings.busy_timeout,

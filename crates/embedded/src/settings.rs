@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Settings of an open data folder.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct EmbeddedSettings {
     /// Partitions of the log. Counts only when the data folder is created; an existing one keeps
     /// its number.
     pub partitions: u16,
@@ -26,9 +26,9 @@ pub struct Settings {
     pub maintenance_interval: Duration,
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
+impl Default for EmbeddedSettings {
+    fn default() -> EmbeddedSettings {
+        EmbeddedSettings {
             partitions: 16,
             window: Duration::from_secs(600),
             queue_bytes: 16 << 20,

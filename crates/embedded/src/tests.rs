@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, ffi, params};
 use tempfile::TempDir;
 
-use super::{Embedded, Settings};
+use super::{Embedded, EmbeddedSettings};
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::{LogReader, LogRecord, Offset, OutgoingRecord, PublishFailure};
@@ -23,7 +23,7 @@ struct Opened {
     failed: mpsc::Receiver<PublishFailure>,
 }
 
-fn open(settings: Settings) -> Opened {
+fn open(settings: EmbeddedSettings) -> Opened {
     let folder = tempfile::tempdir().unwrap();
     let embedded = Embedded::open(folder.path(), settings).unwrap();
     let (tell, failed) = mpsc::channel();
@@ -90,7 +90,7 @@ fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, PortError>) {
 
 #[tokio::test]
 async fn full_disk_refuses_sends_and_reads_still_work() {
-    let o = open(Settings::default());
+    let o = open(EmbeddedSettings::default());
     o.publish(0, 1, 100).unwrap();
     let mut reader = o.reader();
     read(&mut *reader, 1);
@@ -121,7 +121,7 @@ async fn full_disk_refuses_sends_and_reads_still_work() {
 
 #[tokio::test]
 async fn writer_waits_for_another_programs_lock() {
-    let o = open(Settings::default());
+    let o = open(EmbeddedSettings::default());
     let shell = o.shell();
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
     o.publish(0, 1, 10).unwrap();
@@ -136,9 +136,9 @@ async fn writer_waits_for_another_programs_lock() {
 
 #[tokio::test]
 async fn lock_held_too_long_fails_queued_work_and_later_work_succeeds() {
-    let o = open(Settings {
+    let o = open(EmbeddedSettings {
         busy_timeout: Duration::from_millis(100),
-        ..Settings::default()
+        ..EmbeddedSettings::default()
     });
     let shell = o.shell();
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -162,9 +162,9 @@ async fn lock_held_too_long_fails_queued_work_and_later_work_succeeds() {
 
 #[tokio::test]
 async fn full_queue_refuses_at_once() {
-    let o = open(Settings {
+    let o = open(EmbeddedSettings {
         queue_bytes: 10_000,
-        ..Settings::default()
+        ..EmbeddedSettings::default()
     });
     let shell = o.shell();
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -185,7 +185,7 @@ async fn full_queue_refuses_at_once() {
 
 #[tokio::test]
 async fn failing_job_rolls_back_alone() {
-    let o = open(Settings::default());
+    let o = open(EmbeddedSettings::default());
     let shell = o.shell();
     // Everything becomes one transaction, as the writer is waiting for the lock.
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -207,7 +207,7 @@ async fn failing_job_rolls_back_alone() {
 
 #[tokio::test]
 async fn broken_disk_is_reported_and_ends_everything() {
-    let o = open(Settings::default());
+    let o = open(EmbeddedSettings::default());
     o.publish(0, 1, 10).unwrap();
     let mut reader = o.reader();
     read(&mut *reader, 1);
@@ -243,7 +243,7 @@ async fn broken_disk_is_reported_and_ends_everything() {
 async fn closed_folder_assert_unavailable() {
     let Opened {
         embedded, folder, ..
-    } = open(Settings::default());
+    } = open(EmbeddedSettings::default());
     let (broker, history) = (embedded.broker(), embedded.history());
     let mut reader = broker.reader(&[(Partition(0), 0)]).unwrap();
     drop(embedded);
@@ -256,7 +256,7 @@ async fn closed_folder_assert_unavailable() {
     assert_unavailable(broker.publish(record));
     assert_unavailable(history.advance_mark(Partition(0), Mark::default()).await);
     assert_unavailable(reader.poll(DEADLINE, &mut Vec::new()));
-    Embedded::open(folder.path(), Settings::default()).unwrap();
+    Embedded::open(folder.path(), EmbeddedSettings::default()).unwrap();
 }
 
 /// Records of an hour ago, of ten minutes ago and of this moment, one in each of three partitions.
@@ -300,7 +300,7 @@ fn kept(o: &Opened) -> Vec<Offset> {
 
 #[tokio::test]
 async fn log_is_trimmed_below_where_a_warm_up_would_begin() {
-    let o = open(Settings::default());
+    let o = open(EmbeddedSettings::default());
     let now = three_ages(&o).await[8].append_ms;
     assert_eq!(
         o.embedded.trim().await.unwrap(),
@@ -324,7 +324,7 @@ async fn log_is_trimmed_below_where_a_warm_up_would_begin() {
 
 #[tokio::test]
 async fn nothing_at_or_above_a_mark_is_trimmed() {
-    let o = open(Settings::default());
+    let o = open(EmbeddedSettings::default());
     let now = three_ages(&o).await[8].append_ms;
     for partition in 0..3 {
         mark(&o, partition, 4, now + 86_400_000).await;
@@ -335,7 +335,7 @@ async fn nothing_at_or_above_a_mark_is_trimmed() {
 
 #[tokio::test]
 async fn long_log_is_trimmed_in_small_transactions() {
-    let o = open(Settings::default());
+    let o = open(EmbeddedSettings::default());
     for n in 0..5_500 {
         o.publish((n % 16) as u16, n, 10).unwrap();
     }

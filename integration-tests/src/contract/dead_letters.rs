@@ -83,8 +83,8 @@ pub async fn unreadable_records_are_dead_lettered_before_the_mark_passes_them<B:
 }
 
 /// Sends and sessions play no part here: only the reader and the archiver do.
-fn settings() -> chat::Settings {
-    chat::Settings {
+fn settings() -> chat::ChatSettings {
+    chat::ChatSettings {
         server_id: "a".into(),
         limits: SessionLimits {
             frame_bytes: 65_536,

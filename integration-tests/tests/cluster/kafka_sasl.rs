@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use integration_tests::on_kafka::Topics;
 use integration_tests::{eventually, stack};
-use lakechat_cluster::kafka::{KafkaBroker, Settings};
+use lakechat_cluster::kafka::{KafkaBroker, KafkaSettings};
 use lakechat_core::ports::Broker;
 use tempfile::TempDir;
 
@@ -64,14 +64,14 @@ impl Asking {
         })
     }
 
-    fn settings(&self, password: &str) -> Settings {
+    fn settings(&self, password: &str) -> KafkaSettings {
         let options = [
             ("security.protocol", "SASL_PLAINTEXT"),
             ("sasl.mechanisms", "PLAIN"),
             ("sasl.username", "lakechat"),
             ("sasl.password", password),
         ];
-        Settings {
+        KafkaSettings {
             brokers: self.address.clone(),
             options: options.map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
             ..Topics::new().settings()

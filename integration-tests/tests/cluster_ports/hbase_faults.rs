@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use integration_tests::hbase::{Tables, create, drop_table, settings, settings_by_way_of};
 use integration_tests::on_hbase::log_row;
 use integration_tests::{contract, stack};
-use lakechat_cluster::hbase::{HBase, SchemaError, Settings};
+use lakechat_cluster::hbase::{HBase, HBaseSettings, SchemaError};
 use lakechat_core::ports::PortError;
 
 fn reason(error: PortError) -> (bool, String) {
@@ -20,7 +20,7 @@ async fn server_that_never_answers_is_given_up_in_time() -> Result<()> {
     // The kernel takes the connection; nobody ever reads from it.
     let silent = TcpListener::bind("127.0.0.1:0")?;
     let address = silent.local_addr()?.to_string();
-    let hbase = HBase::start(&Settings {
+    let hbase = HBase::start(&HBaseSettings {
         timeout: Duration::from_millis(300),
         ..settings_by_way_of(&address)
     })?;
@@ -40,7 +40,7 @@ async fn server_that_never_answers_is_given_up_in_time() -> Result<()> {
 async fn stopping_does_not_wait_for_an_answer() -> Result<()> {
     let silent = TcpListener::bind("127.0.0.1:0")?;
     let address = silent.local_addr()?.to_string();
-    let hbase = HBase::start(&Settings {
+    let hbase = HBase::start(&HBaseSettings {
         timeout: Duration::from_secs(600),
         ..settings_by_way_of(&address)
     })?;
@@ -130,7 +130,7 @@ async fn connection_that_was_closed_is_replaced_in_silence() -> Result<()> {
             });
         }
     });
-    let hbase = HBase::start(&Settings {
+    let hbase = HBase::start(&HBaseSettings {
         servers: vec![address],
         ..tables.settings.clone()
     })?;
@@ -185,7 +185,7 @@ async fn silent_server_keeps_one_call_waiting_and_is_found_again_by_itself() -> 
     let (flow, flows) = tokio::sync::watch::channel(true);
     let relay = frozen_relay(listener, stack::thrift(), flows);
     let relay = tokio::spawn(relay);
-    let hbase = HBase::start(&Settings {
+    let hbase = HBase::start(&HBaseSettings {
         servers: vec![address.clone()],
         timeout: TIMEOUT,
         ..tables.settings.clone()

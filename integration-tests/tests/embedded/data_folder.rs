@@ -15,12 +15,12 @@ use lakechat_core::domain::{File, FileId, FileLocation, Partition, UserName};
 use lakechat_core::ports::broker::OutgoingRecord;
 use lakechat_core::ports::{Broker, FileStore, PortError};
 use lakechat_embedded::{
-    BackupError, BackupProgress, DATABASE, Embedded, FILES, KEY, LAYOUT, OpenError, Settings,
-    backup,
+    BackupError, BackupProgress, DATABASE, Embedded, EmbeddedSettings, FILES, KEY, LAYOUT,
+    OpenError, backup,
 };
 
 fn refused(folder: &Path) -> Result<OpenError> {
-    let opened = Embedded::open(folder, Settings::default());
+    let opened = Embedded::open(folder, EmbeddedSettings::default());
     opened.err().context("it was opened")
 }
 
@@ -139,9 +139,9 @@ async fn everything_in_the_folder_is_its_owners_alone() -> Result<()> {
 async fn partitions_are_a_constant_of_the_folder() -> Result<()> {
     let folder = tempfile::tempdir()?;
     for asked in [4, 16] {
-        let settings = Settings {
+        let settings = EmbeddedSettings {
             partitions: asked,
-            ..Settings::default()
+            ..EmbeddedSettings::default()
         };
         let embedded = Embedded::open(folder.path(), settings)?;
         assert_eq!(embedded.broker().partitions(), 4);

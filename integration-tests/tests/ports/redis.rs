@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use integration_tests::contract::presence::{ADDRESS, PRESENCE_DEADLINE, Server};
 use integration_tests::contract::{channel, eventually, user};
 use integration_tests::redis_server::{PREFIX, RedisServer, fresh};
-use lakechat_cluster::redis::{RedisPresence, Settings};
+use lakechat_cluster::redis::{RedisPresence, RedisSettings};
 use lakechat_core::domain::{ChannelName, UserName};
 use rustix::process::Signal;
 
@@ -251,7 +251,7 @@ async fn a_wrong_password_is_told_without_showing_it() -> Result<()> {
     let mut redis = RedisServer::absent()?.locked();
     redis.start().await?;
     let url = redis.url().replace("redis://", "redis://:guessed@");
-    let settings = Settings {
+    let settings = RedisSettings {
         url,
         ..redis.settings("a")
     };

@@ -18,7 +18,7 @@ use lakechat_core::ports::broker::OutgoingRecord;
 use lakechat_core::ports::history::Mark;
 use lakechat_core::ports::{Broker, Directory};
 use lakechat_embedded::MemoryPresence;
-use lakechat_embedded::{Embedded, Settings};
+use lakechat_embedded::{Embedded, EmbeddedSettings};
 use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
 
@@ -51,9 +51,9 @@ pub struct Server {
 
 impl Server {
     pub async fn start(folder: &Path, shape: &Shape) -> Server {
-        let settings = Settings {
+        let settings = EmbeddedSettings {
             partitions: shape.partitions,
-            ..Settings::default()
+            ..EmbeddedSettings::default()
         };
         let embedded = Embedded::open(folder, settings).expect("the folder is ours");
         let broker = FickleBroker::new(embedded.broker());
@@ -178,8 +178,8 @@ impl Server {
     }
 }
 
-pub fn chat_settings(shape: &Shape) -> chat::Settings {
-    chat::Settings {
+pub fn chat_settings(shape: &Shape) -> chat::ChatSettings {
+    chat::ChatSettings {
         server_id: "model".into(),
         limits: SessionLimits {
             frame_bytes: 65_536,
@@ -206,8 +206,8 @@ pub fn chat_settings(shape: &Shape) -> chat::Settings {
     }
 }
 
-fn account_settings() -> accounts::Settings {
-    accounts::Settings {
+fn account_settings() -> accounts::AccountsSettings {
+    accounts::AccountsSettings {
         signing_key: Secret::new(vec![7; 32]),
         access_token: Duration::from_secs(900),
         refresh_token: Duration::from_secs(86_400),

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::partition_plan::{LogPartition, PartitionPlan, Skip};
 use lakechat_cluster::hbase::{HBase, LogRow};
-use lakechat_cluster::kafka::{KafkaBroker, Settings};
+use lakechat_cluster::kafka::{KafkaBroker, KafkaSettings};
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::Broker;
 use lakechat_core::ports::broker::Offset;
@@ -22,7 +22,7 @@ impl Adoption {
     pub async fn plan(
         hbase: &HBase,
         old: LogRow,
-        settings: Settings,
+        settings: KafkaSettings,
         skips: &[Skip],
     ) -> Result<Adoption> {
         let topic = settings.messages_topic();

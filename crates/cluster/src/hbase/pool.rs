@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::health_check::HealthCheck;
 use super::queue::Queue;
 use super::server::Server;
-use super::settings::Settings;
+use super::settings::HBaseSettings;
 use super::tables::Tables;
 use super::worker::Worker;
 
@@ -23,7 +23,7 @@ pub(super) struct ConnectionPool {
 
 impl ConnectionPool {
     /// Starts the threads. They connect when there is something to do.
-    pub fn start(settings: &Settings, tables: &Arc<Tables>) -> io::Result<ConnectionPool> {
+    pub fn start(settings: &HBaseSettings, tables: &Arc<Tables>) -> io::Result<ConnectionPool> {
         let mut pool = ConnectionPool {
             reads: Arc::default(),
             writes: Arc::default(),

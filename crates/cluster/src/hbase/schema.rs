@@ -5,7 +5,7 @@
 mod check;
 mod statements;
 
-use super::settings::Settings;
+use super::settings::HBaseSettings;
 use super::tables::{Table, Tables};
 
 pub use self::check::SchemaError;
@@ -13,7 +13,7 @@ pub(super) use self::check::check;
 pub use self::statements::{DEFAULT_REGIONS, MOST_REGIONS, statements};
 
 /// The full names of the tables with their families.
-pub fn tables(settings: &Settings) -> Vec<(String, &'static [&'static str])> {
+pub fn tables(settings: &HBaseSettings) -> Vec<(String, &'static [&'static str])> {
     let tables = Tables::new(settings);
     Table::ALL
         .map(|table| (tables.name(table), table.families()))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The Thrift servers, the names of the tables, and the limits.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct HBaseSettings {
     /// Thrift servers (service Thrift1, buffered, binary), each `host:port`.
     pub servers: Vec<String>,
     /// The namespace of the tables.
@@ -17,10 +17,10 @@ pub struct Settings {
     pub connections: usize,
 }
 
-impl Settings {
+impl HBaseSettings {
     /// Defaults for everything but the location.
-    pub fn at(servers: &[&str], namespace: &str, table_prefix: &str) -> Settings {
-        Settings {
+    pub fn at(servers: &[&str], namespace: &str, table_prefix: &str) -> HBaseSettings {
+        HBaseSettings {
             servers: servers.iter().map(|&server| server.to_owned()).collect(),
             namespace: namespace.to_owned(),
             table_prefix: table_prefix.to_owned(),

@@ -1,6 +1,6 @@
 //! The tables, and their names.
 
-use super::settings::Settings;
+use super::settings::HBaseSettings;
 
 /// Versions of a cell that HBase keeps: the next compaction removes the text before an edit or a deletion.
 pub(super) const VERSIONS: i32 = 1;
@@ -95,7 +95,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    pub fn new(settings: &Settings) -> Tables {
+    pub fn new(settings: &HBaseSettings) -> Tables {
         Tables {
             namespace: settings.namespace.clone(),
             prefix: settings.table_prefix.clone(),

@@ -19,14 +19,14 @@ use self::draft_file::NativeDraft;
 use self::name_node::{FILE_MODE, FOLDER_MODE, NameNode, existing};
 use self::open_file::NativeFile;
 use super::client::{DraftFile, Entries, FileStatus, HdfsClient, OpenFile};
-use super::{HadoopConf, Settings};
+use super::{HadoopConf, HdfsSettings};
 use lakechat_core::ports::PortError;
 
 pub(super) struct NativeClient(Arc<NameNode>);
 
 impl NativeClient {
     /// Makes the client; connects with the first call. Must be called within a runtime.
-    pub fn new(settings: &Settings, conf: HadoopConf) -> Result<NativeClient, HdfsError> {
+    pub fn new(settings: &HdfsSettings, conf: HadoopConf) -> Result<NativeClient, HdfsError> {
         let name_node = NameNode::new(settings, conf)?;
         Ok(NativeClient(Arc::new(name_node)))
     }

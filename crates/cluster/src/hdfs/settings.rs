@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Where files lie, as which user they are written, and the time limits.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct HdfsSettings {
     /// `hdfs://host:port` or `hdfs://service`.
     pub url: String,
     /// The absolute path of the folder that holds everything, without a slash at its end.
@@ -31,10 +31,10 @@ pub struct Settings {
     pub dead_after: Duration,
 }
 
-impl Settings {
+impl HdfsSettings {
     /// Defaults for everything but the location and the server's id.
-    pub fn at(url: &str, root: &str, server: &str) -> Settings {
-        Settings {
+    pub fn at(url: &str, root: &str, server: &str) -> HdfsSettings {
+        HdfsSettings {
             url: url.to_owned(),
             root: root.to_owned(),
             user: "lakechat".to_owned(),
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_name_without_a_port_is_a_service() {
-        let is_service = |url| Settings::at(url, "/lakechat", "a").is_service();
+        let is_service = |url| HdfsSettings::at(url, "/lakechat", "a").is_service();
         assert!(is_service("hdfs://cluster"));
         assert!(!is_service("hdfs://host:9000"));
         assert!(!is_service("hdfs://[::1]:9000"));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Settings;
+use super::HdfsSettings;
 use super::client::HdfsClient;
 use super::exceptions::broken;
 use super::heartbeat::Heartbeat;
@@ -13,14 +13,14 @@ use lakechat_core::ports::PortError;
 pub(super) struct Site {
     pub client: Arc<dyn HdfsClient>,
     pub layout: Layout,
-    pub settings: Settings,
+    pub settings: HdfsSettings,
     pub run: Run,
     pub open_drafts: OpenDrafts,
     pub heartbeat: Heartbeat,
 }
 
 impl Site {
-    pub fn new(settings: Settings, client: Arc<dyn HdfsClient>) -> Site {
+    pub fn new(settings: HdfsSettings, client: Arc<dyn HdfsClient>) -> Site {
         Site {
             client,
             layout: Layout::new(&settings.root),

@@ -12,7 +12,7 @@ use super::client::HdfsClient;
 use super::native::NativeClient;
 use super::site::Site;
 use super::writer::HdfsWriter;
-use super::{HadoopConf, Settings, heartbeat, list, read, sweep, upload};
+use super::{HadoopConf, HdfsSettings, heartbeat, list, read, sweep, upload};
 use lakechat_core::domain::FileId;
 use lakechat_core::ports::file_store::{ByteStream, FileListing, FileWriter};
 use lakechat_core::ports::{FileStore, PortError};
@@ -42,14 +42,14 @@ pub struct HdfsStore {
 impl HdfsStore {
     /// Makes the store and starts its heartbeat; must be called within a runtime. Does not wait for
     /// HDFS: until it responds, calls answer `Unavailable`.
-    pub fn open(settings: Settings) -> Result<HdfsStore, OpenError> {
+    pub fn open(settings: HdfsSettings) -> Result<HdfsStore, OpenError> {
         let conf = HadoopConf::find(settings.conf_dir.as_deref())?;
         let client = NativeClient::new(&settings, conf)
             .map_err(|error| OpenError::Client(Box::new(error)))?;
         Ok(HdfsStore::over(Arc::new(client), settings))
     }
 
-    pub(super) fn over(client: Arc<dyn HdfsClient>, settings: Settings) -> HdfsStore {
+    pub(super) fn over(client: Arc<dyn HdfsClient>, settings: HdfsSettings) -> HdfsStore {
         let closing = CancellationToken::new();
         let site = Arc::new(Site::new(settings, client));
         let tasks = TaskTracker::new();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 
 use super::testing::MemoryHdfs;
-use super::{HdfsStore, Settings};
+use super::{HdfsSettings, HdfsStore};
 use lakechat_core::domain::FileId;
 use lakechat_core::ports::FileStore;
 
@@ -17,7 +17,7 @@ const IDLE: Duration = Duration::from_secs(3600);
 fn store() -> (HdfsStore, MemoryHdfs) {
     let hdfs = MemoryHdfs::default();
     hdfs.state().now_ms = NOW_MS;
-    let settings = Settings::at("hdfs://memory", "/lake", "a");
+    let settings = HdfsSettings::at("hdfs://memory", "/lake", "a");
     (HdfsStore::over(Arc::new(hdfs.clone()), settings), hdfs)
 }
 

@@ -19,7 +19,7 @@ use tracing::info_span;
 
 use super::clients;
 use super::events::ClientEvents;
-use super::settings::Settings;
+use super::settings::KafkaSettings;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::Offset;
 
@@ -33,7 +33,7 @@ pub(super) struct Assignment {
 }
 
 struct SharedState {
-    settings: Arc<Settings>,
+    settings: Arc<KafkaSettings>,
     assigned: watch::Sender<Vec<Partition>>,
     /// The offset to commit, by partition.
     archived: Mutex<BTreeMap<Partition, Offset>>,
@@ -41,7 +41,7 @@ struct SharedState {
 }
 
 impl Assignment {
-    pub fn new(settings: Arc<Settings>) -> Assignment {
+    pub fn new(settings: Arc<KafkaSettings>) -> Assignment {
         Assignment {
             state: Arc::new(SharedState {
                 settings,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
-use super::settings::Settings;
+use super::settings::KafkaSettings;
 
 /// How long a record may be in flight. After that its send failed, and whether it was written is unknown.
 pub(super) const SEND_TIMEOUT: Duration = Duration::from_secs(15);
@@ -17,7 +17,7 @@ const FETCHED_AHEAD: &str = "10000";
 
 /// Defaults, over them the operator's options, and over both the options that correctness depends on
 /// (which the configuration therefore refuses).
-fn client(settings: &Settings, name: &str, own: &[(&str, &str)]) -> ClientConfig {
+fn client(settings: &KafkaSettings, name: &str, own: &[(&str, &str)]) -> ClientConfig {
     let mut config = ClientConfig::new();
     // Nagle's algorithm would delay small requests by an acknowledgement of the one before.
     config.set("socket.nagle.disable", "true");
@@ -39,7 +39,7 @@ fn client(settings: &Settings, name: &str, own: &[(&str, &str)]) -> ClientConfig
 
 /// The producer of the log: keeps the order of the calls, and writes each record once, to all in-sync
 /// replicas.
-pub(super) fn producer(settings: &Settings) -> ClientConfig {
+pub(super) fn producer(settings: &KafkaSettings) -> ClientConfig {
     let kbytes = (settings.queue_bytes / 1024).max(1).to_string();
     let mut config = client(
         settings,
@@ -60,7 +60,7 @@ pub(super) fn producer(settings: &Settings) -> ClientConfig {
 }
 
 /// The producer of dead letters, which are rare.
-pub(super) fn dead_letter_producer(settings: &Settings) -> ClientConfig {
+pub(super) fn dead_letter_producer(settings: &KafkaSettings) -> ClientConfig {
     let own = [
         ("acks", "all"),
         ("enable.idempotence", "true"),
@@ -73,18 +73,18 @@ pub(super) fn dead_letter_producer(settings: &Settings) -> ClientConfig {
 }
 
 /// The client that creates topics and reads their settings.
-pub(super) fn admin(settings: &Settings) -> ClientConfig {
+pub(super) fn admin(settings: &KafkaSettings) -> ClientConfig {
     client(settings, "admin", &[])
 }
 
 /// The client that queries offsets and metadata.
-pub(super) fn metadata_client(settings: &Settings) -> ClientConfig {
+pub(super) fn metadata_client(settings: &KafkaSettings) -> ClientConfig {
     client(settings, "questions", &READING)
 }
 
 /// A reader of the log. librdkafka requires a group id to assign partitions; no group is joined, and
 /// nothing is committed.
-pub(super) fn reader(settings: &Settings) -> ClientConfig {
+pub(super) fn reader(settings: &KafkaSettings) -> ClientConfig {
     let kbytes = (settings.fetch_bytes / 1024).max(1).to_string();
     let mut config = client(settings, "reader", &READING);
     config.set("group.id", format!("{}.reader", settings.topic_prefix));
@@ -102,7 +102,7 @@ pub(super) fn reader(settings: &Settings) -> ClientConfig {
 }
 
 /// The member of the archivers' group.
-pub(super) fn group_member(settings: &Settings) -> ClientConfig {
+pub(super) fn group_member(settings: &KafkaSettings) -> ClientConfig {
     let mut config = client(settings, "archiver", &READING);
     config.set("group.id", settings.archiver_group());
     config.set("session.timeout.ms", SESSION.as_millis().to_string());

@@ -9,7 +9,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use super::clients;
 use super::error::{broken, call_failed, unavailable};
 use super::events::ClientEvents;
-use super::settings::Settings;
+use super::settings::KafkaSettings;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::DeadLetter;
 
@@ -19,7 +19,7 @@ pub(super) struct DeadLetters {
 }
 
 impl DeadLetters {
-    pub fn new(settings: &Settings) -> DeadLetters {
+    pub fn new(settings: &KafkaSettings) -> DeadLetters {
         DeadLetters {
             config: clients::dead_letter_producer(settings),
             topic: settings.dead_letters_topic(),

@@ -12,7 +12,7 @@ use rdkafka::types::RDKafkaRespErr;
 use super::clients;
 use super::error::{call_failed, unavailable};
 use super::events::ClientEvents;
-use super::settings::Settings;
+use super::settings::KafkaSettings;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::Offset;
@@ -34,7 +34,7 @@ pub(super) struct TopicShape {
 pub(super) struct MetadataClient {
     consumer: BaseConsumer<ClientEvents>,
     events: ClientEvents,
-    settings: Arc<Settings>,
+    settings: Arc<KafkaSettings>,
     topic: String,
     /// The latest known end offsets. An end never goes back, unless the topic was made anew or records
     /// were lost.
@@ -42,7 +42,7 @@ pub(super) struct MetadataClient {
 }
 
 impl MetadataClient {
-    pub fn new(settings: &Arc<Settings>) -> Result<MetadataClient, KafkaError> {
+    pub fn new(settings: &Arc<KafkaSettings>) -> Result<MetadataClient, KafkaError> {
         let events = ClientEvents::of("questions");
         let consumer = clients::metadata_client(settings).create_with_context(events.clone())?;
         Ok(MetadataClient {
@@ -54,7 +54,7 @@ impl MetadataClient {
         })
     }
 
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &KafkaSettings {
         &self.settings
     }
 

@@ -17,7 +17,7 @@ use rdkafka::{ClientConfig, ClientContext};
 use super::clients::{self, SEND_TIMEOUT};
 use super::error::unavailable;
 use super::events::ClientEvents;
-use super::settings::Settings;
+use super::settings::KafkaSettings;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::{OutgoingRecord, PublishFailure, PublishFailureHandler};
 
@@ -44,7 +44,7 @@ struct Current {
 }
 
 impl Publisher {
-    pub fn new(settings: &Settings) -> Result<Publisher, KafkaError> {
+    pub fn new(settings: &KafkaSettings) -> Result<Publisher, KafkaError> {
         let config = clients::producer(settings);
         let on_failure = Arc::default();
         let first = producer(&config, &on_failure)?;

@@ -14,7 +14,7 @@ use super::clients;
 use super::error::{broken, call_failed, stops, unavailable};
 use super::events::ClientEvents;
 use super::metadata;
-use super::settings::Settings;
+use super::settings::KafkaSettings;
 use super::topics;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;
@@ -27,7 +27,7 @@ const BATCH_BYTES: usize = 4 << 20;
 pub(super) struct KafkaReader {
     consumer: BaseConsumer<ClientEvents>,
     events: ClientEvents,
-    settings: Arc<Settings>,
+    settings: Arc<KafkaSettings>,
     topic: String,
     positions: Positions,
     /// Fetching begins with the first poll: an unused reader takes no memory.
@@ -37,7 +37,7 @@ pub(super) struct KafkaReader {
 
 impl KafkaReader {
     pub fn open(
-        settings: &Arc<Settings>,
+        settings: &Arc<KafkaSettings>,
         from: &[(Partition, Offset)],
     ) -> Result<KafkaReader, PortError> {
         let events = ClientEvents::of("reader");
@@ -227,7 +227,7 @@ impl Positions {
     fn advance(
         &mut self,
         message: &BorrowedMessage<'_>,
-        settings: &Settings,
+        settings: &KafkaSettings,
     ) -> Result<LogRecord, PortError> {
         let partition = u16::try_from(message.partition()).ok().map(Partition);
         let place = partition.and_then(|p| Some((p, self.place(p)?)));

@@ -14,7 +14,7 @@ const BATCH_BYTES: usize = 1_000_000;
 
 /// Where the log is, its partitions, and its limits.
 #[derive(Clone)]
-pub struct Settings {
+pub struct KafkaSettings {
     /// Some of the brokers: `host:port`, separated by commas.
     pub brokers: String,
     /// The prefix of the names of topics and groups.
@@ -31,11 +31,16 @@ pub struct Settings {
     pub options: BTreeMap<String, String>,
 }
 
-impl Settings {
+impl KafkaSettings {
     /// Defaults for most clusters. `frame_bytes` is the size of the largest frame that a client may send: a
     /// record is made from one.
-    pub fn at(brokers: &str, topic_prefix: &str, partitions: u16, frame_bytes: usize) -> Settings {
-        Settings {
+    pub fn at(
+        brokers: &str,
+        topic_prefix: &str,
+        partitions: u16,
+        frame_bytes: usize,
+    ) -> KafkaSettings {
+        KafkaSettings {
             brokers: brokers.to_owned(),
             topic_prefix: topic_prefix.to_owned(),
             partitions,
@@ -67,10 +72,10 @@ impl Settings {
     }
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for KafkaSettings {
     /// Leaves out the values of options, which may be passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
+        f.debug_struct("KafkaSettings")
             .field("brokers", &self.brokers)
             .field("topic_prefix", &self.topic_prefix)
             .field("partitions", &self.partitions)

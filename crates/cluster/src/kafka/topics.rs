@@ -14,7 +14,7 @@ use super::clients;
 use super::error::describe;
 use super::events::ClientEvents;
 use super::metadata::{DEADLINE, MetadataClient, TopicShape};
-use super::settings::Settings;
+use super::settings::KafkaSettings;
 use super::start_error::StartError;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;
@@ -40,7 +40,7 @@ pub(super) struct PreparedTopics {
 
 /// Creates missing topics, and checks the settings of both.
 pub(super) async fn prepare(
-    settings: &Settings,
+    settings: &KafkaSettings,
     asker: &MetadataClient,
 ) -> Result<PreparedTopics, StartError> {
     let events = ClientEvents::of("admin");
@@ -77,7 +77,7 @@ pub(super) fn changed(asker: &MetadataClient) -> Result<Option<String>, PortErro
 }
 
 /// A number of partitions that forbids the topic's use; `None`: the topic does not exist.
-pub(super) fn changed_to(count: Option<usize>, settings: &Settings) -> Option<String> {
+pub(super) fn changed_to(count: Option<usize>, settings: &KafkaSettings) -> Option<String> {
     let topic = settings.messages_topic();
     match count {
         Some(count) => rules::wrong_count(&topic, count, settings).map(|fault| fault.to_string()),
@@ -94,7 +94,7 @@ fn deleted(topic: &str) -> String {
 
 /// The log holds a record with its producer's time stamp instead of the append time.
 pub(super) fn not_stamped_by_log(
-    settings: &Settings,
+    settings: &KafkaSettings,
     partition: Partition,
     offset: Offset,
 ) -> String {

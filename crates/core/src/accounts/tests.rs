@@ -9,8 +9,8 @@ const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const AWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
 const PASSWORD: &str = "correct horse";
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> AccountsSettings {
+    AccountsSettings {
         signing_key: Secret::new(vec![7; 32]),
         access_token: Duration::from_secs(900),
         refresh_token: Duration::from_secs(30 * 24 * 3600),
@@ -130,7 +130,7 @@ async fn after_five_failures_even_the_right_password_has_to_wait_but_not_elsewhe
 
 #[tokio::test]
 async fn logins_and_registrations_share_the_limit_of_their_address() {
-    let limited = Settings {
+    let limited = AccountsSettings {
         logins_per_address: 1,
         ..settings()
     };

@@ -126,7 +126,7 @@ impl HubChannel {
         // Under the lock, so that presence gets joins and leaves in the order in which they happen.
         subscription
             .listener
-            .tell(SessionChange::Joined(&self.name));
+            .report(SessionChange::Joined(&self.name));
         true
     }
 
@@ -140,7 +140,7 @@ impl HubChannel {
         }
         // Also for a session that isn't in the list: `deliver` removes slow ones without notifying
         // presence.
-        listener.tell(SessionChange::Left(&self.name));
+        listener.report(SessionChange::Left(&self.name));
     }
 
     /// Queues frames for every live session, in order. Collects one waker per session, which the
@@ -185,7 +185,7 @@ impl HubChannel {
             }
             l.subscription.active.store(false, Relaxed);
             listener.outbox.push(left.clone());
-            listener.tell(SessionChange::Left(&self.name));
+            listener.report(SessionChange::Left(&self.name));
             false
         });
     }
@@ -356,7 +356,7 @@ impl Hub {
         }
         *count += 1;
         sessions.all.insert(listener.id, listener.clone());
-        listener.tell(SessionChange::Began);
+        listener.report(SessionChange::Began);
         metrics::gauge!("lakechat_sessions").set(sessions.all.len() as f64);
         Ok(())
     }
@@ -364,7 +364,7 @@ impl Hub {
     pub fn remove_session(&self, listener: &Listener) {
         let mut sessions = self.sessions.lock().expect("no panic while held");
         sessions.all.remove(&listener.id);
-        listener.tell(SessionChange::Ended);
+        listener.report(SessionChange::Ended);
         metrics::gauge!("lakechat_sessions").set(sessions.all.len() as f64);
         drop(sessions);
         let mut per_user = self.per_user.lock().expect("no panic while held");

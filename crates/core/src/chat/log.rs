@@ -227,7 +227,7 @@ impl Log {
             verdict,
         } in outcomes
         {
-            if let Some(persisting) = waiter.tell(pending::outcome(id, verdict)) {
+            if let Some(persisting) = waiter.complete(pending::outcome(id, verdict)) {
                 self.wait_for_history(partition, persisting);
             }
         }
@@ -316,7 +316,7 @@ impl Log {
                     id,
                     duplicate: true,
                 };
-                if let Some(persisting) = waiter.tell(Ok(sent)) {
+                if let Some(persisting) = waiter.complete(Ok(sent)) {
                     self.wait_for_history(partition, persisting);
                 }
                 Ok(None)
@@ -410,7 +410,7 @@ impl Log {
         };
         if let Some(waiter) = waiter {
             // An error never waits for history, so there is no ack to keep.
-            drop(waiter.tell(Err(problem)));
+            drop(waiter.complete(Err(problem)));
         }
     }
 
@@ -429,7 +429,7 @@ impl Log {
             drop(state);
             for waiter in overdue {
                 metrics::counter!("lakechat_sends_total", "result" => "unknown").increment(1);
-                drop(waiter.tell(Err(pending::unknown_outcome())));
+                drop(waiter.complete(Err(pending::unknown_outcome())));
             }
             unpersisted.into_iter().for_each(|p| p.give_up());
         }

@@ -23,35 +23,39 @@ const TRIES: usize = 4;
 
 /// A message from history or from the tail.
 #[derive(Clone, Debug)]
-pub enum Found {
+pub enum ReadMessage {
     /// A row of history.
     Row(Box<Message>),
     /// An entry of the tail; always an accepted message.
     Tail(Arc<Entry>),
 }
 
-impl Found {
+impl ReadMessage {
     pub fn id(&self) -> Id {
         match self {
-            Found::Row(message) => message.id,
-            Found::Tail(entry) => entry.id,
+            ReadMessage::Row(message) => message.id,
+            ReadMessage::Tail(entry) => entry.id,
         }
     }
 
     /// The frame that delivers the message to `reader`.
     pub fn frame(&self, channel: &HubChannel, reader: &UserName) -> Utf8Bytes {
         match self {
-            Found::Row(message) => wire::message_frame(&channel.name, message, reader),
-            Found::Tail(entry) => entry.frame.clone().expect("messages have frames"),
+            ReadMessage::Row(message) => wire::message_frame(&channel.name, message, reader),
+            ReadMessage::Tail(entry) => entry.frame.clone().expect("messages have frames"),
         }
     }
 
     /// The message as JSON for a page of history.
     pub fn object(&self, channel: &HubChannel, reader: &UserName) -> Box<RawValue> {
         let text = match self {
-            Found::Row(message) => serde_json::to_string(&MessageObject::of_row(message, reader))
-                .expect("messages have string keys"),
-            Found::Tail(_) => wire::object_in_frame(&channel.name, &self.frame(channel, reader)),
+            ReadMessage::Row(message) => {
+                serde_json::to_string(&MessageObject::of_row(message, reader))
+                    .expect("messages have string keys")
+            }
+            ReadMessage::Tail(_) => {
+                wire::object_in_frame(&channel.name, &self.frame(channel, reader))
+            }
         };
         RawValue::from_string(text).expect("it was just encoded")
     }
@@ -91,7 +95,7 @@ impl Reads {
         channel: &HubChannel,
         range: MessageRange,
         limit: usize,
-    ) -> Result<Vec<Found>, Problem> {
+    ) -> Result<Vec<ReadMessage>, Problem> {
         for _ in 0..TRIES {
             let tail = self.tail(channel, range, limit);
             let Some(above) = tail.needs_below else {
@@ -117,7 +121,7 @@ impl Reads {
 
     /// The part of a range that the tail has. For the newest messages the tail may be enough even
     /// if the range begins below it.
-    fn tail(&self, channel: &HubChannel, range: MessageRange, limit: usize) -> FromTail {
+    fn tail(&self, channel: &HubChannel, range: MessageRange, limit: usize) -> TailPart {
         let state = self.log.lock(channel.partition);
         let above = state.tail.above();
         let (MessageRange::Newest { after, before } | MessageRange::Oldest { after, before }) =
@@ -133,7 +137,7 @@ impl Reads {
                 (found, has_all)
             }
         };
-        FromTail {
+        TailPart {
             found,
             needs_below: (!has_all).then_some(above),
         }
@@ -166,14 +170,14 @@ impl Reads {
         mark: Id,
         limit: usize,
         rows: Vec<Message>,
-    ) -> Option<Vec<Found>> {
+    ) -> Option<Vec<ReadMessage>> {
         let state = self.log.lock(channel.partition);
         if state.tail.above() > mark {
             return None;
         }
         let mut found: Vec<_> = rows
             .into_iter()
-            .map(|row| Found::Row(Box::new(row)))
+            .map(|row| ReadMessage::Row(Box::new(row)))
             .collect();
         let (MessageRange::Newest { after, before } | MessageRange::Oldest { after, before }) =
             range;
@@ -189,16 +193,18 @@ impl Reads {
     }
 }
 
-struct FromTail {
-    found: Vec<Found>,
+struct TailPart {
+    found: Vec<ReadMessage>,
     /// Some if the tail doesn't have the whole range: it has only ids above this one.
     needs_below: Option<Id>,
 }
 
-fn messages<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>) -> impl Iterator<Item = Found> {
+fn messages<'a>(
+    entries: impl Iterator<Item = &'a Arc<Entry>>,
+) -> impl Iterator<Item = ReadMessage> {
     entries
         .filter(|e| e.is_message())
-        .map(|e| Found::Tail(e.clone()))
+        .map(|e| ReadMessage::Tail(e.clone()))
 }
 
 /// The smallest id above `id`.

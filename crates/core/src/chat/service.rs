@@ -43,7 +43,7 @@ const TRIES: usize = 4;
 
 /// The configuration of chat.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ChatSettings {
     /// The name of this server, for clients.
     pub server_id: String,
     pub limits: SessionLimits,
@@ -63,7 +63,7 @@ pub struct Settings {
 
 /// The chat of one server.
 pub struct Chat {
-    pub settings: Settings,
+    pub settings: ChatSettings,
     pub log: Arc<Log>,
     pub hub: Arc<Hub>,
     pub pulse: Arc<Pulse>,
@@ -83,7 +83,7 @@ pub fn channel_not_found() -> Problem {
 
 impl Chat {
     pub fn new(
-        settings: Settings,
+        settings: ChatSettings,
         log: Arc<Log>,
         hub: Arc<Hub>,
         pulse: Arc<Pulse>,

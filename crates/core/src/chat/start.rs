@@ -17,7 +17,7 @@ use super::log::Log;
 use super::log::barrier::Barrier;
 use super::log::reader;
 use super::read::Reads;
-use super::service::{Chat, Settings};
+use super::service::{Chat, ChatSettings};
 use crate::ports::{Broker, Channels, FileRows, History, PortError, Presence};
 
 /// The ports that chat uses.
@@ -67,7 +67,7 @@ pub struct Threads {
 /// Starts chat. The reader begins far enough below the marks of history to warm up the fold.
 ///
 /// Until the reader has caught up, sends are refused and reads wait: see [`Chat::caught_up`].
-pub async fn start(ports: Ports, settings: Settings) -> Result<Running, StartError> {
+pub async fn start(ports: Ports, settings: ChatSettings) -> Result<Running, StartError> {
     // The calls that can fail temporarily come first. `Log::new` and `Hub::new` register with the
     // ports, which is allowed only once.
     let marks = ports.history.marks().await.map_err(StartError::History)?;

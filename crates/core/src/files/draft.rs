@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
-use super::Settings;
+use super::FilesSettings;
 use crate::domain::{Code, FileId, FileLocation, Problem};
 use crate::ports::file_store::FileWriter;
 use crate::ports::problem::storage_unavailable;
@@ -17,7 +17,7 @@ const HEAD_BYTES: usize = 4096;
 pub(super) struct Draft<'a> {
     id: FileId,
     store: &'a dyn FileStore,
-    settings: Settings,
+    settings: FilesSettings,
     size: u64,
     sum: Sha256,
     head: Vec<u8>,
@@ -30,7 +30,7 @@ enum Held {
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(id: FileId, store: &'a dyn FileStore, settings: Settings) -> Draft<'a> {
+    pub(super) fn new(id: FileId, store: &'a dyn FileStore, settings: FilesSettings) -> Draft<'a> {
         Draft {
             id,
             store,

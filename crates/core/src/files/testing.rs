@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::Notify;
 
-use super::{Files, Settings};
+use super::{Files, FilesSettings};
 use crate::domain::{ChannelName, File, FileId, UserName};
 use crate::ports::file_store::{ByteStream, FileListing, FileWriter, StoredFile};
 use crate::ports::{FileRows, FileStore, PortError};
@@ -35,7 +35,7 @@ impl Bench {
     pub fn with(max_bytes: u64, inline_bytes: usize) -> Bench {
         let rows = Arc::new(MemoryRows::default());
         let store = Arc::new(MemoryStore::default());
-        let settings = Settings {
+        let settings = FilesSettings {
             max_bytes,
             inline_bytes,
         };

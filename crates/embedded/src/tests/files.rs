@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{DEADLINE, Opened, open};
-use crate::Settings;
+use crate::EmbeddedSettings;
 use lakechat_core::domain::{FileId, UserName};
 use lakechat_core::ports::FileStore;
 
@@ -54,7 +54,7 @@ async fn count(store: &dyn FileStore) -> usize {
 }
 
 async fn directory_answers_beside_blocked_uploads() {
-    let o = open(Settings::default());
+    let o = open(EmbeddedSettings::default());
     let store = o.embedded.file_store();
     let (hold, mut jobs) = block_jobs(&o).await;
     for _ in 0..8 {

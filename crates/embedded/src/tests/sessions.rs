@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{DEADLINE, Opened, open};
-use crate::Settings;
+use crate::EmbeddedSettings;
 use crate::maintenance::expired_sessions::SessionScan;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -40,7 +40,7 @@ fn run(o: &Opened, scan: &mut SessionScan) -> usize {
 
 #[test]
 fn sessions_are_removed_a_day_after_they_expired() {
-    let o = open(Settings::default());
+    let o = open(EmbeddedSettings::default());
     let mut scan = SessionScan::default();
     assert_eq!(run(&o, &mut scan), 0, "there are none");
     fill(&o, 3_500, |n| if n % 7 == 0 { 25 } else { 23 });
@@ -51,7 +51,7 @@ fn sessions_are_removed_a_day_after_they_expired() {
 
 #[test]
 fn scan_continues_where_it_stopped_and_starts_over() {
-    let o = open(Settings::default());
+    let o = open(EmbeddedSettings::default());
     fill(&o, 25_000, |_| 25);
     let mut scan = SessionScan::default();
     assert_eq!(scan.run(&o.embedded.engine, || false).unwrap(), 0);
@@ -64,9 +64,9 @@ fn scan_continues_where_it_stopped_and_starts_over() {
 
 #[test]
 fn maintenance_removes_expired_sessions() {
-    let o = open(Settings {
+    let o = open(EmbeddedSettings {
         maintenance_interval: Duration::from_millis(20),
-        ..Settings::default()
+        ..EmbeddedSettings::default()
     });
     fill(&o, 10, |n| if n == 3 { 1 } else { 30 });
     let until = Instant::now() + DEADLINE;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use integration_tests::on_hdfs::{dfs_admin, fresh};
-use lakechat_cluster::hdfs::{HdfsStore, Settings};
+use lakechat_cluster::hdfs::{HdfsSettings, HdfsStore};
 use lakechat_core::domain::FileId;
 use lakechat_core::ports::{FileStore, PortError};
 use tokio::net::TcpListener;
@@ -24,7 +24,7 @@ fn unavailable<T>(result: Result<T, PortError>) -> String {
 async fn refused_connection_is_unavailable_and_says_where() -> Result<()> {
     let free = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
     let url = format!("hdfs://{free}");
-    let store = HdfsStore::open(Settings::at(&url, "/lakechat", "test"))?;
+    let store = HdfsStore::open(HdfsSettings::at(&url, "/lakechat", "test"))?;
     let begun = Instant::now();
     for reason in [
         unavailable(store.create(FileId::random()).await),
@@ -41,7 +41,7 @@ async fn refused_connection_is_unavailable_and_says_where() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_host_is_unavailable_and_says_which() -> Result<()> {
     let url = "hdfs://no-such-host.invalid:9000";
-    let store = HdfsStore::open(Settings::at(url, "/lakechat", "test"))?;
+    let store = HdfsStore::open(HdfsSettings::at(url, "/lakechat", "test"))?;
     let reason = unavailable(store.create(FileId::random()).await);
     assert!(reason.contains("no-such-host.invalid"), "{reason}");
     Ok(())
@@ -51,9 +51,9 @@ async fn unknown_host_is_unavailable_and_says_which() -> Result<()> {
 async fn silent_name_node_is_unavailable_in_time() -> Result<()> {
     // Takes connections, and never says a word.
     let silent = TcpListener::bind("127.0.0.1:0").await?;
-    let settings = Settings {
+    let settings = HdfsSettings {
         call_timeout: Duration::from_secs(1),
-        ..Settings::at(
+        ..HdfsSettings::at(
             &format!("hdfs://{}", silent.local_addr()?),
             "/lakechat",
             "test",
@@ -76,7 +76,7 @@ async fn silent_name_node_is_unavailable_in_time() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn url_of_a_service_that_nobody_describes_is_no_store() {
-    let store = HdfsStore::open(Settings::at("hdfs://nobody", "/lakechat", "test"));
+    let store = HdfsStore::open(HdfsSettings::at("hdfs://nobody", "/lakechat", "test"));
     let error = store.err().expect("no store").to_string();
     assert!(error.contains("hdfs.url"), "{error}");
 }
@@ -85,7 +85,7 @@ async fn url_of_a_service_that_nobody_describes_is_no_store() {
 async fn folder_that_belongs_to_others_is_broken_and_says_what_to_do() -> Result<()> {
     let backend = fresh().await?;
     backend.store.check().await?;
-    let settings = Settings {
+    let settings = HdfsSettings {
         user: "somebody-else".to_owned(),
         ..backend.root.settings()
     };

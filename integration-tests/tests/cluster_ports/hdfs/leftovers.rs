@@ -7,15 +7,15 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use integration_tests::contract::eventually;
 use integration_tests::on_hdfs::{OnHdfs, Root, fresh};
-use lakechat_cluster::hdfs::{HdfsStore, Settings};
+use lakechat_cluster::hdfs::{HdfsSettings, HdfsStore};
 use lakechat_core::domain::FileId;
 use lakechat_core::ports::{FileStore, PortError};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 /// Servers that beat quickly, so that their death shows soon.
-fn quick(root: &Root) -> Settings {
-    Settings {
+fn quick(root: &Root) -> HdfsSettings {
+    HdfsSettings {
         heartbeat_interval: Duration::from_millis(200),
         dead_after: Duration::from_secs(2),
         ..root.settings()
@@ -91,7 +91,7 @@ async fn servers_that_live_spare_each_other() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn server_that_was_swept_gets_an_error_and_no_file() -> Result<()> {
     let backend = fresh().await?;
-    let silent = Settings {
+    let silent = HdfsSettings {
         heartbeat_interval: Duration::from_secs(3600),
         ..backend.root.settings()
     };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use integration_tests::contract::{Backend, DEADLINE, eventually};
 use integration_tests::on_kafka::{OnKafka, admin, connect, delete_below, fresh, options};
-use lakechat_cluster::kafka::Settings;
+use lakechat_cluster::kafka::KafkaSettings;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::{LogReader, LogRecord, OutgoingRecord};
 use lakechat_core::ports::{Broker, PortError};
@@ -97,7 +97,7 @@ async fn ends_are_never_behind_a_record_that_was_read() -> Result<()> {
 async fn what_a_full_queue_refuses_is_not_written() -> Result<()> {
     let backend = fresh().await?;
     let mut reader = reader_at(&backend, 0).await?;
-    let settings = Settings {
+    let settings = KafkaSettings {
         queue_bytes: 64 << 10,
         ..backend.topics.settings()
     };

@@ -4,16 +4,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use integration_tests::on_kafka::{Topics, connect};
-use lakechat_cluster::kafka::{KafkaBroker, Settings, StartError};
+use lakechat_cluster::kafka::{KafkaBroker, KafkaSettings, StartError};
 
-async fn refused(settings: Settings) -> Result<StartError> {
+async fn refused(settings: KafkaSettings) -> Result<StartError> {
     let connected = KafkaBroker::connect(settings).await;
     connected.err().context("it connected")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_address_is_away_within_the_deadline() -> Result<()> {
-    let settings = Settings {
+    let settings = KafkaSettings {
         brokers: "127.0.0.1:1".into(),
         ..Topics::new().settings()
     };

@@ -22,7 +22,7 @@ use crate::http::call::Call;
 use crate::http::health;
 use crate::http::route_table::{Route, RouteTable};
 use crate::http::router::Router;
-use crate::http::server::{Server, Settings};
+use crate::http::server::{Server, ServerSettings};
 use crate::http::{connection, listener, response};
 use crate::readiness::Readiness;
 use crate::shutdown::Shutdown;
@@ -84,18 +84,18 @@ impl Demo {
         Demo::with(|_| {}).await
     }
 
-    pub async fn with(change: impl FnOnce(&mut Settings)) -> Demo {
+    pub async fn with(change: impl FnOnce(&mut ServerSettings)) -> Demo {
         let demo = Demo::starting(change).await;
         demo.open();
         demo
     }
 
     /// One that listens and whose service is still to be opened.
-    pub async fn starting(change: impl FnOnce(&mut Settings)) -> Demo {
-        let mut settings = Settings {
+    pub async fn starting(change: impl FnOnce(&mut ServerSettings)) -> Demo {
+        let mut settings = ServerSettings {
             // Longer than a test waits for anything: what must not linger is seen to.
             linger: Duration::from_secs(60),
-            ..Settings::default()
+            ..ServerSettings::default()
         };
         change(&mut settings);
         let (shutdown, inside) = (Shutdown::new(), Arc::new(Inside::default()));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::super::settings::Settings;
+use super::super::settings::HBaseSettings;
 use super::super::tables::{Table, Tables, VERSIONS};
 
 /// Regions of each large table by default.
@@ -13,7 +13,7 @@ pub const MOST_REGIONS: u16 = 256;
 
 /// The statements for `regions` regions, from 1 to [`MOST_REGIONS`]. They skip what exists, so they can be run
 /// again.
-pub fn statements(settings: &Settings, regions: u16) -> String {
+pub fn statements(settings: &HBaseSettings, regions: u16) -> String {
     let tables = Tables::new(settings);
     let mut script = header(&tables);
     for table in Table::ALL {

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use crate::hdfs::exceptions::{broken, from_exception, is_missing, unavailable};
-use crate::hdfs::{HadoopConf, Settings};
+use crate::hdfs::{HadoopConf, HdfsSettings};
 use lakechat_core::ports::PortError;
 
 /// Only lakechat's user may read: private files are among them.
@@ -21,7 +21,7 @@ pub(super) const FILE_MODE: u32 = 0o600;
 
 /// The NameNode, or those of a name service (HA).
 pub(super) struct NameNode {
-    settings: Settings,
+    settings: HdfsSettings,
     conf: HadoopConf,
     runtime: Handle,
     current: Mutex<Current>,
@@ -34,7 +34,7 @@ struct Current {
 
 impl NameNode {
     /// Does not connect.
-    pub fn new(settings: &Settings, conf: HadoopConf) -> Result<NameNode, HdfsError> {
+    pub fn new(settings: &HdfsSettings, conf: HadoopConf) -> Result<NameNode, HdfsError> {
         let runtime = Handle::current();
         let client = build(settings, &conf, &runtime)?;
         Ok(NameNode {
@@ -52,7 +52,7 @@ impl NameNode {
         self.current().client.clone()
     }
 
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &HdfsSettings {
         &self.settings
     }
 
@@ -89,7 +89,7 @@ impl NameNode {
     }
 
     fn timed_out(&self, name: &str) -> PortError {
-        let Settings {
+        let HdfsSettings {
             url, call_timeout, ..
         } = &self.settings;
         let seconds = call_timeout.as_secs_f32();
@@ -146,7 +146,11 @@ impl NameNode {
     }
 }
 
-fn build(settings: &Settings, conf: &HadoopConf, runtime: &Handle) -> Result<Client, HdfsError> {
+fn build(
+    settings: &HdfsSettings,
+    conf: &HadoopConf,
+    runtime: &Handle,
+) -> Result<Client, HdfsError> {
     let mut builder = ClientBuilder::new()
         .with_url(&settings.url)
         .with_io_runtime(IORuntime::from(runtime.clone()))
@@ -163,7 +167,7 @@ fn build(settings: &Settings, conf: &HadoopConf, runtime: &Handle) -> Result<Cli
 
 /// The library's options. A NameNode that refuses connections is retried for some seconds; those of a name
 /// service for as long as a failover between them may take.
-fn tuning(settings: &Settings) -> [(&'static str, String); 5] {
+fn tuning(settings: &HdfsSettings) -> [(&'static str, String); 5] {
     let attempts = if settings.is_service() { 8 } else { 3 };
     let millis = |time: Duration| time.as_millis().to_string();
     [

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// librdkafka's mock cluster: it fails on request, which a real one does not.
 struct Cluster {
     mock: MockCluster<'static, DefaultProducerContext>,
-    settings: Settings,
+    settings: KafkaSettings,
     publisher: Publisher,
     failed: Receiver<PublishFailure>,
 }
@@ -25,7 +25,7 @@ fn cluster() -> Cluster {
 }
 
 fn cluster_with(mock: MockCluster<'static, DefaultProducerContext>) -> Cluster {
-    let settings = Settings {
+    let settings = KafkaSettings {
         brokers: mock.bootstrap_servers(),
         topic_prefix: "test".into(),
         partitions: 1,

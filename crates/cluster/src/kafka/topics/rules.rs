@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::settings::Settings;
+use super::super::settings::KafkaSettings;
 use super::super::start_error::TopicFault;
 use super::ExistingTopic;
 
@@ -48,7 +48,7 @@ enum Requirement {
     AtLeastOrUnlimited(u64),
 }
 
-pub(super) fn messages(settings: &Settings) -> TopicSpec {
+pub(super) fn messages(settings: &KafkaSettings) -> TopicSpec {
     let mut rules = retained(RETENTION_MS, settings.batch_bytes() + BATCH_BYTES);
     rules.push(exactly("message.timestamp.type", "LogAppendTime"));
     TopicSpec {
@@ -60,7 +60,7 @@ pub(super) fn messages(settings: &Settings) -> TopicSpec {
 }
 
 /// `largest` is the size of the log's largest batch, in bytes.
-pub(super) fn dead_letters(settings: &Settings, largest: usize) -> TopicSpec {
+pub(super) fn dead_letters(settings: &KafkaSettings, largest: usize) -> TopicSpec {
     TopicSpec {
         topic: settings.dead_letters_topic(),
         partitions: 1,
@@ -77,7 +77,7 @@ pub(super) fn retention(messages: &ExistingTopic) -> Option<Duration> {
 
 /// The size in bytes of the largest batch that the log accepts, also after an operator has followed the
 /// advice.
-pub(super) fn largest_batch(messages: &ExistingTopic, settings: &Settings) -> usize {
+pub(super) fn largest_batch(messages: &ExistingTopic, settings: &KafkaSettings) -> usize {
     let limit = messages.settings.get("max.message.bytes");
     let limit = limit.and_then(|text| text.parse().ok());
     let created_with = DEFAULT_BYTES.max(settings.batch_bytes() + BATCH_BYTES);
@@ -135,7 +135,7 @@ impl SettingRule {
 pub(super) fn check(
     found: &ExistingTopic,
     wanted: &TopicSpec,
-    settings: &Settings,
+    settings: &KafkaSettings,
 ) -> Vec<TopicFault> {
     let count = wanted.exactly.then(|| {
         let count = found.shape.partitions;
@@ -160,7 +160,11 @@ pub(super) fn check(
 }
 
 /// A number of partitions that would move channels to other partitions.
-pub(super) fn wrong_count(topic: &str, count: usize, settings: &Settings) -> Option<TopicFault> {
+pub(super) fn wrong_count(
+    topic: &str,
+    count: usize,
+    settings: &KafkaSettings,
+) -> Option<TopicFault> {
     let wanted = usize::from(settings.partitions);
     if count == wanted {
         return None;
@@ -189,7 +193,7 @@ pub(super) fn wrong_count(topic: &str, count: usize, settings: &Settings) -> Opt
 }
 
 /// The command that changes a setting.
-pub(super) fn alter(settings: &Settings, topic: &str, setting: &str, value: &str) -> String {
+pub(super) fn alter(settings: &KafkaSettings, topic: &str, setting: &str, value: &str) -> String {
     let brokers = &settings.brokers;
     format!(
         "kafka-configs.sh --bootstrap-server {brokers} --alter --entity-type topics --entity-name \

@@ -18,7 +18,7 @@ impl Listener {
     }
 
     /// Reports a change of the session to presence.
-    pub(super) fn tell(&self, change: SessionChange<'_>) {
+    pub(super) fn report(&self, change: SessionChange<'_>) {
         self.presence.session_changed(self.as_live(), change);
     }
 }

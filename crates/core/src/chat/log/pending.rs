@@ -44,7 +44,7 @@ pub struct Sent {
 impl Waiter {
     /// Delivers the outcome. An ack of level `persisted` still has to wait for history, so it is
     /// returned instead.
-    pub fn tell(self, outcome: Result<Sent, Problem>) -> Option<Persisting> {
+    pub fn complete(self, outcome: Result<Sent, Problem>) -> Option<Persisting> {
         match (self, outcome) {
             (
                 Waiter::Frame {

@@ -21,12 +21,12 @@ impl Chat {
         let channels = channels.map_err(directory_unavailable)?;
         let answers =
             stream::iter(channels).then(async |channel| self.may_read(user, &channel).await);
-        any(answers).await
+        any_true(answers).await
     }
 }
 
 /// True if one of the answers is true. Otherwise the first error, or false if there was none.
-async fn any(answers: impl Stream<Item = Result<bool, Problem>>) -> Result<bool, Problem> {
+async fn any_true(answers: impl Stream<Item = Result<bool, Problem>>) -> Result<bool, Problem> {
     let mut answers = std::pin::pin!(answers);
     let mut problem = None;
     while let Some(answer) = answers.next().await {
@@ -54,7 +54,7 @@ mod tests {
             (vec![away(first), Ok(true)], Ok(true)),
             (vec![away(first), Ok(false), away(second)], Err(first)),
         ] {
-            let asked = any(stream::iter(answers)).await;
+            let asked = any_true(stream::iter(answers)).await;
             assert_eq!(asked.map_err(|problem| problem.code), may);
         }
     }

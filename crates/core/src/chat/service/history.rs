@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::Chat;
 use crate::chat::hub::HubChannel;
-use crate::chat::read::Found;
+use crate::chat::read::ReadMessage;
 use crate::domain::{Code, Id, Problem, UserName};
 use crate::ports::history::MessageRange;
 
@@ -17,7 +17,7 @@ const PAGE_BYTES: usize = 1024 * 1024;
 
 /// Where a page lies, and in which direction the next page lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum PagePosition {
     /// The newest messages below an id; the next page is older.
     Before(Id),
     /// The oldest messages above an id; the next page is newer.
@@ -29,7 +29,7 @@ enum Place {
 /// A valid request for a page.
 #[derive(Clone, Copy, Debug)]
 pub struct PageQuery {
-    place: Place,
+    position: PagePosition,
     limit: usize,
 }
 
@@ -42,7 +42,7 @@ pub struct Page {
 }
 
 impl PageQuery {
-    /// Accepts at most one of the four places. Without a place: the newest messages.
+    /// Accepts at most one of the four positions. Without a position: the newest messages.
     pub fn new(
         before: Option<Id>,
         after: Option<Id>,
@@ -52,12 +52,12 @@ impl PageQuery {
     ) -> Result<PageQuery, Problem> {
         let cursor = cursor.map(parse_cursor).transpose()?;
         let given = [
-            before.map(Place::Before),
-            after.map(Place::After),
-            around.map(Place::Around),
+            before.map(PagePosition::Before),
+            after.map(PagePosition::After),
+            around.map(PagePosition::Around),
         ];
         let mut given = given.into_iter().chain([cursor]).flatten();
-        let place = given.next().unwrap_or(Place::Before(Id::MAX));
+        let position = given.next().unwrap_or(PagePosition::Before(Id::MAX));
         if given.next().is_some() {
             let text = "At most one of before, after, around and cursor.";
             return Err(Problem::new(Code::ParamsExclusive, text));
@@ -67,7 +67,7 @@ impl PageQuery {
             Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => limit,
             Some(_) => return Err(limit_invalid()),
         };
-        Ok(PageQuery { place, limit })
+        Ok(PageQuery { position, limit })
     }
 }
 
@@ -88,11 +88,11 @@ impl Chat {
         query: PageQuery,
     ) -> Result<Page, Problem> {
         self.reads.barrier().pass(channel.partition).await?;
-        let PageQuery { place, limit } = query;
-        let (messages, next) = match place {
-            Place::Before(before) => self.older(channel, reader, before, limit).await?,
-            Place::After(after) => self.newer(channel, reader, after, limit).await?,
-            Place::Around(id) => {
+        let PageQuery { position, limit } = query;
+        let (messages, next) = match position {
+            PagePosition::Before(before) => self.older(channel, reader, before, limit).await?,
+            PagePosition::After(after) => self.newer(channel, reader, after, limit).await?,
+            PagePosition::Around(id) => {
                 let (mut messages, _) = self.older(channel, reader, id, limit / 2).await?;
                 // What the older half leaves unused goes to the newer half.
                 let room = limit - messages.len();
@@ -144,7 +144,7 @@ impl Chat {
         channel: &HubChannel,
         after: Id,
         limit: usize,
-    ) -> Result<Vec<Found>, Problem> {
+    ) -> Result<Vec<ReadMessage>, Problem> {
         self.reads
             .messages(
                 channel,
@@ -163,7 +163,7 @@ impl Chat {
 fn fit<'a>(
     channel: &HubChannel,
     reader: &UserName,
-    found: impl Iterator<Item = &'a Found>,
+    found: impl Iterator<Item = &'a ReadMessage>,
     limit: usize,
 ) -> (Vec<Box<RawValue>>, Option<Id>) {
     let mut messages = Vec::new();
@@ -181,10 +181,10 @@ fn fit<'a>(
 }
 
 /// Parses a cursor of [`Page::next`]: the direction, and the id at which to continue.
-fn parse_cursor(text: &str) -> Result<Place, Problem> {
+fn parse_cursor(text: &str) -> Result<PagePosition, Problem> {
     let parsed = match text.split_at_checked(1) {
-        Some(("b", id)) => id.parse().map(Place::Before).ok(),
-        Some(("a", id)) => id.parse().map(Place::After).ok(),
+        Some(("b", id)) => id.parse().map(PagePosition::Before).ok(),
+        Some(("a", id)) => id.parse().map(PagePosition::After).ok(),
         _ => None,
     };
     parsed.ok_or_else(|| {
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_exclusive_and_limits_are_held() {
+    fn positions_are_exclusive_and_limits_are_held() {
         let id = Id::from_u64(7);
         let both = PageQuery::new(id, id, None, None, None).expect_err("both");
         assert_eq!(both.code, Code::ParamsExclusive);
@@ -218,7 +218,7 @@ mod tests {
         let id = Id::from_u64(7).expect("small");
         assert_eq!(
             parse_cursor(&format!("b{id}")).expect("ours"),
-            Place::Before(id)
+            PagePosition::Before(id)
         );
         for bad in ["", "b", "x7", "ü", "a-1"] {
             assert_eq!(parse_cursor(bad).expect_err(bad).code, Code::CursorInvalid);

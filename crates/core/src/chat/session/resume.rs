@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::chat::hub::{HubChannel, Subscription};
-use crate::chat::read::Found;
+use crate::chat::read::ReadMessage;
 use crate::chat::service::Chat;
 use crate::domain::{Code, Id, Problem};
 
@@ -58,7 +58,7 @@ async fn catch_up(
                 return Ok(());
             }
         }
-        cursor = cursor.max(page.last().map_or(Id::ZERO, Found::id));
+        cursor = cursor.max(page.last().map_or(Id::ZERO, ReadMessage::id));
         if page.len() < PAGE {
             // A short page has every message up to `folded`. With the cursor there the tail covers
             // the rest, even if the channel's last message is old.
@@ -74,7 +74,7 @@ fn is_wanted(subscription: &Subscription) -> bool {
 }
 
 /// Queues a message once there is room. False if the session doesn't want it any more.
-async fn push(channel: &HubChannel, subscription: &Subscription, found: &Found) -> bool {
+async fn push(channel: &HubChannel, subscription: &Subscription, found: &ReadMessage) -> bool {
     let listener = subscription.listener();
     let frame = found.frame(channel, &listener.user);
     if !listener.outbox.has_room(1, frame.len()) {

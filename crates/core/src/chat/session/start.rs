@@ -145,7 +145,7 @@ async fn authenticate(accounts: &Accounts, token: &str) -> Result<Identity, Ende
     })
 }
 
-/// Waits for `hello` with a token and refuses every other frame, until `Settings::hello` has
+/// Waits for `hello` with a token and refuses every other frame, until `ChatSettings::hello` has
 /// passed.
 async fn hello<S>(
     chat: &Chat,
