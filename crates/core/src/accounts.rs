@@ -290,7 +290,7 @@ fn parse_name(username: &str) -> Result<UserName, Problem> {
 }
 
 fn taken(name: &UserName) -> Problem {
-    let text = format!("The name {name} belongs to somebody; choose another one.");
+    let text = format!("The name {name} is taken; choose another one.");
     Problem::new(Code::UsernameTaken, text).field("username")
 }
 
@@ -304,14 +304,14 @@ fn invalid_credentials() -> Problem {
 fn not_a_refresh_token() -> Problem {
     Problem::new(
         Code::NotAuthenticated,
-        "This is none of this service's refresh tokens; log in for one.",
+        "This refresh token was not issued by this service; log in to get one.",
     )
 }
 
 fn refresh_expired() -> Problem {
     Problem::new(
         Code::TokenExpired,
-        "The refresh token's time is over; log in again.",
+        "The refresh token has expired; log in again.",
     )
 }
 

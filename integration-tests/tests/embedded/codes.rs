@@ -76,27 +76,27 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
     // do as the test wants.
     (
         Code::HistoryUnavailable,
-        "read_path/told.rs",
-        "what_history_can_not_give_now_is_history_unavailable",
+        "read_path/answers.rs",
+        "reads_are_history_unavailable_while_history_is_away",
     ),
     (
         Code::ClockSkew,
-        "read_path/told.rs",
+        "read_path/answers.rs",
         "record_a_minute_from_the_logs_clock_is_clock_skew_and_the_retry_is_the_first",
     ),
     (
         Code::Expired,
-        "read_path/told.rs",
+        "read_path/answers.rs",
         "retry_whose_first_try_left_the_window_is_expired_by_the_log_and_by_the_own_window",
     ),
     (
         Code::PersistTimeout,
-        "read_path/told.rs",
+        "read_path/answers.rs",
         "message_that_is_not_in_history_after_30_s_is_persist_timeout_with_its_id",
     ),
     (
         Code::MessageNotFound,
-        "read_path/told.rs",
+        "read_path/answers.rs",
         "change_of_a_message_that_the_log_has_deleted_is_message_not_found",
     ),
 ];
@@ -230,7 +230,7 @@ fn every_test_that_is_named_stands_where_it_is_said_to() {
 }
 
 #[tokio::test]
-async fn unknown_user_and_wrong_password_are_told_alike() {
+async fn unknown_user_and_wrong_password_get_the_same_answer() {
     let stage = Stage::set().await;
     let login = async |user: &str| {
         let body = json!({"username": user, "password": format!("{PASSWORD}?")});

@@ -37,7 +37,7 @@ async fn reader_that_panics_is_known_to_have_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reader_that_hangs_is_told() {
+async fn hanging_reader_is_reported() {
     let stage = Stage::set().await;
     let log = &stage.server.log;
     let hangs = || {
@@ -67,7 +67,7 @@ async fn pulse_that_ends_is_known_to_have_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn archiver_that_panics_says_so_and_chat_goes_on() {
+async fn panicking_archiver_is_reported_and_chat_goes_on() {
     let mut stage = Stage::with(1 << 20, 0).await;
     stage.server.history.panic_at_writes();
     stage.send(1, "x", json!({})).await;

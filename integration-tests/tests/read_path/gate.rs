@@ -13,7 +13,7 @@ use rand::RngExt;
 use tokio::sync::watch;
 
 /// History whose writes wait while the gate is shut, and fail one time in `fail_one_in`: before or
-/// after they happened. Reads fail while they are told to.
+/// after they happened. Reads fail while the test asks for it.
 pub struct GatedHistory {
     pub inner: Arc<dyn History>,
     open: watch::Sender<bool>,
@@ -48,12 +48,12 @@ impl GatedHistory {
         self.unreadable.store(!readable, Relaxed);
     }
 
-    /// Whether writes are what an operator has to look at.
+    /// Whether writes fail with `Broken`.
     pub fn set_refusing(&self, refusing: bool) {
         self.refuses.store(refusing, Relaxed);
     }
 
-    /// From here on a write is what no archiver survives.
+    /// From here on every write panics.
     pub fn panic_at_writes(&self) {
         self.panics.store(true, Relaxed);
     }

@@ -1,9 +1,10 @@
 //! The read path, resume, the hand-over to live and the archiver against a plain model: random logs,
 //! tails of any size, an archiver that stands still and fails, sessions cut at any frame, restarts.
-//! And what a sender is told when log or history are not as they should be, frame by frame.
+//! And the answer to a send when log or history fail, frame by frame.
 //!
 //! Every run prints its seed; `TEST_SEED=<n>` runs that one alone.
 
+mod answers;
 mod chance;
 mod checks;
 mod client;
@@ -19,7 +20,6 @@ mod sessions;
 mod slow_link;
 mod stage;
 mod stops;
-mod told;
 
 use std::panic::AssertUnwindSafe;
 
@@ -32,8 +32,8 @@ async fn under_seeds(count: u64, story: impl AsyncFn(u64)) {
         Err(_) => (0..count).map(|_| rand::random()).collect(),
     };
     for seed in seeds {
-        let told = AssertUnwindSafe(story(seed)).catch_unwind().await;
-        if let Err(panic) = told {
+        let outcome = AssertUnwindSafe(story(seed)).catch_unwind().await;
+        if let Err(panic) = outcome {
             eprintln!("TEST_SEED={seed}");
             std::panic::resume_unwind(panic);
         }

@@ -11,7 +11,7 @@ use crate::under_seeds;
 const STEPS: u32 = 50;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_read_is_what_the_model_has() {
+async fn reads_match_the_model() {
     under_seeds(8, async |seed| {
         let mut chance = Chance::new(seed);
         let shape = chance.shape();

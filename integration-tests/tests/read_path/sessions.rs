@@ -219,8 +219,8 @@ impl Reader {
                 // Reads nothing for a while.
                 2..8 if goal.borrow().is_none() => {
                     tokio::select! {
-                        told = published.changed() => told.expect("the round goes on"),
-                        told = goal.changed() => told.expect("the round goes on"),
+                        changed = published.changed() => changed.expect("the round goes on"),
+                        changed = goal.changed() => changed.expect("the round goes on"),
                     }
                     continue;
                 }
@@ -228,7 +228,7 @@ impl Reader {
             }
             let frame = tokio::select! {
                 frame = client.next() => frame,
-                told = goal.changed() => { told.expect("the round goes on"); continue; }
+                changed = goal.changed() => { changed.expect("the round goes on"); continue; }
             };
             let Some(frame) = frame else { return End::Cut };
             if frame["type"] == "error" {

@@ -104,7 +104,7 @@ impl Stage {
     }
 
     /// Whatever was to be told by now has been told once this is answered.
-    pub async fn assert_nothing_is_told(&mut self) {
+    pub async fn assert_no_frame(&mut self) {
         self.client.leave("elsewhere").await;
         let left = r#"{"type":"left","ref":2,"channel":"elsewhere"}"#;
         assert_eq!(self.answer().await, left);

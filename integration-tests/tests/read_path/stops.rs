@@ -43,7 +43,7 @@ async fn marks_of_another_log_stop_every_partition() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn partition_that_can_not_be_read_on_stops_alone() {
+async fn unreadable_partition_stops_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::start(folder.path(), &SHAPE).await;
     let channels = channels(&server);
@@ -62,7 +62,7 @@ async fn partition_that_can_not_be_read_on_stops_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_log_lost_before_history_had_it_stops_its_partition() {
+async fn records_lost_before_they_are_archived_stop_their_partition() {
     let folder = tempfile::tempdir().expect("a folder");
     let forgetful = Shape {
         tail_bytes: 1,
@@ -88,7 +88,7 @@ async fn what_the_log_lost_before_history_had_it_stops_its_partition() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_that_history_refuses_for_a_while_are_stored_then() {
+async fn rows_refused_for_a_while_are_stored_later() {
     let mut stage = Stage::set().await;
     let stored = async |stage: &Stage| {
         let partition = Partition(0);
@@ -119,7 +119,7 @@ async fn rows_that_history_refuses_for_a_while_are_stored_then() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn log_that_may_lose_what_history_lacks_alarms_and_then_takes_no_more() {
+async fn unarchived_records_near_retention_alarm_and_then_refuse_sends() {
     const MINUTE: u64 = 60_000;
     let mut stage = Stage::with(1 << 20, 100 * MINUTE).await;
     let log = stage.server.log.clone();

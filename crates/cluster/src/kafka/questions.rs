@@ -96,7 +96,7 @@ fn answer(mut asker: MetadataClient, asked: &Receiver<Question>, fault: &TopicHe
             asker.listen();
             match topics::changed(&asker) {
                 Ok(found) => fault.set(found),
-                Err(error) => tracing::debug!(%error, "the topic can't be looked at"),
+                Err(error) => tracing::debug!(%error, "cannot describe the topic"),
             }
             look_at = Instant::now() + LOOK;
         }

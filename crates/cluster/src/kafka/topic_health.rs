@@ -18,7 +18,7 @@ impl TopicHealth {
                 Some(reason) => {
                     tracing::error!(%reason, "the topic changed; the log is not used until this is resolved")
                 }
-                None => tracing::info!("the topic is as it was; the log is used again"),
+                None => tracing::info!("the topic is unchanged again; the log is back in use"),
             }
             *current = problem;
         }

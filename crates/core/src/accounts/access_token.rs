@@ -89,14 +89,14 @@ impl AccessTokens {
 fn not_authenticated() -> Problem {
     Problem::new(
         Code::NotAuthenticated,
-        "The token is none of this service's; log in for one.",
+        "The token was not issued by this service; log in to get one.",
     )
 }
 
 fn expired() -> Problem {
     Problem::new(
         Code::TokenExpired,
-        "The token's time is over; get a new one with the refresh token.",
+        "The token has expired; get a new one with the refresh token.",
     )
 }
 

@@ -122,7 +122,7 @@ fn warn_if_others_can_read(path: &Path, permissions: &Permissions) {
         tracing::warn!(
             path = %path.display(),
             mode = %format_args!("{mode:03o}"),
-            "others than its owner can read the signing key, and with it be anybody: chmod 600 it"
+            "users other than its owner can read the signing key and so impersonate anybody: chmod 600 it"
         );
     }
 }

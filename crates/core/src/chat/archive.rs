@@ -154,7 +154,7 @@ impl Archiver {
     fn clear_refusal(&mut self) {
         if std::mem::take(&mut self.is_refused) {
             self.log.lock(self.partition).archive_stopped = None;
-            tracing::info!(partition = self.partition.0, "history takes rows again");
+            tracing::info!(partition = self.partition.0, "history accepts rows again");
         }
     }
 
@@ -314,7 +314,7 @@ async fn retry<T, F: Future<Output = Result<T, PortError>>>(
         match attempt().await {
             Err(error @ PortError::Unavailable { .. }) => {
                 metrics::counter!("lakechat_archive_retries_total").increment(1);
-                tracing::warn!(%error, what, "what the archive needs is away; trying again");
+                tracing::warn!(%error, what, "a back end of the archiver is unavailable; retrying");
                 sleep(pause).await;
                 pause = (pause * 2).min(longest);
             }

@@ -74,7 +74,7 @@ impl Pulse {
                     metrics::counter!("lakechat_stood_still_total").increment(1);
                     tracing::warn!(
                         paused_ms,
-                        "the process stood still; sessions from before are closed"
+                        "the process was suspended; closing the sessions opened before"
                     );
                     return epoch;
                 }

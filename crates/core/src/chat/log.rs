@@ -402,7 +402,7 @@ impl Log {
         let problem = if failed.refused {
             Problem::new(
                 Code::BrokerUnavailable,
-                "The log takes no messages now; try again.",
+                "The log isn't accepting messages right now; try again.",
             )
             .retry_after_ms(1_000)
         } else {
@@ -441,7 +441,7 @@ impl Log {
 fn refused(error: PortError) -> Problem {
     Problem::new(
         Code::BrokerUnavailable,
-        "The log takes no messages now; try again.",
+        "The log isn't accepting messages right now; try again.",
     )
     .retry_after_ms(1_000)
     .cause(error)

@@ -32,7 +32,7 @@ pub enum CreateOutcome<T> {
     Exists(T),
 }
 
-/// Accounts, by user name. Nothing deletes an account, so a name is never free again.
+/// Accounts, by user name. Nothing deletes an account, so a name is never reused.
 #[async_trait]
 pub trait Users: Send + Sync {
     /// Creates an account. If several callers create the same name at once, exactly one succeeds.
@@ -42,7 +42,7 @@ pub trait Users: Send + Sync {
     async fn find(&self, name: &UserName) -> Result<Option<User>, PortError>;
 }
 
-/// Channels, by name. Nothing deletes a channel, so a name is never free again.
+/// Channels, by name. Nothing deletes a channel, so a name is never reused.
 ///
 /// The log decides topic and archival, so these calls neither write nor return them.
 /// [`History::fill_channel_state`](super::History::fill_channel_state) adds them.

@@ -67,7 +67,7 @@ impl Archiver {
                 Ok(batch) => batch,
                 Err(error @ PortError::Unavailable { .. }) => {
                     // The caller finds that the tail still doesn't reach back, and calls again.
-                    tracing::warn!(%error, "the log can't be read again; trying once more");
+                    tracing::warn!(%error, "cannot read the log again; retrying");
                     sleep(RETRY.0).await;
                     break;
                 }

@@ -135,7 +135,7 @@ impl Barrier {
                 .map(Arc::new)
                 .map_err(Arc::new);
             if let Err(error) = &answer {
-                tracing::warn!(%error, "the log does not tell its end");
+                tracing::warn!(%error, "cannot get the log's end offsets");
             }
             let told = answer.as_deref().map(Vec::as_slice).map_err(|e| &**e);
             self.log.end_was_asked(asked_ms, told);

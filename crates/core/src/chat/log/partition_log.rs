@@ -379,10 +379,10 @@ impl PartitionLog {
             Err(Problem::new(Code::BrokerUnavailable, reason).retry_after_ms(1_000))
         };
         if self.stopped().is_some() {
-            return refuse("This part of the log is stopped; its operator has to look.");
+            return refuse("This partition of the log is stopped; an operator has to resolve it.");
         }
         if self.lag.refuses() {
-            return refuse("History is too far behind the log; its operator has to look.");
+            return refuse("History is too far behind the log; an operator has to resolve it.");
         }
         if window_full && !self.fold.window().lets_go_at(now_ms) {
             return refuse("Too many messages in the last ten minutes; later there is room again.");

@@ -258,7 +258,7 @@ impl Reading {
         metrics::counter!("lakechat_log_read_failures_total").increment(1);
         match error {
             PortError::Unavailable { .. } => {
-                tracing::warn!(%error, "the log can't be read; trying again");
+                tracing::warn!(%error, "cannot read the log; retrying");
             }
             PortError::Broken { .. } => self.stop_reading(None, error),
             PortError::Stops { partition, .. } => self.stop_reading(*partition, error),

@@ -236,7 +236,7 @@ fn name_invalid() -> Problem {
 }
 
 fn exists() -> Problem {
-    let text = "There is a channel of this name; names are never free again.";
+    let text = "A channel with this name exists; names are never reused.";
     Problem::new(Code::ChannelExists, text).field("name")
 }
 

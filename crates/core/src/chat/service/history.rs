@@ -190,7 +190,7 @@ fn parse_cursor(text: &str) -> Result<PagePosition, Problem> {
     parsed.ok_or_else(|| {
         Problem::new(
             Code::CursorInvalid,
-            "cursor has to be a next of an earlier answer.",
+            "cursor must be the next of an earlier page.",
         )
         .field("cursor")
     })

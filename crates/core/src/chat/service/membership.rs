@@ -40,7 +40,8 @@ impl Chat {
             return Ok(());
         }
         if last_owner {
-            let text = "You are the channel's last owner; while others are members it needs one.";
+            let text =
+                "You are the channel's last owner; it needs an owner while it has other members.";
             return Err(Problem::new(Code::LastOwner, text));
         }
         let body = Body::Member {

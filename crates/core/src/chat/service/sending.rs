@@ -140,9 +140,14 @@ impl Chat {
         may_send(channel, user)?;
         let settings = &self.settings;
         self.sends_per_user.check(user).map_err(|wait| {
-            limited("A user may send", settings.sends_per_user, "messages", wait)
+            limited(
+                "A user may send at most",
+                settings.sends_per_user,
+                "messages",
+                wait,
+            )
         })?;
-        let all = "All in a channel together may send";
+        let all = "A channel takes at most";
         let limit = settings.sends_per_channel;
         self.sends_per_channel
             .check(&channel.name)
@@ -155,7 +160,7 @@ impl Chat {
         let limit = self.settings.sends_per_user;
         self.events_per_user
             .check(user)
-            .map_err(|wait| limited("A user may cause", limit, "events of channels", wait))
+            .map_err(|wait| limited("A user may cause at most", limit, "channel events", wait))
     }
 
     /// Checks the references of a send: the parent message exists in this channel, and the sender
@@ -170,7 +175,7 @@ impl Chat {
         if let Some(parent) = parent
             && !self.has_message(channel, parent).await?
         {
-            let text = "reply_to has to be the id of a message in this channel.";
+            let text = "reply_to must be the id of a message in this channel.";
             return Err(Problem::new(Code::ParentNotFound, text).field("reply_to"));
         }
         // Before `attach`: a send that is refused anyway must not share the file.
@@ -222,7 +227,7 @@ impl Chat {
 
 fn limited(who: &'static str, limit: u32, what: &'static str, wait: Duration) -> Problem {
     let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-    let text = format!("{who} {limit} {what} a second on average.");
+    let text = format!("{who} {limit} {what} per second on average.");
     let problem = Problem::new(Code::RateLimited, text);
     problem.limit(u64::from(limit)).retry_after_ms(ms)
 }
@@ -247,6 +252,6 @@ pub fn not_a_member() -> Problem {
 }
 
 fn attachment_invalid() -> Problem {
-    let text = "file_id has to be an upload of yours, or a file that you may download.";
+    let text = "file_id must be an upload of yours, or a file that you may download.";
     Problem::new(Code::AttachmentInvalid, text).field("file_id")
 }

@@ -64,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn handle(&mut self, reference: Ref, request: Request<'_>) -> Result<(), Problem> {
         match request {
             Request::Hello { .. } => {
-                let text = "hello comes once, and only where no token came with the upgrade.";
+                let text = "hello is sent once, and only if the upgrade had no token.";
                 Err(Problem::new(Code::BadFrame, text).field("type"))
             }
             Request::Refresh { token } => {
@@ -262,7 +262,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn renew(&mut self, reference: Ref, identity: Identity) {
         if identity.user != self.listener.user {
-            let text = "The token is another user's; open a session of its own for it.";
+            let text = "The token belongs to another user; open a separate session for it.";
             let problem = Problem::new(Code::FieldInvalid, text).field("token");
             return self.refuse(reference, &problem, About::default());
         }

@@ -126,5 +126,5 @@ fn go_live(
 
 /// The problem for a join whose membership ended before the session was live.
 pub fn membership_ended() -> Problem {
-    Problem::new(Code::NotAMember, "The membership ended meanwhile.")
+    Problem::new(Code::NotAMember, "The membership ended in the meantime.")
 }

@@ -190,7 +190,7 @@ where
 fn hello_first() -> Problem {
     Problem::new(
         Code::NotAuthenticated,
-        "The first frame has to be hello, with a token.",
+        "The first frame must be hello, with a token.",
     )
 }
 

@@ -1,4 +1,4 @@
-//! What a sender is told of a send that the log or history does not take as it should: each frame,
+//! The frames that answer a send when the log or history fails: each of them,
 //! byte for byte but for the text that is for people.
 
 use std::sync::Arc;
@@ -31,10 +31,10 @@ async fn record_a_minute_from_the_logs_clock_is_clock_skew_and_the_retry_is_the_
         let key = format!("x{n}");
         stage.server.fickle.set_skew_ms(skew_ms);
         stage.send(n, &key, json!({})).await;
-        let told = format!(
+        let expected = format!(
             r#"{{"type":"error","ref":{n},"error":{{"code":"clock_skew","message":"…","retry_after_ms":5000}}}}"#
         );
-        assert_eq!(stage.answer().await, told);
+        assert_eq!(stage.answer().await, expected);
         stage.server.fickle.set_skew_ms(0);
         stage.send(n, &key, json!({})).await;
         let id = stage.message().await;
@@ -53,14 +53,14 @@ async fn retry_whose_first_try_left_the_window_is_expired_by_the_log_and_by_the_
     stage.comes_from_elsewhere("x", 600_900).await;
     stage.comes_from_elsewhere("x", 300_000).await;
     stage.server.fickle.release();
-    let told = |n| {
+    let expected = |n| {
         format!(
             r#"{{"type":"error","ref":{n},"error":{{"code":"expired","message":"…","field":"client_msg_id"}}}}"#
         )
     };
-    assert_eq!(stage.answer().await, told(1));
+    assert_eq!(stage.answer().await, expected(1));
     stage.send(2, "x", json!({})).await;
-    assert_eq!(stage.answer().await, told(2));
+    assert_eq!(stage.answer().await, expected(2));
     stage.send(3, "y", json!({})).await;
     let id = stage.message().await;
     assert_eq!(stage.answer().await, ack(3, id, false, "accepted"));
@@ -68,18 +68,18 @@ async fn retry_whose_first_try_left_the_window_is_expired_by_the_log_and_by_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn send_without_report_or_record_for_15_s_is_broker_unavailable_and_told_once() {
+async fn send_without_report_or_record_for_15_s_is_broker_unavailable_once() {
     let mut stage = Stage::set().await;
     stage.server.fickle.set_publishing(Publishing::IsHeld);
     let before_ms = boot_ms();
     stage.send(7, "x", json!({})).await;
     stage.is_held().await;
     stage.server.log.tick(before_ms + DEADLINE_MS, 0);
-    stage.assert_nothing_is_told().await;
+    stage.assert_no_frame().await;
     stage.server.log.tick(boot_ms() + DEADLINE_MS + 1, 0);
-    let told = r#"{"type":"error","ref":7,"error":{"code":"broker_unavailable","message":"…","retry_after_ms":1000}}"#;
-    assert_eq!(stage.answer().await, told);
-    // It was written after all: everybody sees it, and the retry is told so.
+    let expected = r#"{"type":"error","ref":7,"error":{"code":"broker_unavailable","message":"…","retry_after_ms":1000}}"#;
+    assert_eq!(stage.answer().await, expected);
+    // It was written after all: everybody sees it, and the retry gets the id.
     stage.server.fickle.release();
     let id = stage.message().await;
     stage.send(8, "x", json!({})).await;
@@ -93,18 +93,18 @@ async fn send_that_the_log_reports_as_failed_is_broker_unavailable_and_a_thousan
     for publishing in [Publishing::IsRefused, Publishing::IsLost] {
         stage.server.fickle.set_publishing(publishing);
         stage.send(7, "x", json!({})).await;
-        let told = r#"{"type":"error","ref":7,"error":{"code":"broker_unavailable","message":"…","retry_after_ms":1000}}"#;
-        assert_eq!(stage.answer().await, told);
+        let expected = r#"{"type":"error","ref":7,"error":{"code":"broker_unavailable","message":"…","retry_after_ms":1000}}"#;
+        assert_eq!(stage.answer().await, expected);
     }
     for n in 3..=1_000 {
         stage.send(n, "x", json!({})).await;
     }
-    let mut told = String::new();
-    while !told.starts_with(r#"{"type":"closing""#) {
-        told = stage.answer().await;
+    let mut expected = String::new();
+    while !expected.starts_with(r#"{"type":"closing""#) {
+        expected = stage.answer().await;
     }
     let closing = r#"{"type":"closing","code":4029,"reason":"flood","retry_after_ms":10000}"#;
-    assert_eq!(told, closing);
+    assert_eq!(expected, closing);
     assert_eq!(within(stage.client.text()).await, None);
     stage.server.stop().await;
 }
@@ -123,25 +123,25 @@ async fn message_that_is_not_in_history_after_30_s_is_persist_timeout_with_its_i
     })
     .await;
     stage.server.log.tick(before_ms + PERSIST_DEADLINE_MS, 0);
-    stage.assert_nothing_is_told().await;
+    stage.assert_no_frame().await;
     stage
         .server
         .log
         .tick(boot_ms() + PERSIST_DEADLINE_MS + 1, 0);
-    let told = format!(
+    let expected = format!(
         r#"{{"type":"error","ref":7,"id":"{id}","error":{{"code":"persist_timeout","message":"…","limit":30000}}}}"#
     );
-    assert_eq!(stage.answer().await, told);
+    assert_eq!(stage.answer().await, expected);
     stage.send(8, "x", json!({})).await;
     assert_eq!(stage.answer().await, ack(8, id, true, "accepted"));
     stage.send(9, "x", persisted).await;
-    stage.assert_nothing_is_told().await;
+    stage.assert_no_frame().await;
     stage.server.history.set_open(true);
     assert_eq!(stage.answer().await, ack(9, id, true, "persisted"));
     stage.server.stop().await;
 }
 
-/// No frame of this release asks for a change of a message; whoever puts one into the log is told.
+/// No frame of this release asks for a change of a message; a record that holds one is answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn change_of_a_message_that_the_log_has_deleted_is_message_not_found() {
     let stage = Stage::set().await;
@@ -173,8 +173,8 @@ async fn change_of_a_message_that_the_log_has_deleted_is_message_not_found() {
     }
     let acked: Value = serde_json::from_str(&frames[0]).expect("JSON");
     assert_eq!((&acked["type"], &acked["ref"]), (&json!("ack"), &json!(1)));
-    let told = r#"{"type":"error","ref":2,"error":{"code":"message_not_found","message":"The message was deleted."}}"#;
-    assert_eq!(frames[1].as_str(), told);
+    let expected = r#"{"type":"error","ref":2,"error":{"code":"message_not_found","message":"The message was deleted."}}"#;
+    assert_eq!(frames[1].as_str(), expected);
     stage.server.stop().await;
 }
 
@@ -199,7 +199,7 @@ async fn forgetful() -> (Stage, Id) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_history_can_not_give_now_is_history_unavailable() {
+async fn reads_are_history_unavailable_while_history_is_away() {
     let (mut stage, _) = forgetful().await;
     let history = json!({"type": "history", "ref": 3, "channel": "ops"});
     let refused = |retry_ms| {
@@ -222,7 +222,7 @@ async fn what_history_can_not_give_now_is_history_unavailable() {
         (&json!(1), &json!("ops"))
     );
     stage.server.history.set_readable(true);
-    // Whether all is there that was acked can't be told.
+    // Whether all is there that was acked is unknown.
     stage.server.fickle.set_telling_ends(false);
     stage.client.send(history.clone()).await;
     assert_eq!(stage.answer().await, refused(1000));
@@ -246,7 +246,7 @@ async fn what_history_can_not_give_now_is_history_unavailable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn retry_of_a_reply_is_answered_when_what_it_replies_to_can_not_be_looked_up() {
+async fn retry_of_a_reply_is_acked_while_its_parent_cannot_be_read() {
     let (mut stage, parent) = forgetful().await;
     let reply = json!({"reply_to": parent.to_string(), "ack": "persisted"});
     stage.send(2, "reply", reply.clone()).await;
@@ -255,8 +255,8 @@ async fn retry_of_a_reply_is_answered_when_what_it_replies_to_can_not_be_looked_
     stage.server.log.tick(boot_ms(), 0);
     stage.server.history.set_readable(false);
     stage.send(3, "another", reply.clone()).await;
-    let told = r#"{"type":"error","ref":3,"error":{"code":"history_unavailable","message":"…","retry_after_ms":1000}}"#;
-    assert_eq!(stage.answer().await, told);
+    let expected = r#"{"type":"error","ref":3,"error":{"code":"history_unavailable","message":"…","retry_after_ms":1000}}"#;
+    assert_eq!(stage.answer().await, expected);
     stage.send(4, "reply", reply).await;
     assert_eq!(stage.answer().await, ack(4, id, true, "persisted"));
     stage.server.stop().await;
