@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use tokio::sync::mpsc;
 
 pub use self::args::ChatArgs;
-use lakechat_client::{Api, Credentials, Options, Session};
+use lakechat_client::{Api, Credentials, Options, Session, Stop};
 use screen::Screen;
 use talk::Talk;
 use tokens::Tokens;
@@ -42,7 +42,9 @@ pub async fn run(args: ChatArgs) -> Result<()> {
     let talk = Talk::new(session, credentials, args.channel, screen);
     let ended = talk.run(events, read_lines()).await?;
     if let Some(stop) = ended {
-        tokens.delete();
+        if matches!(stop, Stop::LoginEnded(_)) {
+            tokens.delete();
+        }
         return Err(stop.into());
     }
     Ok(())

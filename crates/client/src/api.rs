@@ -1,15 +1,18 @@
 //! HTTP calls: one function and one request each. Nothing is retried here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 use http::{Method, StatusCode, header};
+use reqwest::redirect::Policy;
 use reqwest::{Body, RequestBuilder, Response, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::proxy::{Proxy, ProxyUnsupported};
 use super::wire::{ChannelInfo, Page, Refusal};
 use lakechat_core::domain::{ChannelName, FileId, Id, Secret, UserName};
 
@@ -52,9 +55,25 @@ pub enum CallError {
     /// No response, or not a complete one. The request may have been executed.
     #[error("no response from the server")]
     Unreachable(#[from] reqwest::Error),
+    /// Redirects are not followed: the next server would get the request with its token or password,
+    /// and a POST would become a GET.
+    #[error("the server redirects to {location}; use that address instead (HTTP {})", status.as_u16())]
+    Redirected {
+        status: StatusCode,
+        location: String,
+    },
     /// A response that does not come from lakechat, for example from a proxy.
     #[error("HTTP {}, with a response that is not lakechat's", status.as_u16())]
     Foreign { status: StatusCode },
+}
+
+/// Why there is no client for a server.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    #[error(transparent)]
+    Proxy(#[from] ProxyUnsupported),
+    #[error("can't create the HTTP client")]
+    Client(#[from] reqwest::Error),
 }
 
 /// Sends HTTP requests to one server.
@@ -62,18 +81,29 @@ pub enum CallError {
 pub struct Api {
     http: reqwest::Client,
     base: Url,
+    proxy: Option<Arc<Proxy>>,
 }
 
 impl Api {
     /// `base` is the URL in front of the server's routes, such as `http://127.0.0.1:8080`. Does no
     /// I/O.
-    pub fn new(base: Url) -> Result<Api, reqwest::Error> {
+    pub fn new(base: Url) -> Result<Api, ApiError> {
         // Fails only if the process has a provider already; then that one is used.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
+        let proxy = Proxy::of(&base)?.map(Arc::new);
+        let mut http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(10))
-            .build()?;
-        Ok(Api { http, base })
+            .redirect(Policy::none())
+            .no_proxy();
+        if let Some(proxy) = &proxy {
+            http = http.proxy(proxy.for_calls()?);
+        }
+        let http = http.build()?;
+        Ok(Api { http, base, proxy })
+    }
+
+    pub(super) fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_deref()
     }
 
     pub fn base(&self) -> &Url {
@@ -145,25 +175,28 @@ impl Api {
         call(self.http.get(url).bearer_auth(token)).await
     }
 
-    /// Uploads a file of `size` bytes. `bytes` is polled only as fast as the server receives.
+    /// Uploads a file. `bytes` is polled only as fast as the server receives. If its size is known,
+    /// the server can refuse too large a file at once; `bytes` must then have that size.
     pub async fn upload<S, E>(
         &self,
         token: &str,
         name: &str,
-        size: u64,
+        size: impl Into<Option<u64>>,
         bytes: S,
     ) -> Result<Uploaded, CallError>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: std::error::Error + Send + Sync + 'static,
     {
-        let request = self
+        let mut request = self
             .http
             .post(self.url("upload", &[("name", name)]))
             .bearer_auth(token)
             .header(header::CONTENT_TYPE, "application/octet-stream")
-            .header(header::CONTENT_LENGTH, size)
             .body(Body::wrap_stream(bytes));
+        if let Some(size) = size.into() {
+            request = request.header(header::CONTENT_LENGTH, size);
+        }
         parsed(checked(request.send().await?).await?).await
     }
 
@@ -231,6 +264,12 @@ async fn checked(response: Response) -> Result<Response, CallError> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
+    }
+    if let Some(location) = response.headers().get(header::LOCATION)
+        && status.is_redirection()
+    {
+        let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
+        return Err(CallError::Redirected { status, location });
     }
     let body = response.bytes().await?;
     Err(match serde_json::from_slice::<ErrorBody>(&body) {

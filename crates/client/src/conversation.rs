@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::event::Event;
+use super::event::{Event, Leaving};
 use super::frame::{Limits, Outgoing, Welcome};
 use super::outbox::{Outbox, Pending, Post};
 use super::wire::{Page, Refusal};
@@ -146,7 +146,7 @@ impl Conversation {
             self.frames
                 .push_back(Outgoing::Leave { reference, channel }.encode());
         } else {
-            self.left(channel.clone(), None);
+            self.left(channel.clone(), Leaving::Requested);
         }
     }
 
@@ -294,8 +294,8 @@ impl Conversation {
         }
     }
 
-    fn left(&mut self, channel: ChannelName, refusal: Option<Refusal>) {
-        self.events.push_back(Event::Left { channel, refusal });
+    fn left(&mut self, channel: ChannelName, why: Leaving) {
+        self.events.push_back(Event::Left { channel, why });
     }
 
     fn refused(&mut self, post: Post, refusal: Refusal) {

@@ -1,7 +1,9 @@
 //! The tokens of one login, shared by everything that acts for it.
 
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+
+use http::StatusCode;
 
 use super::api::{Api, CallError, Login};
 use lakechat_core::domain::UserName;
@@ -63,6 +65,24 @@ impl Credentials {
         let token = renewed.token.expose().clone();
         *self.lock() = renewed;
         Ok(token)
+    }
+
+    /// Makes a call with the current access token, and once more with a newer one if the server
+    /// does not accept it.
+    pub async fn authorized<T>(
+        self: &Arc<Self>,
+        call: impl AsyncFn(String) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let token = self.token();
+        match call(token.clone()).await {
+            Err(CallError::Refused { status, .. }) if status == StatusCode::UNAUTHORIZED => {
+                // In a task of its own, because it must not be dropped half-way.
+                let credentials = self.clone();
+                let renewal = tokio::spawn(async move { credentials.renew(&token).await });
+                call(renewal.await.expect("a renewal does not panic")?).await
+            }
+            done => done,
+        }
     }
 
     fn current(&self) -> Login {

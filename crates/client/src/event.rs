@@ -23,11 +23,10 @@ pub enum Event {
         members: u64,
         resumed: bool,
     },
-    /// The channel is no longer joined: after [`Session::leave`](crate::Session::leave), or because
-    /// the server refused the join.
+    /// The channel is no longer joined. Posts in it that are not in flight have been refused.
     Left {
         channel: ChannelName,
-        refusal: Option<Refusal>,
+        why: Leaving,
     },
     Message {
         channel: ChannelName,
@@ -51,12 +50,27 @@ pub enum Event {
     Stopped(Stop),
 }
 
+/// Why a channel is no longer joined.
+#[derive(Clone, Debug)]
+pub enum Leaving {
+    /// [`Session::leave`](crate::Session::leave) was called.
+    Requested,
+    /// The server refused the join.
+    Refused(Refusal),
+    /// The user's membership has ended. The session does not join the channel again by itself, because
+    /// that would make the user a member again.
+    MembershipEnded,
+}
+
 /// Why a session does not reconnect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
     /// The user has to log in again.
     #[error("the login is no longer valid: {0}")]
     LoginEnded(String),
+    /// The server refused an access token that had just been renewed. The login itself is valid.
+    #[error("the server does not accept its own access tokens: {0}")]
+    TokenRejected(String),
     #[error("this user has too many connections: {0}")]
     ConnectionLimit(String),
     /// Removed or banned, or the account is gone.

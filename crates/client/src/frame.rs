@@ -72,7 +72,8 @@ pub(super) struct Closing {
 pub(super) enum Incoming {
     Welcome(Box<Welcome>),
     Joined(Joined),
-    Left(ChannelName),
+    /// The `ref` of the request to leave; None if the membership has ended.
+    Left(Option<u64>, ChannelName),
     Message(ChannelName, Box<ChatMessage>),
     Ack(Ack),
     History(Option<u64>, Page),
@@ -109,7 +110,7 @@ impl Incoming {
             }
             ("ack", ..) => Incoming::Ack(serde_json::from_str(text)?),
             ("joined", ..) => Incoming::Joined(serde_json::from_str(text)?),
-            ("left", Some(channel), _) => Incoming::Left(channel),
+            ("left", Some(channel), _) => Incoming::Left(head.reference, channel),
             ("history", ..) => Incoming::History(head.reference, serde_json::from_str(text)?),
             ("error", ..) => Incoming::Refused(serde_json::from_str(text)?),
             ("welcome", ..) => Incoming::Welcome(serde_json::from_str(text)?),

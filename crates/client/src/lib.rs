@@ -4,6 +4,8 @@
 //! with the server (`lakechat_core::domain`) and nothing else, and it ignores what a newer server
 //! adds to the protocol.
 //!
+//! Redirects are not followed, and a proxy comes from the environment (`proxy`).
+//!
 //! [`Api`] has the HTTP calls and [`Credentials`] the tokens of a login. [`Session`] is a chat
 //! session and [`Event`] what it reports. Behind `Session`, a task (`session/driver`) owns the
 //! connection (`socket`) and feeds its frames (`frame`) to a state machine without I/O
@@ -16,15 +18,17 @@ mod credentials;
 mod event;
 mod frame;
 mod outbox;
+mod proxy;
 mod session;
 mod socket;
 mod wire;
 
-pub use api::{Api, CallError, Login, Uploaded};
+pub use api::{Api, ApiError, CallError, Login, Uploaded};
 pub use conversation::HistoryError;
 pub use credentials::Credentials;
-pub use event::{Event, Stop};
+pub use event::{Event, Leaving, Stop};
 pub use frame::{Limits, Welcome};
 pub use outbox::Post;
+pub use proxy::{ProxyUnsupported, is_loopback};
 pub use session::{Clock, Events, Options, Session, SessionEnded};
 pub use wire::{ChannelInfo, ChatMessage, Page, Refusal};

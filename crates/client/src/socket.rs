@@ -1,5 +1,6 @@
 //! One WebSocket to the server: opening it, and writing frames from a queue.
 
+use std::error::Error;
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
@@ -12,7 +13,9 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+
+use crate::proxy::Proxy;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 pub(super) type Reader = SplitStream<Socket>;
@@ -28,6 +31,10 @@ pub(super) enum OpenError {
         status: StatusCode,
         retry_after: Option<Duration>,
     },
+    #[error("the server redirects to {0}; use that address instead")]
+    Redirected(String),
+    #[error("can't connect through the proxy: {0}")]
+    Proxy(Box<dyn Error + Send + Sync>),
     #[error("{0}")]
     Failed(#[source] Box<WsError>),
     #[error("could not connect within {} s", .0.as_secs())]
@@ -37,6 +44,7 @@ pub(super) enum OpenError {
 /// Opens `/chat` of the server at `base`, with the token in the Authorization header.
 pub(super) async fn open(
     base: &Url,
+    proxy: Option<&Proxy>,
     token: &str,
     limit: Duration,
 ) -> Result<(Writer, Reader), OpenError> {
@@ -49,19 +57,43 @@ pub(super) async fn open(
     let config = WebSocketConfig::default()
         .read_buffer_size(16 << 10)
         .write_buffer_size(16 << 10);
-    let nodelay = true;
-    let opening = connect_async_tls_with_config(request, Some(config), nodelay, None);
-    match timeout(limit, opening).await {
-        Ok(Ok((socket, _))) => Ok(socket.split()),
-        Ok(Err(WsError::Http(response))) => Err(refused(&response)),
-        Ok(Err(error)) => Err(failed(error)),
-        Err(_) => Err(OpenError::TimedOut(limit)),
-    }
+    let opening = async {
+        let stream = connect(base, proxy).await?;
+        let opened = client_async_tls_with_config(request, stream, Some(config), None).await;
+        let (socket, _) = opened.map_err(|error| match error {
+            WsError::Http(response) => refused(&response),
+            error => failed(error),
+        })?;
+        Ok(socket.split())
+    };
+    timeout(limit, opening)
+        .await
+        .unwrap_or(Err(OpenError::TimedOut(limit)))
+}
+
+async fn connect(base: &Url, proxy: Option<&Proxy>) -> Result<TcpStream, OpenError> {
+    let host = base.host_str().unwrap_or_default();
+    let port = base.port_or_known_default().unwrap_or_default();
+    let failed = |error| OpenError::Failed(Box::new(WsError::Io(error)));
+    let stream = match proxy {
+        Some(proxy) => proxy.tunnel(host, port).await.map_err(OpenError::Proxy)?,
+        None => TcpStream::connect((host.trim_matches(['[', ']']), port))
+            .await
+            .map_err(failed)?,
+    };
+    stream.set_nodelay(true).map_err(failed)?;
+    Ok(stream)
 }
 
 fn refused(response: &http::Response<Option<Vec<u8>>>) -> OpenError {
     if response.status() == StatusCode::UNAUTHORIZED {
         return OpenError::Unauthorized;
+    }
+    if let Some(location) = response.headers().get(header::LOCATION)
+        && response.status().is_redirection()
+    {
+        let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
+        return OpenError::Redirected(location);
     }
     let seconds = response
         .headers()

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::command::{HELP, Line};
 use super::screen::{Screen, plain};
 use super::transfer;
-use lakechat_client::{Credentials, Event, Events, Post, Session, Stop};
+use lakechat_client::{Credentials, Event, Events, Leaving, Post, Session, Stop};
 use lakechat_core::domain::{ChannelName, ClientMsgId, FileId, Id};
 
 /// Number of messages that are shown when a channel is joined.
@@ -164,9 +164,10 @@ impl Talk {
                     self.show_tail(&channel, id_after(at)).await;
                 }
             }
-            Event::Left { channel, refusal } => {
-                self.left(channel, refusal.map(|r| r.to_string()))?
-            }
+            Event::Left { channel, why } => match why {
+                Leaving::Refused(refusal) => self.left(channel, Some(refusal.to_string()))?,
+                Leaving::Requested | Leaving::MembershipEnded => self.left(channel, None)?,
+            },
             Event::Acked { client_msg_id, .. } => {
                 self.unanswered.remove(&client_msg_id);
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Conversation, HistoryError, Phase};
-use crate::event::Event;
+use crate::event::{Event, Leaving};
 use crate::frame::{Ack, Incoming, Joined, Refused};
 use crate::wire::{ChatMessage, Page, Refusal};
 use lakechat_core::domain::{ChannelName, Id};
@@ -20,7 +20,8 @@ impl Conversation {
             Incoming::Event(channel, id) => self.advance_cursor(&channel, id),
             Incoming::Ack(ack) => self.acked(&ack),
             Incoming::Joined(joined) => self.joined(joined, now),
-            Incoming::Left(channel) => self.left(channel, None),
+            Incoming::Left(Some(_), channel) => self.left(channel, Leaving::Requested),
+            Incoming::Left(None, channel) => self.unsubscribed(channel, Leaving::MembershipEnded),
             Incoming::History(reference, page) => self.page(reference, page, now),
             Incoming::Refused(refused) => self.request_failed(refused, now),
             Incoming::Welcome(_)
@@ -140,9 +141,14 @@ impl Conversation {
             }
             return;
         }
+        self.unsubscribed(channel, Leaving::Refused(refusal));
+    }
+
+    /// The server has ended the subscription of a channel, which is not to be joined again.
+    fn unsubscribed(&mut self, channel: ChannelName, why: Leaving) {
         self.subscriptions.remove(&channel);
         self.refuse_unsent(&channel);
-        self.left(channel, Some(refusal));
+        self.left(channel, why);
     }
 
     /// A temporary refusal holds back the later sends too, so that they keep their order.

@@ -289,9 +289,54 @@ fn join_refused_for_good_leaves_the_channel_and_refuses_its_posts() {
     rig.receive(refusal(&join["ref"], "channel_not_found", 0));
     let events = rig.events();
     assert!(
-        matches!(&events[..], [Event::Refused { .. }, Event::Left { refusal: Some(r), .. }]
+        matches!(&events[..], [Event::Refused { .. }, Event::Left { why: Leaving::Refused(r), .. }]
         if r.code == "channel_not_found")
     );
+}
+
+#[test]
+fn ended_membership_is_not_joined_again_by_itself() {
+    let mut rig = Rig::new();
+    rig.join(None);
+    rig.connect();
+    rig.joined(10);
+    rig.events();
+    rig.receive(json!({"type": "left", "channel": "ops"}));
+    rig.post("late");
+    let events = rig.events();
+    assert!(
+        matches!(
+            &events[..],
+            [
+                Event::Left {
+                    why: Leaving::MembershipEnded,
+                    ..
+                },
+                Event::Refused { .. }
+            ]
+        ),
+        "{events:?}"
+    );
+    rig.conversation.disconnected(rig.now);
+    rig.connect();
+    assert_eq!(rig.wrote(), [Value::Null; 0]);
+    rig.join(None);
+    assert_eq!(rig.wrote_one()["type"], "join");
+}
+
+#[test]
+fn answer_to_an_earlier_leave_does_not_end_a_later_join() {
+    let mut rig = Rig::new();
+    rig.join(None);
+    rig.connect();
+    rig.joined(10);
+    rig.conversation.leave(&ops());
+    let leave = rig.wrote_one();
+    rig.join(None);
+    rig.receive(json!({"type": "left", "ref": leave["ref"], "channel": "ops"}));
+    rig.joined(11);
+    rig.post("hi");
+    assert_eq!(rig.texts(), ["hi"]);
 }
 
 #[test]

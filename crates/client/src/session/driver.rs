@@ -11,13 +11,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::command::Command;
-use super::ending::Ending;
+use super::ending::{Ending, TokenState};
 use super::options::Options;
 use crate::api::CallError;
 use crate::backoff::Backoff;
 use crate::conversation::Conversation;
 use crate::credentials::Credentials;
-use crate::event::Event;
+use crate::event::{Event, Stop};
 use crate::frame::{Closing, Incoming, Welcome};
 use crate::socket::{self, OpenError, Reader, Writer};
 
@@ -37,6 +37,8 @@ pub(super) struct Driver {
     backoff: Backoff,
     renewal: Option<Renewal>,
     welcomed_before: bool,
+    /// The server has rejected a token, and no connection has lasted since.
+    token_rejected: bool,
 }
 
 /// A task, because a renewal has to complete even if the session ends: see [`Credentials::renew`].
@@ -69,6 +71,7 @@ impl Driver {
             events,
             renewal: None,
             welcomed_before: false,
+            token_rejected: false,
         }
     }
 
@@ -115,10 +118,27 @@ impl Driver {
             }
             Err(ending) => ending,
         };
-        if matches!(ending, Ending::Reconnect { renew: true, .. }) {
+        let ending = self.renew_rejected_once(ending);
+        if let Ending::Reconnect { token: state, .. } = &ending
+            && *state != TokenState::Usable
+        {
             *used = Some(token);
         }
         ending
+    }
+
+    /// A rejected token is renewed, but not a second time if the server rejects the new one too.
+    fn renew_rejected_once(&mut self, ending: Ending) -> Ending {
+        match ending {
+            Ending::Reconnect {
+                token: TokenState::Rejected,
+                reason,
+                ..
+            } if std::mem::replace(&mut self.token_rejected, true) => {
+                Ending::Stop(Stop::TokenRejected(reason))
+            }
+            ending => ending,
+        }
     }
 
     async fn renew(&mut self, used: &str) -> Result<(), Ending> {
@@ -141,10 +161,10 @@ impl Driver {
 
     /// Opens a connection and waits for the server's `welcome`.
     async fn open(&mut self, token: &str) -> Result<(Writer, Reader, Box<Welcome>), Ending> {
-        let base = self.credentials.api().base().clone();
+        let api = self.credentials.api().clone();
         let (token, limit) = (token.to_owned(), self.options.connect_timeout);
         let opening = async move {
-            let opened = socket::open(&base, &token, limit).await;
+            let opened = socket::open(api.base(), api.proxy(), &token, limit).await;
             let (writer, mut reader) = opened.map_err(|e| Ending::not_opened(&e))?;
             match timeout(limit, read_welcome(&mut reader)).await {
                 Ok(welcome) => Ok((writer, reader, welcome?)),
@@ -211,6 +231,7 @@ impl Driver {
         };
         if began.elapsed() >= self.options.steady_after {
             self.backoff.reset();
+            self.token_rejected = false;
         }
         if ending == Ending::Dropped {
             drop(connection);

@@ -9,6 +9,16 @@ use crate::event::Stop;
 use crate::frame::Closing;
 use crate::socket::OpenError;
 
+/// Whether the next connection needs another access token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenState {
+    Usable,
+    Expired,
+    /// The server does not accept it. The login may still be valid, for example after the server's
+    /// key was replaced; a renewal shows it.
+    Rejected,
+}
+
 /// What follows the end of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -16,8 +26,7 @@ pub(super) enum Ending {
     Reconnect {
         reason: String,
         after: Option<Duration>,
-        /// Whether another token is needed.
-        renew: bool,
+        token: TokenState,
     },
     Stop(Stop),
     /// The owner has dropped the session.
@@ -30,7 +39,7 @@ impl Ending {
         Ending::Reconnect {
             reason: reason.into(),
             after: None,
-            renew: false,
+            token: TokenState::Usable,
         }
     }
 
@@ -47,17 +56,20 @@ impl Ending {
         };
         let after = announced.reconnect_after_ms.or(announced.retry_after_ms);
         match code {
-            4501 => Ending::Stop(Stop::LoginEnded(reason)),
             4503 => Ending::Stop(Stop::NotAdmitted(reason)),
             4504 => Ending::Stop(Stop::ConnectionLimit(reason)),
             // The same frame would be wrong on the next connection too.
-            1002 | 1003 | 1007 | 1009 | 4500..=4999 => {
+            1002 | 1003 | 1007 | 1009 | 4500 | 4502..=4999 => {
                 Ending::Stop(Stop::Protocol { code, reason })
             }
             _ => Ending::Reconnect {
                 reason: format!("closed by the server ({code} {reason})"),
                 after: after.map(Duration::from_millis),
-                renew: code == 4003,
+                token: match code {
+                    4003 => TokenState::Expired,
+                    4501 => TokenState::Rejected,
+                    _ => TokenState::Usable,
+                },
             },
         }
     }
@@ -66,12 +78,16 @@ impl Ending {
     pub fn not_opened(error: &OpenError) -> Ending {
         let after = match error {
             OpenError::Refused { retry_after, .. } => *retry_after,
-            OpenError::Unauthorized | OpenError::Failed(_) | OpenError::TimedOut(_) => None,
+            _ => None,
+        };
+        let token = match error {
+            OpenError::Unauthorized => TokenState::Rejected,
+            _ => TokenState::Usable,
         };
         Ending::Reconnect {
             reason: error.to_string(),
             after,
-            renew: matches!(error, OpenError::Unauthorized),
+            token,
         }
     }
 
@@ -84,12 +100,14 @@ impl Ending {
             CallError::Refused { refusal, .. } => Ending::Reconnect {
                 reason: refusal.to_string(),
                 after: refusal.retry_after_ms.map(Duration::from_millis),
-                renew: true,
+                token: TokenState::Expired,
             },
-            CallError::Unreachable(_) | CallError::Foreign { .. } => Ending::Reconnect {
+            CallError::Unreachable(_)
+            | CallError::Redirected { .. }
+            | CallError::Foreign { .. } => Ending::Reconnect {
                 reason: error.to_string(),
                 after: None,
-                renew: true,
+                token: TokenState::Expired,
             },
         }
     }
@@ -109,19 +127,24 @@ mod tests {
     }
 
     #[test]
-    fn codes_from_4500_on_are_final_and_those_below_are_not() {
-        for code in [4500, 4501, 4503, 4504, 4999, 1002, 1007, 1009] {
+    fn codes_from_4500_on_are_final_but_for_a_rejected_token() {
+        for code in [4500, 4503, 4504, 4999, 1002, 1007, 1009] {
             let ending = Ending::closed(Some(code), String::new(), None);
             assert!(matches!(ending, Ending::Stop(_)), "{code}");
         }
         for code in [
-            1000, 1001, 1006, 1011, 4000, 4001, 4002, 4003, 4008, 4029, 4499,
+            1000, 1001, 1006, 1011, 4000, 4001, 4002, 4003, 4008, 4029, 4499, 4501,
         ] {
-            let Ending::Reconnect { renew, .. } = Ending::closed(Some(code), String::new(), None)
+            let Ending::Reconnect { token, .. } = Ending::closed(Some(code), String::new(), None)
             else {
                 panic!("{code} is not final");
             };
-            assert_eq!(renew, code == 4003, "{code}");
+            let expected = match code {
+                4003 => TokenState::Expired,
+                4501 => TokenState::Rejected,
+                _ => TokenState::Usable,
+            };
+            assert_eq!(token, expected, "{code}");
         }
     }
 

@@ -250,7 +250,6 @@ async fn final_close_codes_stop_the_session_by_kind() {
                 reason: "why".to_owned(),
             },
         ),
-        (4501, Stop::LoginEnded("why".to_owned())),
         (4503, Stop::NotAdmitted("why".to_owned())),
         (4504, Stop::ConnectionLimit("why".to_owned())),
     ] {
@@ -270,8 +269,8 @@ async fn final_close_codes_stop_the_session_by_kind() {
 async fn close_before_the_welcome_stops_as_well() {
     let script = Script::new().await;
     let (_session, mut events) = script.start(|_| ());
-    script.accept().await.close(4501).await;
-    assert!(matches!(stopped(&mut events).await, Stop::LoginEnded(_)));
+    script.accept().await.close(4503).await;
+    assert!(matches!(stopped(&mut events).await, Stop::NotAdmitted(_)));
 }
 
 #[tokio::test]
@@ -353,6 +352,50 @@ async fn login_that_cannot_be_renewed_stops_the_session() {
         panic!("the login has ended");
     };
     assert_eq!(reason, "token_revoked: gone");
+}
+
+#[tokio::test]
+async fn rejected_token_is_renewed_once() {
+    let script = Script::new().await;
+    let (_session, mut events) = script.start(|_| ());
+    script.accept().await.close(4501).await;
+    let asked = answer_http(&script, "200 OK", renewed()).await;
+    assert!(asked.starts_with("POST /token/refresh "), "{asked}");
+    let peer = script.accept().await;
+    assert_eq!(peer.authorization, "Bearer t-2");
+    peer.close(4501).await;
+    assert!(matches!(stopped(&mut events).await, Stop::TokenRejected(_)));
+}
+
+#[tokio::test]
+async fn rejected_token_ends_the_login_if_the_renewal_is_refused() {
+    let script = Script::new().await;
+    let (_session, mut events) = script.start(|_| ());
+    script.welcome().await.close(4501).await;
+    let gone = json!({"error": {"code": "token_revoked", "message": "gone"}});
+    answer_http(&script, "401 Unauthorized", gone).await;
+    assert!(matches!(stopped(&mut events).await, Stop::LoginEnded(_)));
+}
+
+#[tokio::test]
+async fn call_is_repeated_once_with_a_renewed_token() {
+    let script = Script::new().await;
+    let api = Api::new(format!("http://{}", script.address).parse().unwrap()).unwrap();
+    let credentials = Arc::new(Credentials::new(api, login("t-1")));
+    let calls = std::sync::Mutex::new(Vec::new());
+    let call = async |token: String| {
+        calls.lock().unwrap().push(token);
+        Err::<(), _>(crate::CallError::Refused {
+            status: http::StatusCode::UNAUTHORIZED,
+            refusal: crate::Refusal::own("token_expired", ""),
+        })
+    };
+    let (done, _) = tokio::join!(
+        credentials.authorized(call),
+        answer_http(&script, "200 OK", renewed())
+    );
+    assert!(done.is_err());
+    assert_eq!(*calls.lock().unwrap(), ["t-1", "t-2"]);
 }
 
 #[tokio::test]
