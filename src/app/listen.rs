@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::config::Config;
+use crate::config::{Config, ServerConfig};
+use crate::http::allowed_hosts::AllowedHosts;
 use crate::http::context::ServiceContext;
 use crate::http::route_table::RouteTable;
 use crate::http::router::Router;
@@ -82,6 +83,16 @@ fn settings(config: &Config) -> server::ServerSettings {
         write_timeout: ms(limits.write_timeout_ms),
         min_bytes_per_second: limits.min_bytes_per_second,
         trusted_proxies: limits.trusted_proxies.clone(),
+        allowed_hosts: allowed_hosts(limits),
         ..server::ServerSettings::default()
     }
+}
+
+fn allowed_hosts(server: &ServerConfig) -> AllowedHosts {
+    let named = server
+        .allowed_hosts
+        .iter()
+        .map(|host| host.as_str().to_owned());
+    let public = server.public_url.as_ref().map(|url| url.origin().host());
+    AllowedHosts::new(named.chain(public))
 }

@@ -32,6 +32,12 @@ checked_text! {
 }
 
 checked_text! {
+    /// The name of a host, as in a Host header but without the port.
+    HostName, "a host name such as chat.example, without scheme and port",
+    |text| checked(text, 1..=253, is_in_a_name)
+}
+
+checked_text! {
     /// A user of Hadoop.
     HdfsUser, "1 to 64 letters, digits, '.', '_' and '-'",
     |text| checked(text, 1..=64, is_in_a_name)

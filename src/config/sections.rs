@@ -7,7 +7,9 @@ use ipnet::IpNet;
 
 use super::addresses::{HdfsPath, HdfsUrl, HostPorts, RedisUrl};
 use super::kafka_options::KafkaOptions;
-use super::names::{HdfsUser, Namespace, RedisPrefix, ServerId, TablePrefix, TopicPrefix};
+use super::names::{
+    HdfsUser, HostName, Namespace, RedisPrefix, ServerId, TablePrefix, TopicPrefix,
+};
 use super::section::section;
 use super::setting::TextSetting;
 use super::values::{LogFilter, LogFormat, Mode, Origin, PublicUrl};
@@ -54,6 +56,9 @@ section! {
         public_url: Option<PublicUrl> = None;
         /// Other web origins whose pages may open a WebSocket. The server's own origin always may.
         allowed_origins: Vec<Origin> = Vec::new();
+        /// Host names that the service answers for, beside IP addresses, localhost and the host of
+        /// public_url. Requests to other names get 421.
+        allowed_hosts: Vec<HostName> = Vec::new();
         /// Proxies whose X-Forwarded-For header is trusted. Default: no proxy.
         trusted_proxies: Vec<IpNet> = Vec::new();
         /// A separate address for /metrics. Default: /metrics is served on the address in `listen`.

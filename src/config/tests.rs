@@ -74,6 +74,7 @@ fn the_file_of_the_protocol_is_read() {
         id = "a"
         public_url = "https://chat.example"
         allowed_origins = ["https://other.example"]
+        allowed_hosts = ["chat.intranet"]
         trusted_proxies = ["127.0.0.1/32"]
         metrics_listen = "127.0.0.1:9100"
         [auth]
@@ -90,6 +91,7 @@ fn the_file_of_the_protocol_is_read() {
     let url = config.server.public_url.expect("given");
     assert_eq!(url.join("/x"), "https://chat.example/x");
     assert_eq!(config.server.allowed_origins.len(), 1);
+    assert_eq!(config.server.allowed_hosts[0].as_str(), "chat.intranet");
     assert_eq!(config.server.trusted_proxies.len(), 1);
     assert_eq!(config.auth.secret_file, Some(PathBuf::from("other.key")));
     assert_eq!(config.limits.sends_per_user, 0);

@@ -46,6 +46,12 @@ impl Origin {
         let (origin, rest) = split(text)?;
         rest.is_empty().then_some(origin)
     }
+
+    /// Without the port; an IPv6 address is in brackets.
+    pub fn host(&self) -> String {
+        let uri: Uri = self.0.parse().expect("an origin is a URL");
+        uri.host().expect("an origin has a host").to_owned()
+    }
 }
 
 impl TextSetting for Origin {
@@ -197,6 +203,7 @@ mod tests {
             url.join("/download/1"),
             "https://example.org:8443/chat/download/1"
         );
+        assert_eq!(url.origin().host(), "example.org");
         assert_eq!(url.to_text(), "https://example.org:8443/chat");
         for bad in [
             "",

@@ -18,6 +18,7 @@ use tracing::Instrument;
 use warp::reply::Response;
 
 use crate::http::access_log::{LoggedBody, RequestRecord};
+use crate::http::allowed_hosts::AllowedHosts;
 use crate::http::body::TimedBody;
 use crate::http::client_addr::TrustedProxies;
 use crate::http::connection::FullyRead;
@@ -39,6 +40,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) struct Guard<C> {
     pub(super) router: Router<C>,
     pub(super) proxies: Arc<TrustedProxies>,
+    pub(super) hosts: Arc<AllowedHosts>,
     pub(super) peer: IpAddr,
     pub(super) fully_read: FullyRead,
     pub(super) body_timeout: Duration,
@@ -51,6 +53,7 @@ impl<C> Clone for Guard<C> {
         Guard {
             router: self.router.clone(),
             proxies: Arc::clone(&self.proxies),
+            hosts: Arc::clone(&self.hosts),
             peer: self.peer,
             fully_read: self.fully_read.clone(),
             body_timeout: self.body_timeout,
@@ -105,6 +108,12 @@ impl<C: Send + Sync + 'static> Guard<C> {
             let mut response = refusal::refused(problem);
             response.headers_mut().insert(CONNECTION, close());
             return response;
+        }
+        // Load balancers and monitoring call the probes by any name.
+        if !endpoint.as_ref().is_some_and(|endpoint| endpoint.is_probe)
+            && let Err(problem) = self.hosts.check(&parts.headers)
+        {
+            return refusal::refused(problem);
         }
         // The endpoint was found by the target as it came; an absolute one has the same path.
         let Some(endpoint) = endpoint else {

@@ -115,6 +115,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::MessageNotFound
         | Code::ParentNotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Code::HostNotAllowed => StatusCode::MISDIRECTED_REQUEST,
         Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         Code::UsernameTaken
         | Code::ChannelExists

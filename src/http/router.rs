@@ -40,7 +40,7 @@ struct Shared<C> {
 #[derive(Clone, Copy)]
 pub(super) struct Endpoint {
     pub(super) pattern: PathPattern,
-    is_probe: bool,
+    pub(super) is_probe: bool,
 }
 
 /// The route of a request, on its way through warp.

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::http::address_slots::AddressSlots;
+use crate::http::allowed_hosts::AllowedHosts;
 use crate::http::client_addr::TrustedProxies;
 use crate::http::connection::{ClientSocket, ConnectionPermit, SocketLimits};
 use crate::http::guard::Guard;
@@ -54,6 +55,8 @@ pub struct ServerSettings {
     pub linger: Duration,
     /// The proxies whose X-Forwarded-For is trusted.
     pub trusted_proxies: Vec<IpNet>,
+    /// The hosts that the service answers for.
+    pub allowed_hosts: AllowedHosts,
 }
 
 impl Default for ServerSettings {
@@ -68,6 +71,7 @@ impl Default for ServerSettings {
             min_bytes_per_second: 1024,
             linger: Duration::from_secs(5),
             trusted_proxies: Vec::new(),
+            allowed_hosts: AllowedHosts::default(),
         }
     }
 }
@@ -78,6 +82,7 @@ pub struct Server<C> {
     router: Router<C>,
     settings: ServerSettings,
     proxies: Arc<TrustedProxies>,
+    hosts: Arc<AllowedHosts>,
     slots: Arc<Semaphore>,
     peers: AddressSlots,
     hyper: http1::Builder,
@@ -108,6 +113,7 @@ impl<C: Send + Sync + 'static> Server<C> {
             listener,
             router,
             proxies: Arc::new(TrustedProxies::new(settings.trusted_proxies.clone())),
+            hosts: Arc::new(settings.allowed_hosts.clone()),
             slots: Arc::new(Semaphore::new(max_connections)),
             peers: AddressSlots::new(settings.max_connections_per_peer),
             settings,
@@ -215,6 +221,7 @@ impl<C: Send + Sync + 'static> Server<C> {
         let guard = Guard {
             router: self.router.clone(),
             proxies: Arc::clone(&self.proxies),
+            hosts: Arc::clone(&self.hosts),
             peer: peer.ip(),
             fully_read: socket.fully_read(),
             body_timeout,

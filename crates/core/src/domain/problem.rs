@@ -35,6 +35,7 @@ codes! {
     TokenRevoked = "token_revoked",
     NotFound = "not_found",
     MethodNotAllowed = "method_not_allowed",
+    HostNotAllowed = "host_not_allowed",
     RequestTimeout = "request_timeout",
     LengthRequired = "length_required",
     BodyTooLarge = "body_too_large",

@@ -34,6 +34,11 @@ pub const CASES: &[Case] = &[
     (Code::BadRequest, 400, |s| {
         Box::pin(s.raw("GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned()))
     }),
+    (Code::HostNotAllowed, 421, |s| {
+        Box::pin(
+            s.raw("GET /me HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n".to_owned()),
+        )
+    }),
     (Code::NotAuthenticated, 401, |s| {
         Box::pin(async move { refusal(&s.http().get("/me", "nonsense").await) })
     }),

@@ -18,6 +18,7 @@ use warp::Reply;
 use warp::reply::Response;
 
 use super::wire::Client;
+use crate::http::allowed_hosts::AllowedHosts;
 use crate::http::call::Call;
 use crate::http::health;
 use crate::http::route_table::{Route, RouteTable};
@@ -95,6 +96,7 @@ impl Demo {
         let mut settings = ServerSettings {
             // Longer than a test waits for anything: what must not linger is seen to.
             linger: Duration::from_secs(60),
+            allowed_hosts: AllowedHosts::new(["a", "b.example"].map(str::to_owned)),
             ..ServerSettings::default()
         };
         change(&mut settings);
