@@ -19,6 +19,7 @@ mod client_addr;
 mod connection;
 pub mod context;
 mod files;
+mod framing;
 mod guard;
 pub mod health;
 mod host;

@@ -124,16 +124,23 @@ fn check_headers(headers: &HeaderMap, max_bytes: usize) -> Result<(), Problem> {
         let text = "This call requires a body of Content-Type application/json.";
         return Err(Problem::new(Code::MediaTypeUnsupported, text));
     }
-    let length = headers.get(CONTENT_LENGTH);
-    if length.is_none() && !headers.contains_key(TRANSFER_ENCODING) {
-        let text = "This call requires a body: send its Content-Length, or send it chunked.";
-        return Err(Problem::new(Code::LengthRequired, text));
-    }
-    let length = length.and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
+    require_length(headers)?;
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|l| l > max_bytes as u64) {
         return Err(too_large(max_bytes));
     }
     Ok(())
+}
+
+/// `length_required` if a request has no body at all, not even an empty one.
+pub fn require_length(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING) {
+        return Ok(());
+    }
+    let text = "This call requires a body: send its Content-Length, or send it chunked.";
+    Err(Problem::new(Code::LengthRequired, text))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

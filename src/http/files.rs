@@ -12,12 +12,14 @@ use futures_util::StreamExt;
 use http::Method;
 use warp::reply::Response;
 
+use super::body::require_length;
 use super::call::Call;
 use lakechat_core::domain::{Code, Problem};
 
 /// `POST /upload`
 pub async fn upload(call: Call) -> Result<Response, Problem> {
     let user = call.identity().await?.user;
+    require_length(&call.request.headers)?;
     let query = call.query()?;
     let context = call.context.clone();
     let base = context.public_url.as_ref().map(|url| url.join(""));

@@ -22,6 +22,7 @@ use crate::http::allowed_hosts::AllowedHosts;
 use crate::http::body::TimedBody;
 use crate::http::client_addr::TrustedProxies;
 use crate::http::connection::FullyRead;
+use crate::http::framing;
 use crate::http::host;
 use crate::http::min_rate::MinRate;
 use crate::http::refusal::{self, Refusal};
@@ -104,7 +105,8 @@ impl<C: Send + Sync + 'static> Guard<C> {
 
     async fn handle(&self, endpoint: Option<Endpoint>, request: Request<TimedBody>) -> Response {
         let (mut parts, body) = request.into_parts();
-        if let Err(problem) = host::normalize(&mut parts) {
+        let checked = host::normalize(&mut parts).and_then(|()| framing::check(&parts.headers));
+        if let Err(problem) = checked {
             let mut response = refusal::refused(problem);
             response.headers_mut().insert(CONNECTION, close());
             return response;

@@ -1,6 +1,7 @@
 //! Requests written by hand: what clients may do on the wire, and what proxies and attackers make of it.
 
-use integration_tests::Server;
+use integration_tests::{Person, Server};
+use serde_json::Value;
 
 use crate::MODE;
 
@@ -44,4 +45,60 @@ async fn service_answers_only_for_its_own_host_names() {
         let named = format!("GET {probe} HTTP/1.1\r\nhost: lakechat-0.lakechat");
         assert_eq!(status(&server, &named).await, 200, "{probe}");
     }
+}
+
+/// What answers an upload with these headers and this body: the status, and the code if it is refused.
+async fn uploaded(
+    server: &Server,
+    ann: &Person,
+    headers: &str,
+    body: &str,
+) -> (u16, Option<String>) {
+    let request = format!(
+        "POST /upload?name=a HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+         {headers}connection: close\r\n\r\n{body}",
+        ann.token()
+    );
+    let answer = server.http().raw(&request).await;
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok());
+    let body: Value = serde_json::from_str(body).unwrap_or_default();
+    let code = body["error"]["code"].as_str().map(str::to_owned);
+    (status.expect("a status"), code)
+}
+
+#[tokio::test]
+async fn body_in_an_unknown_transfer_coding_is_refused_and_not_stored() {
+    // So that even this file would be one on disk.
+    let server = Server::with(MODE, &[("LAKECHAT_FILES__INLINE_BYTES", "0")]).await;
+    let ann = Person::register(&server, "ann").await;
+    for (codings, status, code) in [
+        ("gzip, chunked", 501, "transfer_coding_unsupported"),
+        ("deflate, chunked", 501, "transfer_coding_unsupported"),
+        ("x-unknown, chunked", 501, "transfer_coding_unsupported"),
+        ("chunked, chunked", 400, "bad_request"),
+    ] {
+        let headers = format!("transfer-encoding: {codings}\r\n");
+        let answer = uploaded(&server, &ann, &headers, "5\r\nhello\r\n0\r\n\r\n").await;
+        assert_eq!(answer, (status, Some(code.to_owned())), "{codings}");
+    }
+    assert!(server.stored_files().is_empty());
+    let chunked = "transfer-encoding: Chunked\r\n";
+    let answer = uploaded(&server, &ann, chunked, "5\r\nhello\r\n0\r\n\r\n").await;
+    assert_eq!(answer, (201, None));
+}
+
+#[tokio::test]
+async fn upload_without_a_length_is_refused_and_one_of_length_0_is_an_empty_file() {
+    let server = Server::start(MODE).await;
+    let ann = Person::register(&server, "ann").await;
+    let refused = (411, Some("length_required".to_owned()));
+    assert_eq!(uploaded(&server, &ann, "", "").await, refused);
+    let empty = "content-length: 0\r\n";
+    assert_eq!(uploaded(&server, &ann, empty, "").await, (201, None));
+    let chunked = "transfer-encoding: chunked\r\n";
+    assert_eq!(
+        uploaded(&server, &ann, chunked, "0\r\n\r\n").await,
+        (201, None)
+    );
 }

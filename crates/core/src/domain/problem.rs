@@ -38,6 +38,7 @@ codes! {
     HostNotAllowed = "host_not_allowed",
     RequestTimeout = "request_timeout",
     LengthRequired = "length_required",
+    TransferCodingUnsupported = "transfer_coding_unsupported",
     BodyTooLarge = "body_too_large",
     MediaTypeUnsupported = "media_type_unsupported",
     UpgradeRequired = "upgrade_required",

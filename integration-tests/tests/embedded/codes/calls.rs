@@ -76,6 +76,15 @@ pub const CASES: &[Case] = &[
             ),
         )
     }),
+    (Code::TransferCodingUnsupported, 501, |s| {
+        Box::pin(
+            s.raw(
+                "POST /login HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: gzip, chunked\r\n\
+                 connection: close\r\n\r\n0\r\n\r\n"
+                    .to_owned(),
+            ),
+        )
+    }),
     (Code::BodyTooLarge, 413, |s| {
         Box::pin(async move { s.register("eve", &"x".repeat(70_000)).await })
     }),
