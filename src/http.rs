@@ -37,3 +37,4 @@ pub mod router;
 pub mod routes;
 pub mod server;
 mod stall_timer;
+mod url_path;

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Method};
 use hyper::upgrade::OnUpgrade;
-use warp::path::FullPath;
 use warp::{Filter, Rejection};
 
 use crate::http::bearer::bearer;
@@ -15,6 +14,7 @@ use crate::http::context::ServiceContext;
 use crate::http::path_pattern::PathPattern;
 use crate::http::query::Query;
 use crate::http::request::{Caller, ClientAddr, RequestId};
+use crate::http::url_path::UrlPath;
 use lakechat_core::accounts::Identity;
 use lakechat_core::domain::Problem;
 
@@ -26,6 +26,7 @@ pub struct Call<C = ServiceContext> {
     pub context: Arc<C>,
     pub request: CallRequest,
     pattern: PathPattern,
+    path: UrlPath,
 }
 
 /// A request as the warp filters take it apart.
@@ -34,7 +35,6 @@ pub struct CallRequest {
     pub method: Method,
     pub headers: HeaderMap,
     pub client: ClientAddr,
-    path: FullPath,
     query: Option<String>,
     caller: Caller,
     upgrade: Option<OnUpgrade>,
@@ -54,18 +54,16 @@ pub(super) fn call_request() -> impl Filter<Extract = (CallRequest,), Error = Re
     warp::any()
         .and(guarded)
         .and(warp::method())
-        .and(warp::path::full())
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::ext::optional::<OnUpgrade>())
         .and(request_body())
         .map(
-            |id, client, caller, method, path, query, headers, upgrade, body| CallRequest {
+            |id, client, caller, method, query, headers, upgrade, body| CallRequest {
                 id,
                 method,
                 headers,
                 client,
-                path,
                 query,
                 caller,
                 upgrade,
@@ -75,17 +73,23 @@ pub(super) fn call_request() -> impl Filter<Extract = (CallRequest,), Error = Re
 }
 
 impl<C> Call<C> {
-    pub(super) fn new(context: Arc<C>, pattern: PathPattern, request: CallRequest) -> Call<C> {
+    pub(super) fn new(
+        context: Arc<C>,
+        pattern: PathPattern,
+        path: UrlPath,
+        request: CallRequest,
+    ) -> Call<C> {
         Call {
             context,
             request,
             pattern,
+            path,
         }
     }
 
-    /// The path's segment in the place of `<name>`, percent-encoded as it was sent.
+    /// The path's segment in the place of `<name>`, percent-decoded.
     pub fn param(&self, name: &str) -> &str {
-        let param = self.pattern.param(self.request.path.as_str(), name);
+        let param = self.pattern.param(&self.path, name);
         param.expect("handlers ask for parameters of their route")
     }
 

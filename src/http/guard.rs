@@ -79,7 +79,9 @@ impl<C: Send + Sync + 'static> Guard<C> {
         let endpoint = self.router.find(request.uri().path());
         let id = RequestId::mint();
         let client = ClientAddr(self.proxies.client(self.peer, request.headers()));
-        let route = endpoint.map_or(UNKNOWN_ROUTE, |e| e.pattern.as_str());
+        let route = endpoint
+            .as_ref()
+            .map_or(UNKNOWN_ROUTE, |e| e.pattern.as_str());
         let record = RequestRecord::begin(request.method().clone(), route, id, client);
 
         let (timeout, rate) = (self.body_timeout, self.body_rate.clone());

@@ -11,6 +11,7 @@ use warp::reply::Response;
 use crate::http::call::Call;
 use crate::http::path_pattern::PathPattern;
 use crate::http::refusal;
+use crate::http::url_path::UrlPath;
 use lakechat_core::domain::{Code, Problem};
 
 type HandlerFuture = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
@@ -32,7 +33,7 @@ impl<C> RouteTable<C> {
     }
 
     /// The pattern of a path; None: not found.
-    pub(super) fn find(&self, path: &str) -> Option<PathPattern> {
+    pub(super) fn find(&self, path: &UrlPath) -> Option<PathPattern> {
         let mut patterns = self.0.iter().map(|route| route.pattern);
         patterns.find(|pattern| pattern.matches(path))
     }
@@ -114,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_path_is_found_by_its_pattern() {
-        let find = |path| table().find(path).map(PathPattern::as_str);
+        let find = |path| table().find(&UrlPath::parse(path)).map(PathPattern::as_str);
         assert_eq!(find("/channels"), Some("/channels"));
         let member = Some("/channels/<c>/members/<u>");
         assert_eq!(find("/channels/a%2Fb/members/ann"), member);
@@ -124,7 +125,8 @@ mod tests {
     #[test]
     fn a_method_that_a_path_lacks_is_refused_with_what_it_has() {
         let table = table();
-        let pattern = table.find("/channels").expect("it is there");
+        let pattern = table.find(&UrlPath::parse("/channels"));
+        let pattern = pattern.expect("it is there");
         assert!(table.route(pattern, &Method::GET).is_ok());
         let refused = table.route(pattern, &Method::HEAD).err();
         let refused = refused.expect("not listed");

@@ -14,6 +14,7 @@ use crate::http::call::{Call, CallRequest, call_request};
 use crate::http::path_pattern::PathPattern;
 use crate::http::refusal;
 use crate::http::route_table::{Route, RouteTable};
+use crate::http::url_path::UrlPath;
 use lakechat_core::domain::{Code, Problem};
 
 type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
@@ -37,9 +38,9 @@ struct Shared<C> {
 }
 
 /// A path that a listener has.
-#[derive(Clone, Copy)]
 pub(super) struct Endpoint {
     pub(super) pattern: PathPattern,
+    path: UrlPath,
     pub(super) is_probe: bool,
 }
 
@@ -47,6 +48,7 @@ pub(super) struct Endpoint {
 struct Dispatch<C> {
     route: Arc<Route<C>>,
     context: Arc<C>,
+    path: UrlPath,
 }
 
 impl<C> Clone for Router<C> {
@@ -73,9 +75,15 @@ impl<C: Send + Sync + 'static> Router<C> {
     }
 
     pub(super) fn find(&self, path: &str) -> Option<Endpoint> {
-        let endpoint = |is_probe| move |pattern| Endpoint { pattern, is_probe };
-        let probe = self.0.probes.find(path).map(endpoint(true));
-        probe.or_else(|| self.0.service.find(path).map(endpoint(false)))
+        let path = UrlPath::parse(path);
+        let probe = self.0.probes.find(&path).map(|pattern| (pattern, true));
+        let service = || self.0.service.find(&path).map(|pattern| (pattern, false));
+        let (pattern, is_probe) = probe.or_else(service)?;
+        Some(Endpoint {
+            pattern,
+            path,
+            is_probe,
+        })
     }
 
     /// Starts to serve a request, or refuses it.
@@ -98,8 +106,12 @@ impl<C: Send + Sync + 'static> Router<C> {
         } = &*self.0;
         if endpoint.is_probe {
             let route = probes.route(endpoint.pattern, request.method())?;
-            let context = Arc::new(());
-            return Ok(probe(dispatched(request, Dispatch { route, context })));
+            let dispatch = Dispatch {
+                route,
+                context: Arc::new(()),
+                path: endpoint.path,
+            };
+            return Ok(probe(dispatched(request, dispatch)));
         }
         let route = service.route(endpoint.pattern, request.method())?;
         if is_draining {
@@ -107,7 +119,12 @@ impl<C: Send + Sync + 'static> Router<C> {
         }
         let context = context.get().cloned();
         let context = context.ok_or_else(|| refusal::refused(starting()))?;
-        Ok(serve(dispatched(request, Dispatch { route, context })))
+        let dispatch = Dispatch {
+            route,
+            context,
+            path: endpoint.path,
+        };
+        Ok(serve(dispatched(request, dispatch)))
     }
 }
 
@@ -135,10 +152,11 @@ fn warp_service<C: Send + Sync + 'static>() -> WarpService {
 }
 
 async fn handle<C>(dispatch: Arc<Dispatch<C>>, request: CallRequest) -> Response {
-    let (context, pattern) = (Arc::clone(&dispatch.context), dispatch.route.pattern());
-    let handled = dispatch.route.handle(Call::new(context, pattern, request));
+    let route = Arc::clone(&dispatch.route);
+    let (context, path) = (Arc::clone(&dispatch.context), dispatch.path.clone());
     drop(dispatch);
-    handled.await.unwrap_or_else(refusal::refused)
+    let call = Call::new(context, route.pattern(), path, request);
+    route.handle(call).await.unwrap_or_else(refusal::refused)
 }
 
 fn shutting_down() -> Problem {

@@ -88,6 +88,50 @@ async fn body_in_an_unknown_transfer_coding_is_refused_and_not_stored() {
     assert_eq!(answer, (201, None));
 }
 
+/// All but letters and digits percent-encoded, as some clients do.
+fn encoded(text: &str) -> String {
+    let encode = |c: char| match c.is_ascii_alphanumeric() {
+        true => c.to_string(),
+        false => format!("%{:02X}", u32::from(c)),
+    };
+    text.chars().map(encode).collect()
+}
+
+#[tokio::test]
+async fn percent_encoded_paths_lead_to_the_same_things() {
+    let server = Server::start(MODE).await;
+    let ann = Person::register(&server, "ann").await;
+    ann.create_channel(&server, "team-a.b_1").await;
+    let file = server
+        .http()
+        .upload(ann.token(), "a", "x")
+        .await
+        .expect(201);
+    let id = file.json()["id"].as_str().expect("an id").to_owned();
+    let channel = encoded("team-a.b_1");
+    assert_eq!(channel, "team%2Da%2Eb%5F1");
+    for (method, path, wanted) in [
+        ("GET", format!("/channels/{channel}"), 200),
+        ("GET", format!("/channels/{channel}/messages"), 200),
+        ("PUT", format!("/channels/{channel}/members/%61nn"), 200),
+        ("GET", "/ch%61nnels/gener%61l".to_owned(), 200),
+        ("GET", "/users/%61nn".to_owned(), 200),
+        ("GET", format!("/download/{}", encoded(&id)), 200),
+        ("GET", format!("/download/{}", id.to_uppercase()), 200),
+        // Decoded once, and after the path was split.
+        ("GET", "/channels%2Fgeneral".to_owned(), 404),
+        ("GET", "/channels/gener%2561l".to_owned(), 404),
+        ("GET", "/channels/general%00".to_owned(), 404),
+        ("GET", "/channels/%ff".to_owned(), 404),
+    ] {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}",
+            ann.token()
+        );
+        assert_eq!(status(&server, &head).await, wanted, "{method} {path}");
+    }
+}
+
 #[tokio::test]
 async fn upload_without_a_length_is_refused_and_one_of_length_0_is_an_empty_file() {
     let server = Server::start(MODE).await;

@@ -26,8 +26,8 @@ const INLINE_TYPES: [&str; 6] = [
 
 /// The file of an id from a path.
 pub(super) async fn find(files: &Files, id: &str) -> Result<File, Problem> {
-    let id = FileId::parse(id).ok_or_else(|| {
-        let text = "A file's id must be a UUID in lower case with hyphens.";
+    let id = FileId::parse_given(id).ok_or_else(|| {
+        let text = "A file's id must be a UUID with hyphens.";
         Problem::new(Code::IdInvalid, text).field("id")
     })?;
     files.find(id).await

@@ -18,10 +18,16 @@ impl FileId {
         FileId(Uuid::new_v4())
     }
 
-    /// Accepts only the canonical form, so that each file has exactly one URL.
-    pub fn parse(s: &str) -> Option<FileId> {
-        let id = Uuid::try_parse(s).ok()?;
-        (id.hyphenated().to_string() == s).then_some(FileId(id))
+    /// Accepts only the canonical form: for ids that lakechat has written itself.
+    pub fn parse(text: &str) -> Option<FileId> {
+        FileId::parse_given(text).filter(|id| id.to_string() == text)
+    }
+
+    /// An id from a client: with hyphens, in either case (RFC 9562, 4).
+    pub fn parse_given(text: &str) -> Option<FileId> {
+        let id = Uuid::try_parse(text).ok()?;
+        let canonical = id.hyphenated().to_string();
+        canonical.eq_ignore_ascii_case(text).then_some(FileId(id))
     }
 }
 
@@ -76,5 +82,25 @@ impl File {
             size: self.size,
             media_type: self.media_type.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_uuid_with_hyphens_and_its_case_does_not_matter_to_clients() {
+        let id = FileId::random();
+        let (lower, upper) = (id.to_string(), id.to_string().to_uppercase());
+        assert_eq!(FileId::parse_given(&lower), Some(id));
+        assert_eq!(FileId::parse_given(&upper), Some(id));
+        assert_eq!(FileId::parse(&lower), Some(id));
+        for bad in ["", "x", &lower.replace('-', ""), &format!("{{{lower}}}")] {
+            assert_eq!(FileId::parse_given(bad), None, "{bad}");
+        }
+        let letters = "ABCDEFAB-0000-4000-8000-000000000000";
+        assert!(FileId::parse_given(letters).is_some());
+        assert_eq!(FileId::parse(letters), None);
     }
 }

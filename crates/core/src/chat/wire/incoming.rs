@@ -172,7 +172,7 @@ fn file_id(fields: &mut Fields<'_>) -> Result<Option<FileId>, Problem> {
     let Some(text) = fields.optional_str("file_id")? else {
         return Ok(None);
     };
-    let parsed = FileId::parse(&text);
+    let parsed = FileId::parse_given(&text);
     parsed
         .map(Some)
         .ok_or_else(|| field_invalid("file_id", "the id that the upload returned"))
