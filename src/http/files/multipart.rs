@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
-use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap};
 use multer::{Field, Multipart};
 use sha2::{Digest, Sha256};
 
@@ -24,6 +24,8 @@ const MAX_BETWEEN_BYTES: usize = 16 * 1024;
 /// The limits of the fields that are not files: their bytes together, and their number.
 const MAX_FIELD_BYTES: usize = 64 * 1024;
 const MAX_FIELDS: usize = 32;
+
+const CONTENT_TRANSFER_ENCODING: &str = "content-transfer-encoding";
 
 /// RFC 2046.
 const MAX_BOUNDARY_BYTES: usize = 70;
@@ -84,6 +86,7 @@ impl<'r> Form<'r> {
             Problem::new(Code::FileMissing, text)
         };
         let (name, data) = self.next_file().await?.ok_or_else(missing)?;
+        refuse_encoded(data.headers())?;
         let media_type = match data.headers().get(CONTENT_TYPE) {
             Some(value) => Some(MediaType::parse(value.to_str().unwrap_or_default())?),
             None => None,
@@ -121,10 +124,22 @@ impl<'r> Form<'r> {
             let name = disposition::file_name(header, Style::Form)
                 .map_err(|_| invalid("a part's Content-Disposition is invalid"))?;
             match name {
+                // Browsers send a file input that nobody filled with an empty name and no bytes.
+                Some(name) if name.is_empty() => self.skip_unchosen(field).await?,
                 Some(name) => return Ok(Some((name, field))),
                 None => self.skip(field).await?,
             }
         }
+    }
+
+    /// Skips a part with an empty file name. `file_name_invalid` if it has bytes.
+    async fn skip_unchosen(&mut self, mut field: Field<'r>) -> Result<(), Problem> {
+        while let Some(chunk) = field.chunk().await.map_err(unwrap)? {
+            if !chunk.is_empty() {
+                return Err(FileName::invalid());
+            }
+        }
+        self.skip(field).await
     }
 
     async fn skip(&mut self, mut field: Field<'r>) -> Result<(), Problem> {
@@ -160,6 +175,21 @@ impl<'r> FilePart<'r> {
             Ok(None)
         })
     }
+}
+
+/// Refuses a part in a transfer encoding that changes its bytes, which forms don't use any more (RFC
+/// 7578, 4.7).
+fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(encoding) = headers.get(CONTENT_TRANSFER_ENCODING) else {
+        return Ok(());
+    };
+    let encoding = encoding.as_bytes().trim_ascii();
+    let is = |name: &&str| encoding.eq_ignore_ascii_case(name.as_bytes());
+    if ["7bit", "8bit", "binary"].iter().any(is) {
+        return Ok(());
+    }
+    let text = "the file's Content-Transfer-Encoding is not 7bit, 8bit or binary";
+    Err(invalid(text).field("content-transfer-encoding"))
 }
 
 /// The problem of a parser's error: the body's own, or an invalid form.

@@ -36,12 +36,33 @@ async fn forms_give_their_one_file_and_its_name() {
 }
 
 #[tokio::test]
+async fn a_file_input_that_nobody_filled_is_no_file() {
+    let bench = Bench::new();
+    let binary = "Content-Transfer-Encoding: BINARY\r\n";
+    let chosen = part("name=\"a\"; filename=\"a.txt\"", binary, b"hello");
+    let kind = "Content-Type: application/octet-stream\r\n";
+    let unchosen = part("name=\"b\"; filename=\"\"", kind, b"");
+    for parts in [
+        [chosen.clone(), unchosen.clone()],
+        [unchosen.clone(), chosen.clone()],
+    ] {
+        let sent = send_form(&bench, &form(&parts)).await.expect("one file");
+        assert_eq!(sent["name"], "a.txt");
+        assert_eq!(fetch(&bench, &sent).await, "hello");
+    }
+}
+
+#[tokio::test]
 async fn forms_that_are_none_leave_nothing() {
     let bench = Bench::new();
     let big = noise(200_000);
     let file = || part("name=\"f\"; filename=\"a\"", "", &big);
     let whole = form(&[file()]);
     let fields = |n: usize, bytes: &[u8]| form(&vec![part("name=\"x\"", "", bytes); n]);
+    let encoded = |encoding: &str| {
+        let header = format!("Content-Transfer-Encoding: {encoding}\r\n");
+        form(&[part("filename=a", &header, b"aGVsbG8=")])
+    };
     let headers = format!("X-Long: {}\r\n", "x".repeat(40_000));
     let table: Vec<(&str, Vec<u8>, Code)> = vec![
         ("two files", form(&[file(), file()]), Code::TooManyFiles),
@@ -78,8 +99,24 @@ async fn forms_that_are_none_leave_nothing() {
         ),
         (
             "no name",
-            form(&[part("filename=\"\"", "", b"")]),
+            form(&[part("filename=\"\"", "", b"x")]),
             Code::FileNameInvalid,
+        ),
+        (
+            "an unchosen file",
+            form(&[part("filename=\"\"", "", b"")]),
+            Code::FileMissing,
+        ),
+        (
+            "unchosen files",
+            form(&vec![part("filename=\"\"", "", b""); 33]),
+            Code::MultipartInvalid,
+        ),
+        ("base64", encoded("base64"), Code::MultipartInvalid),
+        (
+            "quoted-printable",
+            encoded("Quoted-Printable"),
+            Code::MultipartInvalid,
         ),
         (
             "no header",
