@@ -10,9 +10,17 @@ const MAX_BYTES: usize = 255;
 const UNKNOWN: &str = "application/octet-stream";
 
 /// A media type such as `text/plain; charset=utf-8`. Type and subtype are in lower case; the
-/// parameters are unchanged. It is printable ASCII, so it can be the value of a header.
+/// parameters are well formed and unchanged. It is printable ASCII, so it can be the value of a
+/// header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaType(String);
+
+impl Default for MediaType {
+    /// The type of bytes of which nothing is known.
+    fn default() -> MediaType {
+        MediaType(UNKNOWN.to_owned())
+    }
+}
 
 impl MediaType {
     pub fn parse(text: &str) -> Result<MediaType, Problem> {
@@ -23,9 +31,9 @@ impl MediaType {
         let well_formed = essence
             .split_once('/')
             .is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype));
-        let printable = parameters.bytes().all(|b| (0x20..0x7f).contains(&b));
-        if text.len() > MAX_BYTES || !well_formed || !printable {
-            let text = "A Content-Type is type/subtype and parameters, at most 255 bytes of ASCII.";
+        if text.len() > MAX_BYTES || !well_formed || !are_parameters(parameters) {
+            let text = "A Content-Type is type/subtype and parameters (name=token or \
+                        name=\"quoted string\"), at most 255 bytes of ASCII.";
             return Err(Problem::new(Code::FieldInvalid, text)
                 .field("content-type")
                 .limit(MAX_BYTES as u64));
@@ -99,6 +107,55 @@ fn is_text(head: &[u8]) -> bool {
     utf8 && !head.iter().any(control)
 }
 
+/// Whether a text is what may follow type and subtype (RFC 9110, 5.6.6), in printable ASCII.
+///
+/// A browser takes the type behind a comma for the type of the whole, so a comma may only stand in a
+/// quoted string.
+fn are_parameters(text: &str) -> bool {
+    let mut rest = text.trim_ascii_start();
+    while let Some(item) = rest.strip_prefix(';') {
+        let item = item.trim_ascii_start();
+        // Nothing between two semicolons is allowed, too.
+        let after = match item.is_empty() || item.starts_with(';') {
+            true => Some(item),
+            false => after_parameter(item),
+        };
+        match after {
+            Some(after) => rest = after.trim_ascii_start(),
+            None => return false,
+        }
+    }
+    rest.is_empty()
+}
+
+/// The text after the parameter with which `text` begins. None if it doesn't begin with one.
+fn after_parameter(text: &str) -> Option<&str> {
+    let (_, value) = text.split_once('=').filter(|(name, _)| is_token(name))?;
+    if let Some(quoted) = value.strip_prefix('"') {
+        return after_quote(quoted);
+    }
+    let end = value.find([';', ' ']).unwrap_or(value.len());
+    let (token, after) = value.split_at(end);
+    is_token(token).then_some(after)
+}
+
+/// The text after the quote that ends a quoted string.
+fn after_quote(text: &str) -> Option<&str> {
+    let mut bytes = text.bytes().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'"' => return text.get(at + 1..),
+            b'\\' => match bytes.next() {
+                Some((_, b' '..=b'~')) => {}
+                _ => return None,
+            },
+            b' '..=b'~' => {}
+            _ => return None,
+        }
+    }
+    None
+}
+
 fn is_token(text: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     !text.is_empty() && text.bytes().all(fits)
@@ -124,6 +181,13 @@ mod tests {
             decided("Text/HTML ;charset=UTF-8", PNG),
             "text/html;charset=UTF-8"
         );
+        for good in [
+            "text/plain; a=b ; c=\"x, \\\"y\\\\; \";d=e",
+            "text/plain;",
+            "text/plain; ;a=\"\"",
+        ] {
+            assert_eq!(decided(good, PNG), good);
+        }
     }
 
     #[test]
@@ -175,6 +239,18 @@ mod tests {
             "te xt/x",
             "text/x;a=\r\nb",
             "text/x;ü",
+            "text/plain;a=b,text/html",
+            "text/plain;a=\"b\",text/html",
+            "text/plain,text/html",
+            "text/plain; a",
+            "text/plain; a=",
+            "text/plain; =b",
+            "text/plain; a b=c",
+            "text/plain; a=b c=d",
+            "text/plain; a=\"b",
+            "text/plain; a=\"b\\",
+            "text/plain; a=\"\t\"",
+            "text/plain; a=\"ü\"",
             &long,
         ] {
             let problem = MediaType::parse(bad).expect_err(bad);
