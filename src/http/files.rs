@@ -1,5 +1,6 @@
 //! `/upload` and `/download/<id>`.
 
+mod conditions;
 mod digest;
 mod disposition;
 mod download;
@@ -41,5 +42,6 @@ pub async fn download(call: Call) -> Result<Response, Problem> {
         return Err(Problem::new(Code::Forbidden, text));
     }
     let is_head = call.request.method == Method::HEAD;
-    download::send(&context.files, &file, &user, is_head).await
+    let conditions = &call.request.headers;
+    download::send(&context.files, &file, &user, conditions, is_head).await
 }

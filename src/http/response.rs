@@ -125,6 +125,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::Expired
         | Code::TooManyChannels => StatusCode::CONFLICT,
         Code::LengthRequired => StatusCode::LENGTH_REQUIRED,
+        Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         Code::TransferCodingUnsupported => StatusCode::NOT_IMPLEMENTED,
         Code::BodyTooLarge | Code::FileTooLarge | Code::MessageTooLarge => {
             StatusCode::PAYLOAD_TOO_LARGE

@@ -1,6 +1,8 @@
 //! Requests written by hand: what clients may do on the wire, and what proxies and attackers make of it.
 
+use integration_tests::http::send;
 use integration_tests::{Person, Server};
+use reqwest::Method;
 use serde_json::Value;
 
 use crate::MODE;
@@ -145,4 +147,49 @@ async fn upload_without_a_length_is_refused_and_one_of_length_0_is_an_empty_file
         uploaded(&server, &ann, chunked, "0\r\n\r\n").await,
         (201, None)
     );
+}
+
+#[tokio::test]
+async fn download_is_not_repeated_for_a_client_that_has_the_file() {
+    let server = Server::start(MODE).await;
+    let ann = Person::register(&server, "ann").await;
+    let bob = Person::register(&server, "bob").await;
+    let file = server
+        .http()
+        .upload(ann.token(), "a", "x")
+        .await
+        .expect(201)
+        .json();
+    let path = format!("/download/{}", file["id"].as_str().expect("an id"));
+    let etag = format!("\"{}\"", file["sha256"].as_str().expect("a sum"));
+    for (header, value, wanted) in [
+        ("if-none-match", etag.clone(), 304),
+        ("if-none-match", format!("\"x\", W/{etag}"), 304),
+        ("if-none-match", "*".to_owned(), 304),
+        ("if-none-match", "\"x\"".to_owned(), 200),
+        ("if-match", "\"x\"".to_owned(), 412),
+        ("if-match", etag.clone(), 200),
+    ] {
+        for method in [Method::GET, Method::HEAD] {
+            let request = server
+                .http()
+                .request(method, &path)
+                .bearer_auth(ann.token());
+            let answer = send(request.header(header, &value)).await.expect(wanted);
+            if wanted == 304 {
+                assert_eq!(
+                    (answer.header("etag"), answer.body.len()),
+                    (Some(&*etag), 0)
+                );
+            }
+        }
+    }
+    // The right to read is asked first.
+    let request = server
+        .http()
+        .request(Method::GET, &path)
+        .bearer_auth(bob.token());
+    send(request.header("if-none-match", &etag))
+        .await
+        .expect(403);
 }

@@ -1,17 +1,21 @@
 //! `GET` and `HEAD /download/<id>`.
 
 use futures_util::{StreamExt, stream};
+use headers::{ETag, HeaderMapExt};
+use http::StatusCode;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use tracing::Instrument;
 use warp::Reply;
 use warp::reply::Response;
 
+use super::conditions::{Condition, evaluate};
 use super::disposition;
+use crate::http::response;
 use lakechat_core::domain::{Code, File, FileId, Problem, UserName};
-use lakechat_core::files::Files;
+use lakechat_core::files::{Files, MediaType};
 
 /// Types that a browser may display: images and text that can't run scripts. SVG can contain them,
 /// and so can PDF.
@@ -33,15 +37,21 @@ pub(super) async fn find(files: &Files, id: &str) -> Result<File, Problem> {
     files.find(id).await
 }
 
-/// Streams a file to a user who may read it. For `HEAD` it sends the headers and opens nothing.
+/// Streams a file to a user who may read it. For `HEAD`, and if the conditions in the request's
+/// headers say that the client has it, it sends headers and opens nothing.
 ///
 /// A failure on the way is an error of the body's stream, which cuts the connection.
 pub(super) async fn send(
     files: &Files,
     file: &File,
     user: &UserName,
+    conditions: &HeaderMap,
     is_head: bool,
 ) -> Result<Response, Problem> {
+    let etag = etag(file);
+    if evaluate(conditions, &etag)? == Condition::NotModified {
+        return Ok(not_modified(etag));
+    }
     let mut response = if is_head {
         Response::default()
     } else {
@@ -53,29 +63,43 @@ pub(super) async fn send(
         });
         warp::reply::stream(content).into_response()
     };
-    describe(file, response.headers_mut());
+    describe(file, etag, response.headers_mut());
     Ok(response)
 }
 
-fn describe(file: &File, headers: &mut HeaderMap) {
-    let media_type = HeaderValue::from_str(&file.media_type)
-        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    let essence = file.media_type.split(';').next().unwrap_or_default();
-    let kind = if INLINE_TYPES.contains(&essence) {
+fn not_modified(etag: ETag) -> Response {
+    let mut response = response::empty(StatusCode::NOT_MODIFIED);
+    validate(etag, response.headers_mut());
+    response
+}
+
+fn etag(file: &File) -> ETag {
+    let quoted = format!("\"{}\"", hex::encode(file.sha256));
+    quoted.parse().expect("hex digits in quotes")
+}
+
+/// The headers by which a cache keeps the file. The right to read it can end, so each use must ask
+/// again.
+fn validate(etag: ETag, headers: &mut HeaderMap) {
+    headers.typed_insert(etag);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+}
+
+fn describe(file: &File, etag: ETag, headers: &mut HeaderMap) {
+    // Other programs may write rows, too.
+    let media_type = MediaType::parse(&file.media_type).unwrap_or_default();
+    let kind = if INLINE_TYPES.contains(&media_type.essence()) {
         "inline"
     } else {
         "attachment"
     };
-    let etag = HeaderValue::try_from(format!("\"{}\"", hex::encode(file.sha256)))
-        .expect("hex digits in quotes");
+    let media_type = HeaderValue::from_str(media_type.as_str()).expect("it is printable ASCII");
+    validate(etag, headers);
     headers.insert(CONTENT_TYPE, media_type);
     headers.insert(CONTENT_LENGTH, file.size.into());
     headers.insert(CONTENT_DISPOSITION, disposition::compose(kind, &file.name));
-    headers.insert(ETAG, etag);
     for (name, value) in [
         (ACCEPT_RANGES, "none"),
-        // The right to read a file can end, so each use must ask again.
-        (CACHE_CONTROL, "private, no-cache"),
         (CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ] {

@@ -99,10 +99,19 @@ async fn bytes_of(answer: Response) -> Result<Bytes, warp::Error> {
 }
 
 async fn get(bench: &Bench, id: &str, head: bool) -> Result<Response, Code> {
+    get_if(bench, id, &HeaderMap::new(), head).await
+}
+
+async fn get_if(
+    bench: &Bench,
+    id: &str,
+    conditions: &HeaderMap,
+    head: bool,
+) -> Result<Response, Code> {
     let user = user("ann");
     let answer = async {
         let file = find(&bench.files, id).await?;
-        download::send(&bench.files, &file, &user, head).await
+        download::send(&bench.files, &file, &user, conditions, head).await
     };
     sendable(answer)
         .await

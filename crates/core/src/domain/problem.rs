@@ -66,6 +66,7 @@ codes! {
     IdInvalid = "id_invalid",
     Forbidden = "forbidden",
     FileNotFound = "file_not_found",
+    PreconditionFailed = "precondition_failed",
     // Channels and history.
     ChannelExists = "channel_exists",
     ChannelNameInvalid = "channel_name_invalid",

@@ -42,6 +42,32 @@ async fn downloads_say_what_they_are() {
 }
 
 #[tokio::test]
+async fn a_file_that_the_client_has_is_not_opened() {
+    let bench = Bench::new();
+    let sent = send_raw(&bench, &[], "", &noise(100_000)).await;
+    let sent = sent.expect("taken");
+    let id = sent["id"].as_str().unwrap();
+    let etag = format!("\"{}\"", sent["sha256"].as_str().unwrap());
+    for is_head in [false, true] {
+        let known = headers(&[("if-none-match", etag.clone())]);
+        let got = get_if(&bench, id, &known, is_head).await.expect("there");
+        assert_eq!(got.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(got.headers()["etag"], etag);
+        assert_eq!(got.headers()["cache-control"], "private, no-cache");
+        assert_eq!(
+            got.headers().len(),
+            2,
+            "nothing about a body that isn't sent"
+        );
+        assert_eq!(bytes_of(got).await.unwrap(), "");
+        let other = headers(&[("if-match", "\"other\"".to_owned())]);
+        let refused = get_if(&bench, id, &other, is_head).await.err();
+        assert_eq!(refused, Some(Code::PreconditionFailed));
+    }
+    assert_eq!(bench.store.shared.reads.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn only_what_runs_nothing_is_shown_in_place() {
     let bench = Bench::new();
     for (media_type, kind) in [
