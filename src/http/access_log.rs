@@ -25,7 +25,7 @@ pub struct RequestRecord {
     /// The pattern: the path itself may be private, and is no label from a closed set.
     route: &'static str,
     began: Instant,
-    /// None until there is a response. It stays None if the client left before.
+    /// None until there is a response. It stays None if the connection was cut before.
     status: Option<StatusCode>,
     sent_bytes: u64,
     /// The response ended before its body did: the client hung up, or the body failed.

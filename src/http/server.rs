@@ -107,6 +107,8 @@ impl<C: Send + Sync + 'static> Server<C> {
         hyper
             .timer(TokioTimer::new())
             .header_read_timeout(settings.header_timeout)
+            // A client that has sent its request may close its sending side (RFC 9112, 9.6).
+            .half_close(true)
             .max_header_size(settings.max_header_bytes)
             .max_buf_size(MAX_BUFFER_BYTES.max(settings.max_header_bytes));
         Server {

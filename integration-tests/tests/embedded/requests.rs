@@ -1,9 +1,12 @@
 //! Requests written by hand: what clients may do on the wire, and what proxies and attackers make of it.
 
 use integration_tests::http::send;
-use integration_tests::{Person, Server};
+use integration_tests::people::PASSWORD;
+use integration_tests::{Person, Server, within};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::MODE;
 
@@ -131,6 +134,52 @@ async fn percent_encoded_paths_lead_to_the_same_things() {
             ann.token()
         );
         assert_eq!(status(&server, &head).await, wanted, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn client_that_closes_its_sending_side_after_a_request_is_answered() {
+    let server = Server::start(MODE).await;
+    let ann = Person::register(&server, "ann").await;
+    let bytes = vec![b'x'; 4 << 20];
+    let file = server
+        .http()
+        .upload(ann.token(), "big", bytes.clone())
+        .await;
+    let id = file.expect(201).json()["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let login = json!({"username": "ann", "password": PASSWORD}).to_string();
+    let channel = json!({"name": "halves", "kind": "public"}).to_string();
+    let (json, text) = ("application/json", "text/plain");
+    for (method, path, kind, body, wanted) in [
+        ("GET", "/me", text, "", 200),
+        ("POST", "/login", json, &*login, 200),
+        ("POST", "/channels", json, &*channel, 201),
+        ("POST", "/upload", text, "hello", 201),
+        ("GET", &*format!("/download/{id}"), text, "", 200),
+    ] {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+             content-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}",
+            ann.token(),
+            body.len()
+        );
+        let mut tcp = TcpStream::connect(server.address())
+            .await
+            .expect("it listens");
+        tcp.write_all(request.as_bytes()).await.expect("it reads");
+        tcp.shutdown().await.expect("connected");
+        let mut answer = Vec::new();
+        within(tcp.read_to_end(&mut answer))
+            .await
+            .expect("an answer");
+        let status = format!("HTTP/1.1 {wanted} ");
+        assert!(answer.starts_with(status.as_bytes()), "{method} {path}");
+        if path.starts_with("/download") {
+            assert!(answer.ends_with(&bytes), "the whole file");
+        }
     }
 }
 

@@ -51,6 +51,31 @@ async fn a_target_in_another_form_gets_a_sane_answer() {
 }
 
 #[tokio::test]
+async fn a_client_that_has_sent_all_it_has_to_say_is_answered() {
+    let demo = Demo::start().await;
+    let mut client = demo.connect().await;
+    client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.finish_sending().await;
+    demo.waiting().await;
+    demo.go_on();
+    client.answer().await.is("done");
+    client.is_closed().await;
+
+    let mut client = demo.connect().await;
+    let post = "POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n";
+    client.send(&format!("{post}abc")).await;
+    client.finish_sending().await;
+    client.answer().await.is("3");
+    client.is_closed().await;
+
+    let mut half = demo.connect().await;
+    half.send(&format!("{post}ab")).await;
+    half.finish_sending().await;
+    half.answer().await.is_refused(400, "bad_request");
+    half.is_closed().await;
+}
+
+#[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
     let demo = Demo::start().await;
     let mut client = demo.connect().await;

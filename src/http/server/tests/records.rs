@@ -21,7 +21,8 @@ async fn requests_are_counted_under_their_pattern() {
     }
     client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
     demo.waiting().await;
-    drop(client);
+    demo.shutdown.begin();
+    demo.shutdown.cut();
     let has = |line: &str| recorder.handle().render().contains(line);
     let count = |route: &str, status: &str, times: u32| {
         let labels = format!(r#"method="GET",route="{route}",status="{status}""#);
