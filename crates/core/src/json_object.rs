@@ -26,7 +26,7 @@ enum JsonValue<'a> {
     Absent,
     Null,
     Text(Cow<'a, str>),
-    /// A whole number in the range of `u64` or `i64`.
+    /// A whole number in the range of `u64` or `i64`, also if it was written as `1.0` or `1e3`.
     Integer(i128),
     /// A value of any other type.
     Other,
@@ -183,6 +183,9 @@ impl<'de> Deserialize<'de> for JsonValue<'de> {
 
 struct AnyValue;
 
+/// The largest whole number that no other one is rounded to: 2^53 - 1.
+const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
+
 impl<'de> Visitor<'de> for AnyValue {
     type Value = JsonValue<'de>;
 
@@ -206,8 +209,14 @@ impl<'de> Visitor<'de> for AnyValue {
         Ok(JsonValue::Integer(n.into()))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<JsonValue<'de>, E> {
-        Ok(JsonValue::Other)
+    fn visit_f64<E>(self, n: f64) -> Result<JsonValue<'de>, E> {
+        // Larger ones may have been rounded: then this isn't the number that was written.
+        let exact = n.fract() == 0.0 && n.abs() <= MAX_EXACT;
+        Ok(if exact {
+            JsonValue::Integer(n as i128)
+        } else {
+            JsonValue::Other
+        })
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<JsonValue<'de>, E> {
@@ -282,6 +291,22 @@ mod tests {
         for name in ["n", "b"] {
             let problem = refused(fields.optional_integer::<u64>(name, ""));
             assert_eq!(problem, named(Code::FieldInvalid, name));
+        }
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_as_a_fraction_or_with_an_exponent() {
+        for (text, wanted) in [
+            (r#"{"n":1.0}"#, Some(1)),
+            (r#"{"n":-2.00}"#, Some(-2)),
+            (r#"{"n":1e3}"#, Some(1000)),
+            (r#"{"n":9007199254740991.0}"#, Some(9_007_199_254_740_991)),
+            (r#"{"n":9007199254740993.0}"#, None),
+            (r#"{"n":1.5}"#, None),
+            (r#"{"n":1e300}"#, None),
+        ] {
+            let got = parse(text, &["n"]).optional_integer::<i64>("n", "");
+            assert_eq!(got.ok().flatten(), wanted, "{text}");
         }
     }
 

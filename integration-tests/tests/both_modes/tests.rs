@@ -4,6 +4,7 @@ mod chat_client;
 mod closes;
 mod fan_out;
 mod file_names;
+mod frames;
 mod kill;
 mod large_files;
 mod limits;

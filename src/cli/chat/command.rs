@@ -66,7 +66,7 @@ impl Line {
     fn download(what: &str) -> Line {
         let (id, to) = what.split_once(' ').unwrap_or((what, ""));
         let to = Some(to.trim()).filter(|to| !to.is_empty());
-        match FileId::parse(id) {
+        match FileId::parse_given(id) {
             Some(id) => Line::Download(id, to.map(PathBuf::from)),
             None => Line::Invalid(format!("{id:?} is not a file id")),
         }

@@ -1,10 +1,12 @@
 //! Names that users and clients choose: of channels, of users, and of a client's own messages.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 /// The text is not a valid name of this kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +131,16 @@ impl ClientMsgId {
         }
         Err(InvalidName)
     }
+
+    /// The form that identifies a retry: a UUID in upper case and in lower case is the same one.
+    /// Readers get the id as it was sent.
+    pub fn canonical(&self) -> Cow<'_, str> {
+        let is_uuid = self.0.len() == Hyphenated::LENGTH && Uuid::try_parse(&self.0).is_ok();
+        if is_uuid && self.0.bytes().any(|b| b.is_ascii_uppercase()) {
+            return self.0.to_ascii_lowercase().into();
+        }
+        Cow::Borrowed(&self.0)
+    }
 }
 
 #[cfg(test)]
@@ -170,5 +182,16 @@ mod tests {
         for bad in ["", "é", "a\n", &"x".repeat(65)] {
             assert!(ClientMsgId::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn only_the_case_of_a_uuid_does_not_matter() {
+        let canonical = |s: &str| ClientMsgId::parse(s).unwrap().canonical().into_owned();
+        let lower = "3b241101-e2bb-4255-8caf-4136c566a962";
+        assert_eq!(canonical(&lower.to_uppercase()), lower);
+        assert_eq!(canonical(lower), lower);
+        assert_eq!(canonical("C-1"), "C-1");
+        let other = "X".repeat(36);
+        assert_eq!(canonical(&other), other);
     }
 }

@@ -35,7 +35,7 @@ pub struct KeyHasher(RandomState, RandomState);
 impl KeyHasher {
     /// The key of a send.
     pub fn key(&self, channel: &ChannelName, sender: &UserName, of: &ClientMsgId) -> Key {
-        self.hash((channel, sender, of))
+        self.hash((channel, sender, of.canonical()))
     }
 
     fn hash(&self, of: impl Hash) -> Key {
