@@ -25,11 +25,24 @@ pub async fn me(call: Call) -> Result<Response, Problem> {
     struct Me {
         user: UserName,
         channels: Vec<ChannelObject>,
+        next: Option<ChannelName>,
     }
-    call.no_query()?;
     let user = call.identity().await?.user;
-    let channels = call.context.chat.channels_of(&user).await?;
-    Ok(json(StatusCode::OK, &Me { user, channels }))
+    let mut query = call.query()?;
+    let limit = list_limit(&mut query, MAX_LIMIT)?;
+    let after = after(&mut query, ChannelName::parse)?;
+    query.finish()?;
+    let chat = &call.context.chat;
+    let page = chat.channels_of(&user, after.as_ref(), limit).await?;
+    let (channels, next) = (page.channels, page.next);
+    Ok(json(
+        StatusCode::OK,
+        &Me {
+            user,
+            channels,
+            next,
+        },
+    ))
 }
 
 /// `GET /channels`
@@ -41,7 +54,7 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
     }
     let user = call.identity().await?.user;
     let mut query = call.query()?;
-    let limit = list_limit(&mut query)?;
+    let limit = list_limit(&mut query, DEFAULT_LIMIT)?;
     let after = after(&mut query, ChannelName::parse)?;
     query.finish()?;
     let page = call
@@ -144,7 +157,7 @@ pub async fn members(call: Call) -> Result<Response, Problem> {
     }
     let (_, channel) = find(&call).await?;
     let mut query = call.query()?;
-    let limit = list_limit(&mut query)?;
+    let limit = list_limit(&mut query, DEFAULT_LIMIT)?;
     let after = after(&mut query, UserName::parse)?;
     query.finish()?;
     let page = call
@@ -253,9 +266,9 @@ async fn only_oneself(call: &Call, user: &UserName) -> Result<(), Problem> {
     Err(Problem::new(Code::RoleRequired, text))
 }
 
-fn list_limit(query: &mut Query) -> Result<usize, Problem> {
+fn list_limit(query: &mut Query, default: usize) -> Result<usize, Problem> {
     let Some(text) = query.take("limit") else {
-        return Ok(DEFAULT_LIMIT);
+        return Ok(default);
     };
     let limit = text
         .parse()

@@ -20,6 +20,8 @@ pub struct Welcome {
     pub limits: Limits,
     /// None if the server can't read the list at the moment.
     pub channels: Option<Vec<ChannelInfo>>,
+    /// If there are more channels: the name after which they begin.
+    pub channels_next: Option<ChannelName>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

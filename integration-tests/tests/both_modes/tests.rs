@@ -8,6 +8,7 @@ mod frames;
 mod kill;
 mod large_files;
 mod limits;
+mod pages;
 mod presence;
 mod resume;
 mod roles;

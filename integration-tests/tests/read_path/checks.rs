@@ -191,11 +191,11 @@ impl Checks<'_> {
     async fn memberships(&mut self) {
         let lacked = self.cast.channels.iter().any(|c| self.server.lacks(c));
         for user in self.cast.others.iter().chain(&self.cast.people) {
-            let found = self.server.chat.channels_of(user).await;
+            let found = self.server.chat.channels_of(user, None, 200).await;
             let Some(found) = answered(self.server, lacked, found) else {
                 continue;
             };
-            let found: BTreeSet<_> = found.into_iter().map(|c| c.name).collect();
+            let found: BTreeSet<_> = found.channels.into_iter().map(|c| c.name).collect();
             let all = self.cast.channels.iter().cloned();
             let wanted: BTreeSet<_> = all.filter(|c| self.model.of(c).is_member(user)).collect();
             assert_eq!(found, wanted, "{user}");

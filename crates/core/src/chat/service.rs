@@ -28,7 +28,7 @@ use crate::ports::{Channels, FileRows};
 
 pub use channels::{ChannelPage, MemberPage};
 pub use health::Health;
-pub use history::{Page, PageQuery, limit_invalid};
+pub use history::{MAX_LIMIT, Page, PageQuery, limit_invalid, page_limit};
 pub use presence::{ChannelPresence, PresentSession, PresentUser};
 pub use sending::{Send, not_a_member};
 

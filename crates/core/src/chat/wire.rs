@@ -7,5 +7,7 @@ pub mod close;
 mod incoming;
 mod outgoing;
 
-pub use incoming::{AckLevel, Incoming, Join, PageRequest, Ref, Request, SendRequest};
+pub use incoming::{
+    AckLevel, ChannelsRequest, Incoming, Join, PageRequest, Ref, Request, SendRequest,
+};
 pub use outgoing::*;

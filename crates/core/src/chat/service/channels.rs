@@ -12,10 +12,18 @@ use crate::ports::directory::CreateOutcome;
 use crate::ports::problem::{directory_unavailable, history_unavailable};
 
 /// Channels in the order of their names. `next` is the name after which the next page begins.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ChannelPage {
     pub channels: Vec<ChannelObject>,
     pub next: Option<ChannelName>,
+}
+
+impl ChannelPage {
+    /// The page, of which there is a next one.
+    pub(super) fn with_more(self) -> ChannelPage {
+        let next = self.channels.last().map(|channel| channel.name.clone());
+        ChannelPage { next, ..self }
+    }
 }
 
 /// Members in the order of their names. `next` is the name after which the next page begins.

@@ -10,10 +10,17 @@ use crate::ports::history::MessageRange;
 
 /// Messages per page: the default and the maximum.
 const DEFAULT_LIMIT: usize = 50;
-const MAX_LIMIT: usize = 200;
+pub const MAX_LIMIT: usize = 200;
 
-/// A page ends after the message with which it exceeds this size. The next page begins there.
-const PAGE_BYTES: usize = 1024 * 1024;
+/// The most JSON of messages in a page, unless its only message is larger. With the fields around
+/// them the frame stays below 1 MiB, which is what many clients accept at most.
+const PAGE_BYTES: usize = 1024 * 1024 - 1024;
+
+/// The memory for the messages of one read. A page of many large messages takes several reads.
+const READ_BYTES: usize = 4 * 1024 * 1024;
+
+/// The memory of a message beside its text.
+const MESSAGE_BYTES: usize = 1024;
 
 /// Where a page lies, and in which direction the next page lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,12 +69,17 @@ impl PageQuery {
             let text = "At most one of before, after, around and cursor.";
             return Err(Problem::new(Code::ParamsExclusive, text));
         }
-        let limit = match limit.map(usize::try_from) {
-            None => DEFAULT_LIMIT,
-            Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => limit,
-            Some(_) => return Err(limit_invalid()),
-        };
+        let limit = page_limit(limit, DEFAULT_LIMIT)?;
         Ok(PageQuery { position, limit })
+    }
+}
+
+/// The number of items in a page: `default` if the client gave no limit.
+pub fn page_limit(limit: Option<u64>, default: usize) -> Result<usize, Problem> {
+    match limit.map(usize::try_from) {
+        None => Ok(default),
+        Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
+        Some(_) => Err(limit_invalid()),
     }
 }
 
@@ -89,53 +101,68 @@ impl Chat {
     ) -> Result<Page, Problem> {
         self.reads.barrier().pass(channel.partition).await?;
         let PageQuery { position, limit } = query;
-        let (messages, next) = match position {
-            PagePosition::Before(before) => self.older(channel, reader, before, limit).await?,
-            PagePosition::After(after) => self.newer(channel, reader, after, limit).await?,
+        let mut filling = Filling::new(limit, PAGE_BYTES);
+        let next = match position {
+            PagePosition::Before(before) => {
+                let rest = self.fill(&mut filling, channel, reader, Direction::Older, before);
+                let rest = rest.await?;
+                filling.messages.reverse();
+                rest.map(|id| format!("b{id}"))
+            }
+            PagePosition::After(after) => {
+                let rest = self.fill(&mut filling, channel, reader, Direction::Newer, after);
+                rest.await?.map(|id| format!("a{id}"))
+            }
             PagePosition::Around(id) => {
-                let (mut messages, _) = self.older(channel, reader, id, limit / 2).await?;
                 // What the older half leaves unused goes to the newer half.
-                let room = limit - messages.len();
-                let (newer, next) = self.newer(channel, reader, id, room).await?;
-                messages.extend(newer);
-                (messages, next)
+                let mut page = Filling::new(limit / 2, PAGE_BYTES / 2);
+                self.fill(&mut page, channel, reader, Direction::Older, id)
+                    .await?;
+                page.messages.reverse();
+                filling.append(page);
+                let rest = self.fill(&mut filling, channel, reader, Direction::Newer, id);
+                rest.await?.map(|id| format!("a{id}"))
             }
         };
-        Ok(Page { messages, next })
+        Ok(Page {
+            messages: filling.messages,
+            next,
+        })
     }
 
-    async fn older(
+    /// Adds messages to a page, beginning next to `from`, until it is full or there are no more. If
+    /// there are more, returns the id of the last one that was added, or else `from`.
+    async fn fill(
         &self,
+        page: &mut Filling,
         channel: &HubChannel,
         reader: &UserName,
-        before: Id,
-        limit: usize,
-    ) -> Result<(Vec<Box<RawValue>>, Option<String>), Problem> {
-        let range = MessageRange::Newest {
-            after: Id::ZERO,
-            before,
-        };
-        // One message more than the page has shows whether there is a next page.
-        let found = self.reads.messages(channel, range, limit + 1).await?;
-        let (mut messages, last) = fit(channel, reader, found.iter().rev(), limit);
-        messages.reverse();
-        Ok((messages, last.map(|id| format!("b{id}"))))
+        direction: Direction,
+        from: Id,
+    ) -> Result<Option<Id>, Problem> {
+        let mut last = from;
+        loop {
+            // One message more than the page has shows whether there is a next page.
+            let wanted = (page.limit - page.messages.len() + 1).min(self.most_per_read());
+            let range = direction.range(last);
+            let found = self.reads.messages(channel, range, wanted).await?;
+            let is_all = found.len() < wanted;
+            for message in direction.sort(found) {
+                if !page.add(message.object(channel, reader)) {
+                    return Ok(Some(last));
+                }
+                last = message.id();
+            }
+            if is_all {
+                return Ok(None);
+            }
+        }
     }
 
-    async fn newer(
-        &self,
-        channel: &HubChannel,
-        reader: &UserName,
-        after: Id,
-        limit: usize,
-    ) -> Result<(Vec<Box<RawValue>>, Option<String>), Problem> {
-        let range = MessageRange::Oldest {
-            after,
-            before: Id::MAX,
-        };
-        let found = self.reads.messages(channel, range, limit + 1).await?;
-        let (messages, last) = fit(channel, reader, found.iter(), limit);
-        Ok((messages, last.map(|id| format!("a{id}"))))
+    /// How many messages one read may return, so that they fit into [`READ_BYTES`].
+    fn most_per_read(&self) -> usize {
+        let message_bytes = self.settings.limits.text_bytes + MESSAGE_BYTES;
+        (READ_BYTES / message_bytes).clamp(1, MAX_LIMIT + 1)
     }
 
     /// Messages above a cursor, oldest first, for a resume. Its join has passed the barrier.
@@ -158,26 +185,71 @@ impl Chat {
     }
 }
 
-/// The messages that fit into a page, at least one unless `limit` is 0. If some don't fit, also the
-/// id of the last one that does.
-fn fit<'a>(
-    channel: &HubChannel,
-    reader: &UserName,
-    found: impl Iterator<Item = &'a ReadMessage>,
-    limit: usize,
-) -> (Vec<Box<RawValue>>, Option<Id>) {
-    let mut messages = Vec::new();
-    let (mut bytes, mut last) = (0, None);
-    for message in found {
-        if messages.len() == limit || bytes > PAGE_BYTES {
-            return (messages, last);
+/// Where the messages of a page lie, seen from its position.
+#[derive(Clone, Copy)]
+enum Direction {
+    Older,
+    Newer,
+}
+
+impl Direction {
+    fn range(self, from: Id) -> MessageRange {
+        match self {
+            Direction::Older => MessageRange::Newest {
+                after: Id::ZERO,
+                before: from,
+            },
+            Direction::Newer => MessageRange::Oldest {
+                after: from,
+                before: Id::MAX,
+            },
         }
-        let object = message.object(channel, reader);
-        bytes += object.get().len();
-        messages.push(object);
-        last = Some(message.id());
     }
-    (messages, None)
+
+    /// Sorts messages that are oldest first: those next to the position come first.
+    fn sort(self, mut found: Vec<ReadMessage>) -> Vec<ReadMessage> {
+        if let Direction::Older = self {
+            found.reverse();
+        }
+        found
+    }
+}
+
+/// A page that is being filled.
+struct Filling {
+    messages: Vec<Box<RawValue>>,
+    bytes: usize,
+    limit: usize,
+    limit_bytes: usize,
+}
+
+impl Filling {
+    fn new(limit: usize, limit_bytes: usize) -> Filling {
+        Filling {
+            messages: Vec::new(),
+            bytes: 0,
+            limit,
+            limit_bytes,
+        }
+    }
+
+    /// Adds a message if it fits. The first message of a page always fits.
+    fn add(&mut self, message: Box<RawValue>) -> bool {
+        // With the comma behind it.
+        let bytes = self.bytes + message.get().len() + 1;
+        let fits = bytes <= self.limit_bytes || self.messages.is_empty();
+        if self.messages.len() == self.limit || !fits {
+            return false;
+        }
+        self.bytes = bytes;
+        self.messages.push(message);
+        true
+    }
+
+    fn append(&mut self, other: Filling) {
+        self.bytes += other.bytes;
+        self.messages.extend(other.messages);
+    }
 }
 
 /// Parses a cursor of [`Page::next`]: the direction, and the id at which to continue.
@@ -199,6 +271,25 @@ fn parse_cursor(text: &str) -> Result<PagePosition, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn json(bytes: usize) -> Box<RawValue> {
+        let text = format!("\"{}\"", "x".repeat(bytes - 2));
+        RawValue::from_string(text).expect("a string")
+    }
+
+    #[test]
+    fn a_page_ends_before_the_message_that_would_exceed_its_size_and_has_at_least_one() {
+        let mut page = Filling::new(3, 30);
+        assert!(page.add(json(9)));
+        assert!(page.add(json(19)), "30 bytes with the commas");
+        assert!(!page.add(json(2)));
+        let mut page = Filling::new(3, 30);
+        assert!(page.add(json(100)), "the only one");
+        assert!(!page.add(json(2)));
+        let mut page = Filling::new(1, 30);
+        assert!(page.add(json(2)));
+        assert!(!page.add(json(2)), "the limit");
+    }
 
     #[test]
     fn positions_are_exclusive_and_limits_are_held() {

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Chat, TRIES};
+use super::{ChannelPage, Chat, TRIES};
 use crate::chat::hub::HubChannel;
 use crate::chat::log::record::Body;
 use crate::chat::read::behind;
-use crate::chat::wire::ChannelObject;
 use crate::domain::{ChannelName, Code, Id, Member, Problem, Role, UserName};
 use crate::ports::problem::history_unavailable;
+
+/// A page of a user's channels ends before the channel with which its JSON would exceed this size.
+/// A user may have any number of channels, and `welcome` has the first page.
+const OWN_CHANNELS_BYTES: usize = 64 * 1024;
 
 impl Chat {
     /// Makes a user a member of a channel, if the user isn't one. The caller has passed the
@@ -52,17 +55,33 @@ impl Chat {
         Ok(())
     }
 
-    /// The channels of a user in the order of their names, with the user's role in each.
-    pub async fn channels_of(&self, user: &UserName) -> Result<Vec<ChannelObject>, Problem> {
-        let mut channels = Vec::new();
-        for (name, _) in self.memberships(user).await? {
+    /// Up to `limit` channels of a user in the order of their names, after `after`, with the user's
+    /// role in each. At least one, and at most as many as [`OWN_CHANNELS_BYTES`] hold.
+    pub async fn channels_of(
+        &self,
+        user: &UserName,
+        after: Option<&ChannelName>,
+        limit: usize,
+    ) -> Result<ChannelPage, Problem> {
+        let names = self.memberships(user).await?.into_keys();
+        let mut page = ChannelPage::default();
+        let mut bytes = 0;
+        for name in names.filter(|name| after.is_none_or(|after| name > after)) {
+            if page.channels.len() == limit {
+                return Ok(page.with_more());
+            }
             // The directory may lack the channel, for example after a partial restore.
             let Some(channel) = self.open(&name).await? else {
                 continue;
             };
-            channels.push(channel.object(user));
+            let channel = channel.object(user);
+            bytes += channel.json_bytes();
+            if bytes > OWN_CHANNELS_BYTES && !page.channels.is_empty() {
+                return Ok(page.with_more());
+            }
+            page.channels.push(channel);
         }
-        Ok(channels)
+        Ok(page)
     }
 
     /// The channels of a user and the user's role in each, as the log has it. Reads history and the

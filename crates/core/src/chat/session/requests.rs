@@ -5,14 +5,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{Joined, Session, resume};
 use crate::accounts::Identity;
 use crate::chat::hub::{HubChannel, Subscription};
 use crate::chat::service::{self, Chat, PageQuery, Send, channel_not_found};
 use crate::chat::wire::close::Close;
-use crate::chat::wire::{self, About, Incoming, Join, PageRequest, Ref, Request, SendRequest};
+use crate::chat::wire::{
+    self, About, ChannelsRequest, Incoming, Join, PageRequest, Ref, Request, SendRequest,
+};
 use crate::domain::{Attachment, CauseChain, ChannelName, Code, Id, Problem, UserName};
+use crate::json_object::field_invalid;
 
 /// Asynchronous work for one frame; the session polls it.
 pub type Work = Pin<Box<dyn Future<Output = Done> + std::marker::Send>>;
@@ -30,7 +34,7 @@ pub enum Done {
         Result<Option<Attachment>, Problem>,
     ),
     Refreshed(Ref, Result<Identity, Problem>),
-    /// A page of history: the answer is in the outbox already, a problem is still to be sent.
+    /// A page of history or of channels: the answer is in the outbox already, a problem is still to be sent.
     Answered(Ref, Result<(), Problem>),
 }
 
@@ -79,6 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             Request::Send(send) => self.send(reference, send),
             Request::History(page) => self.history(reference, &page),
+            Request::Channels(page) => self.channels(reference, &page),
         }
     }
 
@@ -160,25 +165,56 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn history(&mut self, reference: Ref, page: &PageRequest<'_>) -> Result<(), Problem> {
         let cursor = page.cursor.as_deref();
         let query = PageQuery::new(page.before, page.after, page.around, cursor, page.limit)?;
-        let (chat, listener) = (self.chat.clone(), self.listener.clone());
+        let (chat, user) = (self.chat.clone(), self.listener.user.clone());
         let name = page.channel.clone().into_owned();
-        let turn = self.page_turn.clone();
+        self.answer_page(reference, async move {
+            let channel = chat.find_for(&user, &name).await?;
+            let page = chat.history(&channel, &user, query).await?;
+            let next = page.next.as_deref();
+            Ok(wire::history(
+                reference,
+                &channel.name,
+                &page.messages,
+                next,
+            ))
+        });
+        Ok(())
+    }
+
+    fn channels(&mut self, reference: Ref, page: &ChannelsRequest<'_>) -> Result<(), Problem> {
+        let limit = service::page_limit(page.limit, service::MAX_LIMIT)?;
+        let after = page.after.as_deref().map(ChannelName::parse).transpose();
+        let after = after.map_err(|_| field_invalid("after", "a name, as returned in next"))?;
+        let (chat, user) = (self.chat.clone(), self.listener.user.clone());
+        self.answer_page(reference, async move {
+            let page = chat.channels_of(&user, after.as_ref(), limit).await?;
+            Ok(wire::channels(
+                reference,
+                &page.channels,
+                page.next.as_ref(),
+            ))
+        });
+        Ok(())
+    }
+
+    /// Answers with a page, which is read once the outbox has room for it.
+    fn answer_page(
+        &mut self,
+        reference: Ref,
+        page: impl Future<Output = Result<Utf8Bytes, Problem>> + std::marker::Send + 'static,
+    ) {
+        let (turn, listener) = (self.page_turn.clone(), self.listener.clone());
         self.pages += 1;
         self.beside.push(Box::pin(async move {
             let answered = async {
                 // Read only when there is room: pages that pile up would close the session as slow.
                 let _turn = turn.lock().await;
                 listener.outbox.drained().await;
-                let channel = chat.find_for(&listener.user, &name).await?;
-                let page = chat.history(&channel, &listener.user, query).await?;
-                let next = page.next.as_deref();
-                let frame = wire::history(reference, &channel.name, &page.messages, next);
-                listener.outbox.push(frame);
+                listener.outbox.push(page.await?);
                 Ok(())
             };
             Done::Answered(reference, answered.await)
         }));
-        Ok(())
     }
 
     fn refresh(&mut self, reference: Ref, token: String) {

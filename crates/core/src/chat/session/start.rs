@@ -15,7 +15,7 @@ use super::{Clock, Session};
 use crate::accounts::{Accounts, Identity};
 use crate::chat::hub::Listener;
 use crate::chat::hub::outbox::Outbox;
-use crate::chat::service::Chat;
+use crate::chat::service::{Chat, MAX_LIMIT};
 use crate::chat::wire::close::Close;
 use crate::chat::wire::{self, About, Incoming, Request, Welcome};
 use crate::domain::{Code, Problem};
@@ -106,8 +106,9 @@ pub async fn run<S>(
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     async fn welcome(&mut self) {
         let settings = &self.chat.settings;
-        let channels = match self.chat.channels_of(&self.listener.user).await {
-            Ok(channels) => Some(channels),
+        let user = &self.listener.user;
+        let page = match self.chat.channels_of(user, None, MAX_LIMIT).await {
+            Ok(page) => Some(page),
             Err(problem) => {
                 let session = self.listener.id;
                 tracing::warn!(%session, %problem, "welcome without channels");
@@ -115,9 +116,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
         };
         let mut degraded = self.chat.degraded();
-        if channels.is_none() && !degraded.contains(&"directory") {
+        if page.is_none() && !degraded.contains(&"directory") {
             degraded.push("directory");
         }
+        let (channels, channels_next) = page.map_or((None, None), |p| (Some(p.channels), p.next));
         let id = self.listener.id.hyphenated().to_string();
         let welcome = wire::welcome(&Welcome {
             session: &id,
@@ -127,6 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             degraded,
             limits: settings.limits,
             channels,
+            channels_next,
         });
         self.listener.outbox.push(welcome);
     }

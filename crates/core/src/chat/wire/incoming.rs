@@ -25,6 +25,7 @@ pub enum Request<'a> {
     Leave { channel: Cow<'a, str> },
     Send(SendRequest<'a>),
     History(PageRequest<'a>),
+    Channels(ChannelsRequest<'a>),
 }
 
 #[derive(Debug)]
@@ -70,6 +71,13 @@ pub struct PageRequest<'a> {
     pub after: Option<Id>,
     pub around: Option<Id>,
     pub cursor: Option<Cow<'a, str>>,
+    pub limit: Option<u64>,
+}
+
+/// A request for a page of the user's channels. The name is not parsed here.
+#[derive(Debug)]
+pub struct ChannelsRequest<'a> {
+    pub after: Option<Cow<'a, str>>,
     pub limit: Option<u64>,
 }
 
@@ -154,8 +162,13 @@ impl<'a> Request<'a> {
                 cursor: fields.optional_str("cursor")?,
                 limit: fields.optional_integer("limit", "a whole number from 0")?,
             }),
+            "channels" => Request::Channels(ChannelsRequest {
+                after: fields.optional_str("after")?,
+                limit: fields.optional_integer("limit", "a whole number from 0")?,
+            }),
             _ => {
-                let text = "This server knows hello, refresh, join, leave, send and history.";
+                let text =
+                    "This server knows hello, refresh, join, leave, send, history and channels.";
                 return Err(Problem::new(Code::UnknownType, text).field("type"));
             }
         })
@@ -223,6 +236,9 @@ mod tests {
             r#"{"type":"send","text":"\ud800"}"#,
             r#"{"type":"leave","channel":"a","later":["\ud800"]}"#,
             r#"{"ref":1,"ref":2}"#,
+            "[]",
+            r#"["join",1,null,"a"]"#,
+            r#"[{"type":"leave","channel":"a"}]"#,
         ] {
             assert_eq!(code(bad), (None, Code::BadFrame, None), "{bad}");
         }

@@ -140,6 +140,13 @@ pub struct ChannelObject {
     pub members: Option<usize>,
 }
 
+impl ChannelObject {
+    /// The size of its JSON.
+    pub fn json_bytes(&self) -> usize {
+        encode(self).len()
+    }
+}
+
 /// The limits of a session, sent in its `welcome` frame.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct SessionLimits {
@@ -162,6 +169,9 @@ pub struct Welcome<'a> {
     /// Omitted if the channels can't be read. Then `degraded` contains `directory`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<Vec<ChannelObject>>,
+    /// If the user has more channels: the name after which they begin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels_next: Option<ChannelName>,
 }
 
 #[derive(Serialize)]
@@ -260,6 +270,19 @@ pub fn history(
             next,
         },
     )
+}
+
+pub fn channels(
+    reference: Ref,
+    channels: &[ChannelObject],
+    next: Option<&ChannelName>,
+) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Channels<'a> {
+        channels: &'a [ChannelObject],
+        next: Option<&'a ChannelName>,
+    }
+    typed("channels", reference, Channels { channels, next })
 }
 
 pub fn refreshed(reference: Ref, expires_in: u64) -> Utf8Bytes {
