@@ -123,7 +123,8 @@ impl Api {
         self.post("login", credentials(user, password)).await
     }
 
-    /// Exchanges a refresh token for new tokens. Using the same token again ends the login.
+    /// Exchanges a refresh token for new tokens. For 60 s the same token gets the same successor, so
+    /// that a lost answer can be asked for again; used later, it ends the login.
     pub async fn refresh(&self, refresh_token: &str) -> Result<Login, CallError> {
         self.post("token/refresh", json!({ "refresh_token": refresh_token }))
             .await

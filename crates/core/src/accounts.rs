@@ -1,14 +1,15 @@
 //! Accounts: registration, login, and the tokens by which a user is recognised.
 //!
 //! A login creates a *login session*. Its access tokens are valid for minutes and are verified
-//! without a back end; only the state of the session is looked up every 30 s. Its refresh token can
-//! be used once and is exchanged for the next pair of tokens. The end of the session invalidates
-//! all its tokens.
+//! without a back end; only the state of the session is looked up every 30 s. Its refresh token is
+//! exchanged for the next pair of tokens (see `rotation`). The end of the session invalidates all its
+//! tokens.
 
 mod access_token;
 mod hasher;
 mod password;
 mod refresh_token;
+mod rotation;
 mod sessions;
 mod signing_key;
 #[cfg(any(test, feature = "testing"))]
@@ -26,13 +27,14 @@ use uuid::Uuid;
 use self::access_token::AccessTokens;
 use self::hasher::Hasher;
 use self::refresh_token::RefreshToken;
-use self::sessions::Sessions;
+use self::rotation::Standing;
+use self::sessions::{Sessions, TRIES};
 pub use self::signing_key::{KeyError, signing_key};
 use self::throttle::Throttle;
 use crate::domain::{Code, LoginSession, Problem, Secret, User, UserName};
 use crate::ports::directory::CreateOutcome;
 use crate::ports::problem::directory_problem;
-use crate::ports::{LoginSessions, PortError, Users};
+use crate::ports::{LoginSessions, Users};
 
 #[derive(Clone, Debug)]
 pub struct AccountsSettings {
@@ -157,36 +159,36 @@ impl Accounts {
         self.start_session(user.name).await
     }
 
-    /// Exchanges a refresh token for the next pair of tokens. If a token is used a second time,
-    /// somebody has copied it, so its session ends.
+    /// Exchanges a refresh token for the next pair of tokens.
+    ///
+    /// After `directory_unavailable` the exchange may have happened. For 60 s a second attempt with
+    /// the same token, on any server, gets the same next refresh token. Later it counts as a copy,
+    /// and the login session ends. A token that is neither the valid one nor the one before it is
+    /// refused, and the session goes on.
     pub async fn refresh(&self, from: IpAddr, refresh_token: &str) -> Result<Login, Problem> {
         self.throttle.count_refresh(from)?;
         let token = RefreshToken::parse(refresh_token).ok_or_else(not_a_refresh_token)?;
-        let found = self.login_sessions.find(&token.user, token.session).await;
-        let old = found
-            .map_err(directory_problem)?
-            .ok_or_else(sessions::ended)?;
-        if old.revoked {
-            return Err(sessions::ended());
+        for _ in 0..TRIES {
+            let now_ms = now_ms();
+            let session = self.sessions.unexpired(&token, now_ms).await?;
+            match rotation::standing(&token, &session, now_ms) {
+                Standing::Valid => {
+                    let until = self.refresh_until(now_ms);
+                    let (rotated, next) = rotation::rotate(&token, &session, now_ms, until);
+                    if self.sessions.replace(&session, &rotated).await? {
+                        return Ok(self.login_with(next, now_ms));
+                    }
+                    // Another request has exchanged the token or ended the session: look again.
+                }
+                Standing::Repeated(next) => {
+                    metrics::counter!("lakechat_refreshes_repeated_total").increment(1);
+                    return Ok(self.login_with(next, now_ms));
+                }
+                Standing::Copied => return self.end_copied(&token).await,
+                Standing::Unknown => return Err(not_the_valid_refresh_token()),
+            }
         }
-        let now_ms = now_ms();
-        if old.expires_at_ms <= now_ms {
-            return Err(refresh_expired());
-        }
-        if !token.is_current(&old) {
-            return self.end_copied(&token).await;
-        }
-        let next = RefreshToken::random(&token.user, token.session);
-        let new = LoginSession {
-            refresh_hash: next.hash(),
-            expires_at_ms: self.refresh_until(now_ms),
-            ..old.clone()
-        };
-        // In the meantime another request has used the same token, or ended the session.
-        if !self.rotate(&old, &new).await.map_err(directory_problem)? {
-            return self.end_copied(&token).await;
-        }
-        Ok(self.login_with(next, now_ms))
+        Err(sessions::contended(token.session))
     }
 
     /// Ends the login session of a token, which invalidates all tokens of the session.
@@ -229,6 +231,7 @@ impl Accounts {
             id,
             user,
             refresh_hash: refresh.hash(),
+            replaced: None,
             created_at_ms: now_ms,
             expires_at_ms: self.refresh_until(now_ms),
             revoked: false,
@@ -240,20 +243,12 @@ impl Accounts {
         Ok(self.login_with(refresh, now_ms))
     }
 
-    /// Replaces a session; retries once if the outcome is unknown. A retry by the client would look
-    /// like the use of a copied token.
-    async fn rotate(&self, old: &LoginSession, new: &LoginSession) -> Result<bool, PortError> {
-        match self.login_sessions.replace(old, new).await {
-            Err(PortError::Unavailable { .. }) => self.login_sessions.replace(old, new).await,
-            replaced => replaced,
-        }
-    }
-
     async fn end_copied<T>(&self, token: &RefreshToken) -> Result<T, Problem> {
         tracing::warn!(
             user = %token.user,
             login_session = %token.session,
-            "a refresh token was used twice; its login session ends"
+            "a refresh token was used again long after it was replaced, so it was copied; its login \
+             session ends"
         );
         metrics::counter!("lakechat_refresh_tokens_reused_total").increment(1);
         self.sessions.end(&token.user, token.session).await?;
@@ -308,10 +303,11 @@ fn not_a_refresh_token() -> Problem {
     )
 }
 
-fn refresh_expired() -> Problem {
+fn not_the_valid_refresh_token() -> Problem {
     Problem::new(
-        Code::TokenExpired,
-        "The refresh token has expired; log in again.",
+        Code::NotAuthenticated,
+        "This refresh token was never issued or has been replaced; use the newest one of its login, \
+         or log in again.",
     )
 }
 

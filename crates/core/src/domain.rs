@@ -20,4 +20,4 @@ pub use message::{Cells, Change, ChangeKind, HistoryRow, Message};
 pub use name::{ChannelName, ClientMsgId, UserName};
 pub use problem::{CauseChain, Code, Problem};
 pub use secret::Secret;
-pub use user::{LoginSession, User};
+pub use user::{LoginSession, ReplacedToken, User};

@@ -14,6 +14,13 @@ const SCHEMA_VERSION: i32 = 1;
 const SCHEMA: &str = include_str!("schema.sql");
 /// Created in existing databases too, without a schema version of its own: the server only writes it.
 const DEAD_LETTERS: &str = include_str!("dead_letters.sql");
+/// Columns that are added to a database whose tables were created without them: table, column, type.
+/// They are NULL in old rows, and older releases ignore them, so they need no schema version.
+const ADDED_COLUMNS: [(&str, &str, &str); 3] = [
+    ("sessions", "replaced_hash", "TEXT"),
+    ("sessions", "replaced_seed", "TEXT"),
+    ("sessions", "replaced_at", "INTEGER"),
+];
 
 /// Pages in the WAL at which the writer checkpoints during a commit. The maintenance thread usually
 /// checkpoints far earlier; this bounds the WAL when that thread can't keep up.
@@ -97,6 +104,7 @@ fn ensure_schema(db: &Connection, partitions: u16) -> rusqlite::Result<i32> {
     let version: i32 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version == SCHEMA_VERSION {
         tx.execute_batch(DEAD_LETTERS)?;
+        add_missing_columns(&tx)?;
         tx.commit()?;
         return Ok(version);
     }
@@ -113,4 +121,14 @@ fn ensure_schema(db: &Connection, partitions: u16) -> rusqlite::Result<i32> {
     tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     tx.commit()?;
     Ok(SCHEMA_VERSION)
+}
+
+fn add_missing_columns(db: &Connection) -> rusqlite::Result<()> {
+    for (table, column, kind) in ADDED_COLUMNS {
+        let mut select = db.prepare("SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2")?;
+        if !select.exists([table, column])? {
+            db.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))?;
+        }
+    }
+    Ok(())
 }

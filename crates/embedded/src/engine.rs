@@ -142,7 +142,11 @@ impl LogState {
 
 /// Approximate memory of a cached row and its key.
 fn session_bytes(session: &Option<LoginSession>) -> usize {
-    let texts = |s: &LoginSession| 2 * s.user.as_str().len() + s.refresh_hash.len();
+    let replaced = |s: &LoginSession| {
+        let token = s.replaced.as_ref();
+        token.map_or(0, |token| token.hash.len() + token.seed.len())
+    };
+    let texts = |s: &LoginSession| 2 * s.user.as_str().len() + s.refresh_hash.len() + replaced(s);
     size_of::<((UserName, Uuid), LoginSession)>() + session.as_ref().map_or(0, texts)
 }
 

@@ -108,6 +108,8 @@ CREATE TABLE users (
     created_at INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- replaced_hash, replaced_seed and replaced_at describe the refresh token before the valid one; NULL
+-- before the first refresh.
 CREATE TABLE sessions (
     user TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -115,6 +117,9 @@ CREATE TABLE sessions (
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     revoked INTEGER NOT NULL,
+    replaced_hash TEXT,
+    replaced_seed TEXT,
+    replaced_at INTEGER,
     PRIMARY KEY (user, id)
 ) WITHOUT ROWID;
 

@@ -3,7 +3,8 @@
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 use lakechat_core::domain::{
-    Channel, ChannelKind, ChannelName, File, FileId, FileLocation, LoginSession, User, UserName,
+    Channel, ChannelKind, ChannelName, File, FileId, FileLocation, LoginSession, ReplacedToken,
+    User, UserName,
 };
 use lakechat_core::ports::directory::CreateOutcome;
 use tokio::task::JoinSet;
@@ -59,6 +60,7 @@ fn login(user: &UserName) -> LoginSession {
         id: Uuid::new_v4(),
         user: user.clone(),
         refresh_hash: random(),
+        replaced: None,
         created_at_ms: 1_795_000_000_789,
         expires_at_ms: 1_797_000_000_789,
         revoked: false,
@@ -68,6 +70,11 @@ fn login(user: &UserName) -> LoginSession {
 fn rotated(session: &LoginSession) -> LoginSession {
     LoginSession {
         refresh_hash: random(),
+        replaced: Some(ReplacedToken {
+            hash: session.refresh_hash.clone(),
+            seed: random(),
+            at_ms: 1_795_000_001_789,
+        }),
         expires_at_ms: session.expires_at_ms + 1,
         ..session.clone()
     }

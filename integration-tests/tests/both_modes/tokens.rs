@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use integration_tests::people::channel;
-use integration_tests::{Person, Server, eventually, within};
+use integration_tests::{Answer, Person, Server, eventually, within};
 use lakechat_client::Event;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -82,25 +82,54 @@ async fn expired_token_is_refused_by_name() {
     assert_eq!(code, "token_expired");
 }
 
+async fn refresh(server: &Server, token: &str) -> Answer {
+    let body = json!({"refresh_token": token});
+    let http = server.http();
+    http.open(Method::POST, "/token/refresh", body).await
+}
+
+fn text<'a>(answer: &'a Value, field: &str) -> &'a str {
+    answer[field].as_str().expect("a token")
+}
+
 #[tokio::test]
-async fn refresh_token_used_twice_ends_the_whole_login() {
+async fn refresh_sent_again_gets_the_same_token_also_after_the_server_was_killed() {
+    let mut server = Server::start(MODE).await;
+    let ann = Person::register(&server, "ann").await;
+    let first = refresh(&server, ann.refresh_token()).await.expect(200);
+    let first = first.json();
+    server.kill_9().await;
+    server.restart().await;
+    let again = refresh(&server, ann.refresh_token()).await.expect(200);
+    let again = again.json();
+    assert_eq!(again["refresh_token"], first["refresh_token"]);
+    for answer in [&first, &again] {
+        let me = server.http().get("/me", text(answer, "token")).await;
+        me.expect(200);
+    }
+    let next = refresh(&server, text(&first, "refresh_token")).await;
+    let next = next.expect(200).json();
+
+    // By now the first token is neither the valid one nor the one before it.
+    let old = refresh(&server, ann.refresh_token()).await.expect(401);
+    assert_eq!(old.code(), "not_authenticated");
+    let goes_on = refresh(&server, text(&next, "refresh_token")).await;
+    goes_on.expect(200);
+}
+
+#[tokio::test]
+async fn login_that_ended_is_revoked_for_tokens_and_sockets() {
     let server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
-    let refresh = async |token: &str| {
-        let body = json!({"refresh_token": token});
-        server
-            .http()
-            .open(Method::POST, "/token/refresh", body)
-            .await
-    };
-    let first = refresh(ann.refresh_token()).await.expect(200).json();
-    let newer = first["refresh_token"].as_str().expect("a token");
-    assert_eq!(
-        refresh(ann.refresh_token()).await.expect(401).code(),
-        "token_revoked"
-    );
-    assert_eq!(refresh(newer).await.expect(401).code(), "token_revoked");
-    let access = first["token"].as_str().expect("a token");
+    let first = refresh(&server, ann.refresh_token()).await.expect(200);
+    let first = first.json();
+    let access = text(&first, "token");
+    let logout = server.http().post("/logout", access, json!({})).await;
+    logout.expect(204);
+    for token in [ann.refresh_token(), text(&first, "refresh_token")] {
+        let refused = refresh(&server, token).await.expect(401);
+        assert_eq!(refused.code(), "token_revoked");
+    }
     let bearer = format!("Bearer {access}");
     let headers = [("authorization", bearer.as_str())];
     let (mut ws, _) = integration_tests::Ws::try_open(server.address(), &headers)

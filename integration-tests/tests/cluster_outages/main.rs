@@ -3,3 +3,4 @@
 mod degrading;
 mod faults;
 mod hung_thrift;
+mod refreshes;

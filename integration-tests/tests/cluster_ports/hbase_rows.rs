@@ -275,6 +275,7 @@ async fn login_clears_away_what_has_expired() -> Result<()> {
         id: Uuid::new_v4(),
         user: ann.clone(),
         refresh_hash: contract::random(),
+        replaced: None,
         created_at_ms,
         expires_at_ms,
         revoked: false,

@@ -9,6 +9,7 @@ mod documents;
 mod drain;
 mod observe;
 mod real_input;
+mod refresh_tokens;
 mod requests;
 mod server_folder;
 mod start;

@@ -1,12 +1,13 @@
-//! Refresh tokens: opaque to clients, each valid for one use.
+//! Refresh tokens: opaque to clients, each exchanged for the next one.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use crate::domain::{LoginSession, Secret, UserName};
+use crate::domain::{Secret, UserName};
 
 /// Lets people and secret scanners recognise a refresh token.
 const PREFIX: &str = "lakechat-refresh-";
@@ -24,13 +25,26 @@ pub struct RefreshToken {
 
 impl RefreshToken {
     pub fn random(user: &UserName, session: Uuid) -> RefreshToken {
-        let random: [u8; RANDOM_BYTES] = rand::random();
-        let bytes = [session.as_bytes(), &random[..], user.as_str().as_bytes()].concat();
+        RefreshToken::new(user, session, rand::random())
+    }
+
+    fn new(user: &UserName, session: Uuid, secret: [u8; RANDOM_BYTES]) -> RefreshToken {
+        let bytes = [session.as_bytes(), &secret[..], user.as_str().as_bytes()].concat();
         RefreshToken {
             user: user.clone(),
             session,
             text: Secret::new(format!("{PREFIX}{}", BASE64.encode(bytes))),
         }
+    }
+
+    /// The next token of the same session. It depends on this token and the seed alone, so that a
+    /// lost answer can be repeated. Computing it takes both: the directory, which stores the seed,
+    /// doesn't know this token, and an old token doesn't lead to the seeds.
+    pub fn successor(&self, seed: &str) -> RefreshToken {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.text.expose().as_bytes())
+            .expect("HMAC takes keys of any length");
+        mac.update(seed.as_bytes());
+        RefreshToken::new(&self.user, self.session, mac.finalize().into_bytes().into())
     }
 
     /// `None` if the text doesn't have the form of a refresh token.
@@ -50,10 +64,9 @@ impl RefreshToken {
         hex::encode(Sha256::digest(self.text.expose()))
     }
 
-    /// Whether this is the valid refresh token of a session. Compares in constant time.
-    pub fn is_current(&self, session: &LoginSession) -> bool {
-        let kept = session.refresh_hash.as_bytes();
-        self.hash().as_bytes().ct_eq(kept).into()
+    /// Whether a stored hash is that of this token. Compares in constant time.
+    pub fn has_hash(&self, stored: &str) -> bool {
+        self.hash().as_bytes().ct_eq(stored.as_bytes()).into()
     }
 
     pub fn into_text(self) -> Secret<String> {
@@ -76,6 +89,18 @@ mod tests {
             RefreshToken::random(&user, token.session).hash(),
             token.hash()
         );
+    }
+
+    #[test]
+    fn successor_depends_on_the_token_and_the_seed() {
+        let user = UserName::parse("ann").expect("a name");
+        let token = RefreshToken::random(&user, Uuid::new_v4());
+        let next = token.successor("seed");
+        assert_eq!((&next.user, next.session), (&user, token.session));
+        assert_eq!(next.hash(), token.successor("seed").hash());
+        assert_ne!(next.hash(), token.successor("other seed").hash());
+        let other = RefreshToken::random(&user, token.session);
+        assert_ne!(next.hash(), other.successor("seed").hash());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use moka::sync::Cache;
 use uuid::Uuid;
 
 use super::Identity;
+use super::refresh_token::RefreshToken;
 use crate::domain::{Code, LoginSession, Problem, UserName};
 use crate::ports::problem::directory_problem;
 use crate::ports::{LoginSessions, PortError};
@@ -18,8 +19,8 @@ const TRUSTED_FOR: Duration = Duration::from_secs(30);
 /// The capacity of the cache. Above it, the entries that are used least are evicted.
 const MOST_REMEMBERED: u64 = 100_000;
 
-/// Attempts to end a session that others change at the same time.
-const TRIES: usize = 5;
+/// Attempts to change a session that others change at the same time.
+pub const TRIES: usize = 5;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -82,6 +83,30 @@ impl Sessions {
         require(self.remember(identity.session, state))
     }
 
+    /// The session of a refresh token, as the directory has it. `token_revoked` if it has ended or
+    /// doesn't exist, `token_expired` if its time is over.
+    pub async fn unexpired(
+        &self,
+        token: &RefreshToken,
+        now_ms: u64,
+    ) -> Result<LoginSession, Problem> {
+        let found = self.login_sessions.find(&token.user, token.session).await;
+        let session = found.map_err(directory_problem)?.ok_or_else(ended)?;
+        if session.revoked {
+            return Err(ended());
+        }
+        if session.expires_at_ms <= now_ms {
+            return Err(expired());
+        }
+        Ok(session)
+    }
+
+    /// Replaces a session; false if it was changed since it was read.
+    pub async fn replace(&self, old: &LoginSession, new: &LoginSession) -> Result<bool, Problem> {
+        let replaced = self.login_sessions.replace(old, new).await;
+        replaced.map_err(directory_problem)
+    }
+
     /// Ends a session for good. Returns `Ok` if the session has ended already or doesn't exist.
     pub async fn end(&self, user: &UserName, id: Uuid) -> Result<(), Problem> {
         for _ in 0..TRIES {
@@ -90,10 +115,7 @@ impl Sessions {
                 return Ok(());
             }
         }
-        Err(directory_problem(PortError::unavailable(
-            "directory",
-            format!("login session {id} was changed {TRIES} times while it was being ended"),
-        )))
+        Err(contended(id))
     }
 
     async fn try_to_end(&self, user: &UserName, id: Uuid) -> Result<bool, PortError> {
@@ -129,6 +151,21 @@ fn require(state: State) -> Result<(), Problem> {
         State::GoesOn => Ok(()),
         State::Ended => Err(ended()),
     }
+}
+
+fn expired() -> Problem {
+    Problem::new(
+        Code::TokenExpired,
+        "The refresh token has expired; log in again.",
+    )
+}
+
+/// Every attempt to change the session met a change by somebody else.
+pub fn contended(id: Uuid) -> Problem {
+    directory_problem(PortError::unavailable(
+        "directory",
+        format!("login session {id} was changed by others {TRIES} times during one request"),
+    ))
 }
 
 pub fn ended() -> Problem {

@@ -20,12 +20,26 @@ pub struct User {
 pub struct LoginSession {
     pub id: Uuid,
     pub user: UserName,
-    /// Hex SHA-256 of the only refresh token that is valid.
+    /// Hex SHA-256 of the valid refresh token.
     pub refresh_hash: String,
+    /// The refresh token before it; `None` before the first refresh.
+    pub replaced: Option<ReplacedToken>,
     /// Milliseconds since 1970.
     pub created_at_ms: u64,
     /// When the refresh token expires. Each refresh sets it again.
     pub expires_at_ms: u64,
-    /// The session was ended by a logout, or because a refresh token was used twice. Never reset.
+    /// The session was ended by a logout, or because a copy of a refresh token was used. Never reset.
     pub revoked: bool,
+}
+
+/// The refresh token that the valid one replaced. A client that didn't receive the answer to its
+/// refresh sends this token again and gets the same successor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplacedToken {
+    /// Hex SHA-256 of the token.
+    pub hash: String,
+    /// Random hex digits from which, together with the token, the successor is derived.
+    pub seed: String,
+    /// When it was replaced. Milliseconds since 1970.
+    pub at_ms: u64,
 }

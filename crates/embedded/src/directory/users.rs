@@ -1,10 +1,10 @@
 //! Users and their login sessions.
 
-use rusqlite::{Connection, OptionalExtension, Result, params};
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use uuid::Uuid;
 
 use crate::columns::{ReadColumn, int};
-use lakechat_core::domain::{LoginSession, User, UserName};
+use lakechat_core::domain::{LoginSession, ReplacedToken, User, UserName};
 use lakechat_core::ports::directory::CreateOutcome;
 
 pub(super) fn create(db: &Connection, user: &User) -> Result<CreateOutcome<User>> {
@@ -41,9 +41,11 @@ pub(super) fn find(db: &Connection, name: &UserName) -> Result<Option<User>> {
 /// since, so it is kept.
 pub(super) fn create_session(db: &Connection, session: &LoginSession) -> Result<()> {
     let mut insert = db.prepare_cached(
-        "INSERT INTO sessions (user, id, refresh_hash, created_at, expires_at, revoked)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (user, id) DO NOTHING",
+        "INSERT INTO sessions (user, id, refresh_hash, created_at, expires_at, revoked,
+             replaced_hash, replaced_seed, replaced_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (user, id) DO NOTHING",
     )?;
+    let replaced = session.replaced.as_ref();
     insert.execute(params![
         session.user.as_str(),
         session.id.to_string(),
@@ -51,14 +53,18 @@ pub(super) fn create_session(db: &Connection, session: &LoginSession) -> Result<
         int(session.created_at_ms),
         int(session.expires_at_ms),
         session.revoked,
+        replaced.map(|token| &token.hash),
+        replaced.map(|token| &token.seed),
+        replaced.map(|token| int(token.at_ms)),
     ])?;
     Ok(())
 }
 
 pub(super) fn session(db: &Connection, user: &UserName, id: Uuid) -> Result<Option<LoginSession>> {
     let mut select = db.prepare_cached(
-        "SELECT refresh_hash, created_at, expires_at, revoked FROM sessions
-         WHERE user = ?1 AND id = ?2",
+        "SELECT refresh_hash, created_at, expires_at, revoked,
+             replaced_hash, replaced_seed, replaced_at
+         FROM sessions WHERE user = ?1 AND id = ?2",
     )?;
     let session = select.query_row(params![user.as_str(), id.to_string()], |row| {
         Ok(LoginSession {
@@ -68,9 +74,22 @@ pub(super) fn session(db: &Connection, user: &UserName, id: Uuid) -> Result<Opti
             created_at_ms: row.number(1)?,
             expires_at_ms: row.number(2)?,
             revoked: row.get(3)?,
+            replaced: replaced_token(row)?,
         })
     });
     session.optional()
+}
+
+/// The columns 4 to 6 of `session`'s row.
+fn replaced_token(row: &Row<'_>) -> Result<Option<ReplacedToken>> {
+    let Some(hash) = row.get(4)? else {
+        return Ok(None);
+    };
+    Ok(Some(ReplacedToken {
+        hash,
+        seed: row.get(5)?,
+        at_ms: row.number(6)?,
+    }))
 }
 
 /// Replaces `old` by `new` and returns true, unless the row is neither. If it is `new` already, an
@@ -89,9 +108,11 @@ pub(super) fn replace_session(
     }
     let mut update = db.prepare_cached(
         "UPDATE sessions
-         SET refresh_hash = ?3, created_at = ?4, expires_at = ?5, revoked = ?6
+         SET refresh_hash = ?3, created_at = ?4, expires_at = ?5, revoked = ?6,
+             replaced_hash = ?7, replaced_seed = ?8, replaced_at = ?9
          WHERE user = ?1 AND id = ?2",
     )?;
+    let replaced = new.replaced.as_ref();
     update.execute(params![
         old.user.as_str(),
         old.id.to_string(),
@@ -99,6 +120,9 @@ pub(super) fn replace_session(
         int(new.created_at_ms),
         int(new.expires_at_ms),
         new.revoked,
+        replaced.map(|token| &token.hash),
+        replaced.map(|token| &token.seed),
+        replaced.map(|token| int(token.at_ms)),
     ])?;
     Ok(true)
 }

@@ -18,7 +18,9 @@ fn fill(o: &Opened, sessions: u64, ago: impl Fn(u64) -> u64) {
     for n in 0..sessions {
         let (user, id) = (format!("u{}", n % 1_000), format!("{n:08}"));
         let expires_at = (now - ago(n) * HOUR_MS) as i64;
-        let insert = "INSERT INTO sessions VALUES (?1, ?2, 'hash', 0, ?3, 0)";
+        let insert =
+            "INSERT INTO sessions (user, id, refresh_hash, created_at, expires_at, revoked)
+                      VALUES (?1, ?2, 'hash', 0, ?3, 0)";
         tx.execute(insert, rusqlite::params![user, id, expires_at])
             .unwrap();
     }

@@ -12,7 +12,7 @@ use super::super::error::HBaseError;
 use super::super::put;
 use super::super::row;
 use super::super::tables::Table;
-use lakechat_core::domain::{LoginSession, UserName};
+use lakechat_core::domain::{LoginSession, ReplacedToken, UserName};
 
 const PREFIX: &str = "d:s/";
 
@@ -24,7 +24,36 @@ struct Value {
     created_at: u64,
     expires_at: u64,
     refresh_hash: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replaced: Option<Replaced>,
     revoked: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Replaced {
+    hash: String,
+    seed: String,
+    at: u64,
+}
+
+impl From<&ReplacedToken> for Replaced {
+    fn from(token: &ReplacedToken) -> Replaced {
+        Replaced {
+            hash: token.hash.clone(),
+            seed: token.seed.clone(),
+            at: token.at_ms,
+        }
+    }
+}
+
+impl From<Replaced> for ReplacedToken {
+    fn from(replaced: Replaced) -> ReplacedToken {
+        ReplacedToken {
+            hash: replaced.hash,
+            seed: replaced.seed,
+            at_ms: replaced.at,
+        }
+    }
 }
 
 fn cell(user: &UserName, id: Uuid) -> Cell {
@@ -106,6 +135,7 @@ fn encode(session: &LoginSession) -> Vec<u8> {
         created_at: session.created_at_ms,
         expires_at: session.expires_at_ms,
         refresh_hash: session.refresh_hash.clone(),
+        replaced: session.replaced.as_ref().map(Replaced::from),
         revoked: session.revoked,
     };
     serde_json::to_vec(&value).expect("a session is JSON")
@@ -118,6 +148,7 @@ fn decode(user: &UserName, id: Uuid, json: &[u8]) -> Result<LoginSession, HBaseE
         id,
         user: user.clone(),
         refresh_hash: value.refresh_hash,
+        replaced: value.replaced.map(ReplacedToken::from),
         created_at_ms: value.created_at,
         expires_at_ms: value.expires_at,
         revoked: value.revoked,

@@ -1,0 +1,151 @@
+//! The rules by which a refresh token is exchanged for the next one.
+//!
+//! The answer to a refresh may be lost, for example because a server was killed. The client then
+//! sends the same token again, perhaps to another server. For 60 s it gets the same successor; the
+//! session keeps what is needed to derive it. After that, the same token in a second request means
+//! that somebody has copied it.
+
+use std::time::Duration;
+
+use super::refresh_token::RefreshToken;
+use crate::domain::{LoginSession, ReplacedToken};
+
+/// How long a token that was replaced still gets its successor.
+const REPEATABLE_FOR: Duration = Duration::from_secs(60);
+
+const SEED_BYTES: usize = 32;
+
+/// What a refresh token is to its login session.
+pub enum Standing {
+    /// The valid one.
+    Valid,
+    /// The one before the valid one, in the time in which it may be repeated. Contains the valid
+    /// one.
+    Repeated(RefreshToken),
+    /// The one before the valid one, after that time.
+    Copied,
+    /// Neither. It may be older, or forged by somebody who knows the session's id.
+    Unknown,
+}
+
+pub fn standing(token: &RefreshToken, session: &LoginSession, now_ms: u64) -> Standing {
+    if token.has_hash(&session.refresh_hash) {
+        return Standing::Valid;
+    }
+    let replaced = session.replaced.as_ref();
+    let Some(replaced) = replaced.filter(|replaced| token.has_hash(&replaced.hash)) else {
+        return Standing::Unknown;
+    };
+    // The clock of the server that replaced it may be ahead of this one's.
+    let age = Duration::from_millis(now_ms.saturating_sub(replaced.at_ms));
+    if age >= REPEATABLE_FOR {
+        return Standing::Copied;
+    }
+    let successor = token.successor(&replaced.seed);
+    match successor.has_hash(&session.refresh_hash) {
+        true => Standing::Repeated(successor),
+        // The session was changed by hand, or by a release that doesn't derive successors.
+        false => Standing::Unknown,
+    }
+}
+
+/// The session after its valid token was exchanged, and the next token.
+pub fn rotate(
+    token: &RefreshToken,
+    session: &LoginSession,
+    now_ms: u64,
+    expires_at_ms: u64,
+) -> (LoginSession, RefreshToken) {
+    let seed = hex::encode(rand::random::<[u8; SEED_BYTES]>());
+    let next = token.successor(&seed);
+    let session = LoginSession {
+        refresh_hash: next.hash(),
+        replaced: Some(ReplacedToken {
+            hash: token.hash(),
+            seed,
+            at_ms: now_ms,
+        }),
+        expires_at_ms,
+        ..session.clone()
+    };
+    (session, next)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::UserName;
+
+    const NOW_MS: u64 = 1_795_470_000_000;
+
+    fn started() -> (LoginSession, RefreshToken) {
+        let (id, user) = (Uuid::new_v4(), UserName::parse("ann").expect("a name"));
+        let token = RefreshToken::random(&user, id);
+        let session = LoginSession {
+            id,
+            user,
+            refresh_hash: token.hash(),
+            replaced: None,
+            created_at_ms: NOW_MS,
+            expires_at_ms: NOW_MS,
+            revoked: false,
+        };
+        (session, token)
+    }
+
+    #[test]
+    fn each_token_is_valid_until_it_is_exchanged() {
+        let (session, first) = started();
+        assert!(matches!(
+            standing(&first, &session, NOW_MS),
+            Standing::Valid
+        ));
+        let (session, second) = rotate(&first, &session, NOW_MS, NOW_MS + 1);
+        assert_eq!(session.expires_at_ms, NOW_MS + 1);
+        assert!(matches!(
+            standing(&second, &session, NOW_MS),
+            Standing::Valid
+        ));
+        // A valid token has no such limit.
+        let late = NOW_MS + 1_000_000_000;
+        assert!(matches!(standing(&second, &session, late), Standing::Valid));
+    }
+
+    #[test]
+    fn exchanged_token_gets_its_successor_for_sixty_seconds_and_is_a_copy_later() {
+        let (session, first) = started();
+        let (session, second) = rotate(&first, &session, NOW_MS, NOW_MS);
+        for at_ms in [NOW_MS - 5_000, NOW_MS, NOW_MS + 59_999] {
+            let Standing::Repeated(again) = standing(&first, &session, at_ms) else {
+                panic!("{at_ms}");
+            };
+            assert_eq!(again.hash(), second.hash());
+        }
+        for at_ms in [NOW_MS + 60_000, NOW_MS + 1_000_000] {
+            let late = standing(&first, &session, at_ms);
+            assert!(matches!(late, Standing::Copied), "{at_ms}");
+        }
+    }
+
+    #[test]
+    fn older_and_forged_tokens_are_unknown() {
+        let (session, first) = started();
+        let (session, second) = rotate(&first, &session, NOW_MS, NOW_MS);
+        let (session, _) = rotate(&second, &session, NOW_MS, NOW_MS);
+        let forged = RefreshToken::random(&session.user, session.id);
+        for token in [first, forged] {
+            let found = standing(&token, &session, NOW_MS + 1_000_000);
+            assert!(matches!(found, Standing::Unknown));
+        }
+    }
+
+    #[test]
+    fn each_exchange_has_a_successor_of_its_own() {
+        let (session, first) = started();
+        let (_, a) = rotate(&first, &session, NOW_MS, NOW_MS);
+        let (_, b) = rotate(&first, &session, NOW_MS, NOW_MS);
+        assert_ne!(a.hash(), b.hash());
+    }
+}
