@@ -16,6 +16,7 @@ mod shutdown;
 mod telemetry;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -32,6 +33,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// embedded adapter) and four for files, each bounded separately, so that neither starves the other.
 /// More threads take memory and don't make a disk faster.
 const BLOCKING_THREADS: usize = 8;
+
+/// How long the end of a server waits for standard error to take the last lines of the log.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -128,14 +132,22 @@ fn serve(flags: &Flags) -> ExitCode {
         Err(errors) => return misconfigured(&errors),
     };
     disable_huge_pages();
-    let served = telemetry::init_log(config.log.as_str(), config.log_format)
-        .and_then(|()| telemetry::init_metrics())
+    let log = match telemetry::init_log(config.log.as_str(), config.log_format) {
+        Ok(log) => log,
+        Err(error) => return exit_code(Err(error)),
+    };
+    let served = telemetry::init_metrics()
         .and_then(|recorder| runtime()?.block_on(app::serve(config, recorder)));
-    match served {
-        // After a second signal tasks are still running; the process doesn't wait for them.
-        Ok(outcome) => std::process::exit(outcome.exit_code()),
-        Err(error) => exit_code(Err(error)),
-    }
+    let code = match served {
+        Ok(outcome) => outcome.exit_code(),
+        Err(error) => {
+            log.push(format!("lakechat: {error:#}\n").as_bytes());
+            1
+        }
+    };
+    log.flush(LAST_LINES);
+    // After a second signal tasks are still running; the process doesn't wait for them.
+    std::process::exit(code)
 }
 
 /// A connection takes a few KiB here and there. The kernel clears a huge page as a whole when its

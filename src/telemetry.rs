@@ -1,5 +1,7 @@
 //! The log and the metrics of the process.
 
+mod log_writer;
+
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
 use std::panic::PanicHookInfo;
@@ -14,6 +16,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
+pub use self::log_writer::LogWriter;
 use crate::shutdown::Shutdown;
 
 /// Histogram buckets: from the fsync of a fast disk to the upload of a large file.
@@ -52,17 +55,20 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sets up the log of the process, panics included. `filter` is in the syntax of `EnvFilter`.
-pub fn init_log(filter: &str, format: LogFormat) -> anyhow::Result<()> {
+/// Sets up the log of the process, panics included, and returns its writer. `filter` is in the syntax
+/// of `EnvFilter`.
+pub fn init_log(filter: &str, format: LogFormat) -> anyhow::Result<LogWriter> {
     let filter = EnvFilter::try_new(filter)
         .with_context(|| format!("not a valid log filter: {filter:?}"))?;
+    let writer =
+        LogWriter::start(io::stderr()).context("can't start the thread that writes the log")?;
     tracing_subscriber::registry()
         .with(filter)
-        .with(lines(format, io::stderr, io::stderr().is_terminal()))
+        .with(lines(format, writer.clone(), io::stderr().is_terminal()))
         .try_init()
         .context("the log is already set up")?;
     std::panic::set_hook(Box::new(log_panic));
-    Ok(())
+    Ok(writer)
 }
 
 /// The layer that formats log lines. Both formats show the fields of every open span, outermost
