@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing::Subscriber;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
@@ -64,11 +65,18 @@ pub fn init_log(filter: &str, format: LogFormat) -> anyhow::Result<LogWriter> {
         LogWriter::start(io::stderr()).context("can't start the thread that writes the log")?;
     tracing_subscriber::registry()
         .with(filter)
+        .with(FilterFn::new(may_be_logged))
         .with(lines(format, writer.clone(), io::stderr().is_terminal()))
         .try_init()
         .context("the log is already set up")?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(writer)
+}
+
+/// Other crates are logged from info on, whatever the filter says: below that, they write what passes
+/// through them, such as tokens and the texts of messages.
+fn may_be_logged(event: &Metadata<'_>) -> bool {
+    *event.level() <= Level::INFO || event.target().starts_with("lakechat")
 }
 
 /// The layer that formats log lines. Both formats show the fields of every open span, outermost
@@ -193,6 +201,26 @@ mod tests {
             json!([{"name": "connection", "client": "::1"}, {"name": "request", "id": 7}])
         );
         assert_eq!(line.get("span"), None);
+    }
+
+    #[test]
+    fn other_crates_are_logged_from_info_on() {
+        let written = Lines::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::registry()
+            .with(EnvFilter::new("trace"))
+            .with(FilterFn::new(may_be_logged))
+            .with(lines(LogFormat::Text, move || writer.clone(), false));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::trace!(target: "lakechat_core::chat", "own");
+            tracing::info!(target: "tungstenite::protocol", "foreign");
+            tracing::debug!(target: "tungstenite::protocol", "secret");
+            tracing::trace!(target: "hyper", "secret");
+        });
+        let bytes = written.0.lock().unwrap().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.contains("own") && text.contains("foreign"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
     }
 
     #[test]

@@ -133,12 +133,21 @@ fn port(uri: &Uri) -> Option<Option<u16>> {
 checked_text! {
     /// Which events are logged, in the syntax of tracing's `EnvFilter`.
     LogFilter,
-    "a level (error, warn, info, debug, trace), or levels by module such as \
+    "a level (off, error, warn, info, debug, trace), or levels by module such as \
      info,lakechat_core::chat=debug",
     |text| {
-        let good = !text.is_empty() && EnvFilter::try_new(text).is_ok();
+        let good = text.split(',').all(ends_with_level) && EnvFilter::try_new(text).is_ok();
         good.then(|| text.to_owned())
     }
+}
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Whether a directive is a level, or sets one. `EnvFilter` also takes a word that is no level, such as
+/// `warning`, and then logs nothing but a module of this name.
+fn ends_with_level(directive: &str) -> bool {
+    let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
+    LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level))
 }
 
 impl LogFilter {
@@ -221,8 +230,21 @@ mod tests {
 
     #[test]
     fn log_filters_are_checked() {
-        assert!(LogFilter::parse("info,lakechat_core::chat=debug").is_some());
-        assert!(LogFilter::parse("lakechat=loud").is_none());
-        assert!(LogFilter::parse("").is_none());
+        for good in ["info", "OFF", "info,lakechat_core::chat=debug", "hyper=warn,trace"] {
+            assert!(LogFilter::parse(good).is_some(), "{good}");
+        }
+        for bad in [
+            "",
+            "warning",
+            "err",
+            "verbose",
+            "lakechat_core",
+            "lakechat=loud",
+            "lakechat=",
+            "info,",
+            "info,warning",
+        ] {
+            assert!(LogFilter::parse(bad).is_none(), "{bad}");
+        }
     }
 }
