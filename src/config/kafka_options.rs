@@ -7,17 +7,59 @@ use toml::{Table, Value};
 use super::setting::{Bounds, Setting};
 use super::source::{Given, Givens, Raw};
 
-/// Options of librdkafka by name. Values that may be secret are not printed.
+/// Options of librdkafka by name. Only values that can't be secret are printed.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct KafkaOptions(BTreeMap<String, String>);
 
-/// An option is secret if its name contains one of these.
-const SECRETS: [&str; 5] = [
-    "password",
-    "secret",
-    "key.pem",
-    "token",
-    "sasl.oauthbearer.config",
+/// The options whose values are printed. All others may be secret: passwords, keys, passphrases, options
+/// of later versions, and misspelt names.
+const PRINTED: [&str; 46] = [
+    "allow.auto.create.topics",
+    "api.version.fallback.ms",
+    "api.version.request",
+    "api.version.request.timeout.ms",
+    "broker.address.family",
+    "broker.address.ttl",
+    "broker.version.fallback",
+    "check.crcs",
+    "client.dns.lookup",
+    "client.rack",
+    "compression.codec",
+    "compression.level",
+    "compression.type",
+    "connections.max.idle.ms",
+    "debug",
+    "enable.ssl.certificate.verification",
+    "fetch.error.backoff.ms",
+    "fetch.max.bytes",
+    "fetch.wait.max.ms",
+    "log_level",
+    "max.in.flight.requests.per.connection",
+    "message.max.bytes",
+    "metadata.max.age.ms",
+    "queued.max.messages.kbytes",
+    "receive.message.max.bytes",
+    "reconnect.backoff.max.ms",
+    "reconnect.backoff.ms",
+    "request.timeout.ms",
+    "retries",
+    "retry.backoff.max.ms",
+    "retry.backoff.ms",
+    "sasl.kerberos.keytab",
+    "sasl.kerberos.principal",
+    "sasl.kerberos.service.name",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.username",
+    "security.protocol",
+    "socket.connection.setup.timeout.ms",
+    "socket.keepalive.enable",
+    "socket.nagle.disable",
+    "socket.timeout.ms",
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.endpoint.identification.algorithm",
+    "ssl.key.location",
 ];
 
 impl KafkaOptions {
@@ -80,8 +122,7 @@ impl Setting for KafkaOptions {
 
     fn to_toml(&self) -> Option<Value> {
         let printed = |(name, value): (&str, &str)| {
-            let hidden = SECRETS.iter().any(|word| name.contains(word));
-            let value = if hidden { "***" } else { value };
+            let value = if PRINTED.contains(&name) { value } else { "***" };
             (name.to_owned(), Value::String(value.to_owned()))
         };
         Some(Value::Table(self.iter().map(printed).collect()))

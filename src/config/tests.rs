@@ -252,7 +252,31 @@ fn kafka_options_are_handed_on_and_their_secrets_hidden() {
     let printed = to_toml(&loaded.keys, PrintedValues::Effective);
     assert!(!printed.contains("hunter2"), "{printed}");
     assert!(printed.contains("\"sasl.password\" = \"***\""), "{printed}");
+    for shown in ["\"security.protocol\" = \"SASL_SSL\"", "retries = \"9\""] {
+        assert!(printed.contains(shown), "{printed}");
+    }
     printed.parse::<toml::Table>().expect("TOML again");
+}
+
+#[test]
+fn kafka_options_that_are_not_known_to_be_harmless_are_hidden() {
+    let hidden = [
+        "sasl.oauthbearer.assertion.private.key.passphrase",
+        "ssl.key.password",
+        "ssl.key.pem",
+        "sasl.oauthbearer.config",
+        "SASL.PASSWORD",
+        "SECURITY.PROTOCOL",
+        "plugin.library.paths",
+        "option.of.a.later.version",
+    ];
+    for name in hidden {
+        let file = format!("[kafka.options]\n\"{name}\" = \"hunter2\"");
+        let loaded = load_text(&file, &[]).expect("good");
+        let printed = to_toml(&loaded.keys, PrintedValues::Effective);
+        assert!(!printed.contains("hunter2"), "{name}: {printed}");
+        assert!(printed.contains(name), "{name}: {printed}");
+    }
 }
 
 #[test]
