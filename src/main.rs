@@ -43,7 +43,7 @@ Exit codes:
   1         failure: the last lines say what failed, and what to do
   2         invalid command line
   64        invalid configuration
-  130, 143  a second SIGINT or SIGTERM";
+  129, 130, 143  a second signal: SIGHUP, SIGINT or SIGTERM";
 
 /// Chat and file transfer for people who run a Hadoop platform.
 ///
@@ -63,7 +63,7 @@ struct Cli {
 enum Command {
     /// Run a server until a signal (the default)
     ///
-    /// SIGTERM or SIGINT shuts it down: clients are asked to reconnect, transfers finish, and
+    /// SIGTERM, SIGINT or SIGHUP shuts it down: clients are asked to reconnect, transfers finish, and
     /// acknowledged messages are stored. A second signal ends the process at once.
     ///
     /// `lakechat config print` shows every setting, for a file or the environment.

@@ -122,7 +122,11 @@ impl Setting for KafkaOptions {
 
     fn to_toml(&self) -> Option<Value> {
         let printed = |(name, value): (&str, &str)| {
-            let value = if PRINTED.contains(&name) { value } else { "***" };
+            let value = if PRINTED.contains(&name) {
+                value
+            } else {
+                "***"
+            };
             (name.to_owned(), Value::String(value.to_owned()))
         };
         Some(Value::Table(self.iter().map(printed).collect()))

@@ -146,7 +146,9 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Whether a directive is a level, or sets one. `EnvFilter` also takes a word that is no level, such as
 /// `warning`, and then logs nothing but a module of this name.
 fn ends_with_level(directive: &str) -> bool {
-    let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
+    let level = directive
+        .rsplit_once('=')
+        .map_or(directive, |(_, level)| level);
     LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level))
 }
 
@@ -230,7 +232,12 @@ mod tests {
 
     #[test]
     fn log_filters_are_checked() {
-        for good in ["info", "OFF", "info,lakechat_core::chat=debug", "hyper=warn,trace"] {
+        for good in [
+            "info",
+            "OFF",
+            "info,lakechat_core::chat=debug",
+            "hyper=warn,trace",
+        ] {
             assert!(LogFilter::parse(good).is_some(), "{good}");
         }
         for bad in [

@@ -72,7 +72,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// 0 after an orderly shutdown, 1 if a task failed, 130 or 143 after a second signal.
+    /// 0 after an orderly shutdown, 1 if a task failed, 129, 130 or 143 after a second signal.
     pub fn exit_code(&self) -> i32 {
         match self.forced {
             Some(signal) => signal.exit_code(),

@@ -11,9 +11,20 @@ use tokio_tungstenite::tungstenite::Error;
 
 use crate::MODE;
 
+/// Under `nohup` this process ignores SIGHUP, and so do the servers that it starts.
+fn ignores_hangups() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = u64::from_str_radix(mask.expect("a mask").trim(), 16);
+    mask.expect("hex digits") & 1 == 1
+}
+
 #[tokio::test]
 async fn sessions_are_told_to_come_back_and_the_exit_code_is_0() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        if signal == Signal::HUP && ignores_hangups() {
+            continue;
+        }
         let mut server = Server::start(MODE).await;
         let ann = Person::register(&server, "ann").await;
         let mut ws = ann.joined(&server, "general").await;
