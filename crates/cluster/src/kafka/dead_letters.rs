@@ -32,7 +32,7 @@ impl DeadLetters {
         let producer: FutureProducer<ClientEvents> = self
             .config
             .create_with_context(events.clone())
-            .map_err(|error| unavailable(error.to_string()))?;
+            .map_err(unavailable)?;
         let written = self.write(&producer, &events, letters).await;
         // The drop joins the producer's thread.
         tokio::task::spawn_blocking(move || drop(producer));
@@ -52,12 +52,12 @@ impl DeadLetters {
                 .payload(&letter.record.value[..])
                 .headers(headers(letter));
             let sent = producer.send_result(record);
-            in_flight.push(sent.map_err(|(error, _)| failed(&error, events))?);
+            in_flight.push(sent.map_err(|(error, _)| failed(error, events))?);
         }
         for report in in_flight {
             let closed = |_| unavailable("the producer was closed");
             let written = report.await.map_err(closed)?;
-            written.map_err(|(error, _)| failed(&error, events))?;
+            written.map_err(|(error, _)| failed(error, events))?;
         }
         Ok(())
     }
@@ -81,7 +81,7 @@ fn headers(letter: &DeadLetter) -> OwnedHeaders {
     })
 }
 
-fn failed(error: &KafkaError, events: &ClientEvents) -> PortError {
+fn failed(error: KafkaError, events: &ClientEvents) -> PortError {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
             broken("a dead letter is larger than max.message.bytes of its topic: raise that")

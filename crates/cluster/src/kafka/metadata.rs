@@ -146,7 +146,7 @@ impl MetadataClient {
             }
             Err(error) => {
                 self.listen();
-                Err(call_failed(&error, &self.events))
+                Err(call_failed(error, &self.events))
             }
         }
     }

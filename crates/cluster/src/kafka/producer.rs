@@ -15,7 +15,7 @@ use rdkafka::producer::{NoCustomPartitioner, ThreadedProducer};
 use rdkafka::{ClientConfig, ClientContext};
 
 use super::clients::{self, SEND_TIMEOUT};
-use super::error::unavailable;
+use super::error::{KafkaFailure, unavailable};
 use super::events::ClientEvents;
 use super::settings::KafkaSettings;
 use lakechat_core::ports::PortError;
@@ -77,7 +77,7 @@ impl Publisher {
                 producer.context().fatal.store(true, Relaxed);
             }
             metrics::counter!("lakechat_log_refused_total").increment(1);
-            unavailable(error.to_string())
+            unavailable(error)
         })
     }
 
@@ -114,7 +114,7 @@ impl Publisher {
             tracing::error!("Kafka's producer had a fatal error; replacing it");
             metrics::counter!("lakechat_log_producers_replaced_total").increment(1);
             let next = producer(&self.config, &self.on_failure);
-            let next = next.map_err(|error| unavailable(error.to_string()))?;
+            let next = next.map_err(unavailable)?;
             let old = std::mem::replace(&mut current.producer, Arc::new(next));
             current.since = Instant::now();
             retire(old);
@@ -200,7 +200,9 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
         handler(PublishFailure {
             ticket: ticket as u64,
             refused: is_refused(error),
-            reason: super::error::describe(error, &self.events).into(),
+            reason: KafkaFailure::new(error.clone(), &self.events)
+                .to_string()
+                .into(),
         });
     }
 }

@@ -159,7 +159,7 @@ impl KafkaReader {
     }
 
     fn call_failed(&self, error: &KafkaError) -> PortError {
-        call_failed(error, &self.events)
+        call_failed(error.clone(), &self.events)
     }
 }
 

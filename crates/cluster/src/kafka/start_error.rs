@@ -4,20 +4,20 @@ use std::fmt;
 
 use rdkafka::error::KafkaError;
 
-use lakechat_core::ports::PortError;
+use lakechat_core::ports::{PortError, Reason};
 
 /// Why the log could not be opened. The text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Kafka did not answer in time. A retry may help.
-    #[error("kafka is not available: {0}")]
-    Away(String),
+    #[error(transparent)]
+    Away(PortError),
     /// librdkafka rejects the options.
     #[error("kafka.options: {0}")]
     Options(String),
     /// Kafka does not let this server create or describe a topic.
     #[error("kafka refuses {what}: {reason}")]
-    Refused { what: String, reason: String },
+    Refused { what: String, reason: Reason },
     /// Settings of the topics are wrong.
     #[error("{}", list(.0))]
     Topics(Vec<TopicFault>),
@@ -46,7 +46,7 @@ impl StartError {
 
 impl From<PortError> for StartError {
     fn from(error: PortError) -> StartError {
-        StartError::Away(error.reason().to_string())
+        StartError::Away(error)
     }
 }
 

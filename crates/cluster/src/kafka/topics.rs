@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::{Instant, sleep};
 
 use super::clients;
-use super::error::describe;
+use super::error::{KafkaFailure, unavailable};
 use super::events::ClientEvents;
 use super::metadata::{DEADLINE, MetadataClient, TopicShape};
 use super::settings::KafkaSettings;
@@ -124,9 +124,9 @@ impl TopicAdmin<'_> {
             }
             if Instant::now() >= deadline {
                 let topic = &wanted.topic;
-                return Err(StartError::Away(format!(
+                return Err(StartError::Away(unavailable(format!(
                     "topic {topic} was created and does not appear"
-                )));
+                ))));
             }
             if is_created {
                 sleep(RETRY_PAUSE).await;
@@ -152,7 +152,7 @@ impl TopicAdmin<'_> {
             topic.set(rule.setting, &rule.created_with)
         });
         let answer = self.admin.create_topics([&topic], &options()).await;
-        let created = answer.map_err(|error| self.failed("to create topics", &error))?;
+        let created = answer.map_err(|error| self.failed("to create topics", error))?;
         match created.into_iter().next() {
             Some(Ok(_)) => {
                 tracing::info!(
@@ -169,11 +169,11 @@ impl TopicAdmin<'_> {
             }
             Some(Err((topic, code))) => Err(self.failed(
                 &format!("to create topic {topic}"),
-                &KafkaError::AdminOp(code),
+                KafkaError::AdminOp(code),
             )),
-            None => Err(StartError::Away(
-                "no answer to the creation of a topic".into(),
-            )),
+            None => Err(StartError::Away(unavailable(
+                "no answer to the creation of a topic",
+            ))),
         }
     }
 
@@ -186,7 +186,7 @@ impl TopicAdmin<'_> {
         loop {
             let asked = [ResourceSpecifier::Topic(topic)];
             let answer = self.admin.describe_configs(&asked, &options()).await;
-            let answer = answer.map_err(|error| self.failed(&what, &error))?;
+            let answer = answer.map_err(|error| self.failed(&what, error))?;
             match answer.into_iter().next() {
                 Some(Ok(resource)) => return Ok(entries(resource)),
                 // A broker that does not know the topic yet.
@@ -195,15 +195,19 @@ impl TopicAdmin<'_> {
                 {
                     sleep(RETRY_PAUSE).await;
                 }
-                Some(Err(code)) => return Err(self.failed(&what, &KafkaError::AdminOp(code))),
-                None => return Err(StartError::Away(format!("no answer to the request {what}"))),
+                Some(Err(code)) => return Err(self.failed(&what, KafkaError::AdminOp(code))),
+                None => {
+                    return Err(StartError::Away(unavailable(format!(
+                        "no answer to the request {what}"
+                    ))));
+                }
             }
         }
     }
 
-    fn failed(&self, what: &str, error: &KafkaError) -> StartError {
-        let reason = describe(error, &self.events);
-        match error.rdkafka_error_code() {
+    fn failed(&self, what: &str, error: KafkaError) -> StartError {
+        let failure = KafkaFailure::new(error, &self.events);
+        match failure.code() {
             Some(
                 RDKafkaErrorCode::TopicAuthorizationFailed
                 | RDKafkaErrorCode::ClusterAuthorizationFailed
@@ -213,9 +217,9 @@ impl TopicAdmin<'_> {
                 | RDKafkaErrorCode::InvalidReplicationFactor,
             ) => StartError::Refused {
                 what: what.to_owned(),
-                reason,
+                reason: failure.into(),
             },
-            _ => StartError::Away(format!("{what}: {reason}")),
+            _ => StartError::Away(unavailable(failure.during(what))),
         }
     }
 }
