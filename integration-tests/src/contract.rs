@@ -39,6 +39,12 @@ pub trait Backend: Send + Sync + Sized + 'static {
         offset: Offset,
     ) -> impl Future<Output = Result<bool>> + Send;
 
+    /// Appends to a partition's end what takes an offset and is no record that a reader returns; returns
+    /// false if the back end can't. Records may precede it.
+    fn append_gap(&self, _partition: Partition) -> impl Future<Output = Result<bool>> + Send {
+        async { Ok(false) }
+    }
+
     /// The dead letters, in any order: at least `count`, if they arrive in time.
     fn dead_letters(&self, count: usize) -> impl Future<Output = Result<Vec<DeadLetter>>> + Send;
 

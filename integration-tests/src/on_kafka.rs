@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use lakechat_cluster::kafka::{KafkaBroker, KafkaSettings};
@@ -14,7 +14,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::{ClientConfig, Message, TopicPartitionList};
 
 use crate::contract::{Backend, DEADLINE, random};
@@ -68,6 +68,7 @@ impl Topics {
             record_bytes: 100_000,
             queue_bytes: 16 << 20,
             fetch_bytes: 16 << 20,
+            believe_after: Duration::from_secs(1),
             options: BTreeMap::new(),
         }
     }
@@ -155,6 +156,48 @@ pub async fn write(topic: &str, key: &str, value: &str) -> Result<()> {
     Ok(())
 }
 
+/// Writes a record into each of these partitions as one transaction, and commits it: a marker, which takes
+/// an offset, follows each record. Returns when the markers are there.
+pub async fn write_transaction(topic: &str, partitions: &[Partition]) -> Result<()> {
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", BROKERS)
+        .set("transactional.id", random())
+        .create()?;
+    let begun = producer.clone();
+    let beginning = move || {
+        begun.init_transactions(DEADLINE)?;
+        begun.begin_transaction()
+    };
+    tokio::task::spawn_blocking(beginning).await??;
+    let mut last = Vec::new();
+    for partition in partitions {
+        let record = FutureRecord::to(topic)
+            .partition(partition.0.into())
+            .key("by somebody")
+            .payload("else");
+        let written = producer.send(record, DEADLINE).await;
+        let written = written.map_err(|(error, _)| error)?;
+        last.push((written.partition, written.offset));
+    }
+    let topic = topic.to_owned();
+    let committing = move || {
+        producer.commit_transaction(DEADLINE)?;
+        let begun = Instant::now();
+        for (partition, offset) in last {
+            let end = || {
+                producer
+                    .client()
+                    .fetch_watermarks(&topic, partition, DEADLINE)
+            };
+            while end()?.1 <= offset + 1 {
+                ensure!(begun.elapsed() < DEADLINE, "no marker follows {offset}");
+            }
+        }
+        Ok(())
+    };
+    tokio::task::spawn_blocking(committing).await?
+}
+
 /// Makes the log forget records below an offset, as retention would.
 pub async fn delete_below(topic: &str, partition: Partition, offset: Offset) -> Result<()> {
     let mut list = TopicPartitionList::new();
@@ -175,13 +218,9 @@ pub fn read_all(topic: &str, count: usize) -> Result<Vec<DeadLetter>> {
     list.add_partition_offset(topic, 0, rdkafka::Offset::Beginning)?;
     consumer.assign(&list)?;
     let mut found = Vec::new();
-    let deadline = std::time::Instant::now() + DEADLINE;
+    let deadline = Instant::now() + DEADLINE;
     while found.len() < count {
-        ensure!(
-            std::time::Instant::now() < deadline,
-            "read {} of {count}",
-            found.len()
-        );
+        ensure!(Instant::now() < deadline, "read {} of {count}", found.len());
         if let Some(message) = consumer.poll(Duration::from_millis(100)) {
             found.push(letter(&message?)?);
         }
@@ -241,6 +280,11 @@ impl Backend for OnKafka {
 
     async fn forget_below(&self, partition: Partition, offset: Offset) -> Result<bool> {
         delete_below(&self.topics.messages(), partition, offset).await?;
+        Ok(true)
+    }
+
+    async fn append_gap(&self, partition: Partition) -> Result<bool> {
+        write_transaction(&self.topics.messages(), &[partition]).await?;
         Ok(true)
     }
 

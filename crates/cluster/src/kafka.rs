@@ -7,6 +7,7 @@
 mod assignment;
 mod clients;
 mod dead_letters;
+mod doubts;
 mod error;
 mod events;
 mod metadata;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 
 use self::assignment::Assignment;
 use self::dead_letters::DeadLetters;
+use self::doubts::Doubts;
 use self::metadata::MetadataClient;
 use self::producer::Publisher;
 use self::questions::Questions;
@@ -51,6 +53,7 @@ pub struct KafkaBroker {
     assignment: Assignment,
     dead_letters: DeadLetters,
     health: Arc<TopicHealth>,
+    doubts: Arc<Doubts>,
     warnings: Vec<String>,
     retention: Option<Duration>,
 }
@@ -74,6 +77,7 @@ impl KafkaBroker {
     ) -> Result<KafkaBroker, StartError> {
         let settings = Arc::new(settings);
         let health = Arc::new(TopicHealth::default());
+        let doubts = Arc::new(Doubts::new(settings.believe_after));
         let asker = MetadataClient::new(&settings)?;
         let PreparedTopics {
             warnings,
@@ -84,11 +88,12 @@ impl KafkaBroker {
         }
         Ok(KafkaBroker {
             publisher: Publisher::new(&settings)?,
-            questions: Questions::start(asker, Arc::clone(&health))?,
+            questions: Questions::start(asker, Arc::clone(&health), Arc::clone(&doubts))?,
             assignment: Assignment::new(Arc::clone(&settings)),
             dead_letters: DeadLetters::new(&settings),
             settings,
             health,
+            doubts,
             warnings,
             retention,
         })
@@ -123,7 +128,11 @@ impl Broker for KafkaBroker {
 
     fn reader(&self, from: &[(Partition, Offset)]) -> Result<Box<dyn LogReader>, PortError> {
         self.health.check()?;
-        Ok(Box::new(KafkaReader::open(&self.settings, from)?))
+        Ok(Box::new(KafkaReader::new(
+            &self.settings,
+            &self.doubts,
+            from,
+        )))
     }
 
     async fn end_offsets(&self) -> Result<Vec<Offset>, PortError> {

@@ -36,6 +36,8 @@ macro_rules! broker_contract {
                 offset_for_a_time_divides_earlier_from_later_records
                 offset_for_a_time_after_every_record_is_the_end
                 start_offset_can_be_read_from
+                position_passes_gaps_between_records_and_at_the_end
+                position_passes_a_gap_that_is_alone
                 reader_below_the_start_offset_is_stopped
                 reader_overtaken_by_the_start_offset_is_stopped
                 offsets_and_times_continue_after_everything_was_trimmed;

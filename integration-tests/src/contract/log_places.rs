@@ -1,14 +1,15 @@
 //! The log: offsets, times, and trimming.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use lakechat_core::domain::Partition;
-use lakechat_core::ports::broker::{LogRecord, Offset};
+use lakechat_core::ports::broker::{LogReader, LogRecord, Offset};
 use lakechat_core::ports::{Broker, PortError};
 
-use super::Backend;
 use super::broker::{Publisher, any_partition, read, reader_at_end};
+use super::{Backend, DEADLINE};
 
 /// Publishes 30 records, in three batches of different append times, and reads them.
 async fn three_batches(broker: &Arc<dyn Broker>) -> Result<(Publisher, Vec<LogRecord>)> {
@@ -126,8 +127,11 @@ pub async fn reader_below_the_start_offset_is_stopped<B: Backend>(backend: B) ->
     }
     let start = broker.start_offsets().await?[partition.index()];
     assert!(seen[19].offset < start && start <= seen[20].offset);
-    let gone = broker.reader(&[(partition, seen[19].offset)]).err();
-    assert!(stops(gone.as_ref(), partition), "{gone:?}");
+    let gone = match broker.reader(&[(partition, seen[19].offset)]) {
+        Ok(mut reader) => end_of(&mut *reader)?,
+        Err(error) => error,
+    };
+    assert!(stops(&gone, partition), "{gone:?}");
     let mut reader = broker.reader(&[(partition, start)])?;
     assert_eq!(read(&mut *reader, &[&publisher.key], 10)?, seen[20..]);
     // No lookup returns an offset of a deleted record.
@@ -145,15 +149,83 @@ pub async fn reader_overtaken_by_the_start_offset_is_stopped<B: Backend>(backend
     if !backend.forget_below(partition, seen[20].offset).await? {
         return Ok(());
     }
-    let gone = read(&mut *reader, &[&publisher.key], 1);
-    let error = gone.err().context("deleted records were read")?;
-    let error = error.downcast_ref::<PortError>();
-    assert!(stops(error, partition), "{error:?}");
+    let error = end_of(&mut *reader)?;
+    assert!(stops(&error, partition), "{error:?}");
     Ok(())
 }
 
-fn stops(error: Option<&PortError>, wanted: Partition) -> bool {
-    matches!(error, Some(PortError::Stops { partition, .. }) if *partition == Some(wanted))
+/// Polls until the reader can't go on; it must not return records.
+fn end_of(reader: &mut dyn LogReader) -> Result<PortError> {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let mut records = Vec::new();
+        let polled = reader.poll(Duration::from_millis(100), &mut records);
+        ensure!(records.is_empty(), "deleted records were read");
+        match polled {
+            Ok(()) | Err(PortError::Unavailable { .. }) => {}
+            Err(error) => return Ok(error),
+        }
+        ensure!(Instant::now() < deadline, "the reader goes on");
+    }
+}
+
+fn stops(error: &PortError, wanted: Partition) -> bool {
+    matches!(error, PortError::Stops { partition, .. } if *partition == Some(wanted))
+}
+
+/// Polls until the position is at the log's end.
+async fn reach_end(
+    broker: &Arc<dyn Broker>,
+    reader: &mut dyn LogReader,
+    partition: Partition,
+) -> Result<()> {
+    let end = broker.end_offsets().await?[partition.index()];
+    let deadline = Instant::now() + DEADLINE;
+    while reader.position(partition) < end {
+        let at = reader.position(partition);
+        ensure!(
+            Instant::now() < deadline,
+            "stays at {at}, and {end} is the end"
+        );
+        reader.poll(Duration::from_millis(100), &mut Vec::new())?;
+    }
+    Ok(())
+}
+
+pub async fn position_passes_gaps_between_records_and_at_the_end<B: Backend>(
+    backend: B,
+) -> Result<()> {
+    let broker = backend.broker();
+    let publisher = Publisher::new(&broker, any_partition(&broker));
+    let partition = publisher.partition;
+    let mut reader = reader_at_end(&broker, partition).await?;
+    for n in 0..3 {
+        publisher.publish([n])?;
+        let seen = read(&mut *reader, &[&publisher.key], 1)?;
+        assert_eq!(publisher.number(&seen[0]), Some(n));
+        backend.append_gap(partition).await?;
+        reach_end(&broker, &mut *reader, partition).await?;
+    }
+    let from = [(partition, reader.position(partition))];
+    publisher.publish([3])?;
+    let mut reader = broker.reader(&from)?;
+    let seen = read(&mut *reader, &[&publisher.key], 1)?;
+    assert_eq!(publisher.number(&seen[0]), Some(3));
+    Ok(())
+}
+
+pub async fn position_passes_a_gap_that_is_alone<B: Backend>(backend: B) -> Result<()> {
+    let broker = backend.broker();
+    let partition = any_partition(&broker);
+    if !backend.append_gap(partition).await? {
+        return Ok(());
+    }
+    let last = broker.end_offsets().await?[partition.index()] - 1;
+    backend.forget_below(partition, last).await?;
+    let mut reader = broker.reader(&[(partition, last)])?;
+    reach_end(&broker, &mut *reader, partition).await?;
+    assert_eq!(reader.position(partition), last + 1);
+    Ok(())
 }
 
 pub async fn offsets_and_times_continue_after_everything_was_trimmed<B: Backend>(

@@ -9,6 +9,7 @@ mod cluster_start;
 mod documents;
 mod hbase_schema;
 mod kafka_sasl;
+mod log_gaps;
 mod real_input;
 mod servers;
 mod wrong_hosts;

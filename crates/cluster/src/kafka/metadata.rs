@@ -104,19 +104,7 @@ impl MetadataClient {
 
     /// A topic's shape; `None` if it does not exist.
     pub fn shape(&self, topic: &str) -> Result<Option<TopicShape>, PortError> {
-        let answer = self.consumer.fetch_metadata(Some(topic), DEADLINE);
-        let metadata = self.explained(answer)?;
-        let found = metadata.topics().iter().find(|t| t.name() == topic);
-        match found.map(|t| (t, t.error())) {
-            Some((found, None)) => Ok(Some(shape(found))),
-            None | Some((_, Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART))) => {
-                Ok(None)
-            }
-            Some((_, Some(error))) => {
-                let code = RDKafkaErrorCode::from(error);
-                Err(unavailable(format!("topic {topic}: {code}")))
-            }
-        }
+        self.explained(shape(&self.consumer, topic))
     }
 
     fn of_all(&self, place: rdkafka::Offset) -> Result<Vec<Offset>, PortError> {
@@ -177,7 +165,21 @@ pub(super) fn ask(
     places.iter().map(offset).collect()
 }
 
-fn shape(topic: &MetadataTopic) -> TopicShape {
+/// A topic's shape; `None` if a broker says that it does not exist.
+pub(super) fn shape(
+    consumer: &BaseConsumer<ClientEvents>,
+    topic: &str,
+) -> Result<Option<TopicShape>, KafkaError> {
+    let metadata = consumer.fetch_metadata(Some(topic), DEADLINE)?;
+    let found = metadata.topics().iter().find(|t| t.name() == topic);
+    match found.map(|t| (t, t.error())) {
+        Some((found, None)) => Ok(Some(shape_of(found))),
+        None | Some((_, Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART))) => Ok(None),
+        Some((_, Some(error))) => Err(KafkaError::MetadataFetch(error.into())),
+    }
+}
+
+fn shape_of(topic: &MetadataTopic) -> TopicShape {
     let replicas = topic.partitions().iter().map(|p| p.replicas().len());
     TopicShape {
         partitions: topic.partitions().len(),

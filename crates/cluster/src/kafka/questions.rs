@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::doubts::Doubts;
 use super::error::unavailable;
 use super::metadata::{DEADLINE, MetadataClient};
 use super::start_error::StartError;
@@ -22,9 +23,6 @@ const WAITING: usize = 64;
 /// How often the thread takes in what librdkafka has to say when nobody asks.
 const LISTEN: Duration = Duration::from_secs(1);
 
-/// How often the topic's partitions are counted.
-const LOOK: Duration = Duration::from_secs(10);
-
 /// Does not wait for an answer that nobody waits for.
 type Question = Box<dyn FnOnce(&mut MetadataClient) + Send>;
 
@@ -35,11 +33,15 @@ pub(super) struct Questions {
 }
 
 impl Questions {
-    pub fn start(asker: MetadataClient, fault: Arc<TopicHealth>) -> Result<Questions, StartError> {
+    pub fn start(
+        asker: MetadataClient,
+        fault: Arc<TopicHealth>,
+        doubts: Arc<Doubts>,
+    ) -> Result<Questions, StartError> {
         let (waiting, asked) = sync_channel(WAITING);
         let thread = thread::Builder::new()
             .name("kafka-questions".into())
-            .spawn(move || answer(asker, &asked, &fault))
+            .spawn(move || answer(asker, &asked, &fault, &doubts))
             .map_err(|error| StartError::Thread(error.to_string()))?;
         Ok(Questions {
             waiting: Some(waiting),
@@ -84,21 +86,28 @@ impl Drop for Questions {
     }
 }
 
-fn answer(mut asker: MetadataClient, asked: &Receiver<Question>, fault: &TopicHealth) {
-    let mut look_at = Instant::now() + LOOK;
+fn answer(
+    mut asker: MetadataClient,
+    asked: &Receiver<Question>,
+    fault: &TopicHealth,
+    doubts: &Doubts,
+) {
+    // Often enough to confirm a change.
+    let look = doubts.believe_after() / 6;
+    let mut look_at = Instant::now() + look;
     loop {
-        match asked.recv_timeout(LISTEN) {
+        match asked.recv_timeout(LISTEN.min(look)) {
             Ok(question) => question(&mut asker),
             Err(RecvTimeoutError::Timeout) => asker.listen(),
             Err(RecvTimeoutError::Disconnected) => return,
         }
         if Instant::now() >= look_at {
             asker.listen();
-            match topics::changed(&asker) {
+            match topics::changed(&asker, doubts) {
                 Ok(found) => fault.set(found),
                 Err(error) => tracing::debug!(%error, "cannot describe the topic"),
             }
-            look_at = Instant::now() + LOOK;
+            look_at = Instant::now() + look;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 /// The most that a record holds beside the frame it comes from: names, digest, times.
 const RECORD_OVERHEAD_BYTES: usize = 4_096;
@@ -27,6 +28,8 @@ pub struct KafkaSettings {
     pub queue_bytes: usize,
     /// Bytes of records that a reader fetches ahead.
     pub fetch_bytes: usize,
+    /// How long brokers have to repeat that the topic or an offset is missing before it is believed.
+    pub believe_after: Duration,
     /// Passed to librdkafka unchanged.
     pub options: BTreeMap<String, String>,
 }
@@ -47,6 +50,7 @@ impl KafkaSettings {
             record_bytes: frame_bytes + RECORD_OVERHEAD_BYTES,
             queue_bytes: 16 << 20,
             fetch_bytes: 16 << 20,
+            believe_after: Duration::from_secs(30),
             options: BTreeMap::new(),
         }
     }
@@ -82,6 +86,7 @@ impl fmt::Debug for KafkaSettings {
             .field("record_bytes", &self.record_bytes)
             .field("queue_bytes", &self.queue_bytes)
             .field("fetch_bytes", &self.fetch_bytes)
+            .field("believe_after", &self.believe_after)
             .field("options", &self.options.keys())
             .finish()
     }

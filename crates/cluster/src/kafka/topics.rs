@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::{Instant, sleep};
 
 use super::clients;
+use super::doubts::{Claim, Doubts};
 use super::error::{KafkaFailure, unavailable};
 use super::events::ClientEvents;
 use super::metadata::{DEADLINE, MetadataClient, TopicShape};
@@ -69,19 +70,37 @@ pub(super) async fn prepare(
     }
 }
 
-/// A change of the log's topic that forbids its use.
-pub(super) fn changed(asker: &MetadataClient) -> Result<Option<String>, PortError> {
+/// A change of the log's topic that forbids its use. `Unavailable` while one is not confirmed.
+pub(super) fn changed(
+    asker: &MetadataClient,
+    doubts: &Doubts,
+) -> Result<Option<String>, PortError> {
     let settings = asker.settings();
     let shape = asker.shape(&settings.messages_topic())?;
-    Ok(changed_to(shape.map(|shape| shape.partitions), settings))
+    changed_to(shape.map(|shape| shape.partitions), settings, doubts)
 }
 
-/// A number of partitions that forbids the topic's use; `None`: the topic does not exist.
-pub(super) fn changed_to(count: Option<usize>, settings: &KafkaSettings) -> Option<String> {
+/// A number of partitions that forbids the topic's use; `None`: brokers say that the topic does not exist.
+/// `Unavailable` while the change is not confirmed.
+pub(super) fn changed_to(
+    count: Option<usize>,
+    settings: &KafkaSettings,
+    doubts: &Doubts,
+) -> Result<Option<String>, PortError> {
     let topic = settings.messages_topic();
-    match count {
+    let change = match count {
         Some(count) => rules::wrong_count(&topic, count, settings).map(|fault| fault.to_string()),
         None => Some(deleted(&topic)),
+    };
+    let Some(change) = change else {
+        doubts.clear(|claim| claim == Claim::TopicMissing);
+        return Ok(None);
+    };
+    // A broker may not know yet what there is, but it knows of nothing that never was.
+    let is_certain = count.is_some_and(|count| count > usize::from(settings.partitions));
+    match is_certain || doubts.note(Claim::TopicMissing) {
+        true => Ok(Some(change)),
+        false => Err(doubts.unconfirmed(&change)),
     }
 }
 

@@ -105,7 +105,8 @@ pub trait Broker: Send + Sync {
     ///
     /// `Stops`: the log doesn't hold this partition's offset, for instance because its records were
     /// deleted. A reader never skips to another offset by itself. `Broken`: also for a partition
-    /// that doesn't exist.
+    /// that doesn't exist. An adapter may report both from [`LogReader::poll`] instead, once it is
+    /// certain of them.
     fn reader(&self, from: &[(Partition, Offset)]) -> Result<Box<dyn LogReader>, PortError>;
 
     /// By partition, the log-end offset (one past the last record) at some moment between the call
@@ -173,14 +174,17 @@ pub trait LogReader: Send {
     /// Records that were appended before an error count as returned: the next poll doesn't repeat
     /// them.
     ///
-    /// `Unavailable`: no record is lost or skipped; poll again. `Stops`: records of this partition
+    /// `Unavailable`: no record is lost or skipped; poll again. Partitions that aren't concerned may
+    /// return records meanwhile. `Stops`: records of this partition
     /// that were not yet read were deleted, or a record breaks the log's rules (for instance, it
     /// has no append time). After `Stops` or `Broken` this reader must not be polled again. After
     /// `Stops` a reader of the other partitions can be opened.
     fn poll(&mut self, timeout: Duration, into: &mut Vec<LogRecord>) -> Result<(), PortError>;
 
     /// The offset from which the next poll reads a partition. It is above every record that was
-    /// returned. In a log with gaps it may be further ahead, past offsets without a record of this
-    /// partition. Only meaningful for the partitions that were given to [`Broker::reader`].
+    /// returned. If the log's end follows offsets without a record, such as the marker of a
+    /// transaction, polls move the position past them: a reader that is polled reaches the log-end
+    /// offset, whatever lies below it. Only meaningful for the partitions that were given to
+    /// [`Broker::reader`].
     fn position(&self, partition: Partition) -> Offset;
 }

@@ -32,6 +32,7 @@ fn cluster_with(mock: MockCluster<'static, DefaultProducerContext>) -> Cluster {
         record_bytes: 100_000,
         queue_bytes: 1 << 20,
         fetch_bytes: 1 << 20,
+        believe_after: Duration::from_secs(1),
         options: BTreeMap::new(),
     };
     mock.create_topic(&settings.messages_topic(), 1, 1).unwrap();
