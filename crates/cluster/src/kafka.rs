@@ -20,7 +20,7 @@ mod topic_health;
 mod topics;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
@@ -35,7 +35,7 @@ use self::questions::Questions;
 use self::reader::KafkaReader;
 use self::topic_health::TopicHealth;
 use self::topics::PreparedTopics;
-use lakechat_core::domain::Partition;
+use lakechat_core::domain::{Partition, now_ms};
 use lakechat_core::ports::broker::{
     DeadLetter, LogReader, Offset, OutgoingRecord, PublishFailureHandler,
 };
@@ -113,8 +113,7 @@ impl Broker for KafkaBroker {
     }
 
     fn now_ms(&self) -> u64 {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-        since_1970.map_or(0, |passed| passed.as_millis() as u64)
+        now_ms()
     }
 
     fn on_publish_failure(&self, handler: PublishFailureHandler) {

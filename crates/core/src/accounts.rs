@@ -20,7 +20,7 @@ mod throttle;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -31,7 +31,7 @@ use self::rotation::Standing;
 use self::sessions::{Sessions, TRIES};
 pub use self::signing_key::{KeyError, signing_key};
 use self::throttle::Throttle;
-use crate::domain::{Code, LoginSession, Problem, Secret, User, UserName};
+use crate::domain::{Code, LoginSession, Problem, Secret, User, UserName, now_ms};
 use crate::ports::directory::CreateOutcome;
 use crate::ports::problem::directory_problem;
 use crate::ports::{LoginSessions, Users};
@@ -268,12 +268,6 @@ impl Accounts {
         let lifetime_ms = u64::try_from(self.refresh_lifetime.as_millis()).unwrap_or(u64::MAX);
         now_ms.saturating_add(lifetime_ms)
     }
-}
-
-fn now_ms() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    // A clock before 1970 was never set. Tokens that are made with it have expired.
-    since_1970.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn parse_name(username: &str) -> Result<UserName, Problem> {

@@ -5,6 +5,7 @@
 //! and `uuid`.
 
 pub mod channel;
+pub mod clock;
 pub mod file;
 pub mod id;
 pub mod message;
@@ -14,6 +15,7 @@ pub mod secret;
 pub mod user;
 
 pub use channel::{Channel, ChannelKind, Member, Role};
+pub use clock::now_ms;
 pub use file::{Attachment, File, FileId, FileLocation};
 pub use id::{Id, Partition};
 pub use message::{Cells, Change, ChangeKind, HistoryRow, Message};

@@ -25,7 +25,7 @@ use super::hub::{HubChannel, Listener, Subscription};
 use super::service::Chat;
 use crate::accounts::{Accounts, Identity};
 use crate::chat::wire::close::Close;
-use crate::domain::ChannelName;
+use crate::domain::{ChannelName, now_ms};
 
 use requests::{Done, Work};
 use socket::{Read, Socket};
@@ -217,7 +217,7 @@ impl Clock {
 
     /// Follows the expiry of another token.
     fn renew(&mut self, identity: &Identity) {
-        let left = Duration::from_millis(identity.expires_at_ms.saturating_sub(wall_ms()));
+        let left = Duration::from_millis(identity.expires_at_ms.saturating_sub(now_ms()));
         self.expires = Instant::now() + left;
         self.expiring_told = false;
         self.rearm();
@@ -236,9 +236,4 @@ impl Clock {
     fn told_at(&self) -> Instant {
         self.expires.checked_sub(EXPIRING).unwrap_or(self.expires)
     }
-}
-
-fn wall_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }

@@ -1,7 +1,5 @@
 //! Uploads: receives a file chunk by chunk, at the store's speed.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tracing::field::Empty;
@@ -10,7 +8,7 @@ use tracing::{Instrument, Span};
 use super::draft::{Draft, too_large};
 use super::transfer::Transfer;
 use super::{FileName, Files, MediaType};
-use crate::domain::{Code, File, FileId, Problem, UserName};
+use crate::domain::{Code, File, FileId, Problem, UserName, now_ms};
 use crate::ports::problem::directory_problem;
 
 /// The properties of a file that are known before its bytes arrive.
@@ -116,9 +114,4 @@ async fn fill(
 fn mismatch() -> Problem {
     let text = "The bytes that arrived don't have the SHA-256 that the digest header names.";
     Problem::new(Code::ChecksumMismatch, text)
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.expect("the clock is past 1970").as_millis() as u64
 }

@@ -6,14 +6,14 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::stream;
 use tokio::sync::mpsc;
 
 use super::errors::port_error;
 use super::paths::relative_path;
-use lakechat_core::domain::FileId;
+use lakechat_core::domain::{FileId, now_ms};
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::file_store::{FileListing, StoredFile};
 
@@ -39,9 +39,7 @@ pub(super) fn list(files: PathBuf, age: Range<Duration>) -> io::Result<FileListi
 }
 
 fn walk(files: &Path, age: &Range<Duration>, sender: &FileSender) -> io::Result<()> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = Duration::from_millis(now_ms());
     for folder in read_dir(files)? {
         let folder = folder?;
         if !folder.file_type()?.is_dir() {

@@ -3,13 +3,12 @@
 //! The table has no index by expiry, so it is scanned in rounds: each run examines up to ten thousand
 //! rows after those of the last run, and starts over at the table's end.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use rusqlite::{Connection, Result, params};
 
 use crate::columns::{ReadColumn, int};
 use crate::engine::Engine;
 use crate::part;
+use lakechat_core::domain::now_ms;
 use lakechat_core::ports::PortError;
 
 /// Rows that one transaction examines.
@@ -17,7 +16,7 @@ const CHUNK_ROWS: usize = 1_000;
 /// Chunks that one run examines.
 const CHUNKS_PER_RUN: usize = 10;
 /// How long a session is kept after it expired, so that a clock set ahead by less logs nobody out.
-const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+const GRACE_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// The primary key of a session: its user and its id.
 type SessionKey = (String, String);
@@ -45,8 +44,7 @@ impl SessionScan {
         may_continue: impl Fn() -> bool,
     ) -> Result<usize, PortError> {
         // Sessions expire by the wall clock; the log's clock may be ahead of it.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let cutoff_ms = now.unwrap_or_default().saturating_sub(GRACE).as_millis() as u64;
+        let cutoff_ms = now_ms().saturating_sub(GRACE_MS);
         let mut removed = 0;
         for _ in 0..CHUNKS_PER_RUN {
             if !may_continue() {

@@ -15,7 +15,7 @@ use crate::chat::wire::close::Close;
 use crate::chat::wire::{
     self, About, ChannelsRequest, Incoming, Join, PageRequest, Ref, Request, SendRequest,
 };
-use crate::domain::{Attachment, CauseChain, ChannelName, Code, Id, Problem, UserName};
+use crate::domain::{Attachment, CauseChain, ChannelName, Code, Id, Problem, UserName, now_ms};
 use crate::json_object::field_invalid;
 
 /// Asynchronous work for one frame; the session polls it.
@@ -302,7 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let problem = Problem::new(Code::FieldInvalid, text).field("token");
             return self.refuse(reference, &problem, About::default());
         }
-        let left_ms = identity.expires_at_ms.saturating_sub(super::wall_ms());
+        let left_ms = identity.expires_at_ms.saturating_sub(now_ms());
         self.clock.renew(&identity);
         self.identity = identity;
         self.listener
