@@ -35,6 +35,7 @@ use crate::domain::{Code, LoginSession, Problem, Secret, User, UserName, now_ms}
 use crate::ports::directory::CreateOutcome;
 use crate::ports::problem::directory_problem;
 use crate::ports::{LoginSessions, Users};
+use crate::single_flight::SingleFlight;
 
 #[derive(Clone, Debug)]
 pub struct AccountsSettings {
@@ -72,6 +73,7 @@ pub struct Identity {
 /// Registers users, logs them in and authenticates them. Shared by all connections.
 pub struct Accounts {
     users: Arc<dyn Users>,
+    user_loads: SingleFlight<UserName, Result<Option<User>, Problem>>,
     login_sessions: Arc<dyn LoginSessions>,
     hasher: Hasher,
     throttle: Throttle,
@@ -94,6 +96,7 @@ impl Accounts {
             sessions: Sessions::new(Arc::clone(&login_sessions), settings.access_token),
             refresh_lifetime: settings.refresh_token,
             users,
+            user_loads: SingleFlight::default(),
             login_sessions,
         })
     }
@@ -221,7 +224,11 @@ impl Accounts {
     }
 
     async fn find(&self, name: &UserName) -> Result<Option<User>, Problem> {
-        self.users.find(name).await.map_err(directory_problem)
+        let load = || {
+            let (users, name) = (Arc::clone(&self.users), name.clone());
+            async move { users.find(&name).await.map_err(directory_problem) }
+        };
+        self.user_loads.find(name.clone(), load).await
     }
 
     async fn start_session(&self, user: UserName) -> Result<Login, Problem> {

@@ -9,3 +9,4 @@ pub mod files;
 pub mod json_object;
 pub mod limits;
 pub mod ports;
+pub mod single_flight;

@@ -1,7 +1,7 @@
 //! History that stands still and fails when the test wants it to.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use async_trait::async_trait;
 use lakechat_core::domain::{
@@ -19,6 +19,7 @@ pub struct GatedHistory {
     open: watch::Sender<bool>,
     fail_one_in: AtomicU32,
     unreadable: AtomicBool,
+    reads: AtomicUsize,
     refuses: AtomicBool,
     panics: AtomicBool,
 }
@@ -30,6 +31,7 @@ impl GatedHistory {
             open: watch::Sender::new(true),
             fail_one_in: AtomicU32::new(0),
             unreadable: AtomicBool::new(false),
+            reads: AtomicUsize::new(0),
             refuses: AtomicBool::new(false),
             panics: AtomicBool::new(false),
         })
@@ -48,6 +50,11 @@ impl GatedHistory {
         self.unreadable.store(!readable, Relaxed);
     }
 
+    /// The reads so far, except those of marks and of numbers.
+    pub fn reads(&self) -> usize {
+        self.reads.load(Relaxed)
+    }
+
     /// Whether writes fail with `Broken`.
     pub fn set_refusing(&self, refusing: bool) {
         self.refuses.store(refusing, Relaxed);
@@ -62,6 +69,7 @@ impl GatedHistory {
         &self,
         work: impl Future<Output = Result<T, PortError>>,
     ) -> Result<T, PortError> {
+        self.reads.fetch_add(1, Relaxed);
         if self.unreadable.load(Relaxed) {
             return Err(away("history"));
         }

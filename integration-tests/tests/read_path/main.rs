@@ -11,6 +11,8 @@ mod client;
 mod deaths;
 mod fickle;
 mod gate;
+mod held_channels;
+mod loads;
 mod marks;
 mod model;
 mod numbers;

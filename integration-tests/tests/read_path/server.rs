@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fickle::FickleBroker;
 use crate::gate::GatedHistory;
+use crate::held_channels::HeldChannels;
 
 /// What a run leaves to chance about its server.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub struct Server {
     /// The same log as the server under test has it.
     pub fickle: Arc<FickleBroker>,
     pub directory: Directory,
+    /// The channels of the directory as the server under test has them.
+    pub channels: Arc<HeldChannels>,
     pub history: Arc<GatedHistory>,
     threads: Threads,
     tasks: Vec<(CancellationToken, Task<()>)>,
@@ -58,11 +61,12 @@ impl Server {
         let embedded = Embedded::open(folder, settings).expect("the folder is ours");
         let broker = FickleBroker::new(embedded.broker());
         let directory = embedded.directory();
+        let channels = HeldChannels::new(directory.channels.clone());
         let history = GatedHistory::new(embedded.history());
         let ports = chat::Ports {
             broker: broker.clone(),
             history: history.clone(),
-            channels: directory.channels.clone(),
+            channels: channels.clone(),
             file_rows: directory.file_rows.clone(),
             presence: Arc::new(MemoryPresence::new("a")),
         };
@@ -86,6 +90,7 @@ impl Server {
             log: chat.log.clone(),
             chat,
             directory,
+            channels,
             history,
         };
         server.chat.caught_up().await;

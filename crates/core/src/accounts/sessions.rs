@@ -11,6 +11,7 @@ use super::refresh_token::RefreshToken;
 use crate::domain::{Code, LoginSession, Problem, UserName};
 use crate::ports::problem::directory_problem;
 use crate::ports::{LoginSessions, PortError};
+use crate::single_flight::SingleFlight;
 
 /// The age up to which a cached answer is used without asking. After a session ended on another
 /// server, its tokens are accepted over HTTP for this long at most.
@@ -37,6 +38,14 @@ struct Known {
 }
 
 pub struct Sessions {
+    directory: CachedSessions,
+    /// The questions to the directory that are under way.
+    asked: SingleFlight<Uuid, Result<State, Problem>>,
+}
+
+/// The directory, and its latest answers.
+#[derive(Clone)]
+struct CachedSessions {
     login_sessions: Arc<dyn LoginSessions>,
     remembered: Cache<Uuid, Known>,
 }
@@ -49,15 +58,18 @@ impl Sessions {
             .time_to_live(token_lifetime.max(TRUSTED_FOR))
             .build();
         Sessions {
-            login_sessions,
-            remembered,
+            directory: CachedSessions {
+                login_sessions,
+                remembered,
+            },
+            asked: SingleFlight::default(),
         }
     }
 
     /// `token_revoked` if the session has ended. Uses a cached answer that is less than 30 s old,
     /// and asks the directory otherwise.
     pub async fn check(&self, identity: &Identity) -> Result<(), Problem> {
-        match self.remembered.get(&identity.session) {
+        match self.directory.remembered.get(&identity.session) {
             Some(known) if known.at.elapsed() < TRUSTED_FOR => require(known.state),
             _ => self.check_fresh(identity).await,
         }
@@ -66,21 +78,15 @@ impl Sessions {
     /// `token_revoked` if the directory answers that the session has ended or doesn't exist. If the
     /// directory is unavailable, its last known answer for this session counts; without one the
     /// error is `directory_unavailable`.
+    ///
+    /// Checks of one session at the same time share one question to the directory. So the answer
+    /// lacks an end on another server if it came while the question was under way.
     pub async fn check_fresh(&self, identity: &Identity) -> Result<(), Problem> {
-        let asked = self.login_sessions.find(&identity.user, identity.session);
-        let session = match asked.await {
-            Ok(session) => session,
-            Err(error @ PortError::Unavailable { .. }) => {
-                let known = self.remembered.get(&identity.session);
-                return require(known.ok_or_else(|| directory_problem(error))?.state);
-            }
-            Err(error) => return Err(directory_problem(error)),
+        let ask = || {
+            let (directory, identity) = (self.directory.clone(), identity.clone());
+            async move { directory.ask(&identity).await }
         };
-        let state = match session {
-            Some(session) if !session.revoked => State::GoesOn,
-            _ => State::Ended,
-        };
-        require(self.remember(identity.session, state))
+        require(self.asked.share(identity.session, ask).await?)
     }
 
     /// The session of a refresh token, as the directory has it. `token_revoked` if it has ended or
@@ -90,7 +96,8 @@ impl Sessions {
         token: &RefreshToken,
         now_ms: u64,
     ) -> Result<LoginSession, Problem> {
-        let found = self.login_sessions.find(&token.user, token.session).await;
+        let sessions = &self.directory.login_sessions;
+        let found = sessions.find(&token.user, token.session).await;
         let session = found.map_err(directory_problem)?.ok_or_else(ended)?;
         if session.revoked {
             return Err(ended());
@@ -103,19 +110,39 @@ impl Sessions {
 
     /// Replaces a session; false if it was changed since it was read.
     pub async fn replace(&self, old: &LoginSession, new: &LoginSession) -> Result<bool, Problem> {
-        let replaced = self.login_sessions.replace(old, new).await;
+        let replaced = self.directory.login_sessions.replace(old, new).await;
         replaced.map_err(directory_problem)
     }
 
     /// Ends a session for good. Returns `Ok` if the session has ended already or doesn't exist.
     pub async fn end(&self, user: &UserName, id: Uuid) -> Result<(), Problem> {
         for _ in 0..TRIES {
-            if self.try_to_end(user, id).await.map_err(directory_problem)? {
-                self.remember(id, State::Ended);
+            let ended = self.directory.try_to_end(user, id).await;
+            if ended.map_err(directory_problem)? {
+                self.directory.remember(id, State::Ended);
                 return Ok(());
             }
         }
         Err(contended(id))
+    }
+}
+
+impl CachedSessions {
+    async fn ask(&self, identity: &Identity) -> Result<State, Problem> {
+        let asked = self.login_sessions.find(&identity.user, identity.session);
+        let session = match asked.await {
+            Ok(session) => session,
+            Err(error @ PortError::Unavailable { .. }) => {
+                let known = self.remembered.get(&identity.session);
+                return Ok(known.ok_or_else(|| directory_problem(error))?.state);
+            }
+            Err(error) => return Err(directory_problem(error)),
+        };
+        let state = match session {
+            Some(session) if !session.revoked => State::GoesOn,
+            _ => State::Ended,
+        };
+        Ok(self.remember(identity.session, state))
     }
 
     async fn try_to_end(&self, user: &UserName, id: Uuid) -> Result<bool, PortError> {

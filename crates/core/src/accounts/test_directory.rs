@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::domain::{LoginSession, User, UserName};
@@ -16,6 +17,9 @@ pub struct TestDirectory {
     users: Mutex<HashMap<UserName, User>>,
     sessions: Mutex<HashMap<(UserName, Uuid), LoginSession>>,
     away: AtomicBool,
+    /// Whether reads wait.
+    held: watch::Sender<bool>,
+    reads: AtomicUsize,
     /// The next `replace` happens but returns an error.
     loses_next_answer: AtomicBool,
 }
@@ -23,6 +27,16 @@ pub struct TestDirectory {
 impl TestDirectory {
     pub fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// Whether reads wait, with what they have found.
+    pub fn hold_reads(&self, held: bool) {
+        self.held.send_replace(held);
+    }
+
+    /// The reads so far.
+    pub fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
     }
 
     pub fn lose_next_answer(&self) {
@@ -37,6 +51,15 @@ impl TestDirectory {
     pub fn sessions(&self) -> Vec<LoginSession> {
         let sessions = self.sessions.lock().expect("no test panics with it");
         sessions.values().cloned().collect()
+    }
+
+    async fn read<T>(&self, found: T) -> Result<T, PortError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.reach()?;
+        let mut held = self.held.subscribe();
+        let released = held.wait_for(|held| !held).await.map(drop);
+        released.expect("the directory outlives its calls");
+        Ok(found)
     }
 
     fn reach(&self) -> Result<(), PortError> {
@@ -64,9 +87,9 @@ impl Users for TestDirectory {
     }
 
     async fn find(&self, name: &UserName) -> Result<Option<User>, PortError> {
-        self.reach()?;
-        let users = self.users.lock().expect("no test panics with it");
-        Ok(users.get(name).cloned())
+        let users = || self.users.lock().expect("no test panics with it");
+        let found = users().get(name).cloned();
+        self.read(found).await
     }
 }
 
@@ -80,9 +103,9 @@ impl LoginSessions for TestDirectory {
     }
 
     async fn find(&self, user: &UserName, id: Uuid) -> Result<Option<LoginSession>, PortError> {
-        self.reach()?;
-        let sessions = self.sessions.lock().expect("no test panics with it");
-        Ok(sessions.get(&(user.clone(), id)).cloned())
+        let sessions = || self.sessions.lock().expect("no test panics with it");
+        let found = sessions().get(&(user.clone(), id)).cloned();
+        self.read(found).await
     }
 
     async fn replace(&self, old: &LoginSession, new: &LoginSession) -> Result<bool, PortError> {

@@ -2,6 +2,9 @@
 
 use std::net::Ipv4Addr;
 
+use futures_util::future::join_all;
+use futures_util::poll;
+
 use super::test_directory::TestDirectory;
 use super::*;
 
@@ -351,4 +354,41 @@ async fn while_the_directory_is_away_what_is_remembered_goes_on() {
     assert_eq!(refused, [Code::DirectoryUnavailable; 5]);
     directory.set_away(false);
     assert!(accounts.authenticate(unknown.token.expose()).await.is_ok());
+}
+
+#[tokio::test]
+async fn checks_of_one_session_and_lookups_of_one_user_at_the_same_time_are_one_read_each() {
+    let (accounts, directory) = accounts();
+    let login = registered(&accounts, "ann").await;
+    let (ann, before) = (&login.user, directory.reads());
+    directory.hold_reads(true);
+    let token = login.token.expose();
+    let mut checks = Box::pin(join_all(
+        (0..50).map(|_| accounts.authenticate_fresh(token)),
+    ));
+    let mut lookups = Box::pin(join_all((0..50).map(|_| accounts.user(ann))));
+    assert!(poll!(&mut checks).is_pending());
+    assert!(poll!(&mut lookups).is_pending());
+    directory.hold_reads(false);
+    assert!(checks.await.iter().all(Result::is_ok));
+    assert!(lookups.await.iter().all(Result::is_ok));
+    assert_eq!(directory.reads() - before, 2);
+}
+
+#[tokio::test]
+async fn check_that_is_under_way_at_a_logout_lets_nobody_in() {
+    let (accounts, directory) = accounts();
+    let login = registered(&accounts, "ann").await;
+    let token = login.token.expose();
+    let identity = accounts.authenticate(token).await.expect("in");
+    directory.hold_reads(true);
+    let mut checks = Box::pin(join_all((0..3).map(|_| accounts.authenticate_fresh(token))));
+    assert!(poll!(&mut checks).is_pending());
+    let mut logout = Box::pin(accounts.logout(&identity));
+    assert!(poll!(&mut logout).is_pending());
+    directory.hold_reads(false);
+    logout.await.expect("out");
+    for check in checks.await {
+        assert_eq!(code(check), Code::TokenRevoked);
+    }
 }

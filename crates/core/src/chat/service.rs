@@ -1,5 +1,6 @@
 //! The operations of chat that sessions and HTTP requests call.
 
+mod channel_loader;
 mod channels;
 mod file_rights;
 mod health;
@@ -15,16 +16,17 @@ use super::archive::Batching;
 use super::clock::Pulse;
 use super::hub::{Hub, HubChannel};
 use super::log::{Log, MemoryBounds};
-use super::read::{Reads, behind};
+use super::read::Reads;
 use super::wire::SessionLimits;
 use super::wire::close::Close;
 use crate::chat::hub::outbox::OutboxBounds;
-use crate::chat::hub::roster::Roster;
 use crate::chat::log::barrier::Barrier;
 use crate::domain::{ChannelName, Code, Problem, UserName};
 use crate::limits::KeyedLimit;
-use crate::ports::problem::{directory_unavailable, history_unavailable};
 use crate::ports::{Channels, FileRows};
+
+use channel_loader::ChannelLoader;
+use membership::MembershipLoads;
 
 pub use channels::{ChannelPage, MemberPage};
 pub use health::Health;
@@ -34,9 +36,6 @@ pub use sending::{Send, not_a_member};
 
 /// The longest topic, in bytes.
 pub const MAX_TOPIC_BYTES: usize = 1024;
-
-/// Members per page when a roster is read from history.
-const MEMBERS_PAGE: usize = 1000;
 
 /// How often a read of channel state is tried while the tail evicts records that it needs.
 const TRIES: usize = 4;
@@ -67,7 +66,9 @@ pub struct Chat {
     pub log: Arc<Log>,
     pub hub: Arc<Hub>,
     pub pulse: Arc<Pulse>,
-    reads: Reads,
+    reads: Arc<Reads>,
+    loader: ChannelLoader,
+    membership_loads: MembershipLoads,
     channels: Arc<dyn Channels>,
     file_rows: Arc<dyn FileRows>,
     sends_per_user: KeyedLimit<UserName>,
@@ -91,6 +92,8 @@ impl Chat {
         channels: Arc<dyn Channels>,
         file_rows: Arc<dyn FileRows>,
     ) -> Chat {
+        let reads = Arc::new(reads);
+        let loader = ChannelLoader::new(log.clone(), hub.clone(), reads.clone(), channels.clone());
         Chat {
             sends_per_user: KeyedLimit::new(settings.sends_per_user),
             events_per_user: KeyedLimit::new(settings.sends_per_user),
@@ -101,6 +104,8 @@ impl Chat {
             hub,
             pulse,
             reads,
+            loader,
+            membership_loads: MembershipLoads::default(),
             channels,
             file_rows,
         }
@@ -124,69 +129,9 @@ impl Chat {
         self.open(&name).await?.ok_or_else(channel_not_found)
     }
 
-    /// The loaded channel. Loads it first if necessary: the directory's row, its state in history,
-    /// then the events of the tail. None if the directory doesn't have it.
+    /// The loaded channel; loads it first if necessary. None if the directory doesn't have it.
     pub async fn open(&self, name: &ChannelName) -> Result<Option<Arc<HubChannel>>, Problem> {
-        if let Some(open) = self.hub.channel(name) {
-            return Ok(Some(open));
-        }
-        let row = self
-            .channels
-            .find(name)
-            .await
-            .map_err(directory_unavailable)?;
-        let Some(mut row) = row else { return Ok(None) };
-        let partition = self.log.partition_of(name);
-        for _ in 0..TRIES {
-            // The mark is taken before history is read: every event up to it is in history by then,
-            // and the tail has the rest unless it evicts some.
-            let mark = self.log.mark(partition);
-            let described = self
-                .reads
-                .history()
-                .fill_channel_state(std::slice::from_mut(&mut row))
-                .await;
-            described.map_err(history_unavailable)?;
-            let members = self.members_of_history(name).await?;
-            let state = self.log.lock(partition);
-            if state.tail.above() > mark.id {
-                continue;
-            }
-            let mut roster = Roster::new(&row, members);
-            for entry in state
-                .tail
-                .within(name, crate::domain::Id::ZERO, crate::domain::Id::MAX)
-            {
-                roster.apply(entry);
-            }
-            // Under the partition's lock: the reader delivers later events to the hub, and finds
-            // the channel there.
-            let channel = self.hub.add(HubChannel::new(row, partition, roster));
-            drop(state);
-            return Ok(Some(channel));
-        }
-        Err(behind())
-    }
-
-    async fn members_of_history(
-        &self,
-        name: &ChannelName,
-    ) -> Result<Vec<crate::domain::Member>, Problem> {
-        let mut all: Vec<crate::domain::Member> = Vec::new();
-        loop {
-            let after = all.last().map(|m| m.user.clone());
-            let page = self
-                .reads
-                .history()
-                .members(name, after.as_ref(), MEMBERS_PAGE)
-                .await;
-            let page = page.map_err(history_unavailable)?;
-            let last = page.len() < MEMBERS_PAGE;
-            all.extend(page);
-            if last {
-                return Ok(all);
-            }
-        }
+        self.loader.open(name).await
     }
 
     pub fn barrier(&self) -> &Barrier {

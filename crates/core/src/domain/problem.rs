@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -101,7 +102,7 @@ impl Serialize for Code {
 /// An error for a client: what is wrong, what is allowed, and a cause for the log only.
 ///
 /// Serializes as the `error` object of a response or a frame. The cause never leaves the server.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Problem {
     pub code: Code,
     /// For people: what is wrong and what is allowed.
@@ -116,7 +117,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
     #[serde(skip)]
-    pub cause: Option<Box<dyn Error + Send + Sync>>,
+    pub cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl Problem {
@@ -147,7 +148,7 @@ impl Problem {
     }
 
     pub fn cause(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Problem {
-        self.cause = Some(cause.into());
+        self.cause = Some(cause.into().into());
         self
     }
 

@@ -1,14 +1,32 @@
 //! Joins and leaves channels, and finds the channels of a user.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{ChannelPage, Chat, TRIES};
 use crate::chat::hub::HubChannel;
+use crate::chat::log::Log;
 use crate::chat::log::record::Body;
 use crate::chat::read::behind;
 use crate::domain::{ChannelName, Code, Id, Member, Problem, Role, UserName};
 use crate::ports::problem::history_unavailable;
+use crate::single_flight::SingleFlight;
+
+/// The most channels that one list of a user's channels loads at a time.
+const LOADS_AT_ONCE: usize = 8;
+
+/// The reads of memberships in history that are under way.
+pub(super) type MembershipLoads = SingleFlight<UserName, Result<Arc<StoredMemberships>, Problem>>;
+
+/// A user's memberships in history, with what was marked as archived before they were read: the ids
+/// of the marks, by partition.
+pub(super) struct StoredMemberships {
+    marks: Vec<Id>,
+    rows: Vec<(ChannelName, Member)>,
+}
 
 /// A page of a user's channels ends before the channel with which its JSON would exceed this size.
 /// A user may have any number of channels, and `welcome` has the first page.
@@ -64,19 +82,18 @@ impl Chat {
         limit: usize,
     ) -> Result<ChannelPage, Problem> {
         let names = self.memberships(user).await?.into_keys();
+        let names = names.filter(|name| after.is_none_or(|after| name > after));
+        let open = |name| async move { self.open(&name).await };
+        let mut opened = pin!(stream::iter(names.map(open)).buffered(LOADS_AT_ONCE));
         let mut page = ChannelPage::default();
         let mut bytes = 0;
-        for name in names.filter(|name| after.is_none_or(|after| name > after)) {
-            if page.channels.len() == limit {
-                return Ok(page.with_more());
-            }
+        while let Some(channel) = opened.try_next().await? {
             // The directory may lack the channel, for example after a partial restore.
-            let Some(channel) = self.open(&name).await? else {
-                continue;
-            };
+            let Some(channel) = channel else { continue };
             let channel = channel.object(user);
             bytes += channel.json_bytes();
-            if bytes > OWN_CHANNELS_BYTES && !page.channels.is_empty() {
+            let is_over = bytes > OWN_CHANNELS_BYTES && !page.channels.is_empty();
+            if is_over || page.channels.len() == limit {
                 return Ok(page.with_more());
             }
             page.channels.push(channel);
@@ -92,24 +109,33 @@ impl Chat {
     ) -> Result<BTreeMap<ChannelName, Role>, Problem> {
         self.reads.barrier().pass_all().await?;
         for _ in 0..TRIES {
-            let marks = self.mark_ids();
-            let rows = self
-                .reads
-                .history()
-                .memberships(user)
-                .await
-                .map_err(history_unavailable)?;
-            if let Some(memberships) = self.overlay(user, &marks, rows) {
+            let stored = self.stored_memberships(user).await?;
+            if let Some(memberships) = self.overlay(user, &stored) {
                 return Ok(memberships);
             }
         }
         Err(behind())
     }
 
+    /// The rows may be of a read that began before this call: what changed since is in the tails, as
+    /// long as they reach back to the marks.
+    async fn stored_memberships(&self, user: &UserName) -> Result<Arc<StoredMemberships>, Problem> {
+        let (log, reads) = (self.log.clone(), self.reads.clone());
+        let load = || {
+            let user = user.clone();
+            async move {
+                let marks = mark_ids(&log);
+                let rows = reads.history().memberships(&user).await;
+                let rows = rows.map_err(history_unavailable)?;
+                Ok(Arc::new(StoredMemberships { marks, rows }))
+            }
+        };
+        self.membership_loads.share(user.clone(), load).await
+    }
+
     /// The ids of all marks, by partition. To be taken before history is read.
     pub(super) fn mark_ids(&self) -> Vec<Id> {
-        let id_of = |p| self.log.mark(p).id;
-        self.log.partitions().map(id_of).collect()
+        mark_ids(&self.log)
     }
 
     /// Adds the membership events of the tails to the rows of history. None if a tail has evicted a
@@ -117,14 +143,13 @@ impl Chat {
     fn overlay(
         &self,
         user: &UserName,
-        marks: &[Id],
-        rows: Vec<(ChannelName, Member)>,
+        stored: &StoredMemberships,
     ) -> Option<BTreeMap<ChannelName, Role>> {
+        let rows = stored.rows.iter();
         let mut newest: BTreeMap<ChannelName, (Id, Role)> = rows
-            .into_iter()
-            .map(|(channel, m)| (channel, (m.changed, m.role)))
+            .map(|(channel, m)| (channel.clone(), (m.changed, m.role)))
             .collect();
-        for (partition, mark) in self.log.partitions().zip(marks) {
+        for (partition, mark) in self.log.partitions().zip(&stored.marks) {
             let state = self.log.lock(partition);
             if state.tail.above() > *mark {
                 return None;
@@ -172,6 +197,10 @@ impl Chat {
             Err(super::channel_not_found())
         }
     }
+}
+
+fn mark_ids(log: &Log) -> Vec<Id> {
+    log.partitions().map(|p| log.mark(p).id).collect()
 }
 
 pub(super) fn archived() -> Problem {
