@@ -10,3 +10,4 @@ pub mod json_object;
 pub mod limits;
 pub mod ports;
 pub mod single_flight;
+pub mod threads;

@@ -6,7 +6,6 @@ pub(super) mod retention;
 pub(super) mod signal;
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -16,6 +15,7 @@ use super::database;
 use super::engine::Engine;
 use super::folder::{DataFolder, OpenError};
 use super::settings::EmbeddedSettings;
+use lakechat_core::threads::OwnedThread;
 
 /// Pause after a checkpoint, as each costs two fsyncs.
 const CHECKPOINT_PAUSE: Duration = Duration::from_millis(100);
@@ -23,7 +23,7 @@ const CHECKPOINT_PAUSE: Duration = Duration::from_millis(100);
 /// Owns the maintenance thread. Dropping it stops and joins the thread.
 pub(super) struct Maintenance {
     engine: Arc<Engine>,
-    thread: Option<JoinHandle<()>>,
+    _thread: OwnedThread,
 }
 
 impl Maintenance {
@@ -41,13 +41,12 @@ impl Maintenance {
         })?;
         let interval = settings.maintenance_interval;
         let used = Arc::clone(&engine);
-        let thread = thread::Builder::new()
-            .name("embedded-maintenance".into())
-            .spawn(move || run(&db, &used, interval))
+        let maintain = move || run(&db, &used, interval);
+        let thread = OwnedThread::restarting("embedded-maintenance", maintain)
             .map_err(|source| OpenError::Io { path, source })?;
         Ok(Maintenance {
             engine,
-            thread: Some(thread),
+            _thread: thread,
         })
     }
 }
@@ -55,10 +54,6 @@ impl Maintenance {
 impl Drop for Maintenance {
     fn drop(&mut self) {
         self.engine.maintenance.stop();
-        if let Some(thread) = self.thread.take() {
-            // After a panic the writer still checkpoints (`wal_autocheckpoint`); the log grows.
-            let _ = thread.join();
-        }
     }
 }
 

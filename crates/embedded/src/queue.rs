@@ -2,45 +2,47 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use rusqlite::Connection;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::fault::Fault;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::OutgoingRecord;
+use lakechat_core::threads::{self, Call, Context, Lost, Rejected, WorkQueue};
 
 /// Jobs that wait or run. Who comes later waits for a place.
 const JOBS: usize = 256;
 
-/// Something to be done within a transaction, and answered once it is committed.
-pub(super) trait Job: Send {
-    fn run(&mut self, db: &Connection) -> rusqlite::Result<()>;
-    fn answer(self: Box<Self>, outcome: Result<(), Fault>);
+/// Jobs work within a transaction, and are answered once it is committed.
+pub(super) enum Transacted {}
+
+impl Context for Transacted {
+    type Ref<'a> = &'a Connection;
+    type Error = Fault;
 }
+
+pub(super) type Job = Call<Transacted>;
 
 /// The way to the writer.
 pub(super) struct Queue {
-    state: Mutex<State>,
-    filled: Condvar,
+    waiting: WorkQueue<Waiting>,
     places: Arc<Semaphore>,
     max_bytes: usize,
 }
 
 #[derive(Default)]
-struct State {
+struct Waiting {
     appends: Vec<OutgoingRecord>,
     bytes: usize,
-    jobs: VecDeque<Box<dyn Job>>,
-    closed: bool,
+    jobs: VecDeque<Job>,
 }
 
 impl Queue {
     pub fn new(max_bytes: usize) -> Queue {
         Queue {
-            state: Mutex::default(),
-            filled: Condvar::new(),
+            waiting: WorkQueue::new(Waiting::default()),
             places: Arc::new(Semaphore::new(JOBS)),
             max_bytes,
         }
@@ -49,19 +51,19 @@ impl Queue {
     /// Queues a record. A full queue refuses: the sender is told at once, and nothing piles up.
     pub fn append(&self, record: OutgoingRecord) -> Result<(), PortError> {
         let bytes = size_of::<OutgoingRecord>() + record.key.len() + record.value.len();
-        let mut state = self.state();
-        if state.closed {
-            return Err(unavailable("the data folder is closed"));
-        }
-        // One record is always taken, however large: or it never would be.
-        if state.bytes + bytes > self.max_bytes && !state.appends.is_empty() {
-            return Err(unavailable("too many records wait for the disk"));
-        }
-        state.bytes += bytes;
-        state.appends.push(record);
-        drop(state);
-        self.filled.notify_one();
-        Ok(())
+        let pushed = self.waiting.push(|waiting| {
+            // One record is always taken, however large: or it never would be.
+            if waiting.bytes + bytes > self.max_bytes && !waiting.appends.is_empty() {
+                return Err("too many records wait for the disk");
+            }
+            waiting.bytes += bytes;
+            waiting.appends.push(record);
+            Ok(())
+        });
+        pushed.map_err(|rejected| match rejected {
+            Rejected::Full(reason) => unavailable(reason),
+            Rejected::Closed => unavailable(CLOSED),
+        })
     }
 
     /// Queues work for the writer's transaction, to be answered after the commit. What one task
@@ -73,7 +75,7 @@ impl Queue {
     {
         let places = Arc::clone(&self.places);
         let place = places.acquire_owned().await.expect("never closed");
-        Answer(self.push(work, Some(place)))
+        self.push(work, Some(place))
     }
 
     /// As `send`, answer included, for a thread that may block; it needs no place.
@@ -82,102 +84,77 @@ impl Queue {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
     {
-        self.push(work, None).blocking_recv().unwrap_or_else(closed)
+        let answer = self.push(work, None);
+        answer.0.wait_blocking().unwrap_or_else(lost)
     }
 
-    fn push<T, F>(
-        &self,
-        work: F,
-        place: Option<OwnedSemaphorePermit>,
-    ) -> oneshot::Receiver<Result<T, Fault>>
+    fn push<T, F>(&self, work: F, place: Option<OwnedSemaphorePermit>) -> Answer<T>
     where
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
     {
-        let (answer, answered) = oneshot::channel();
-        let call = Call {
-            work: Some(work),
-            result: None,
-            answer,
-            _place: place,
-        };
-        let mut state = self.state();
-        // Closed: the call is dropped, and with it the sender that the caller waits for.
-        if !state.closed {
-            state.jobs.push_back(Box::new(call));
-        }
-        drop(state);
-        self.filled.notify_one();
-        answered
+        let mut work = Some(work);
+        let (job, answer) = Job::new(move |db: &Connection| {
+            // Kept until the job is answered.
+            let _place = &place;
+            let work = work.take().expect("a job runs once");
+            Ok(work(db)?)
+        });
+        // Closed: the job is dropped, which answers it.
+        let _ = self.waiting.push(|waiting| {
+            waiting.jobs.push_back(job);
+            Ok::<_, Fault>(())
+        });
+        Answer(answer)
     }
 
     /// Waits for something to do and takes all appends; false when closed and empty.
     pub fn take(&self, appends: &mut Vec<OutgoingRecord>) -> bool {
-        let mut state = self.state();
-        while state.appends.is_empty() && state.jobs.is_empty() && !state.closed {
-            state = self.filled.wait(state).expect("nothing panics under it");
-        }
-        mem::swap(&mut state.appends, appends);
-        state.bytes = 0;
-        !(appends.is_empty() && state.jobs.is_empty())
+        let taken = self.waiting.take(|waiting| {
+            if waiting.appends.is_empty() && waiting.jobs.is_empty() {
+                return None;
+            }
+            mem::swap(&mut waiting.appends, appends);
+            waiting.bytes = 0;
+            Some(())
+        });
+        taken.is_some()
     }
 
-    pub fn next_job(&self) -> Option<Box<dyn Job>> {
-        self.state().jobs.pop_front()
+    pub fn next_job(&self) -> Option<Job> {
+        self.waiting.try_take(|waiting| waiting.jobs.pop_front())
     }
 
     /// All jobs that wait at this moment.
-    pub fn all_jobs(&self) -> VecDeque<Box<dyn Job>> {
-        mem::take(&mut self.state().jobs)
+    pub fn all_jobs(&self) -> VecDeque<Job> {
+        let all = |waiting: &mut Waiting| Some(mem::take(&mut waiting.jobs));
+        self.waiting.try_take(all).unwrap_or_default()
     }
 
     /// Takes nothing more; what is queued is still written.
     pub fn close(&self) {
-        self.state().closed = true;
-        self.filled.notify_one();
+        self.waiting.close();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics under it")
+    /// Takes nothing more and drops what is queued: nobody writes any more.
+    pub fn abandon(&self) {
+        self.waiting.abandon();
     }
 }
 
 /// What a job will have come to.
-pub(super) struct Answer<T>(oneshot::Receiver<Result<T, Fault>>);
+pub(super) struct Answer<T>(threads::Answer<T, Fault>);
 
 impl<T> Answer<T> {
     pub async fn wait(self) -> Result<T, Fault> {
-        self.0.await.unwrap_or_else(closed)
+        self.0.wait().await.unwrap_or_else(lost)
     }
 }
 
-struct Call<F, T> {
-    work: Option<F>,
-    result: Option<T>,
-    answer: oneshot::Sender<Result<T, Fault>>,
-    _place: Option<OwnedSemaphorePermit>,
-}
+const CLOSED: &str = "the data folder is closed";
 
-impl<F, T> Job for Call<F, T>
-where
-    F: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
-    T: Send,
-{
-    fn run(&mut self, db: &Connection) -> rusqlite::Result<()> {
-        let work = self.work.take().expect("a job runs once");
-        self.result = Some(work(db)?);
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
-        let Call { result, answer, .. } = *self;
-        // A caller that left: what was done stays done.
-        let _ = answer.send(outcome.map(|()| result.expect("its run went well")));
-    }
-}
-
-fn closed<T>(_: oneshot::error::RecvError) -> Result<T, Fault> {
-    Err(Fault::Unavailable("the data folder is closed".into()))
+fn lost<T>(_: Lost) -> Result<T, Fault> {
+    Err(Fault::Unavailable(CLOSED.into()))
 }
 
 fn unavailable(reason: &str) -> PortError {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, ffi, params};
 use tempfile::TempDir;
 
+use super::fault::Fault;
 use super::{Embedded, EmbeddedSettings};
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;
@@ -203,6 +204,54 @@ async fn failing_job_rolls_back_alone() {
     assert_eq!(read(&mut *o.reader(), 1).len(), 1);
     let marks = o.embedded.history().marks().await.unwrap();
     assert_eq!((marks[3].offset, marks[4].offset), (0, 1));
+}
+
+#[tokio::test]
+async fn job_that_panics_rolls_back_alone_and_the_next_one_runs() {
+    let o = open(EmbeddedSettings::default());
+    let queue = &o.embedded.engine.queue;
+    let panics = queue.send(|db| -> rusqlite::Result<()> {
+        db.execute_batch("INSERT INTO marks VALUES (3, 1, 1, 1)")?;
+        panic!("as a bug would");
+    });
+    let failed = panics.await.wait().await;
+    assert!(matches!(failed, Err(Fault::Broken(_))), "{failed:?}");
+    let goes = queue.send(|db| db.execute_batch("INSERT INTO marks VALUES (4, 1, 1, 1)"));
+    goes.await.wait().await.unwrap();
+    let marks = o.embedded.history().marks().await.unwrap();
+    assert_eq!((marks[3].offset, marks[4].offset), (0, 1));
+}
+
+#[tokio::test]
+async fn writer_that_panics_answers_all_and_ends_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = EmbeddedSettings {
+        busy_timeout: Duration::from_millis(50),
+        ..EmbeddedSettings::default()
+    };
+    let embedded = Embedded::open(folder.path(), settings).unwrap();
+    let broker = embedded.broker();
+    broker.on_publish_failure(std::sync::Arc::new(|_| panic!("as a bug would")));
+    let shell = Connection::open(folder.path().join(super::DATABASE)).unwrap();
+    shell.execute_batch("BEGIN IMMEDIATE").unwrap();
+    broker
+        .publish(OutgoingRecord {
+            partition: Partition(0),
+            key: "a".into(),
+            value: "b".into(),
+            ticket: 1,
+        })
+        .unwrap();
+    // Queued while the writer waits for the lock, or refused after its end: answered in any case.
+    let history = embedded.history();
+    let waits = history.advance_mark(Partition(0), Mark::default());
+    let answered = tokio::time::timeout(DEADLINE, waits).await.unwrap();
+    assert!(answered.is_err());
+    let ended = tokio::time::timeout(DEADLINE, embedded.failed());
+    assert!(ended.await.unwrap().contains("panicked"));
+    let later = history.advance_mark(Partition(0), Mark::default());
+    let answered = tokio::time::timeout(DEADLINE, later).await.unwrap();
+    assert!(answered.is_err());
 }
 
 #[tokio::test]

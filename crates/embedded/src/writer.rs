@@ -6,7 +6,6 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
@@ -17,6 +16,7 @@ use super::engine::Engine;
 use super::fault::Fault;
 use super::queue::Job;
 use lakechat_core::ports::broker::{LogRecord, Offset, OutgoingRecord, PublishFailure};
+use lakechat_core::threads::{OwnedThread, catch_panic};
 
 /// How long a batch takes jobs from the queue. Records that arrive meanwhile wait for the next batch,
 /// so this bounds their delay.
@@ -27,7 +27,7 @@ const CHECKPOINT_EVERY: u32 = 64;
 /// Owns the writer thread. Dropping it writes what is queued and joins the thread.
 pub(super) struct Writer {
     engine: Arc<Engine>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<OwnedThread>,
 }
 
 impl Writer {
@@ -40,9 +40,7 @@ impl Writer {
             jobs: Vec::new(),
             commits: 0,
         };
-        let thread = thread::Builder::new()
-            .name("embedded-writer".into())
-            .spawn(move || worker.run())?;
+        let thread = OwnedThread::spawn("embedded-writer", move || worker.run())?;
         Ok(Writer {
             engine,
             thread: Some(thread),
@@ -53,10 +51,8 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.engine.queue.close();
-        if let Some(thread) = self.thread.take() {
-            // `ReportPanic` has reported a panic already.
-            let _ = thread.join();
-        }
+        // Joins it: the queued records are in memory for readers when it has ended.
+        drop(self.thread.take());
         self.engine.recent_records.close();
     }
 }
@@ -68,7 +64,7 @@ struct Worker {
     /// The batch's records.
     records: Vec<OutgoingRecord>,
     /// The batch's jobs that ran, each with its outcome.
-    jobs: Vec<(Box<dyn Job>, Result<(), Fault>)>,
+    jobs: Vec<(Job, Result<(), Fault>)>,
     /// Commits since the last request for a checkpoint.
     commits: u32,
 }
@@ -108,7 +104,7 @@ impl Worker {
         append(&tx, self.next_offset, append_ms, &self.records).map_err(escalate)?;
         let started = Instant::now();
         while let Some(mut job) = self.engine.queue.next_job() {
-            let outcome = run_job(&tx, job.as_mut());
+            let outcome = run_job(&tx, &mut job);
             self.jobs.push((job, outcome.clone()));
             // A broken job was rolled back alone; any other fault concerns the whole transaction.
             if let Err(fault @ (Fault::Unavailable(_) | Fault::Fatal(_))) = outcome {
@@ -196,11 +192,12 @@ fn append(
     Ok(())
 }
 
-/// Runs a job in a savepoint, so that a broken job rolls back alone.
-fn run_job(tx: &Connection, job: &mut dyn Job) -> Result<(), Fault> {
+/// Runs a job in a savepoint, so that a job that is broken or panics rolls back alone.
+fn run_job(tx: &Connection, job: &mut Job) -> Result<(), Fault> {
     let execute = |sql| tx.prepare_cached(sql)?.execute([]);
     execute("SAVEPOINT job")?;
-    let outcome = job.run(tx).map_err(Fault::from);
+    let outcome = catch_panic(|| job.run(tx));
+    let outcome = outcome.unwrap_or_else(|| Err(Fault::Broken("the job panicked".into())));
     if let Err(Fault::Broken(_)) = outcome {
         execute("ROLLBACK TO job").map_err(|e| escalate(e.into()))?;
     }
@@ -227,7 +224,7 @@ impl Drop for ReportPanic {
         self.0
             .health
             .report(&Fault::Fatal("the writer thread panicked".into()));
-        self.0.queue.close();
+        self.0.queue.abandon();
         self.0.recent_records.close();
     }
 }

@@ -1,8 +1,10 @@
 //! Shows other servers that this run is alive, and this server whether HDFS accepts writes.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -107,8 +109,11 @@ pub(super) async fn beat_until(closing: CancellationToken, site: Arc<Site>) {
             _ = ticks.tick() => {}
             () = site.heartbeat.wanted.notified() => {}
         }
-        let outcome = beat(&site).await;
-        site.heartbeat.record(outcome);
+        // A panic is one failed heartbeat: without further ones other servers would remove this run's
+        // drafts, and whoever waits for an outcome would wait for ever.
+        let outcome = AssertUnwindSafe(beat(&site)).catch_unwind().await;
+        let panicked = |_| Err(unavailable("this server's heartbeat panicked"));
+        site.heartbeat.record(outcome.unwrap_or_else(panicked));
     }
     site.heartbeat
         .state

@@ -22,6 +22,8 @@ pub(super) struct State {
     /// The answer to the next rename gets lost, after it was done.
     pub loses_answer_to_rename: bool,
     pub ended_pipelines: usize,
+    /// The next touch panics.
+    pub panics_at_touch: bool,
 }
 
 impl MemoryHdfs {
@@ -99,6 +101,8 @@ impl HdfsClient for MemoryHdfs {
     }
 
     async fn touch(&self, path: &str) -> Result<(), PortError> {
+        let panics = std::mem::take(&mut self.state().panics_at_touch);
+        assert!(!panics, "as a bug would");
         let now_ms = self.state().now_ms;
         self.put(path, Some(b""), now_ms);
         Ok(())

@@ -52,6 +52,16 @@ async fn committed_file_is_read_listed_and_removed() {
 }
 
 #[tokio::test]
+async fn heartbeat_that_panics_is_a_failed_one_and_the_next_one_counts() {
+    let (store, hdfs) = store();
+    hdfs.state().panics_at_touch = true;
+    // It begins after the store was made, and a failed one is made again for whoever asks.
+    store.check().await.expect("the second heartbeat");
+    assert!(!hdfs.state().panics_at_touch);
+    store.close().await.expect("closed");
+}
+
+#[tokio::test]
 async fn rename_whose_answer_got_lost_is_a_commit() {
     let (store, hdfs) = store();
     // The folder exists, so that the first rename is the one that succeeds.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -22,6 +22,7 @@ use super::events::ClientEvents;
 use super::settings::KafkaSettings;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::Offset;
+use lakechat_core::threads::OwnedThread;
 
 /// How long a poll waits. Offsets are committed, and `stop` is noticed, that often.
 const POLL: Duration = Duration::from_millis(200);
@@ -29,7 +30,7 @@ const POLL: Duration = Duration::from_millis(200);
 /// This server's membership in the group. It begins with the first subscriber.
 pub(super) struct Assignment {
     state: Arc<SharedState>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<OwnedThread>>,
 }
 
 struct SharedState {
@@ -56,13 +57,10 @@ impl Assignment {
     pub fn subscribe(&self) -> watch::Receiver<Vec<Partition>> {
         let receiver = self.state.assigned.subscribe();
         let mut thread = self.thread.lock().expect("nothing panics under it");
-        if thread.as_ref().is_none_or(JoinHandle::is_finished) {
+        if thread.is_none() {
             let state = Arc::clone(&self.state);
-            let begun = thread::Builder::new()
-                .name("kafka-claims".into())
-                .spawn(move || run(&state));
-            match begun {
-                Ok(begun) => *thread = Some(begun),
+            match OwnedThread::restarting("kafka-claims", move || run(&state)) {
+                Ok(started) => *thread = Some(started),
                 // Other servers archive meanwhile; the next subscriber tries again.
                 Err(error) => {
                     tracing::error!(%error, "can't start the thread of the archivers' group")
@@ -80,11 +78,6 @@ impl Assignment {
 impl Drop for Assignment {
     fn drop(&mut self) {
         self.state.stop.store(true, Relaxed);
-        let thread = self.thread.lock().expect("nothing panics under it").take();
-        if let Some(thread) = thread {
-            // An error means that it panicked; the unwinding left the group.
-            let _ = thread.join();
-        }
     }
 }
 
@@ -98,6 +91,10 @@ impl SharedState {
 fn run(state: &Arc<SharedState>) {
     let group = state.settings.archiver_group();
     let _span = info_span!("kafka_assignment", group).entered();
+    // After a panic: its unwinding left the group, which assigns the partitions to other servers.
+    state
+        .assigned
+        .send_if_modified(|assigned| !std::mem::take(assigned).is_empty());
     while !state.stop.load(Relaxed) {
         if state.assigned.is_closed() {
             thread::park_timeout(POLL);

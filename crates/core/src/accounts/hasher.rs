@@ -1,15 +1,13 @@
 //! Password hashing on threads of its own: a password takes 20 ms and 19 MiB.
 
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::{io, thread};
 
 use argon2::password_hash::Error as HashError;
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
-use tokio::sync::oneshot;
 
 use crate::domain::{Code, Problem};
+use crate::threads::{CallError, CallQueue, Context, OwnedThread};
 
 /// Passwords that may wait for each thread: about a second's work.
 const WAITING_PER_THREAD: usize = 32;
@@ -21,15 +19,20 @@ const MOST_THREADS: usize = 4;
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bGFrZWNoYXQtbm9ib2R5IQ\
                       $AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-type Job = Box<dyn FnOnce() + Send>;
-
 /// argon2id with the parameters that OWASP recommends (m = 19,456 KiB, t = 2, p = 1).
 ///
 /// There is one thread for each core, at most four, so that running hashes need 76 MiB at most.
 pub struct Hasher {
-    /// `None` only during the drop.
-    jobs: Option<SyncSender<Job>>,
-    threads: Vec<JoinHandle<()>>,
+    hashes: Arc<CallQueue<Argon2id>>,
+    _threads: Vec<OwnedThread>,
+}
+
+/// What the threads do. They need nothing for it.
+enum Argon2id {}
+
+impl Context for Argon2id {
+    type Ref<'a> = Argon2<'static>;
+    type Error = HashError;
 }
 
 impl Hasher {
@@ -40,26 +43,27 @@ impl Hasher {
 
     fn with_threads(count: usize) -> io::Result<Hasher> {
         // When the queue is full, the caller gets `rate_limited`.
-        let (jobs, queue) = sync_channel(count * WAITING_PER_THREAD);
-        let queue = Arc::new(Mutex::new(queue));
-        let spawn = |n| {
-            let queue = Arc::clone(&queue);
-            thread::Builder::new()
-                .name(format!("password-{n}"))
-                .spawn(move || work(&queue))
+        let hashes = Arc::new(CallQueue::new(count * WAITING_PER_THREAD));
+        let start = |n| {
+            let hashes = Arc::clone(&hashes);
+            OwnedThread::restarting(format!("password-{n}"), move || serve(&hashes))
         };
-        let threads = (0..count).map(spawn).collect::<io::Result<_>>()?;
+        let threads: io::Result<_> = (0..count).map(start).collect();
+        // Without all threads there is no hasher, and the others have to end.
+        let threads = threads.inspect_err(|_| hashes.close())?;
         Ok(Hasher {
-            jobs: Some(jobs),
-            threads,
+            hashes,
+            _threads: threads,
         })
     }
 
     /// The hash of a password with a random salt, in PHC string format.
     pub async fn hash(&self, password: &str) -> Result<String, Problem> {
         let password = password.to_owned();
-        let hash = move || argon2id().hash_password(password.as_bytes());
-        let hash: PasswordHash = self.run(hash).await?.map_err(Problem::internal)?;
+        let hash = move |argon2id: Argon2<'_>| -> Result<PasswordHash, HashError> {
+            argon2id.hash_password(password.as_bytes())
+        };
+        let hash = self.run(hash).await?.map_err(Problem::internal)?;
         Ok(hash.to_string())
     }
 
@@ -69,7 +73,9 @@ impl Hasher {
         let exists = hash.is_some();
         let password = password.to_owned();
         let hash = hash.unwrap_or(NOBODY).to_owned();
-        let verify = move || argon2id().verify_password(password.as_bytes(), hash.as_str());
+        let verify = move |argon2id: Argon2<'_>| {
+            argon2id.verify_password(password.as_bytes(), hash.as_str())
+        };
         match self.run(verify).await? {
             Ok(()) => Ok(exists),
             Err(HashError::PasswordInvalid) => Ok(false),
@@ -79,45 +85,25 @@ impl Hasher {
 
     async fn run<T: Send + 'static>(
         &self,
-        task: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Problem> {
-        let (answer, result) = oneshot::channel();
-        let job: Job = Box::new(move || {
-            // The caller may have stopped waiting while the job was queued.
-            if !answer.is_closed() {
-                let _ = answer.send(task());
-            }
-        });
-        let jobs = self.jobs.as_ref().expect("there until dropped");
-        jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => busy(),
-            TrySendError::Disconnected(_) => Problem::internal("the password threads are gone"),
-        })?;
-        result.await.map_err(Problem::internal)
+        work: impl FnOnce(Argon2<'static>) -> Result<T, HashError> + Send + 'static,
+    ) -> Result<Result<T, HashError>, Problem> {
+        self.hashes.call(work).await.map_err(|error| match error {
+            CallError::Full => busy(),
+            CallError::Lost(lost) => Problem::internal(lost),
+        })
     }
 }
 
 impl Drop for Hasher {
-    /// Waits for running hashes, about 20 ms. Nobody waits for the queued jobs any more, so each
-    /// ends without hashing.
+    /// Dropping the threads then waits for running hashes, about 20 ms.
     fn drop(&mut self) {
-        self.jobs = None;
-        for thread in self.threads.drain(..) {
-            // An error means that the thread panicked. It has ended in that case, too.
-            let _ = thread.join();
-        }
+        self.hashes.close();
     }
 }
 
-fn work(queue: &Mutex<Receiver<Job>>) {
-    loop {
-        // The lock is held while waiting for a job, but not while it runs: one thread waits for the
-        // queue, the others for the lock.
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        match job {
-            Ok(job) => job(),
-            Err(_) => return,
-        }
+fn serve(hashes: &CallQueue<Argon2id>) {
+    while let Some(call) = hashes.take() {
+        call.perform(argon2id());
     }
 }
 
@@ -134,6 +120,8 @@ fn busy() -> Problem {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+
+    use futures_util::poll;
 
     use super::*;
 
@@ -174,20 +162,34 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_refuses_at_once() {
         let hasher = Hasher::with_threads(1).expect("threads");
-        let jobs = hasher.jobs.clone().expect("there until dropped");
         let (started, running) = mpsc::channel();
-        let (release, wait) = mpsc::channel::<()>();
-        let block = move || {
+        let (release, released) = mpsc::channel::<()>();
+        let mut busy = Box::pin(hasher.run(move |_| {
             started.send(()).expect("the test waits");
-            let _ = wait.recv();
-        };
-        jobs.send(Box::new(block)).expect("the thread runs");
+            // Ends when the test drops the other end.
+            let _ = released.recv();
+            Ok(())
+        }));
+        assert!(poll!(&mut busy).is_pending());
         running.recv().expect("the thread is busy");
-        while jobs.try_send(Box::new(|| ())).is_ok() {}
+        let mut waiting = Vec::new();
+        for _ in 0..WAITING_PER_THREAD {
+            let mut call = Box::pin(hasher.run(|_| Ok(())));
+            assert!(poll!(&mut call).is_pending());
+            waiting.push(call);
+        }
 
         let problem = hasher.hash("correct horse").await.expect_err("full");
         assert_eq!(problem.code, Code::RateLimited);
         assert_eq!(problem.retry_after_ms, Some(1000));
-        drop((jobs, release));
+        drop(release);
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_panics_fails_alone() {
+        let hasher = Hasher::with_threads(1).expect("threads");
+        let panics = hasher.run(|_| -> Result<(), _> { panic!("as a bug would") });
+        assert_eq!(panics.await.expect_err("no hash").code, Code::Internal);
+        hasher.hash("correct horse").await.expect("hashed");
     }
 }
