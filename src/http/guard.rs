@@ -93,6 +93,7 @@ impl<C: Send + Sync + 'static> Guard<C> {
         extensions.insert(record.caller.clone());
 
         let handled = self.handle(endpoint, request);
+        let handled = record.caller.known.clone().scope(handled);
         let mut response = handled.instrument(record.span.clone()).await;
         response = write_refusal(response, id);
         self.fully_read.set(body_ended.is_reached());

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
 
 use tracing::Span;
 use uuid::Uuid;
 
 use lakechat_core::domain::UserName;
+use lakechat_core::ports;
 
 /// Identifies one request in its response (`x-request-id`) and in the log. Always generated here: an
 /// id from a client could forge log lines of another request.
@@ -30,10 +30,10 @@ impl fmt::Display for RequestId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddr(pub IpAddr);
 
-/// The user who made the request, for the access log. Set when the token was checked.
+/// The user who made the request, for the access log and the back ends. Set when the token was checked.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    user: Arc<OnceLock<UserName>>,
+    pub(super) known: ports::Caller,
     /// Of the request: gets the field `user`.
     span: Span,
 }
@@ -41,20 +41,19 @@ pub struct Caller {
 impl Caller {
     pub(super) fn new(span: Span) -> Caller {
         Caller {
-            user: Arc::default(),
+            known: ports::Caller::unknown(),
             span,
         }
     }
 
     /// Only the first call has an effect.
     pub fn identify(&self, user: UserName) {
-        self.user.get_or_init(|| {
+        if self.known.identify(user.clone()) {
             self.span.record("user", user.as_str());
-            user
-        });
+        }
     }
 
     pub fn user(&self) -> Option<&UserName> {
-        self.user.get()
+        self.known.name()
     }
 }

@@ -13,6 +13,7 @@ mod directory;
 mod error;
 mod health_check;
 mod history;
+mod lanes;
 mod log_row;
 mod pool;
 mod put;

@@ -34,7 +34,7 @@ use self::throttle::Throttle;
 use crate::domain::{Code, LoginSession, Problem, Secret, User, UserName, now_ms};
 use crate::ports::directory::CreateOutcome;
 use crate::ports::problem::directory_problem;
-use crate::ports::{LoginSessions, Users};
+use crate::ports::{CalledFor, Caller, LoginSessions, Users};
 use crate::single_flight::SingleFlight;
 
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ pub struct Identity {
 /// Registers users, logs them in and authenticates them. Shared by all connections.
 pub struct Accounts {
     users: Arc<dyn Users>,
-    user_loads: SingleFlight<UserName, Result<Option<User>, Problem>>,
+    user_loads: SingleFlight<(CalledFor, UserName), Result<Option<User>, Problem>>,
     login_sessions: Arc<dyn LoginSessions>,
     hasher: Hasher,
     throttle: Throttle,
@@ -228,7 +228,9 @@ impl Accounts {
             let (users, name) = (Arc::clone(&self.users), name.clone());
             async move { users.find(&name).await.map_err(directory_problem) }
         };
-        self.user_loads.find(name.clone(), load).await
+        // By caller: a login doesn't wait for the turn of a user who looks the same user up.
+        let key = (Caller::current(), name.clone());
+        self.user_loads.find(key, load).await
     }
 
     async fn start_session(&self, user: UserName) -> Result<Login, Problem> {

@@ -4,6 +4,7 @@
 //! what dropping a future does. One contract suite per port runs against every adapter.
 
 pub mod broker;
+pub mod caller;
 pub mod directory;
 pub mod file_store;
 pub mod history;
@@ -14,6 +15,7 @@ use std::error::Error;
 use std::fmt;
 
 pub use broker::Broker;
+pub use caller::{CalledFor, Caller};
 pub use directory::{Channels, Directory, FileRows, LoginSessions, Users};
 pub use file_store::FileStore;
 pub use history::History;

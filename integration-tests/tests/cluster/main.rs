@@ -7,6 +7,7 @@ mod archiver_kills;
 mod both_modes;
 mod cluster_start;
 mod documents;
+mod fair_reads;
 mod hbase_schema;
 mod kafka_sasl;
 mod log_gaps;

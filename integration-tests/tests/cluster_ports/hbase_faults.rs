@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use integration_tests::hbase::{Tables, create, drop_table, settings, settings_by_way_of};
 use integration_tests::on_hbase::log_row;
-use integration_tests::{contract, stack};
+use integration_tests::{contract, eventually, stack, within};
 use lakechat_cluster::hbase::{HBase, HBaseSettings, SchemaError};
-use lakechat_core::ports::PortError;
+use lakechat_core::ports::{Caller, PortError};
 
 fn reason(error: PortError) -> (bool, String) {
     let unavailable = matches!(error, PortError::Unavailable { .. });
@@ -54,6 +54,50 @@ async fn stopping_does_not_wait_for_an_answer() -> Result<()> {
     let _ = (&mut asking).await;
     let stopping = tokio::task::spawn_blocking(move || drop(hbase));
     tokio::time::timeout(Duration::from_secs(10), stopping).await??;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_one_user_leave_room_for_others_and_a_connection_for_logins() -> Result<()> {
+    let silent = TcpListener::bind("127.0.0.1:0")?;
+    let settings = HBaseSettings {
+        timeout: Duration::from_secs(600),
+        ..settings_by_way_of(&silent.local_addr()?.to_string())
+    };
+    let hbase = HBase::start(&settings)?;
+    let users = hbase.directory().users;
+    let read = |by: Caller| {
+        let users = users.clone();
+        tokio::spawn(by.scope(async move { users.find(&contract::user()).await.map(drop) }))
+    };
+    let accept = async |count: usize| {
+        let silent = silent.try_clone()?;
+        let accepting = move || (0..count).map(|_| silent.accept()).collect();
+        let accepted: Vec<std::io::Result<_>> =
+            within(tokio::task::spawn_blocking(accepting)).await?;
+        accepted.into_iter().collect::<Result<Vec<_>, _>>()
+    };
+    let (ann, bob) = (contract::user(), contract::user());
+    // 256 may wait, and each connection is busy with one.
+    let mut reads: Vec<_> = (0..300).map(|_| read(Caller::user(ann.clone()))).collect();
+    let _busy = accept(settings.connections).await?;
+    let refused = 300 - 256 - settings.connections;
+    eventually("the others are refused", async || {
+        let ended = reads.iter().filter(|read| read.is_finished()).count();
+        (ended >= refused).then_some(())
+    })
+    .await;
+    let ended = reads.iter().position(|read| read.is_finished());
+    let ended = reads.swap_remove(ended.context("one has ended")?);
+    let (away, reason) = reason(ended.await?.expect_err("it was refused"));
+    assert!(away && reason.contains("of this user"), "{reason}");
+
+    let waits = read(Caller::user(bob));
+    let login = read(Caller::unknown());
+    let _own = accept(1).await?;
+    assert!(!waits.is_finished() && !login.is_finished());
+    let waiting = reads.iter().chain([&waits, &login]);
+    waiting.for_each(|read| read.abort());
     Ok(())
 }
 

@@ -2,7 +2,6 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::connection::Connection;
@@ -12,12 +11,13 @@ use super::row_key::LOG;
 use super::server::Server;
 use super::socket_handle::SocketHandle;
 use super::tables::{Table, Tables};
+use lakechat_core::threads::OwnedThread;
 
 /// A running health check. Dropping it interrupts its call and waits for its end.
 pub(super) struct HealthCheck {
     server: Arc<Server>,
     socket: SocketHandle,
-    thread: Option<JoinHandle<()>>,
+    _thread: OwnedThread,
 }
 
 impl HealthCheck {
@@ -33,11 +33,10 @@ impl HealthCheck {
             timeout,
             socket: socket.clone(),
         };
-        let thread = thread::Builder::new().name("hbase-probe".to_owned());
         Ok(HealthCheck {
             server: Arc::clone(server),
             socket,
-            thread: Some(thread.spawn(move || probe.run())?),
+            _thread: OwnedThread::restarting("hbase-probe", move || probe.run())?,
         })
     }
 }
@@ -46,10 +45,6 @@ impl Drop for HealthCheck {
     fn drop(&mut self) {
         self.server.close();
         self.socket.shut_down();
-        let thread = self.thread.take().expect("taken once");
-        if thread.join().is_err() {
-            tracing::error!("a thread of the HBase client panicked");
-        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! The connections to HBase, each on a thread of its own: some for reads and as many for writes, so that
-//! neither waits for the other.
+//! neither waits for the other, and one for the server's own reads, so that nobody's login
+//! waits for others' pages of history.
 
 use std::io;
 use std::sync::Arc;
 
 use super::health_check::HealthCheck;
-use super::queue::Queue;
+use super::queue::{Queue, Takes};
 use super::server::Server;
 use super::settings::HBaseSettings;
 use super::tables::Tables;
@@ -25,8 +26,8 @@ impl ConnectionPool {
     /// Starts the threads. They connect when there is something to do.
     pub fn start(settings: &HBaseSettings, tables: &Arc<Tables>) -> io::Result<ConnectionPool> {
         let mut pool = ConnectionPool {
-            reads: Arc::default(),
-            writes: Arc::default(),
+            reads: Arc::new(Queue::new()),
+            writes: Arc::new(Queue::new()),
             parallel_writes: settings.connections,
             workers: Vec::new(),
             health_checks: Vec::new(),
@@ -40,15 +41,18 @@ impl ConnectionPool {
             let health_check = HealthCheck::start(server, tables, timeout)?;
             pool.health_checks.push(health_check);
         }
+        let start = |kind, at, queue: &Arc<Queue>, takes| {
+            let (name, queue) = (format!("hbase-{kind}-{at}"), Arc::clone(queue));
+            Worker::start(name, queue, takes, Arc::clone(&servers), at, timeout)
+        };
         for at in 0..settings.connections {
-            let kinds = [("read", &pool.reads), ("write", &pool.writes)];
-            for (kind, queue) in kinds {
-                let (name, queue) = (format!("hbase-{kind}-{at}"), Arc::clone(queue));
-                let servers = Arc::clone(&servers);
-                let worker = Worker::start(name, queue, servers, at, timeout)?;
-                pool.workers.push(worker);
-            }
+            let read = start("read", at, &pool.reads, Takes::All)?;
+            let write = start("write", at, &pool.writes, Takes::All)?;
+            pool.workers.extend([read, write]);
         }
+        // While users' reads take all the other connections, for as long as HBase is slow.
+        let own = start("own", 0, &pool.reads, Takes::OnlyOwn)?;
+        pool.workers.push(own);
         Ok(pool)
     }
 }

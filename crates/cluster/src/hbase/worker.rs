@@ -1,14 +1,14 @@
 //! A thread with a connection of its own.
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::error::HBaseError;
-use super::queue::{Job, Queue};
+use super::queue::{Queue, Takes, Thrift, stopping};
 use super::server::Server;
 use super::socket_handle::SocketHandle;
+use lakechat_core::threads::{Call, OwnedThread, catch_panic};
 
 /// How long nobody is asked after none of the servers could be reached: doubles from the one to the
 /// other. What comes meanwhile is refused at once.
@@ -19,7 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// closed before.
 pub(super) struct Worker {
     socket: SocketHandle,
-    thread: Option<JoinHandle<()>>,
+    _thread: OwnedThread,
 }
 
 impl Worker {
@@ -27,28 +27,29 @@ impl Worker {
     pub fn start(
         name: String,
         queue: Arc<Queue>,
+        takes: Takes,
         servers: Arc<[Arc<Server>]>,
         first: usize,
         timeout: Duration,
     ) -> std::io::Result<Worker> {
         let socket = SocketHandle::default();
         let kept = socket.clone();
+        // Made on the thread, and made anew after a panic.
         let line = move || Line {
-            queue,
+            queue: Arc::clone(&queue),
+            takes,
             next: first % servers.len(),
-            servers,
+            servers: Arc::clone(&servers),
             timeout,
             connection: None,
-            socket: kept,
+            socket: kept.clone(),
             pause: FIRST_PAUSE,
             away: None,
         };
-        let thread = thread::Builder::new()
-            .name(name)
-            .spawn(move || line().work())?;
+        let thread = OwnedThread::restarting(name, move || line().work())?;
         Ok(Worker {
             socket,
-            thread: Some(thread),
+            _thread: thread,
         })
     }
 }
@@ -56,15 +57,12 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.socket.shut_down();
-        let thread = self.thread.take().expect("taken once");
-        if thread.join().is_err() {
-            tracing::error!("a thread of the HBase client has panicked");
-        }
     }
 }
 
 struct Line {
     queue: Arc<Queue>,
+    takes: Takes,
     servers: Arc<[Arc<Server>]>,
     /// The server to be tried next.
     next: usize,
@@ -78,40 +76,50 @@ struct Line {
 
 impl Line {
     fn work(&mut self) {
-        while let Some(mut job) = self.queue.take() {
-            if job.is_abandoned() {
+        // The socket of a connection that was lost in a panic.
+        self.socket.clear();
+        while let Some(mut call) = self.queue.take(self.takes) {
+            if call.is_abandoned() {
                 continue;
             }
-            let outcome = if job.waited() > self.timeout {
+            let outcome = if call.waited() > self.timeout {
                 Err(HBaseError::TimedOut(
                     "HBase is too slow for all who ask".to_owned(),
                 ))
             } else {
-                self.perform(&mut *job)
+                self.perform_guarded(&mut call)
             };
-            job.answer(outcome);
+            call.answer(outcome);
             self.tidy_up();
         }
     }
 
+    /// A call that panics fails, and its connection with it.
+    fn perform_guarded(&mut self, call: &mut Call<Thrift>) -> Result<(), HBaseError> {
+        catch_panic(|| self.perform(call)).unwrap_or_else(|| {
+            self.hang_up();
+            Err(HBaseError::Broken("a call to HBase panicked".to_owned()))
+        })
+    }
+
     /// A connection that turns out to be dead though it worked before is replaced once, in silence:
-    /// every job leaves the same when it runs twice.
-    fn perform(&mut self, job: &mut dyn Job) -> Result<(), HBaseError> {
+    /// every call leaves the same when it runs twice.
+    fn perform(&mut self, call: &mut Call<Thrift>) -> Result<(), HBaseError> {
         if self.connection.as_ref().is_some_and(Connection::is_stale) {
             self.hang_up();
         }
         let used_before = self.connection.is_some();
-        match self.attempt(job) {
+        match self.attempt(call) {
             Err(HBaseError::ConnectionLost(reason)) if used_before && !self.queue.is_closed() => {
                 tracing::debug!(%reason, "a connection to HBase broke; trying another one");
-                self.attempt(job)
+                self.attempt(call)
             }
             outcome => outcome,
         }
     }
 
-    fn attempt(&mut self, job: &mut dyn Job) -> Result<(), HBaseError> {
-        let outcome = job.run(self.connected()?);
+    fn attempt(&mut self, call: &mut Call<Thrift>) -> Result<(), HBaseError> {
+        let outcome = call.run(self.connected()?);
         if outcome.as_ref().is_err_and(HBaseError::ends_connection) {
             self.hang_up();
             self.next = (self.next + 1) % self.servers.len();
@@ -142,7 +150,7 @@ impl Line {
         }
         // Looked at after the socket was shown: one who stops either is seen here or sees it.
         if self.queue.is_closed() {
-            return Err(HBaseError::Unavailable("the server is stopping".to_owned()));
+            return Err(stopping());
         }
         Ok(self.connection.as_mut().expect("made above"))
     }

@@ -9,8 +9,8 @@ use crate::chat::hub::{Hub, HubChannel};
 use crate::chat::log::Log;
 use crate::chat::read::{Reads, behind};
 use crate::domain::{ChannelName, Id, Member, Problem};
-use crate::ports::Channels;
 use crate::ports::problem::{directory_unavailable, history_unavailable};
+use crate::ports::{Caller, Channels};
 use crate::single_flight::SingleFlight;
 
 /// Members per page when a roster is read from history.
@@ -59,7 +59,8 @@ impl ChannelLoader {
         }
         let load = || {
             let (sources, name) = (Arc::clone(&self.sources), name.clone());
-            async move { sources.load(&name).await }
+            // Nobody waits for the turn of the user who happened to begin the load.
+            Caller::several().scope(async move { sources.load(&name).await })
         };
         self.loads.find(name.clone(), load).await
     }

@@ -19,6 +19,7 @@ use crate::chat::service::{Chat, MAX_LIMIT};
 use crate::chat::wire::close::Close;
 use crate::chat::wire::{self, About, Incoming, Request, Welcome};
 use crate::domain::{Code, Problem};
+use crate::ports::Caller;
 
 /// What is available from the upgrade request.
 pub struct Arrival {
@@ -86,13 +87,17 @@ pub async fn run<S>(
         epoch,
     };
     let hub = session.chat.hub.clone();
-    tokio::select! {
-        () = session.welcome() => {}
-        // `welcome` only reads: losing the race loses nothing. The drain closes the outbox, which
-        // ends `serve`.
-        () = hub.draining() => {}
-    }
-    let ended = session.serve().await;
+    let caller = Caller::user(session.listener.user.clone());
+    let served = async {
+        tokio::select! {
+            () = session.welcome() => {}
+            // `welcome` only reads: losing the race loses nothing. The drain closes the outbox,
+            // which ends `serve`.
+            () = hub.draining() => {}
+        }
+        session.serve().await
+    };
+    let ended = caller.scope(served).await;
     let (id, user) = (session.listener.id, session.listener.user.clone());
     if let Ended::Close(why) = &ended {
         metrics::counter!("lakechat_sessions_closed_total", "reason" => why.reason()).increment(1);
