@@ -49,9 +49,12 @@ def message(row: bytes, cells: dict) -> dict | None:
 def marks(meta: happybase.Table) -> dict[int, int]:
     """For each partition the id up to which history holds everything."""
     log = json.loads(meta.row(b"log")[b"d:v"])
+    # Where the generation started; a partition that has stored nothing since has no row of its own.
+    ends = {partition: int(id) for partition, id in enumerate(log["floors"])}
     prefix = f"mark/{log['generation']}/".encode()
-    rows = meta.scan(row_prefix=prefix)
-    return {int(row[len(prefix):]): int(json.loads(cells[b"d:v"])["id"]) for row, cells in rows}
+    for row, cells in meta.scan(row_prefix=prefix):
+        ends[int(row[len(prefix):])] = int(json.loads(cells[b"d:v"])["id"])
+    return ends
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ pub fn log_row(partitions: u16) -> LogRow {
         window_ms: 600_000,
         generation: 1,
         floors: Vec::new(),
+        starts: Vec::new(),
     }
 }
 

@@ -68,7 +68,7 @@ impl Cluster {
             row.partitions
         );
         Ok(Ports {
-            broker: Arc::new(broker),
+            broker: Arc::new(broker.beginning_at(row.begins())),
             history: self.hbase.history(row.partitions, row.generation),
             directory: self.hbase.directory(),
             files: self.files.clone(),
@@ -95,6 +95,7 @@ impl Cluster {
             window_ms: WINDOW_MS,
             generation: 1,
             floors: Vec::new(),
+            starts: Vec::new(),
         };
         match self.hbase.create_log_row(&row).await? {
             CreateOutcome::Created => Ok(row),

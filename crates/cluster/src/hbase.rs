@@ -35,8 +35,8 @@ use std::sync::Arc;
 use self::client::Client;
 use self::directory::HBaseDirectory;
 use self::error::HBaseError;
-use self::history::HBaseHistory;
-pub use self::log_row::{CONTRACT, LogRow};
+use self::history::{HBaseHistory, marks};
+pub use self::log_row::{CONTRACT, GenerationStart, LogRow};
 use self::pool::ConnectionPool;
 pub use self::schema::SchemaError;
 pub use self::settings::HBaseSettings;
@@ -94,6 +94,13 @@ impl HBase {
     pub async fn replace_log_row(&self, old: &LogRow, new: &LogRow) -> Result<bool, PortError> {
         let replaced = log_row::replace(&self.client, old, new);
         replaced.await.map_err(port_error)
+    }
+
+    /// The latest generation that has marks; 0 if none has. It may be later than that of row `log`: its
+    /// marks are left from an adoption that did not finish.
+    pub async fn latest_marked_generation(&self) -> Result<u32, PortError> {
+        let latest = marks::latest_generation(&self.client);
+        latest.await.map_err(port_error)
     }
 }
 

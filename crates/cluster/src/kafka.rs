@@ -56,6 +56,8 @@ pub struct KafkaBroker {
     doubts: Arc<Doubts>,
     warnings: Vec<String>,
     retention: Option<Duration>,
+    /// By partition, the first offset that is read; empty: everything that the topic keeps.
+    begins: Vec<Offset>,
 }
 
 impl KafkaBroker {
@@ -96,7 +98,20 @@ impl KafkaBroker {
             doubts,
             warnings,
             retention,
+            begins: Vec::new(),
         })
+    }
+
+    /// Leaves out what lies below these offsets, by partition: an operator had lakechat adopt the log from
+    /// there on.
+    pub fn beginning_at(self, begins: Vec<Offset>) -> KafkaBroker {
+        KafkaBroker { begins, ..self }
+    }
+
+    /// The offset, or that at which the partition begins if it is larger.
+    fn not_below_begin(&self, partition: Partition, offset: Offset) -> Offset {
+        let begin = self.begins.get(partition.index()).copied();
+        offset.max(begin.unwrap_or(0))
     }
 
     /// What makes acknowledged messages less safe than they could be, as it was logged at the start: a
@@ -141,7 +156,9 @@ impl Broker for KafkaBroker {
     }
 
     async fn start_offsets(&self) -> Result<Vec<Offset>, PortError> {
-        self.questions.ask(MetadataClient::start_offsets).await
+        let kept = self.questions.ask(MetadataClient::start_offsets).await?;
+        let kept = (0..).map(Partition).zip(kept);
+        Ok(kept.map(|(p, start)| self.not_below_begin(p, start)).collect())
     }
 
     fn retention(&self) -> Option<Duration> {
@@ -152,9 +169,10 @@ impl Broker for KafkaBroker {
         &self,
         times: &[(Partition, u64)],
     ) -> Result<Vec<Offset>, PortError> {
-        let times = times.to_vec();
-        let find = move |asker: &mut MetadataClient| asker.offsets_for_times(&times);
-        self.questions.ask(find).await
+        let asked = times.to_vec();
+        let find = move |asker: &mut MetadataClient| asker.offsets_for_times(&asked);
+        let found = times.iter().zip(self.questions.ask(find).await?);
+        Ok(found.map(|((p, _), offset)| self.not_below_begin(*p, offset)).collect())
     }
 
     fn assigned_partitions(&self) -> watch::Receiver<Vec<Partition>> {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use integration_tests::cluster::Cluster;
-use integration_tests::on_kafka::{BROKERS, admin, delete_below, options};
+use integration_tests::on_kafka::{BROKERS, GOOD, admin, delete_below, make, options};
 use integration_tests::people::PASSWORD;
 use integration_tests::{Person, Server, Ws, contract};
 use lakechat_cluster::hbase::HBase;
 use lakechat_core::domain::{ChannelName, Id, Partition};
+use lakechat_core::ports::history::Mark;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
@@ -164,6 +165,48 @@ async fn topic_that_was_made_anew_is_adopted_and_nothing_of_the_old_one_is_lost(
     let mut ws = ann.joined(&server, "general").await;
     say(&mut ws, "general", 40..45).await;
     has_all(&cluster, &server, &ann, "general", 45).await
+}
+
+/// An adoption of earlier that did not finish has left marks of the next generation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn adoption_begins_where_its_plan_says_whatever_another_has_left() -> Result<()> {
+    let cluster = Cluster::fresh().await?;
+    let mut server = Server::of(&cluster, &[]).await;
+    let ann = Person::register(&server, "ann").await;
+    let mut ws = ann.joined(&server, "general").await;
+    say(&mut ws, "general", 0..5).await;
+    drop(ws);
+    let last = ids(&ann.history(&server, "general").await)[4];
+    assert!(server.stop().await.success());
+        let left = Mark {
+        offset: 40,
+        id: last,
+        time_ms: 0,
+    };
+    let history = HBase::start(&cluster.tables.settings)?.history(PARTITIONS, 2);
+    for partition in (0..PARTITIONS).map(Partition) {
+        history.advance_mark(partition, left).await?;
+    }
+
+    let topic = cluster.topics.messages();
+    admin()?.delete_topics(&[&topic], &options()).await?;
+    contract::eventually("the topic is gone", async || {
+        Ok(make(&topic, PARTITIONS.into(), &GOOD).await.is_ok())
+    })
+    .await?;
+    // Its partitions have no leaders for a moment.
+    contract::eventually("it can be asked for its offsets", async || {
+        let (_, told) = adopt(&cluster, &[]).await?;
+        Ok(told.contains("another log, begins at 0"))
+    })
+    .await?;
+    let (code, told) = adopt(&cluster, &["--yes"]).await?;
+    assert_eq!(code, Some(0), "{told}");
+    ensure!(told.contains("adopted: generation 3"), "{told}");
+    server.restart().await;
+    let mut ws = ann.joined(&server, "general").await;
+    say(&mut ws, "general", 5..50).await;
+    has_all(&cluster, &server, &ann, "general", 50).await
 }
 
 /// Up to which offset history has each partition.

@@ -9,6 +9,7 @@ use integration_tests::contract::{self, Backend};
 use integration_tests::hbase::client;
 use integration_tests::on_hbase::{OnHBase, fresh, log_row};
 use integration_tests::stack;
+use lakechat_cluster::hbase::GenerationStart;
 use lakechat_core::domain::{
     Cells, Change, ChangeKind, ChannelName, File, FileId, FileLocation, HistoryRow, Id,
     LoginSession, Message, Partition, Role, UserName,
@@ -228,9 +229,15 @@ async fn row_of_the_log_is_made_once_and_replaced_only_from_what_it_is() -> Resu
 
     let history = on.hbase.history(16, 1);
     assert_eq!(history.marks().await?.len(), 16);
+    let start = GenerationStart {
+        begin: 57,
+        offset: 60,
+        time: AT,
+    };
     let adopted = lakechat_cluster::hbase::LogRow {
         generation: 2,
         floors: vec![id(1, 1); 16],
+        starts: vec![start; 16],
         ..first.clone()
     };
     assert!(!on.hbase.replace_log_row(&other, &adopted).await?);
@@ -239,6 +246,22 @@ async fn row_of_the_log_is_made_once_and_replaced_only_from_what_it_is() -> Resu
     assert_eq!(on.hbase.log_row().await?, Some(adopted));
     let refused = history.marks().await.expect_err("another generation");
     assert!(refused.to_string().contains("adopted anew"), "{refused}");
+
+    let history = on.hbase.history(16, 2);
+    let started = Mark {
+        offset: 60,
+        id: id(1, 1),
+        time_ms: AT,
+    };
+    assert_eq!(history.marks().await?, [started; 16]);
+    let moved = Mark {
+        offset: 61,
+        ..started
+    };
+    history.advance_mark(Partition(3), moved).await?;
+    assert_eq!(on.hbase.latest_marked_generation().await?, 2);
+    let marks = on.hbase.history(16, 2).marks().await?;
+    assert_eq!((marks[3], marks[4]), (moved, started));
     Ok(())
 }
 

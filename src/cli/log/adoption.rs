@@ -1,4 +1,4 @@
-//! The adoption of a log: a new generation in row `log`, and a mark for each partition.
+//! The adoption of a log: a new generation in row `log`, with where it starts in each partition.
 
 use std::fmt::Write;
 
@@ -39,24 +39,22 @@ impl Adoption {
                 "--skip {partition}:{to}: there is no such offset"
             );
         }
-        let skip_of = |partition: usize| {
-            let skip = skips.iter().find(|s| s.partition.index() == partition);
-            skip.map(|skip| skip.to)
+        let judge = |(at, (mark, found)): (usize, (&Mark, LogPartition))| {
+            let begin = old.begins().get(at).copied().unwrap_or(0);
+            let skip = skips.iter().find(|skip| skip.partition.index() == at);
+            PartitionPlan::judge(*mark, begin, found, skip.map(|skip| skip.to))
         };
-        let plans = marks.iter().zip(found).enumerate();
+        let plans: Vec<_> = marks.iter().zip(found).enumerate().map(judge).collect();
+        // Marks of a later generation are left from an adoption that did not finish.
+        let latest = old.generation.max(hbase.latest_marked_generation().await?);
         let new = LogRow {
             topic,
-            generation: old.generation + 1,
+            generation: latest + 1,
             floors: marks.iter().map(|mark| mark.id).collect(),
+            starts: plans.iter().map(PartitionPlan::generation_start).collect(),
             ..old.clone()
         };
-        Ok(Adoption {
-            plans: plans
-                .map(|(at, (mark, found))| PartitionPlan::judge(*mark, found, skip_of(at)))
-                .collect(),
-            old,
-            new,
-        })
+        Ok(Adoption { old, new, plans })
     }
 
     pub fn summary(&self) -> String {
@@ -78,16 +76,8 @@ impl Adoption {
         self.new.generation
     }
 
-    /// Writes the marks first: servers read them only once row `log` has their generation, so an adoption
-    /// that fails half-way changes nothing and can be repeated.
+    /// Replaces row `log`, which has everything: so an adoption happens completely or not at all.
     pub async fn carry_out(&self, hbase: &HBase) -> Result<()> {
-        let history = hbase.history(self.new.partitions, self.new.generation);
-        for (partition, plan) in (0..).map(Partition).zip(&self.plans) {
-            let mark = plan.new_mark();
-            if mark.offset > 0 {
-                history.advance_mark(partition, mark).await?;
-            }
-        }
         let replaced = hbase.replace_log_row(&self.old, &self.new).await?;
         ensure!(
             replaced,

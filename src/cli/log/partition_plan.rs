@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Error, Result};
 
+use lakechat_cluster::hbase::GenerationStart;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::Offset;
 use lakechat_core::ports::history::Mark;
@@ -31,6 +32,8 @@ pub(super) struct LogPartition {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PartitionPlan {
     mark: Mark,
+    /// The first offset of the generation that is replaced.
+    begin: Offset,
     found: LogPartition,
     start: StartPoint,
 }
@@ -48,20 +51,31 @@ enum StartPoint {
 }
 
 impl PartitionPlan {
-    pub fn judge(mark: Mark, found: LogPartition, skip: Option<Offset>) -> PartitionPlan {
+    /// `begin`: the first offset of the generation that is replaced.
+    pub fn judge(
+        mark: Mark,
+        begin: Offset,
+        found: LogPartition,
+        skip: Option<Offset>,
+    ) -> PartitionPlan {
         let LogPartition { start, end, .. } = found;
         // Below the mark is a record with the append time of the last archived one.
         let has_last_archived = found.at_time < found.behind_time && found.at_time < mark.offset;
         // Retention removed exactly what was archived.
         let starts_at_mark = start == mark.offset;
+        // Nothing was archived in the old generation: nothing shows which log it is, and where it was
+        // to begin still holds.
+        let is_unused = mark.offset == begin;
+        let is_same = starts_at_mark || has_last_archived || is_unused;
         let start_point = match skip {
             Some(to) => StartPoint::Skip(to),
             None if start > mark.offset => StartPoint::AfterLostRecords,
-            None if mark.offset <= end && (starts_at_mark || has_last_archived) => StartPoint::Mark,
+            None if mark.offset <= end && is_same => StartPoint::Mark,
             None => StartPoint::OtherLog,
         };
         PartitionPlan {
             mark,
+            begin,
             found,
             start: start_point,
         }
@@ -71,15 +85,19 @@ impl PartitionPlan {
         self.start == StartPoint::Mark
     }
 
-    /// The mark in the adopted log.
-    pub fn new_mark(&self) -> Mark {
-        let at = |offset| Mark {
+    /// Where the new generation starts.
+    pub fn generation_start(&self) -> GenerationStart {
+        let at = |offset| GenerationStart {
+            begin: offset,
             offset,
-            id: self.mark.id,
-            time_ms: 0,
+            time: 0,
         };
         match self.start {
-            StartPoint::Mark => self.mark,
+            StartPoint::Mark => GenerationStart {
+                begin: self.begin,
+                offset: self.mark.offset,
+                time: self.mark.time_ms,
+            },
             StartPoint::AfterLostRecords | StartPoint::OtherLog => at(self.found.start),
             StartPoint::Skip(to) => at(to),
         }
@@ -134,7 +152,7 @@ mod tests {
             at_time: at.0,
             behind_time: at.1,
         };
-        PartitionPlan::judge(mark, found, None)
+        PartitionPlan::judge(mark, 0, found, None)
     }
 
     #[test]
@@ -150,7 +168,12 @@ mod tests {
             judged(57, 57, 80, (57, 57)),
         ] {
             assert!(same.is_same(), "{same:?}");
-            assert_eq!(same.new_mark(), same.mark);
+            let GenerationStart {
+                begin,
+                offset,
+                time,
+            } = same.generation_start();
+            assert_eq!((begin, offset, time), (0, same.mark.offset, 1_000));
         }
     }
 
@@ -169,12 +192,12 @@ mod tests {
             (judged(0, 60, 80, (60, 61)), 60),
         ] {
             assert!(!other.is_same(), "{other:?}");
-            let Mark {
+            let GenerationStart {
+                begin,
                 offset,
-                id,
-                time_ms,
-            } = other.new_mark();
-            assert_eq!((offset, id, time_ms), (kept, other.mark.id, 0));
+                time,
+            } = other.generation_start();
+            assert_eq!((begin, offset, time), (kept, kept, 0));
         }
     }
 
@@ -186,7 +209,30 @@ mod tests {
             wrong.parse::<Skip>().expect_err(wrong);
         }
         let PartitionPlan { mark, found, .. } = judged(50, 0, 80, (49, 50));
-        let plan = PartitionPlan::judge(mark, found, Some(57));
-        assert!(!plan.is_same() && plan.new_mark().offset == 57);
+        let plan = PartitionPlan::judge(mark, 0, found, Some(57));
+        let start = plan.generation_start();
+        assert!(!plan.is_same() && (start.begin, start.offset) == (57, 57));
+    }
+
+    #[test]
+    fn later_adoption_keeps_what_was_skipped() {
+        let PartitionPlan { mark, found, .. } = judged(50, 0, 80, (49, 50));
+        let again = |offset, time_ms| {
+            let mark = Mark {
+                offset,
+                time_ms,
+                ..mark
+            };
+            PartitionPlan::judge(mark, 57, found, None)
+        };
+        // Nothing was archived since, and then something.
+        for (plan, offset) in [(again(57, 0), 57), (again(60, 1_000), 60)] {
+            let start = plan.generation_start();
+            assert!(plan.is_same(), "{plan:?}");
+            assert_eq!((start.begin, start.offset), (57, offset));
+        }
+        let ends_below = LogPartition { end: 12, ..found };
+        let plan = PartitionPlan::judge(Mark { offset: 57, ..mark }, 57, ends_below, None);
+        assert!(!plan.is_same() && plan.generation_start().begin == 0);
     }
 }

@@ -2,7 +2,7 @@
 
 mod batch;
 mod channels;
-mod marks;
+pub(super) mod marks;
 mod members;
 mod messages;
 

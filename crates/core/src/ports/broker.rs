@@ -120,8 +120,9 @@ pub trait Broker: Send + Sync {
         None
     }
 
-    /// By partition, the log-start offset: every record below it was deleted. A reader may start
-    /// there. It is at most the log-end offset.
+    /// By partition, the log-start offset: every record below it was deleted, or is left out because
+    /// an operator had lakechat adopt the log from there on. A reader may start there. It is at most
+    /// the log-end offset, unless the log has lost what lay below.
     async fn start_offsets(&self) -> Result<Vec<Offset>, PortError>;
 
     /// The age after which the log may delete a record even if it isn't in history. `None`: the log

@@ -1,4 +1,5 @@
-//! The marks, up to which the rows are complete: rows `mark/<generation>/<partition>` of `meta`.
+//! The marks, up to which the rows are complete: rows `mark/<generation>/<partition>` of `meta`. A partition
+//! without such a row is still where its generation started: see [`LogRow::first_mark`].
 
 use std::sync::Mutex;
 
@@ -14,6 +15,9 @@ use super::super::scan::Scan;
 use super::super::tables::Table;
 use lakechat_core::domain::{Id, Partition};
 use lakechat_core::ports::history::Mark;
+
+/// The prefix of the marks' row keys.
+const MARK: &str = "mark/";
 
 pub(super) struct Marks {
     generation: u32,
@@ -56,9 +60,10 @@ impl Marks {
         let rows = client.read(read).await?;
         let log = self.log(&rows, &client.tables.name(Table::Meta))?;
         let mut latest = self.latest.lock().expect("nothing panics under it");
-        for (mark, floor) in latest.iter_mut().zip(&log.floors) {
-            if mark.offset == 0 {
-                mark.id = *floor;
+        for (partition, mark) in (0..).map(Partition).zip(latest.iter_mut()) {
+            let first = log.first_mark(partition);
+            if mark.offset <= first.offset {
+                *mark = first;
             }
         }
         for row in &rows {
@@ -118,8 +123,28 @@ impl Marks {
     }
 
     fn prefix(&self) -> String {
-        format!("mark/{}/", self.generation)
+        format!("{MARK}{}/", self.generation)
     }
+}
+
+/// The latest generation that has mark rows; 0 if none has.
+pub(in super::super) async fn latest_generation(client: &Client) -> Result<u32, HBaseError> {
+    let scan = Scan {
+        table: Table::Meta,
+        from: MARK.as_bytes().to_vec(),
+        to: row_key::end_of(MARK.as_bytes().to_vec()),
+        reversed: false,
+        columns: &["d:v"],
+    };
+    let generation = |row: &Row| {
+        let (generation, _) = row_key::rest(&row.key, MARK.as_bytes())?.split_once('/')?;
+        generation.parse().ok()
+    };
+    let read = move |connection: &mut _, tables: &_| {
+        scan.collect(connection, tables, usize::MAX, |row| Ok(generation(&row)))
+    };
+    let generations = client.read(read).await?;
+    Ok(generations.into_iter().max().unwrap_or(0))
 }
 
 /// Answers of parallel calls may arrive in any order.
