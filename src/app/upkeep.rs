@@ -12,7 +12,7 @@ use super::ports::Ports;
 use super::probes::{Probe, Probes};
 use crate::readiness::{Part, Readiness};
 use crate::shutdown::{Shutdown, Stage, Tasks};
-use lakechat_core::chat::Chat;
+use lakechat_core::chat::{Chat, PartHealth};
 use lakechat_core::domain::{ChannelName, UserName};
 use lakechat_core::files::Files;
 
@@ -104,8 +104,9 @@ impl Upkeep {
     fn report_health(&self) {
         let health = self.chat.health();
         match health.broker {
-            Some(reason) => self.readiness.set_down(Part::Broker, reason),
-            None => self.readiness.set_up(Part::Broker),
+            PartHealth::Up => self.readiness.set_up(Part::Broker),
+            PartHealth::Degraded(reason) => self.readiness.set_degraded(Part::Broker, reason),
+            PartHealth::Down(reason) => self.readiness.set_down(Part::Broker, reason),
         }
         match health.presence {
             Some(reason) => self.readiness.set_degraded(Part::Presence, reason),

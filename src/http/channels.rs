@@ -1,5 +1,6 @@
 //! Channels, their members and their history.
 
+use std::ops::Not;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -26,6 +27,8 @@ pub async fn me(call: Call) -> Result<Response, Problem> {
         user: UserName,
         channels: Vec<ChannelObject>,
         next: Option<ChannelName>,
+        #[serde(skip_serializing_if = "Not::not")]
+        degraded: bool,
     }
     let user = call.identity().await?.user;
     let mut query = call.query()?;
@@ -34,15 +37,13 @@ pub async fn me(call: Call) -> Result<Response, Problem> {
     query.finish()?;
     let chat = &call.context.chat;
     let page = chat.channels_of(&user, after.as_ref(), limit).await?;
-    let (channels, next) = (page.channels, page.next);
-    Ok(json(
-        StatusCode::OK,
-        &Me {
-            user,
-            channels,
-            next,
-        },
-    ))
+    let me = Me {
+        user,
+        channels: page.channels,
+        next: page.next,
+        degraded: page.degraded,
+    };
+    Ok(json(StatusCode::OK, &me))
 }
 
 /// `GET /channels`
@@ -51,6 +52,8 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
     struct Body {
         channels: Vec<ChannelObject>,
         next: Option<ChannelName>,
+        #[serde(skip_serializing_if = "Not::not")]
+        degraded: bool,
     }
     let user = call.identity().await?.user;
     let mut query = call.query()?;
@@ -67,6 +70,7 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
         &Body {
             channels: page.channels,
             next: page.next,
+            degraded: page.degraded,
         },
     ))
 }

@@ -158,7 +158,9 @@ impl Broker for KafkaBroker {
     async fn start_offsets(&self) -> Result<Vec<Offset>, PortError> {
         let kept = self.questions.ask(MetadataClient::start_offsets).await?;
         let kept = (0..).map(Partition).zip(kept);
-        Ok(kept.map(|(p, start)| self.not_below_begin(p, start)).collect())
+        Ok(kept
+            .map(|(p, start)| self.not_below_begin(p, start))
+            .collect())
     }
 
     fn retention(&self) -> Option<Duration> {
@@ -172,7 +174,9 @@ impl Broker for KafkaBroker {
         let asked = times.to_vec();
         let find = move |asker: &mut MetadataClient| asker.offsets_for_times(&asked);
         let found = times.iter().zip(self.questions.ask(find).await?);
-        Ok(found.map(|((p, _), offset)| self.not_below_begin(*p, offset)).collect())
+        Ok(found
+            .map(|((p, _), offset)| self.not_below_begin(*p, offset))
+            .collect())
     }
 
     fn assigned_partitions(&self) -> watch::Receiver<Vec<Partition>> {

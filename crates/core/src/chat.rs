@@ -40,7 +40,7 @@ pub use log::MemoryBounds;
 pub use log::fold::WINDOW_MS;
 pub use service::{
     ChannelPage, ChannelPresence, Chat, ChatSettings, Health, MemberPage, Page, PageQuery,
-    PresentSession, PresentUser, limit_invalid,
+    PartHealth, PresentSession, PresentUser, limit_invalid,
 };
 pub use start::{BackgroundTask, Ports, Running, StartError, Threads, start};
 pub use wire::{ChannelObject, SessionLimits};

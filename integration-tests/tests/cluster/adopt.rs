@@ -125,7 +125,7 @@ async fn topic_that_was_made_anew_is_adopted_and_nothing_of_the_old_one_is_lost(
     server.start_again().await;
     let reason = server.part_says("broker", "this is another log").await;
     assert!(reason.contains("lakechat log adopt"), "{reason}");
-    server.http().get("/readyz", "").await.expect(503);
+    server.part_is("broker", "degraded").await;
     let body = json!({"username": "ann", "password": PASSWORD});
     contract::eventually("it serves what it can", async || {
         let login = server
@@ -178,7 +178,7 @@ async fn adoption_begins_where_its_plan_says_whatever_another_has_left() -> Resu
     drop(ws);
     let last = ids(&ann.history(&server, "general").await)[4];
     assert!(server.stop().await.success());
-        let left = Mark {
+    let left = Mark {
         offset: 40,
         id: last,
         time_ms: 0,
@@ -274,6 +274,8 @@ async fn partition_that_lost_records_stops_alone_and_the_others_are_stored_once(
     })
     .await?;
     is_refused(&server, &ann, "general", &cursor).await;
+    let me = server.http().get("/me", ann.token()).await.expect(200);
+    assert_eq!(me.json()["degraded"], true);
     let mut ws = ann.joined(&server, &other).await;
     say(&mut ws, &other, 20..25).await;
     drop(ws);
@@ -348,8 +350,11 @@ async fn server_that_runs_while_the_log_is_adopted_stops_and_says_so() -> Result
     );
     ensure!(reason.contains("restart it"), "{reason}");
     server.http().get("/readyz", "").await.expect(503);
-    let sent = json!({"type": "send", "channel": "general", "text": "3", "client_msg_id": "x"});
-    assert_eq!(ws.refused(sent).await, "broker_unavailable");
+    let closed = ws.closed().await;
+    assert_eq!(closed.code, Some(4000));
+    let mut ws = ann.connect(&server).await;
+    let join = json!({"type": "join", "channel": "general"});
+    assert_eq!(ws.refused(join).await, "history_unavailable");
     drop(ws);
     assert!(server.stop().await.success());
     server.restart().await;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use integration_tests::cluster::Cluster;
 use integration_tests::hbase::{create, drop_table};
 use integration_tests::on_kafka::{GOOD, admin, make, options, read_all, with};
+use integration_tests::ws::{Got, send_frame};
 use integration_tests::{Person, Server, Ws, stack};
 use lakechat_cluster::hbase::schema;
 use rdkafka::admin::NewPartitions;
@@ -182,14 +183,30 @@ async fn record_of_a_newer_version_stops_its_partition_and_says_so() -> Result<(
         .part_says("broker", "holds a record of version 2")
         .await;
     ensure!(reason.contains("upgrade this server"), "{reason}");
-    server.http().get("/readyz", "").await.expect(503);
-    let send = |channel: &str| json!({"type": "send", "channel": channel, "text": "x", "client_msg_id": "x"});
-    assert_eq!(ws.refused(send("general")).await, "broker_unavailable");
+    server.part_is("broker", "degraded").await;
+    server.http().get("/readyz", "").await.expect(200);
+    let closed = ws.closed().await;
+    assert_eq!(closed.code, Some(4000));
+
+    let mut ws = ann.connect(&server).await;
+    assert_eq!(ws.welcome["degraded"], json!(["broker"]));
+    let join = |channel: &str| json!({"type": "join", "channel": channel});
+    assert_eq!(ws.refused(join("general")).await, "history_unavailable");
     let mut goes_on = 0;
     for name in others {
-        goes_on += usize::from(ws.ask(send(name)).await["type"] == "ack");
+        if ws.ask(join(name)).await["type"] == "joined" {
+            persist(&mut ws, name, "x").await;
+            goes_on += 1;
+        }
     }
     ensure!(goes_on > 0, "the other partitions go on");
+    for path in ["/me", "/channels"] {
+        let listed = server.http().get(path, ann.token()).await.expect(200);
+        let listed = listed.json();
+        assert_eq!(listed["degraded"], true, "{path}");
+        let channels = listed["channels"].as_array().context("a list")?;
+        assert_eq!(channels.len(), 1 + others.len(), "{path}");
+    }
     Ok(())
 }
 
@@ -224,9 +241,18 @@ async fn topic_that_stops_stamping_stops_its_partition_until_it_is_skipped() -> 
     let mut acked = 0;
     loop {
         let text = format!("x{acked}");
-        let frame = json!({"type": "send", "channel": "general", "text": text,
-            "client_msg_id": text});
-        if ws.ask(frame).await["type"] == "error" {
+        ws.send(send_frame("general", &text, &text)).await;
+        let is_acked = loop {
+            match ws.got().await {
+                Got::Frame(frame) if frame["type"] == "ack" => break true,
+                Got::Frame(_) => {}
+                Got::Closed(code) => {
+                    assert_eq!(code, Some(4000));
+                    break false;
+                }
+            }
+        };
+        if !is_acked {
             break;
         }
         acked += 1;

@@ -52,6 +52,52 @@ async fn files_are_down_while_their_folder_is_gone() {
     }
 }
 
+/// A record that this release can't read stops the partition of its channel.
+#[tokio::test]
+async fn stopped_partition_leaves_the_server_ready_and_the_others_at_work() {
+    let mut server = Server::start(MODE).await;
+    let ann = Person::register(&server, "ann").await;
+    let mut ws = ann.joined(&server, "general").await;
+    // One of these is in another partition.
+    let others = ["one", "two", "three"];
+    for name in others {
+        ann.create_channel(&server, name).await;
+    }
+    ws.say("general", "before", "hi").await;
+    drop(ws);
+    assert!(server.stop().await.success());
+    let newer = "INSERT INTO log SELECT (SELECT max(offset) + 1 FROM log), partition,
+        (SELECT max(append_ms) FROM log), channel, '{\"v\":2}'
+        FROM log WHERE channel = 'general' LIMIT 1";
+    let shell = Command::new("sqlite3")
+        .arg(server.database())
+        .arg(newer)
+        .status();
+    assert!(shell.await.expect("sqlite3 is installed").success());
+
+    server.restart().await;
+    let (broker, ready) = server.part_is("broker", "degraded").await;
+    assert!(ready, "{broker}");
+    let reason = broker["reason"].as_str().expect("a reason");
+    assert!(reason.contains("holds a record of version 2"), "{reason}");
+    let me = server.http().get("/me", ann.token()).await.expect(200);
+    let me = me.json();
+    assert_eq!(me["degraded"], true, "{me}");
+    assert_eq!(me["channels"].as_array().map(Vec::len), Some(4), "{me}");
+    let mut ws = ann.connect(&server).await;
+    assert_eq!(ws.welcome["degraded"], json!(["broker"]));
+    let join = |channel: &str| json!({"type": "join", "channel": channel});
+    assert_eq!(ws.refused(join("general")).await, "history_unavailable");
+    let mut at_work = 0;
+    for name in others {
+        if ws.ask(join(name)).await["type"] == "joined" {
+            ws.say(name, name, "hi").await;
+            at_work += 1;
+        }
+    }
+    assert!(at_work > 0, "the other partitions are at work");
+}
+
 #[tokio::test]
 async fn directory_is_down_by_itself() {
     let server = Server::start(MODE).await;

@@ -56,6 +56,19 @@ impl Client {
             .await
     }
 
+    /// The first frame of the session.
+    pub async fn welcome(&mut self) -> Value {
+        loop {
+            match self.stream.next().await {
+                Some(Ok(Message::Text(text))) => {
+                    return serde_json::from_str(&text).expect("frames are JSON");
+                }
+                Some(Ok(_)) => {}
+                ended => panic!("no welcome: {ended:?}"),
+            }
+        }
+    }
+
     /// The next frame but for welcome; none if the session has ended. Being dropped loses nothing.
     pub async fn next(&mut self) -> Option<Value> {
         let text = self.text().await?;

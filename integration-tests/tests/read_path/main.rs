@@ -21,6 +21,7 @@ mod server;
 mod sessions;
 mod slow_link;
 mod stage;
+mod stopped_partition;
 mod stops;
 
 use std::panic::AssertUnwindSafe;

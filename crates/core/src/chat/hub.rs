@@ -4,12 +4,13 @@ mod live_sessions;
 pub mod outbox;
 pub mod roster;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 use std::task::Waker;
 
+use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -373,6 +374,43 @@ impl Hub {
             if *count == 0 {
                 per_user.remove(&listener.user);
             }
+        }
+    }
+
+    /// Closes the live sessions of a partition once it is stopped: they would get nothing more, and on
+    /// another server they might. Runs until its future is dropped.
+    pub async fn close_sessions_of(&self, mut stopped: watch::Receiver<BTreeSet<Partition>>) {
+        let mut closed = BTreeSet::new();
+        loop {
+            let all = stopped.borrow_and_update().clone();
+            for partition in all.difference(&closed) {
+                self.close_live_in(*partition);
+            }
+            closed = all;
+            if stopped.changed().await.is_err() {
+                // Not reached: the log owns the sender for as long as the server runs.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    fn close_live_in(&self, partition: Partition) {
+        let channels = self.channels.read().expect("no panic while held");
+        let there = channels.values().filter(|c| c.partition == partition);
+        let there: Vec<_> = there.cloned().collect();
+        drop(channels);
+        let mut sessions = HashMap::new();
+        for listener in there.iter().flat_map(|channel| channel.listeners()) {
+            sessions.insert(listener.id, listener);
+        }
+        let (partition, sessions_closed) = (partition.0, sessions.len());
+        tracing::warn!(
+            partition,
+            sessions_closed,
+            "the sessions of a stopped partition are closed"
+        );
+        for listener in sessions.values() {
+            listener.outbox.close(Close::InternalError);
         }
     }
 

@@ -15,6 +15,7 @@ pub mod pending;
 pub mod reader;
 pub mod record;
 mod refold;
+pub mod stopped;
 pub mod tail;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -31,6 +32,7 @@ use entry::Entry;
 use fold::{KeyHasher, WindowMatch};
 use pending::{DEADLINE_MS, Own, PERSIST_DEADLINE_MS, Persisting, Sent, Waiter};
 use record::{Digest, Record};
+use stopped::StoppedPartitions;
 use tail::Budget;
 
 pub use partition_log::{PartitionLog, SendOutcome};
@@ -53,6 +55,7 @@ pub struct Log {
     /// Shared by all windows, so that a key is the same in every fold of this process.
     hasher: KeyHasher,
     budget: Arc<Budget>,
+    stopped: StoppedPartitions,
     window_limit_bytes: usize,
     window_bytes: AtomicUsize,
     next_ticket: AtomicU64,
@@ -83,11 +86,13 @@ impl Log {
         let count = broker.partitions();
         let budget = Arc::new(Budget::new(bounds.tail_bytes, count));
         let hasher = KeyHasher::default();
+        let stopped = StoppedPartitions::default();
         let slot = |p| PartitionSlot {
             state: Mutex::new(PartitionLog::new(
                 Partition(p),
                 hasher.clone(),
                 budget.clone(),
+                stopped.clone(),
             )),
             position: watch::Sender::new(0),
             filled: watch::Sender::new(0),
@@ -103,6 +108,7 @@ impl Log {
             broker: broker.clone(),
             hasher,
             budget,
+            stopped,
         });
         // Weak: the log owns the broker, so an `Arc` in the handler would be a cycle.
         let weak = Arc::downgrade(&log);
@@ -124,6 +130,11 @@ impl Log {
 
     pub fn budget(&self) -> &Arc<Budget> {
         &self.budget
+    }
+
+    /// The partitions that are stopped on this server.
+    pub fn stopped_partitions(&self) -> &StoppedPartitions {
+        &self.stopped
     }
 
     pub fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {

@@ -3,7 +3,7 @@
 mod channel_loader;
 mod channels;
 mod file_rights;
-mod health;
+pub(in crate::chat) mod health;
 mod history;
 mod membership;
 mod presence;
@@ -29,7 +29,7 @@ use channel_loader::ChannelLoader;
 use membership::MembershipLoads;
 
 pub use channels::{ChannelPage, MemberPage};
-pub use health::Health;
+pub use health::{Health, PartHealth};
 pub use history::{MAX_LIMIT, Page, PageQuery, limit_invalid, page_limit};
 pub use presence::{ChannelPresence, PresentSession, PresentUser};
 pub use sending::{Send, not_a_member};

@@ -85,6 +85,7 @@ pub async fn start(ports: Ports, settings: ChatSettings) -> Result<Running, Star
     })?;
     threads.add("pulse", |stop, alive| pulse.start(stop, alive))?;
 
+    let (closing, stopped) = (hub.clone(), log.stopped_partitions().subscribe());
     let (asking, history, presence) = (barrier.clone(), ports.history, ports.presence);
     let (batching, archived) = (settings.archive, history.clone());
     let archived_log = log.clone();
@@ -93,6 +94,11 @@ pub async fn start(ports: Ports, settings: ChatSettings) -> Result<Running, Star
             // Cancelling loses nothing: waiting reads get an error, at the latest at their
             // deadline.
             stop.run_until_cancelled(asking.run()).await;
+        }),
+        BackgroundTask::new("stopped partitions", |stop| async move {
+            // Cancelling loses nothing: at the end of the server every session is closed.
+            stop.run_until_cancelled(closing.close_sessions_of(stopped))
+                .await;
         }),
         BackgroundTask::new("archiver", |stop| {
             archive::run(archived_log, archived, batching, stop)

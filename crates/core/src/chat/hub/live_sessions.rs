@@ -25,7 +25,7 @@ impl Listener {
 
 impl HubChannel {
     /// A copy of the live list, so that the lock is released before the caller uses it.
-    fn listeners(&self) -> Vec<Arc<Listener>> {
+    pub(super) fn listeners(&self) -> Vec<Arc<Listener>> {
         let live = self.live.lock().expect("no panic while held");
         live.iter()
             .map(|l| l.subscription.listener.clone())

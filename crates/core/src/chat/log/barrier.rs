@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::chat::clock::boot_ms;
 use crate::chat::log::Log;
+use crate::chat::log::stopped::unreadable;
 use crate::domain::{Code, Partition, Problem};
 use crate::ports::PortError;
 use crate::ports::broker::Offset;
@@ -48,13 +49,16 @@ impl Barrier {
             .await
     }
 
-    /// Like [`Barrier::pass`], for all partitions.
+    /// Like [`Barrier::pass`], for all partitions that are not stopped.
     pub async fn pass_all(&self) -> Result<(), Problem> {
         let deadline = Instant::now() + DEADLINE;
         let ends = self.ends(deadline).await?;
         for partition in self.log.partitions() {
-            self.reach(partition, ends[partition.index()], deadline)
-                .await?;
+            let reached = self.reach(partition, ends[partition.index()], deadline);
+            match reached.await {
+                Err(_) if self.log.stopped_partitions().contains(partition) => {}
+                reached => reached?,
+            }
         }
         Ok(())
     }
@@ -106,7 +110,7 @@ impl Barrier {
             let reached = *position.borrow_and_update() >= end;
             let stopped = self.log.lock(p).stopped().map(str::to_owned);
             if let Some(reason) = stopped {
-                return Err(unavailable(reason));
+                return Err(unreadable(reason));
             }
             if reached {
                 return Ok(());
@@ -147,12 +151,17 @@ impl Barrier {
     }
 }
 
+/// Why this server has not read the log up to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotRead(String);
+
 fn unavailable(cause: String) -> Problem {
-    let text =
-        "The log can't be read up to its end now, so history might lack something; try again.";
+    let text = "The server can't read the log up to its end right now, so history might be incomplete; \
+                try again.";
     Problem::new(Code::HistoryUnavailable, text)
         .retry_after_ms(1_000)
-        .cause(cause)
+        .cause(NotRead(cause))
 }
 
 #[cfg(test)]

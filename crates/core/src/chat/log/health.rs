@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::Log;
 use crate::chat::clock::boot_ms;
+use crate::domain::Partition;
 use crate::ports::PortError;
 use crate::ports::broker::Offset;
 
@@ -18,15 +19,34 @@ impl Log {
         let window = self.window_bytes.load(Relaxed);
         metrics::gauge!("lakechat_window_bytes").set(window as f64);
         metrics::gauge!("lakechat_archive_lag_records").set(self.lag() as f64);
+        metrics::gauge!("lakechat_partitions_stopped").set(self.stopped.count() as f64);
     }
 
-    /// Why the log or one of its partitions is stopped, if so. An operator has to act.
+    /// Why the whole log is stopped, if it is. An operator has to act.
+    pub fn all_stopped(&self) -> Option<String> {
+        let all = self.stopped.count() == usize::from(self.broker.partitions());
+        let stopped = || self.stopped().filter(|_| all);
+        self.broker.fault().or_else(stopped)
+    }
+
+    /// Why a partition is stopped, if one is, and how many are. An operator has to act.
     pub fn stopped(&self) -> Option<String> {
-        let fault = self.broker.fault();
-        fault.or_else(|| {
-            self.partitions()
-                .find_map(|p| self.lock(p).stopped().map(str::to_owned))
+        let reason = self
+            .partitions()
+            .find_map(|p| self.lock(p).stopped().map(str::to_owned))?;
+        Some(match self.stopped.count() {
+            0 | 1 => reason,
+            count => {
+                let all = self.broker.partitions();
+                format!("{reason} ({count} of {all} partitions are stopped)")
+            }
         })
+    }
+
+    /// The partitions that are not stopped.
+    fn running(&self) -> impl Iterator<Item = Partition> {
+        self.partitions()
+            .filter(|partition| !self.stopped.contains(*partition))
     }
 
     /// Why sends are refused, if this server's fold is not up to date.
@@ -44,7 +64,7 @@ impl Log {
             ));
         }
         let stale = self
-            .partitions()
+            .running()
             .find(|p| !self.lock(*p).freshness.is_fresh())?;
         let behind = format!("partition {stale} is not read up to the log's end");
         Some(
@@ -67,7 +87,7 @@ impl Log {
 
     /// Why the log may lose unarchived records, if the archive lags that far behind.
     pub fn archive_late(&self) -> Option<String> {
-        self.partitions().find_map(|p| {
+        self.running().find_map(|p| {
             let alarm = self.lock(p).lag.alarm()?;
             Some(format!("partition {p}: {alarm}"))
         })

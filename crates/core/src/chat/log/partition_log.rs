@@ -13,6 +13,7 @@ use super::lag::Lag;
 use super::partition;
 use super::pending::{Own, Pending, Persisting, Waiter};
 use super::record::{DecodeError, Record};
+use super::stopped::StoppedPartitions;
 use super::tail::{Budget, Tail};
 use crate::domain::{Code, Id, Partition, Problem};
 use crate::ports::broker::{DeadLetter, LogRecord, Offset};
@@ -75,6 +76,8 @@ pub struct PartitionLog {
     pub lag: Lag,
     hasher: KeyHasher,
     phase: Phase,
+    /// Where the partition enters itself when it stops.
+    stopped_partitions: StoppedPartitions,
     /// Every record below this offset was folded, but may not be delivered yet.
     folded_to: Offset,
     /// Why the archiver can't store this partition, if it can't.
@@ -105,7 +108,12 @@ enum Phase {
 }
 
 impl PartitionLog {
-    pub fn new(partition: Partition, hasher: KeyHasher, budget: Arc<Budget>) -> PartitionLog {
+    pub fn new(
+        partition: Partition,
+        hasher: KeyHasher,
+        budget: Arc<Budget>,
+        stopped_partitions: StoppedPartitions,
+    ) -> PartitionLog {
         PartitionLog {
             partition,
             fold: Fold::new(partition, Id::ZERO, hasher.clone()),
@@ -114,6 +122,7 @@ impl PartitionLog {
                 folded_any: false,
                 awaited: None,
             },
+            stopped_partitions,
             folded_to: 0,
             tail: Tail::new(budget, Id::ZERO, 0),
             pending: Pending::default(),
@@ -141,6 +150,12 @@ impl PartitionLog {
             Phase::Stopped(reason) => Some(reason),
             _ => None,
         }
+    }
+
+    /// Whether the tail has evicted a record with an id above `mark`, so that channel state would miss
+    /// it. A stopped partition never gets better: what it still has is all that there is.
+    pub fn lacks_above(&self, mark: Id) -> bool {
+        self.tail.above() > mark && self.stopped().is_none()
     }
 
     fn folds(&self) -> bool {
@@ -370,6 +385,7 @@ impl PartitionLog {
         }
         tracing::error!(partition = self.partition.0, %reason, "a partition of the log is stopped");
         self.phase = Phase::Stopped(format!("partition {}: {reason}", self.partition));
+        self.stopped_partitions.add(self.partition);
     }
 
     /// Checks whether a send may be published to this partition. `window_full`: the windows exceed
@@ -379,7 +395,10 @@ impl PartitionLog {
             Err(Problem::new(Code::BrokerUnavailable, reason).retry_after_ms(1_000))
         };
         if self.stopped().is_some() {
-            return refuse("This partition of the log is stopped; an operator has to resolve it.");
+            return refuse(
+                "This server has stopped this channel's part of the log, and an operator has to resolve \
+                 it; another server may still take messages.",
+            );
         }
         if self.lag.refuses() {
             return refuse("History is too far behind the log; an operator has to resolve it.");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Log;
 use super::entry::Entry;
 use super::partition_log::{PartitionLog, decode};
+use super::stopped::StoppedPartitions;
 use super::tail::Budget;
 use crate::domain::Partition;
 use crate::ports::PortError;
@@ -22,7 +23,10 @@ impl Refold {
     pub fn new(log: &Log, partition: Partition, mark: Mark) -> Refold {
         // A budget of 0 bytes: entries go straight to the archiver, so the tail keeps nothing.
         let budget = Arc::new(Budget::new(0, 1));
-        let mut state = PartitionLog::new(partition, log.hasher().clone(), budget.clone());
+        // Its own: if this fold stops, the archiver stops the partition.
+        let stopped = StoppedPartitions::default();
+        let hasher = log.hasher().clone();
+        let mut state = PartitionLog::new(partition, hasher, budget.clone(), stopped);
         state.warm_up(mark, budget);
         Refold {
             count: log.broker().partitions(),

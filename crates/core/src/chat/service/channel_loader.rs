@@ -86,7 +86,7 @@ impl Sources {
             described.map_err(history_unavailable)?;
             let members = self.members(name).await?;
             let state = self.log.lock(partition);
-            if state.tail.above() > mark.id {
+            if state.lacks_above(mark.id) {
                 continue;
             }
             let mut roster = Roster::new(&row, members);

@@ -16,6 +16,8 @@ use crate::ports::problem::{directory_unavailable, history_unavailable};
 pub struct ChannelPage {
     pub channels: Vec<ChannelObject>,
     pub next: Option<ChannelName>,
+    /// Whether changes may be missing, because a partition of the log is stopped.
+    pub degraded: bool,
 }
 
 impl ChannelPage {
@@ -155,7 +157,11 @@ impl Chat {
                 object.role = role.is_member().then(|| role.as_str());
             }
         }
-        Ok(ChannelPage { channels, next })
+        Ok(ChannelPage {
+            channels,
+            next,
+            degraded: self.has_stopped(),
+        })
     }
 
     /// The effective role of a member whose role in the log is `given`. A channel without an owner
@@ -197,7 +203,7 @@ impl Chat {
         let partition = self.log.partition_of(&row.name);
         let mut roster = Roster::new(row, Vec::new());
         let state = self.log.lock(partition);
-        if state.tail.above() > marks[partition.index()] {
+        if state.lacks_above(marks[partition.index()]) {
             return None;
         }
         for entry in state.tail.within(&row.name, Id::ZERO, Id::MAX) {

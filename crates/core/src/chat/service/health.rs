@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::Chat;
 use crate::chat::clock::boot_ms;
+use crate::chat::log::barrier::NotRead;
+use crate::domain::{Code, Problem};
 use crate::ports::PortError;
 
 /// How long archived records stay in the tails at most.
@@ -12,11 +14,22 @@ const TAIL_KEEP: Duration = Duration::from_secs(300);
 /// How long an unused channel stays loaded.
 const CHANNEL_KEEP: Duration = Duration::from_secs(300);
 
-/// Why a part doesn't work, as far as chat can see; `None`: it works.
+/// The state of a part of the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartHealth {
+    Up,
+    /// It works, but not fully. Holds the reason.
+    Degraded(String),
+    /// Holds the reason.
+    Down(String),
+}
+
+/// How the parts do, as far as chat can see. A reason says why a part doesn't work; `None`: it works.
 #[derive(Debug)]
 pub struct Health {
-    /// Sends are refused, or the log may delete records before they are archived.
-    pub broker: Option<String>,
+    /// Down: sends are refused, or the log may delete records before they are archived. Degraded: some
+    /// partitions are stopped.
+    pub broker: PartHealth,
     /// A partition is not archived.
     pub archiver: Option<String>,
     /// Presence doesn't see the users of other servers.
@@ -48,13 +61,36 @@ impl Chat {
 
     pub fn health(&self) -> Health {
         let log = &self.log;
-        let at_risk = || log.stale().or_else(|| log.archive_late());
         Health {
-            broker: log.stopped().or_else(at_risk),
+            broker: self.log_health(),
             archiver: log.archive_stopped(),
             presence: self.hub.presence.degraded(),
             archive_lag_records: log.lag(),
         }
+    }
+}
+
+impl Chat {
+    fn log_health(&self) -> PartHealth {
+        let log = &self.log;
+        let at_risk = || log.stale().or_else(|| log.archive_late());
+        if let Some(reason) = log.all_stopped().or_else(at_risk) {
+            return PartHealth::Down(reason);
+        }
+        match log.stopped() {
+            Some(reason) => PartHealth::Degraded(reason),
+            None => PartHealth::Up,
+        }
+    }
+}
+
+/// The part that keeps channels from being read, as [`Chat::degraded`] names it.
+pub(in crate::chat) fn part_of(problem: &Problem) -> &'static str {
+    let cause = problem.cause.as_ref();
+    match problem.code {
+        Code::DirectoryUnavailable => "directory",
+        _ if cause.is_some_and(|cause| cause.is::<NotRead>()) => "broker",
+        _ => "history",
     }
 }
 

@@ -85,7 +85,10 @@ impl Chat {
         let names = names.filter(|name| after.is_none_or(|after| name > after));
         let open = |name| async move { self.open(&name).await };
         let mut opened = pin!(stream::iter(names.map(open)).buffered(LOADS_AT_ONCE));
-        let mut page = ChannelPage::default();
+        let mut page = ChannelPage {
+            degraded: self.has_stopped(),
+            ..ChannelPage::default()
+        };
         let mut bytes = 0;
         while let Some(channel) = opened.try_next().await? {
             // The directory may lack the channel, for example after a partial restore.
@@ -101,8 +104,13 @@ impl Chat {
         Ok(page)
     }
 
+    /// Whether a partition of the log is stopped, so that lists may lack the latest changes.
+    pub(super) fn has_stopped(&self) -> bool {
+        self.log.stopped_partitions().count() > 0
+    }
+
     /// The channels of a user and the user's role in each, as the log has it. Reads history and the
-    /// tails of all partitions.
+    /// tails of all partitions; of a stopped one, what was read before it stopped.
     pub(super) async fn memberships(
         &self,
         user: &UserName,
@@ -151,7 +159,7 @@ impl Chat {
             .collect();
         for (partition, mark) in self.log.partitions().zip(&stored.marks) {
             let state = self.log.lock(partition);
-            if state.tail.above() > *mark {
+            if state.lacks_above(*mark) {
                 return None;
             }
             for entry in state.tail.memberships(user) {

@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::{Joined, Session, resume};
 use crate::accounts::Identity;
 use crate::chat::hub::{HubChannel, Subscription};
+use crate::chat::log::stopped::unreadable;
 use crate::chat::service::{self, Chat, PageQuery, Send, channel_not_found};
 use crate::chat::wire::close::Close;
 use crate::chat::wire::{
@@ -192,6 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 reference,
                 &page.channels,
                 page.next.as_ref(),
+                page.degraded,
             ))
         });
         Ok(())
@@ -273,17 +275,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             // Under the lock of the live list, so `joined` is queued before any live frame. A
             // membership that then ends is seen here, or `HubChannel::apply` finds the session
             // in the list.
+            let mut problem = resume::membership_ended();
             let live = channel.go_live(&subscription, || {
                 if !channel.read(|r| r.is_member(&self.listener.user)) {
                     return None;
                 }
-                let at = self.chat.log.lock(channel.partition).last_id();
+                let state = self.chat.log.lock(channel.partition);
+                if let Some(reason) = state.stopped() {
+                    problem = unreadable(reason.to_owned());
+                    return None;
+                }
+                let at = state.last_id();
                 outbox.push(wire::joined(reference, &channel.name, at, members, false));
                 Some(at)
             });
             if !live {
                 self.leave(channel.name.as_str());
-                self.refuse(reference, &resume::membership_ended(), About::default());
+                self.refuse(reference, &problem, About::default());
             }
             return;
         };

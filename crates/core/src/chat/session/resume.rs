@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::chat::hub::{HubChannel, Subscription};
+use crate::chat::log::stopped::unreadable;
 use crate::chat::read::ReadMessage;
 use crate::chat::service::Chat;
 use crate::domain::{Code, Id, Problem};
@@ -96,13 +97,17 @@ fn go_live(
     cursor: Id,
 ) -> Result<bool, Problem> {
     let listener = subscription.listener();
-    let mut member = true;
+    let mut refused = None;
     let live = channel.go_live(subscription, || {
-        member = channel.read(|r| r.is_member(&listener.user));
-        if !member {
+        if !channel.read(|r| r.is_member(&listener.user)) {
+            refused = Some(membership_ended());
             return None;
         }
         let state = chat.log.lock(channel.partition);
+        if let Some(reason) = state.stopped() {
+            refused = Some(unreadable(reason.to_owned()));
+            return None;
+        }
         if state.tail.above() > cursor {
             return None;
         }
@@ -118,10 +123,10 @@ fn go_live(
         let open = listener.outbox.push_all(frames.into_iter());
         open.then_some(last)
     });
-    if !member {
-        return Err(membership_ended());
+    match refused {
+        Some(problem) => Err(problem),
+        None => Ok(live),
     }
-    Ok(live)
 }
 
 /// The problem for a join whose membership ended before the session was live.

@@ -15,6 +15,7 @@ use super::{Clock, Session};
 use crate::accounts::{Accounts, Identity};
 use crate::chat::hub::Listener;
 use crate::chat::hub::outbox::Outbox;
+use crate::chat::service::health::part_of;
 use crate::chat::service::{Chat, MAX_LIMIT};
 use crate::chat::wire::close::Close;
 use crate::chat::wire::{self, About, Incoming, Request, Welcome};
@@ -111,19 +112,28 @@ pub async fn run<S>(
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     async fn welcome(&mut self) {
         let settings = &self.chat.settings;
+        let mut degraded = self.chat.degraded();
+        // The list of `degraded` may be a second old.
+        let mut blame = |part| {
+            if !degraded.contains(&part) {
+                degraded.push(part);
+            }
+        };
         let user = &self.listener.user;
         let page = match self.chat.channels_of(user, None, MAX_LIMIT).await {
-            Ok(page) => Some(page),
+            Ok(page) => {
+                if page.degraded {
+                    blame("broker");
+                }
+                Some(page)
+            }
             Err(problem) => {
                 let session = self.listener.id;
                 tracing::warn!(%session, %problem, "welcome without channels");
+                blame(part_of(&problem));
                 None
             }
         };
-        let mut degraded = self.chat.degraded();
-        if page.is_none() && !degraded.contains(&"directory") {
-            degraded.push("directory");
-        }
         let (channels, channels_next) = page.map_or((None, None), |p| (Some(p.channels), p.next));
         let id = self.listener.id.hyphenated().to_string();
         let welcome = wire::welcome(&Welcome {

@@ -166,7 +166,7 @@ pub struct Welcome<'a> {
     pub ping_ms: u64,
     pub degraded: Vec<&'static str>,
     pub limits: SessionLimits,
-    /// Omitted if the channels can't be read. Then `degraded` contains `directory`.
+    /// Omitted if the channels can't be read. Then `degraded` contains the part that prevents it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<Vec<ChannelObject>>,
     /// If the user has more channels: the name after which they begin.
@@ -276,13 +276,21 @@ pub fn channels(
     reference: Ref,
     channels: &[ChannelObject],
     next: Option<&ChannelName>,
+    degraded: bool,
 ) -> Utf8Bytes {
     #[derive(Serialize)]
     struct Channels<'a> {
         channels: &'a [ChannelObject],
         next: Option<&'a ChannelName>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        degraded: bool,
     }
-    typed("channels", reference, Channels { channels, next })
+    let fields = Channels {
+        channels,
+        next,
+        degraded,
+    };
+    typed("channels", reference, fields)
 }
 
 pub fn refreshed(reference: Ref, expires_in: u64) -> Utf8Bytes {

@@ -36,7 +36,8 @@ fn budget() -> Arc<Budget> {
 }
 
 fn begun_at(mark: Mark) -> PartitionLog {
-    let mut log = PartitionLog::new(PARTITION, KeyHasher::default(), budget());
+    let stopped = StoppedPartitions::default();
+    let mut log = PartitionLog::new(PARTITION, KeyHasher::default(), budget(), stopped);
     log.warm_up(mark, budget());
     log
 }
