@@ -355,6 +355,22 @@ async fn server_that_runs_while_the_log_is_adopted_stops_and_says_so() -> Result
     let mut ws = ann.connect(&server).await;
     let join = json!({"type": "join", "channel": "general"});
     assert_eq!(ws.refused(join).await, "history_unavailable");
+
+    // Another server knows the adopted log, and stores what the stopped one still claims.
+    let second = Server::of(&cluster, &[("LAKECHAT_SERVER__ID", "second")]).await;
+    let mut ws = ann.joined(&second, "general").await;
+    let others = ["one", "two", "three", "four", "five", "six"];
+    for name in others {
+        ann.create_channel(&second, name).await;
+        ws.join(name, None).await;
+        let persisted = json!({"type": "send", "channel": name, "text": "0", "ref": 1_000,
+            "client_msg_id": name, "ack": "persisted"});
+        ws.send(persisted).await;
+    }
+    for _ in others {
+        let ack = ws.until(|frame| frame["ref"] == 1_000).await;
+        assert_eq!(ack["level"], "persisted", "{ack}");
+    }
     drop(ws);
     assert!(server.stop().await.success());
     server.restart().await;

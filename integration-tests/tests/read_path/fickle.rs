@@ -40,6 +40,7 @@ pub struct FickleBroker {
     panics: AtomicBool,
     stopped: Arc<OnceLock<Partition>>,
     hangs: Arc<AtomicBool>,
+    claims: watch::Sender<Vec<Partition>>,
     kept: OnceLock<Duration>,
     kept_from: OnceLock<Offset>,
     stamps: Arc<Stamps>,
@@ -54,8 +55,10 @@ struct Stamps {
 
 impl FickleBroker {
     pub fn new(inner: Arc<dyn Broker>) -> Arc<FickleBroker> {
+        let all = (0..inner.partitions()).map(Partition).collect();
         Arc::new(FickleBroker {
             inner,
+            claims: watch::Sender::new(all),
             failed: AtomicBool::new(false),
             publishing: Mutex::new(Publishing::Passes),
             held: Mutex::default(),
@@ -115,6 +118,11 @@ impl FickleBroker {
     /// From here on nothing below an offset is there any more.
     pub fn keep_from(&self, offset: Offset) {
         self.kept_from.set(offset).expect("told once");
+    }
+
+    /// The partitions that the server claims from here on. At first it claims all.
+    pub fn set_claims(&self, claims: &[Partition]) {
+        self.claims.send_replace(claims.to_vec());
     }
 
     /// From here on no one can read this partition.
@@ -202,7 +210,7 @@ impl Broker for FickleBroker {
     }
 
     fn assigned_partitions(&self) -> watch::Receiver<Vec<Partition>> {
-        self.inner.assigned_partitions()
+        self.claims.subscribe()
     }
 
     async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), PortError> {

@@ -7,6 +7,7 @@
 mod answers;
 mod chance;
 mod checks;
+mod claims;
 mod client;
 mod deaths;
 mod fickle;

@@ -3,17 +3,21 @@
 //! The server that claims a partition archives it. The rows depend on the log alone. So a former
 //! owner that still runs does no harm, and a batch may be written twice.
 
+mod archivers;
 mod catch_up;
+mod neglect;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+
+use archivers::Archivers;
 
 use super::log::Log;
 use crate::chat::log::entry::Entry;
@@ -41,7 +45,8 @@ const REFUSED: Duration = Duration::from_secs(5);
 /// before the next batch. A batch may exceed it.
 const NUMBERS: usize = 10_000;
 
-/// Archives the partitions that this server claims, until `stop` is cancelled or claims end.
+/// Archives the partitions that this server claims, and those that are left alone by whoever claims
+/// them, until `stop` is cancelled or claims end.
 pub async fn run(
     log: Arc<Log>,
     history: Arc<dyn History>,
@@ -49,55 +54,19 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let mut claims = log.broker().assigned_partitions();
-    let mut running: HashMap<Partition, CancellationToken> = HashMap::new();
-    let tasks = TaskTracker::new();
+    let mut reads = log.mark_reads();
+    let mut archivers = Archivers::new(log, history, batching, stop.clone());
     loop {
-        let claimed = claims.borrow_and_update().clone();
-        running.retain(|partition, token| {
-            let keep = claimed.contains(partition);
-            if !keep {
-                token.cancel();
-            }
-            keep
-        });
-        for partition in claimed {
-            running.entry(partition).or_insert_with(|| {
-                let token = stop.child_token();
-                let archiver = Archiver {
-                    log: log.clone(),
-                    history: history.clone(),
-                    partition,
-                    batching,
-                    mark: Mark::default(),
-                    numbers: HashMap::new(),
-                    is_refused: false,
-                };
-                tasks.spawn(watched(log.clone(), partition, archiver.run(token.clone())));
-                token
-            });
-        }
+        archivers.follow(&claims.borrow_and_update());
         tokio::select! {
-            // The watch keeps the latest claims: losing the race loses nothing.
+            // The watches keep the latest values: losing the race loses nothing.
             changed = claims.changed() => if changed.is_err() { break },
+            _ = reads.changed() => archivers.look_after_others(*reads.borrow_and_update()),
             () = stop.cancelled() => break,
         }
     }
     // The loop also ends when the broker drops the claims. The archivers have to stop then, too.
-    stop.cancel();
-    tasks.close();
-    tasks.wait().await;
-}
-
-/// Runs an archiver. If it panics, its partition is not archived any more, and health reports the
-/// panic.
-async fn watched(
-    log: Arc<Log>,
-    partition: Partition,
-    run: impl Future<Output = ()> + Send + 'static,
-) {
-    if let Err(error) = tokio::spawn(run).await {
-        log.lock(partition).archive_stopped = Some(format!("partition {partition}: {error}"));
-    }
+    archivers.end().await;
 }
 
 struct Archiver {
@@ -110,20 +79,36 @@ struct Archiver {
     /// gap.
     numbers: HashMap<ChannelName, u64>,
     is_refused: bool,
+    /// Up to which offset this archiver knows or made history complete.
+    stored: Arc<AtomicU64>,
+    /// Whether it ends when history refuses rows: somebody else claims the partition.
+    gives_up: bool,
 }
 
 impl Archiver {
+    fn new(
+        log: Arc<Log>,
+        history: Arc<dyn History>,
+        partition: Partition,
+        batching: Batching,
+    ) -> Archiver {
+        Archiver {
+            log,
+            history,
+            partition,
+            batching,
+            mark: Mark::default(),
+            numbers: HashMap::new(),
+            is_refused: false,
+            stored: Arc::default(),
+            gives_up: false,
+        }
+    }
+
     async fn run(mut self, stop: CancellationToken) {
         // Cancelling is safe at any point: rows whose mark was not written are written again, with
         // the same content.
-        let cancelled = stop
-            .run_until_cancelled(self.store_while_allowed())
-            .await
-            .is_none();
-        if cancelled && self.is_refused {
-            // The server that takes over the partition reports its own state.
-            self.log.lock(self.partition).archive_stopped = None;
-        }
+        stop.run_until_cancelled(self.store_while_allowed()).await;
     }
 
     /// Archives until the partition is stopped. After [`PortError::Broken`] it starts again from
@@ -134,6 +119,11 @@ impl Archiver {
             if let PortError::Stops { .. } = error {
                 tracing::error!(partition = self.partition.0, %error, "this partition is stopped");
                 self.log.stop(self.partition, error.to_string());
+                return;
+            }
+            if self.gives_up {
+                let partition = self.partition.0;
+                tracing::warn!(partition, %error, "history refuses rows of a partition of another server");
                 return;
             }
             self.alarm(&error);
@@ -160,7 +150,7 @@ impl Archiver {
 
     /// Returns only with an error that an immediate retry would not fix.
     async fn store_for_ever(&mut self) -> Result<Infallible, PortError> {
-        self.mark = self.mark_of_history().await?;
+        self.set_mark(self.mark_of_history().await?);
         // The cached numbers may include those of a batch that history refused.
         self.numbers.clear();
         let mut filled = self.log.filled(self.partition);
@@ -238,7 +228,7 @@ impl Archiver {
         retry("a mark", || history.advance_mark(self.partition, mark)).await?;
         // Only after the mark is stored: `learn_mark` releases the acks that wait for history, and
         // lets the tail evict the records.
-        self.mark = mark;
+        self.set_mark(mark);
         self.clear_refusal();
         self.log.learn_mark(self.partition, mark);
         self.log.broker().mark_archived(self.partition, mark.offset);
@@ -293,6 +283,11 @@ impl Archiver {
         let n = before.map_or(0, |(_, n)| n) + 1;
         self.numbers.insert(channel.clone(), n);
         Ok(n)
+    }
+
+    fn set_mark(&mut self, mark: Mark) {
+        self.mark = mark;
+        self.stored.store(mark.offset, Relaxed);
     }
 
     async fn mark_of_history(&self) -> Result<Mark, PortError> {

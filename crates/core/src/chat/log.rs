@@ -59,6 +59,8 @@ pub struct Log {
     window_limit_bytes: usize,
     window_bytes: AtomicUsize,
     next_ticket: AtomicU64,
+    /// How many times in a row the marks were read from history.
+    mark_reads: watch::Sender<u32>,
     /// When the reader last polled the log, ms since boot.
     read_ms: AtomicU64,
     /// Why the last request for the log-end offsets failed, if it did.
@@ -103,6 +105,7 @@ impl Log {
             window_limit_bytes: bounds.window_bytes,
             window_bytes: AtomicUsize::new(0),
             next_ticket: AtomicU64::new(1),
+            mark_reads: watch::Sender::new(0),
             read_ms: AtomicU64::new(boot_ms()),
             last_end_error: Mutex::default(),
             broker: broker.clone(),
@@ -251,9 +254,22 @@ impl Log {
             self.partitions()
                 .for_each(|partition| self.stop(partition, error.to_string()));
         }
-        let marks = self.partitions().zip(read?);
-        marks.for_each(|(partition, mark)| self.learn_mark(partition, mark));
-        Ok(())
+        let reads = if read.is_ok() {
+            self.mark_reads.borrow().wrapping_add(1)
+        } else {
+            0
+        };
+        let learned = read.map(|marks| {
+            let marks = self.partitions().zip(marks);
+            marks.for_each(|(partition, mark)| self.learn_mark(partition, mark));
+        });
+        self.mark_reads.send_replace(reads);
+        learned
+    }
+
+    /// How many times in a row the marks were read from history, as a watch.
+    pub fn mark_reads(&self) -> watch::Receiver<u32> {
+        self.mark_reads.subscribe()
     }
 
     /// Applies a mark that was read or written, if it is newer than the known one.

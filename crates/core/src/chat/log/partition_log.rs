@@ -80,6 +80,9 @@ pub struct PartitionLog {
     stopped_partitions: StoppedPartitions,
     /// Every record below this offset was folded, but may not be delivered yet.
     folded_to: Offset,
+    /// One past the last record that was folded. Below `folded_to` if offsets without a record of this
+    /// partition follow.
+    records_to: Offset,
     /// Why the archiver can't store this partition, if it can't.
     pub archive_stopped: Option<String>,
 }
@@ -124,6 +127,7 @@ impl PartitionLog {
             },
             stopped_partitions,
             folded_to: 0,
+            records_to: 0,
             tail: Tail::new(budget, Id::ZERO, 0),
             pending: Pending::default(),
             persisting: Vec::new(),
@@ -201,6 +205,7 @@ impl PartitionLog {
             };
             let (id, verdict) = self.fold.next(append_ms, record.as_ref());
             self.folded_to = offset + 1;
+            self.records_to = offset + 1;
             match &mut self.phase {
                 Phase::WarmingUp { folded, .. } => {
                     *folded += 1;
@@ -317,6 +322,7 @@ impl PartitionLog {
     fn rewind(&mut self, mark: Mark, folded: u64) {
         self.continue_from(mark.id.stepped_back(folded));
         self.folded_to = 0;
+        self.records_to = 0;
         self.phase = Phase::Rewinding { mark };
     }
 
@@ -369,9 +375,14 @@ impl PartitionLog {
         }
     }
 
+    /// Whether records were folded that are not in history. `mark`: the mark's offset.
+    pub fn has_unarchived(&self, mark: Offset) -> bool {
+        mark < self.records_to
+    }
+
     /// Measures how long the oldest unarchived record has waited. `kept`: the log's retention.
     pub fn look_at_lag(&mut self, mark: Mark, now_ms: u64, kept: Option<Duration>) {
-        if mark.offset >= self.folded_to {
+        if !self.has_unarchived(mark.offset) {
             return self.lag.end();
         }
         let oldest = self.tail.from(mark.offset, 1);

@@ -101,3 +101,19 @@ fn another_log_is_told_apart_also_by_a_second_reading() {
     assert!(reason.contains("another log"), "{reason}");
     assert!(!log.take_rewind());
 }
+
+#[test]
+fn offsets_without_records_wait_for_no_archiver() {
+    let mut log = begun_at(Mark::default());
+    log.fold((0..3).map(record).collect(), 0);
+    log.advance(5);
+    assert!(log.has_unarchived(2) && !log.has_unarchived(3));
+    let archived = Mark {
+        offset: 3,
+        id: log.last_id(),
+        time_ms: START_MS,
+    };
+    let kept = Some(Duration::from_secs(600));
+    log.look_at_lag(archived, START_MS + 24 * 60 * MINUTE, kept);
+    assert!(log.lag.alarm().is_none() && !log.lag.refuses());
+}
