@@ -84,7 +84,7 @@ impl Chat {
         outbox: &Arc<Outbox>,
         reference: Ref,
     ) -> Result<bool, Problem> {
-        let digest = Digest::of("message", None, Some(&send.text), send.reply_to, file);
+        let digest = Digest::of_message(&send.text, send.reply_to, file);
         let waiter = Waiter::Frame {
             outbox: outbox.clone(),
             reference,
