@@ -1,6 +1,6 @@
 //! Pending sends: published, but not yet folded by this server.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -142,7 +142,7 @@ pub struct Own {
 
 #[derive(Debug)]
 struct Send {
-    ticket: u64,
+    own: Own,
     /// ms since boot.
     since_ms: u64,
     waiter: Waiter,
@@ -151,18 +151,21 @@ struct Send {
 /// The sends of one partition that wait for their records.
 #[derive(Debug, Default)]
 pub struct Pending {
+    /// By ticket. Tickets increase, so the first ones have waited longest.
+    sends: BTreeMap<u64, Send>,
     /// Two sends may be equal in every field of [`Own`]; they are answered in order.
-    sends: HashMap<Own, Vec<Send>>,
+    tickets: HashMap<Own, Vec<u64>>,
 }
 
 impl Pending {
     pub fn add(&mut self, own: Own, ticket: u64, now_boot_ms: u64, waiter: Waiter) {
         let send = Send {
-            ticket,
+            own,
             since_ms: now_boot_ms,
             waiter,
         };
-        self.sends.entry(own).or_default().push(send);
+        self.sends.insert(ticket, send);
+        self.tickets.entry(own).or_default().push(ticket);
     }
 
     pub fn is_empty(&self) -> bool {
@@ -171,37 +174,36 @@ impl Pending {
 
     /// Removes the first send that matches a record, and returns its waiter.
     pub fn seen(&mut self, own: Own) -> Option<Waiter> {
-        let sends = self.sends.get_mut(&own)?;
-        let send = sends.remove(0);
-        if sends.is_empty() {
-            self.sends.remove(&own);
-        }
-        Some(send.waiter)
+        let ticket = *self.tickets.get(&own)?.first()?;
+        self.take(ticket)
     }
 
-    /// Removes the send with this ticket after its publish failed, and returns its waiter. Failures
-    /// are rare, so this scans all sends.
+    /// Removes the send with this ticket after its publish failed, and returns its waiter.
     pub fn failed(&mut self, ticket: u64) -> Option<Waiter> {
-        self.take_where(|send| send.ticket == ticket).pop()
+        self.take(ticket)
     }
 
     /// Removes the sends that have waited since before a time (ms since boot), and returns their
     /// waiters.
     pub fn overdue(&mut self, before_ms: u64) -> Vec<Waiter> {
-        self.take_where(|send| send.since_ms < before_ms)
+        let mut overdue = Vec::new();
+        while let Some((ticket, send)) = self.sends.first_key_value()
+            && send.since_ms < before_ms
+        {
+            overdue.extend(self.take(*ticket));
+        }
+        overdue
     }
 
-    fn take_where(&mut self, mut is: impl FnMut(&Send) -> bool) -> Vec<Waiter> {
-        let mut taken = Vec::new();
-        self.sends.retain(|_, sends| {
-            taken.extend(
-                sends
-                    .extract_if(.., |send| is(send))
-                    .map(|send| send.waiter),
-            );
-            !sends.is_empty()
-        });
-        taken
+    fn take(&mut self, ticket: u64) -> Option<Waiter> {
+        let send = self.sends.remove(&ticket)?;
+        let tickets = self.tickets.get_mut(&send.own);
+        let tickets = tickets.expect("what is pending has its ticket");
+        tickets.retain(|t| *t != ticket);
+        if tickets.is_empty() {
+            self.tickets.remove(&send.own);
+        }
+        Some(send.waiter)
     }
 }
 
@@ -247,4 +249,53 @@ pub fn unknown_outcome() -> Problem {
     let text = "The log did not confirm the message in time; sending it again with the same \
                 client_msg_id is safe.";
     Problem::new(Code::BrokerUnavailable, text).retry_after_ms(1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fold::KeyHasher;
+    use super::*;
+    use crate::domain::{ChannelName, ClientMsgId, UserName};
+
+    fn own(client_msg_id: &str) -> Own {
+        let channel = ChannelName::parse("ops").expect("a name");
+        let sender = UserName::parse("ann").expect("a name");
+        let client_msg_id = ClientMsgId::parse(client_msg_id).expect("an id");
+        Own {
+            key: KeyHasher::default().key(&channel, &sender, &client_msg_id),
+            digest: Digest(1),
+            received_at_ms: 1_790_000_000_000,
+        }
+    }
+
+    type Told = oneshot::Receiver<Result<Sent, Problem>>;
+
+    fn add(pending: &mut Pending, own: Own, ticket: u64) -> Told {
+        let (tell, told) = oneshot::channel();
+        pending.add(own, ticket, ticket * 1_000, Waiter::Call(tell));
+        told
+    }
+
+    fn is_told(told: &mut Told) -> bool {
+        told.try_recv().is_ok()
+    }
+
+    #[test]
+    fn equal_sends_are_answered_in_order_and_failures_by_ticket() {
+        let (mut pending, twin, single) = (Pending::default(), own("twin"), own("single"));
+        let mut told: Vec<_> = (1..=3).map(|t| add(&mut pending, twin, t)).collect();
+        let mut other = add(&mut pending, single, 4);
+        let fail =
+            |waiter: Option<Waiter>| drop(waiter.expect("it waits").complete(Err(expired())));
+        fail(pending.failed(2));
+        assert!(is_told(&mut told[1]) && pending.failed(2).is_none());
+        fail(pending.seen(twin));
+        assert!(is_told(&mut told[0]) && !is_told(&mut told[2]));
+        let overdue = pending.overdue(4_000);
+        assert_eq!(overdue.len(), 1);
+        overdue.into_iter().for_each(|waiter| fail(Some(waiter)));
+        assert!(is_told(&mut told[2]) && !is_told(&mut other));
+        fail(pending.seen(single));
+        assert!(is_told(&mut other) && pending.is_empty() && pending.tickets.is_empty());
+    }
 }
