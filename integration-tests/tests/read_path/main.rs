@@ -24,6 +24,7 @@ mod slow_link;
 mod stage;
 mod stopped_partition;
 mod stops;
+mod tails;
 
 use std::panic::AssertUnwindSafe;
 

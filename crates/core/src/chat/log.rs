@@ -185,12 +185,34 @@ impl Log {
             .map(|record| partition_log::decode(partition, count, record))
             .collect();
         let archived = self.mark(partition).offset;
-        let folded = self.counting_window(partition, |state| state.fold(decoded, archived));
+        let folded = self.counting_window(partition, |state| {
+            let folded = state.fold(decoded);
+            // By memory only: evicting by age is left to the tick.
+            state.tail.evict_archived(archived, 0);
+            folded
+        });
+        folded.0.iter().for_each(|entry| report(partition, entry));
+        self.shrink_tails();
         if let Some(last) = folded.0.last() {
             let filled = &self.partitions[partition.index()].filled;
             filled.send_replace(last.offset + 1);
         }
         folded
+    }
+
+    /// Brings the tails back to their limit. Archived records of all partitions go first; then each
+    /// partition keeps its share.
+    fn shrink_tails(&self) {
+        let archived = |p| self.mark(p).offset;
+        for p in self.partitions() {
+            if !self.budget.is_spent() {
+                return;
+            }
+            self.lock(p).tail.evict_archived(archived(p), 0);
+        }
+        for p in self.partitions() {
+            self.lock(p).tail.evict_to_share(archived(p));
+        }
     }
 
     /// Changes a partition's state, and adds the growth of its window to the sum of all windows.
@@ -452,7 +474,7 @@ impl Log {
             state.look_at_lag(mark, self.broker.now_ms(), kept);
             let overdue = state.pending.overdue(now_ms.saturating_sub(DEADLINE_MS));
             let unpersisted = state.unpersisted(now_ms.saturating_sub(PERSIST_DEADLINE_MS));
-            state.tail.trim(mark.offset, keep_from_ms);
+            state.tail.evict_archived(mark.offset, keep_from_ms);
             drop(state);
             for waiter in overdue {
                 metrics::counter!("lakechat_sends_total", "result" => "unknown").increment(1);
@@ -460,6 +482,7 @@ impl Log {
             }
             unpersisted.into_iter().for_each(|p| p.give_up());
         }
+        self.shrink_tails();
         self.gauge();
     }
 }
@@ -472,4 +495,18 @@ fn refused(error: PortError) -> Problem {
     )
     .retry_after_ms(1_000)
     .cause(error)
+}
+
+/// Counts a folded record, and reports one that is unreadable.
+fn report(partition: Partition, entry: &Entry) {
+    metrics::counter!("lakechat_records_total", "verdict" => entry.verdict.as_str()).increment(1);
+    if let Some(dead) = &entry.dead {
+        let (partition, offset, reason) = (partition.0, entry.offset, &*dead.reason);
+        tracing::error!(
+            partition,
+            offset,
+            reason,
+            "a record of the log is unreadable"
+        );
+    }
 }

@@ -173,13 +173,7 @@ impl PartitionLog {
 
     /// Folds records in offset order. Returns the entries from the mark on, and the outcomes of
     /// this server's own sends. Stops early if the partition stops or has to rewind.
-    ///
-    /// `archived`: the mark's offset.
-    pub fn fold(
-        &mut self,
-        records: Vec<Decoded>,
-        archived: Offset,
-    ) -> (Vec<Arc<Entry>>, Vec<SendOutcome>) {
+    pub fn fold(&mut self, records: Vec<Decoded>) -> (Vec<Arc<Entry>>, Vec<SendOutcome>) {
         let mut entries = Vec::with_capacity(records.len());
         let mut outcomes = Vec::new();
         for Decoded {
@@ -214,28 +208,15 @@ impl PartitionLog {
                 Phase::Serving { folded_any, .. } => *folded_any = true,
                 Phase::Rewinding { .. } | Phase::Stopped(_) => break,
             }
-            metrics::counter!("lakechat_records_total", "verdict" => verdict.as_str()).increment(1);
             outcomes.extend(self.waiter_of(record.as_ref(), id, verdict));
             let entry = Arc::new(match dead {
-                Some(dead) => self.unreadable(id, dead),
+                Some(dead) => Entry::unreadable(id, dead),
                 None => Entry::new(offset, append_ms, id, verdict, record),
             });
-            self.tail.push(entry.clone(), archived);
+            self.tail.push(entry.clone());
             entries.push(entry);
         }
         (entries, outcomes)
-    }
-
-    fn unreadable(&self, id: Id, dead: Box<DeadLetter>) -> Entry {
-        let (partition, offset) = (self.partition.0, dead.record.offset);
-        let reason = &*dead.reason;
-        tracing::error!(
-            partition,
-            offset,
-            reason,
-            "a record of the log is unreadable"
-        );
-        Entry::unreadable(id, dead)
     }
 
     fn waiter_of(

@@ -9,7 +9,7 @@ use super::stopped::StoppedPartitions;
 use super::tail::Budget;
 use crate::domain::Partition;
 use crate::ports::PortError;
-use crate::ports::broker::LogRecord;
+use crate::ports::broker::{LogRecord, Offset};
 use crate::ports::history::Mark;
 
 /// A separate fold of one partition, warmed up to a mark. It keeps no tail.
@@ -46,8 +46,9 @@ impl Refold {
             .into_iter()
             .map(|record| decode(self.partition, self.count, record))
             .collect();
-        // `u64::MAX`: the tail treats every record as archived and evicts it at once.
-        let (entries, _nobody_waits_here) = self.state.fold(decoded, u64::MAX);
+        let (entries, _nobody_waits_here) = self.state.fold(decoded);
+        // The archiver has the entries: the tail evicts them all.
+        self.state.tail.evict_archived(Offset::MAX, 0);
         match self.state.stopped() {
             Some(reason) => {
                 let partition = Some(self.partition);

@@ -28,7 +28,8 @@ impl Budget {
         }
     }
 
-    fn is_spent(&self) -> bool {
+    /// Whether the tails are over their limit.
+    pub fn is_spent(&self) -> bool {
         self.bytes.load(Relaxed) > self.limit_bytes
     }
 }
@@ -77,8 +78,8 @@ impl Tail {
         self.bytes
     }
 
-    /// Adds the next record. `archived`: the mark's offset.
-    pub fn push(&mut self, entry: Arc<Entry>, archived: Offset) {
+    /// Adds the next record. Evicts nothing: the caller does so when the batch is complete.
+    pub fn push(&mut self, entry: Arc<Entry>) {
         let bytes = entry.bytes();
         self.bytes += bytes;
         self.budget.bytes.fetch_add(bytes, Relaxed);
@@ -93,24 +94,26 @@ impl Tail {
             }
         }
         self.entries.push_back(entry);
-        // 0: only the memory limit evicts here. Evicting by age is left to the tick.
-        self.trim(archived, 0);
     }
 
     /// Evicts archived records while the tails are over their limit, or while the oldest record is
-    /// older than `keep_from_ms` (append time). If the tails are still over the limit, it evicts
-    /// unarchived records too, until this partition is down to its share.
-    pub fn trim(&mut self, archived: Offset, keep_from_ms: u64) {
-        while let Some(front) = self.entries.front() {
-            let spent = self.budget.is_spent();
-            let expendable = if front.offset < archived {
-                spent || front.append_ms < keep_from_ms
-            } else {
-                spent && self.bytes > self.budget.share_bytes
-            };
-            if !expendable {
-                break;
-            }
+    /// older than `keep_from_ms` (append time). `archived`: the mark's offset.
+    pub fn evict_archived(&mut self, archived: Offset, keep_from_ms: u64) {
+        while let Some(front) = self.entries.front()
+            && front.offset < archived
+            && (self.budget.is_spent() || front.append_ms < keep_from_ms)
+        {
+            self.drop_front();
+        }
+    }
+
+    /// Evicts records, archived or not, while the tails are over their limit, until this partition is
+    /// down to its share. To be called when no tail has archived records left to evict.
+    pub fn evict_to_share(&mut self, archived: Offset) {
+        while let Some(front) = self.entries.front()
+            && self.budget.is_spent()
+            && self.bytes > self.budget.share_bytes
+        {
             if front.offset >= archived {
                 metrics::counter!("lakechat_tail_unarchived_dropped_total").increment(1);
             }

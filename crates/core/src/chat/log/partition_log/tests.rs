@@ -53,7 +53,7 @@ fn a_start_behind_a_floor_ahead_of_the_log_reads_again_and_goes_on_alike() {
         id: Id::mint(START_MS + 24 * 60 * MINUTE, PARTITION, 4_090),
         ..Mark::default()
     };
-    let whole = said(begun_at(floor).fold((0..60).map(record).collect(), 0).0);
+    let whole = said(begun_at(floor).fold((0..60).map(record).collect()).0);
     assert!(whole[0].1 > floor.id && whole[59].2 == Verdict::Repeat(whole[58].1));
 
     let mark = Mark {
@@ -63,9 +63,9 @@ fn a_start_behind_a_floor_ahead_of_the_log_reads_again_and_goes_on_alike() {
     };
     let from = 56 - WARM_UP_MS / MINUTE;
     let mut log = begun_at(mark);
-    assert!(said(log.fold((from..60).map(record).collect(), 0).0).is_empty());
+    assert!(said(log.fold((from..60).map(record).collect()).0).is_empty());
     assert!(log.take_rewind() && !log.take_rewind());
-    let entries = log.fold((from..60).map(record).collect(), 0).0;
+    let entries = log.fold((from..60).map(record).collect()).0;
     assert_eq!(log.stopped(), None);
     assert_eq!(said(entries), whole[57..]);
 }
@@ -79,7 +79,7 @@ fn last_id_is_the_marks_where_nothing_is_kept_below_it() {
     };
     let mut log = begun_at(mark);
     assert_eq!(log.last_id(), mark.id);
-    let entries = log.fold(vec![record(57)], 0).0;
+    let entries = log.fold(vec![record(57)]).0;
     assert_eq!(log.last_id(), entries[0].id);
     assert!(entries[0].id > mark.id);
 }
@@ -94,7 +94,7 @@ fn another_log_is_told_apart_also_by_a_second_reading() {
     };
     let mut log = begun_at(mark);
     for _ in 0..2 {
-        assert!(log.fold((30..60).map(record).collect(), 0).0.is_empty());
+        assert!(log.fold((30..60).map(record).collect()).0.is_empty());
         log.take_rewind();
     }
     let reason = log.stopped().expect("stopped").to_owned();
@@ -105,7 +105,7 @@ fn another_log_is_told_apart_also_by_a_second_reading() {
 #[test]
 fn offsets_without_records_wait_for_no_archiver() {
     let mut log = begun_at(Mark::default());
-    log.fold((0..3).map(record).collect(), 0);
+    log.fold((0..3).map(record).collect());
     log.advance(5);
     assert!(log.has_unarchived(2) && !log.has_unarchived(3));
     let archived = Mark {
