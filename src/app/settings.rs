@@ -7,13 +7,13 @@ use crate::config;
 use crate::config::Config;
 #[cfg(feature = "cluster")]
 use lakechat_cluster::{hbase, hdfs, kafka, redis};
-use lakechat_core::chat::WINDOW_MS;
+use lakechat_core::chat::WARM_UP_MS;
 use lakechat_embedded as embedded;
 
 pub fn embedded(config: &Config) -> embedded::EmbeddedSettings {
     embedded::EmbeddedSettings {
         partitions: config.chat.partitions,
-        window: Duration::from_millis(WINDOW_MS),
+        warm_up: Duration::from_millis(WARM_UP_MS),
         ..Default::default()
     }
 }

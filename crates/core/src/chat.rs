@@ -37,7 +37,7 @@ pub use archive::Batching;
 pub use hub::HubChannel;
 pub use hub::outbox::OutboxBounds;
 pub use log::MemoryBounds;
-pub use log::fold::WINDOW_MS;
+pub use log::fold::{WARM_UP_MS, WINDOW_MS};
 pub use service::{
     ChannelPage, ChannelPresence, Chat, ChatSettings, Health, MemberPage, Page, PageQuery,
     PartHealth, PresentSession, PresentUser, limit_invalid,

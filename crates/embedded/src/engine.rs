@@ -23,8 +23,8 @@ use lakechat_core::ports::broker::{Offset, PublishFailureHandler};
 
 pub(super) struct Engine {
     pub partitions: u16,
-    /// The fold's window, by which the log is trimmed.
-    pub window: Duration,
+    /// How far before a partition's mark the log is kept.
+    pub warm_up: Duration,
     pub clock: LogClock,
     pub queue: Queue,
     pub recent_records: RecentRecords,
@@ -49,7 +49,7 @@ impl Engine {
         })?;
         Ok(Engine {
             partitions: log.partitions,
-            window: settings.window,
+            warm_up: settings.warm_up,
             clock: LogClock::starting_after(log.last_append_ms),
             queue: Queue::new(settings.queue_bytes),
             recent_records: RecentRecords::new(log.end, settings.recent_bytes),

@@ -8,9 +8,9 @@ pub struct EmbeddedSettings {
     /// Partitions of the log. Counts only when the data folder is created; an existing one keeps
     /// its number.
     pub partitions: u16,
-    /// The fold's deduplication window. The log is kept from two windows and a minute before each
-    /// partition's mark.
-    pub window: Duration,
+    /// How far before each partition's mark the log is kept: the fold's warm-up, which only chat
+    /// knows. By default nothing is trimmed.
+    pub warm_up: Duration,
     /// Bound on records queued for the writer, in bytes. Above it, `publish` is refused.
     pub queue_bytes: usize,
     /// Bound on committed records kept in memory for readers near the log's end, in bytes. Older
@@ -30,7 +30,7 @@ impl Default for EmbeddedSettings {
     fn default() -> EmbeddedSettings {
         EmbeddedSettings {
             partitions: 16,
-            window: Duration::from_secs(600),
+            warm_up: Duration::MAX,
             queue_bytes: 16 << 20,
             recent_bytes: 8 << 20,
             busy_timeout: Duration::from_secs(5),

@@ -24,6 +24,14 @@ struct Opened {
     failed: mpsc::Receiver<PublishFailure>,
 }
 
+/// With a warm-up of 21 minutes.
+fn trimming() -> EmbeddedSettings {
+    EmbeddedSettings {
+        warm_up: Duration::from_secs(21 * 60),
+        ..EmbeddedSettings::default()
+    }
+}
+
 fn open(settings: EmbeddedSettings) -> Opened {
     let folder = tempfile::tempdir().unwrap();
     let embedded = Embedded::open(folder.path(), settings).unwrap();
@@ -349,7 +357,7 @@ fn kept(o: &Opened) -> Vec<Offset> {
 
 #[tokio::test]
 async fn log_is_trimmed_below_where_a_warm_up_would_begin() {
-    let o = open(EmbeddedSettings::default());
+    let o = open(trimming());
     let now = three_ages(&o).await[8].append_ms;
     assert_eq!(
         o.embedded.trim().await.unwrap(),
@@ -372,8 +380,24 @@ async fn log_is_trimmed_below_where_a_warm_up_would_begin() {
 }
 
 #[tokio::test]
+async fn the_log_is_kept_for_as_long_as_a_warm_up_needs() {
+    for (minutes, first_kept) in [(5, 6), (21, 3), (90, 0)] {
+        let o = open(EmbeddedSettings {
+            warm_up: Duration::from_secs(minutes * 60),
+            ..EmbeddedSettings::default()
+        });
+        let now = three_ages(&o).await[8].append_ms;
+        for partition in 0..3 {
+            mark(&o, partition, 7, now).await;
+        }
+        o.embedded.trim().await.unwrap();
+        assert_eq!(kept(&o), (first_kept..=8).collect::<Vec<_>>(), "{minutes}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_at_or_above_a_mark_is_trimmed() {
-    let o = open(EmbeddedSettings::default());
+    let o = open(trimming());
     let now = three_ages(&o).await[8].append_ms;
     for partition in 0..3 {
         mark(&o, partition, 4, now + 86_400_000).await;
@@ -384,7 +408,7 @@ async fn nothing_at_or_above_a_mark_is_trimmed() {
 
 #[tokio::test]
 async fn long_log_is_trimmed_in_small_transactions() {
-    let o = open(EmbeddedSettings::default());
+    let o = open(trimming());
     for n in 0..5_500 {
         o.publish((n % 16) as u16, n, 10).unwrap();
     }

@@ -1,11 +1,9 @@
 //! Trims the log.
 //!
-//! A partition keeps every record from where a warm-up at its mark begins: two windows and a minute
+//! A partition keeps every record from where a warm-up at its mark begins: `EmbeddedSettings::warm_up`
 //! before the mark's time. A partition without a mark keeps everything. Records are deleted in small
 //! transactions, so that the writer is never held up for long; each also stores the partitions' new
 //! start offsets, so that a log that was trimmed half-way is consistent.
-
-use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
@@ -19,8 +17,6 @@ use lakechat_core::ports::broker::Offset;
 
 /// Records that one transaction examines.
 const CHUNK_RECORDS: u64 = 1_000;
-/// The minute for lateness in the fold's warm-up, which begins two windows and this before the mark.
-const SLACK: Duration = Duration::from_secs(60);
 
 /// Deletes the records that no warm-up needs; returns how many. Blocks. Stops between two
 /// transactions when `may_continue` returns false.
@@ -55,7 +51,7 @@ fn new_start_offsets(
     starts: &[Offset],
     end: Offset,
 ) -> Result<Vec<Offset>> {
-    let warm_up_ms = (2 * engine.window + SLACK).as_millis() as u64;
+    let warm_up_ms = u64::try_from(engine.warm_up.as_millis()).unwrap_or(u64::MAX);
     let marks = marks::read(db, engine.partitions)?;
     let mut new_starts = starts.to_vec();
     for ((new_start, mark), start) in new_starts.iter_mut().zip(marks).zip(starts) {
