@@ -20,6 +20,7 @@ pub mod on_kafka;
 pub mod people;
 pub mod redis_server;
 pub mod server;
+pub mod shifted_clock;
 pub mod stack;
 pub mod traffic;
 pub mod ws;

@@ -5,6 +5,7 @@ mod archive;
 mod archiver_kills;
 #[path = "../both_modes/tests.rs"]
 mod both_modes;
+mod clocks;
 mod cluster_start;
 mod documents;
 mod fair_reads;

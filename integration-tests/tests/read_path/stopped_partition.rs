@@ -163,3 +163,28 @@ async fn welcome_names_the_part_that_its_channels_are_missing_for() {
     stage.server.history.set_readable(false);
     assert_eq!(blamed(&stage).await, json!(["history"]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clock_that_is_off_is_reported_with_its_skew() {
+    let mut stage = Stage::set().await;
+    let mut health = Vec::new();
+    for (n, ahead_ms) in [(1, 0), (2, 20_000), (3, 70_000), (4, 0)] {
+        stage.server.fickle.set_skew_ms(ahead_ms);
+        stage.send(n, &format!("k-{n}"), json!({})).await;
+        stage.answer().await;
+        health.push(stage.server.chat.health().broker);
+    }
+    let [
+        PartHealth::Up,
+        PartHealth::Degraded(warned),
+        PartHealth::Down(down),
+        PartHealth::Up,
+    ] = health.as_slice()
+    else {
+        panic!("{health:?}");
+    };
+    for (text, figures) in [(warned, ["19.", "20."]), (down, ["69.", "70."])] {
+        let has_figure = figures.iter().any(|figure| text.contains(figure));
+        assert!(has_figure && text.contains("s behind the log's"), "{text}");
+    }
+}

@@ -15,6 +15,7 @@ pub mod pending;
 pub mod reader;
 pub mod record;
 mod refold;
+mod skew;
 pub mod stopped;
 pub mod tail;
 
@@ -32,6 +33,7 @@ use entry::Entry;
 use fold::{KeyHasher, WindowMatch};
 use pending::{DEADLINE_MS, Own, PERSIST_DEADLINE_MS, Persisting, Sent, Waiter};
 use record::{Digest, Record};
+use skew::Moment;
 use stopped::StoppedPartitions;
 use tail::Budget;
 
@@ -185,8 +187,12 @@ impl Log {
             .map(|record| partition_log::decode(partition, count, record))
             .collect();
         let archived = self.mark(partition).offset;
+        let read = self.moment();
         let folded = self.counting_window(partition, |state| {
             let folded = state.fold(decoded);
+            for own in &folded.1 {
+                state.skew.measure(own.received_at_ms, own.append_ms, read);
+            }
             // By memory only: evicting by age is left to the tick.
             state.tail.evict_archived(archived, 0);
             folded
@@ -198,6 +204,13 @@ impl Log {
             filled.send_replace(last.offset + 1);
         }
         folded
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            wall_ms: self.broker.now_ms(),
+            boot_ms: boot_ms(),
+        }
     }
 
     /// Brings the tails back to their limit. Archived records of all partitions go first; then each
@@ -261,6 +274,7 @@ impl Log {
             waiter,
             id,
             verdict,
+            ..
         } in outcomes
         {
             if let Some(persisting) = waiter.complete(pending::outcome(id, verdict)) {

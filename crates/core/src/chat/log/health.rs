@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::Log;
+use super::{Log, skew};
 use crate::chat::clock::boot_ms;
 use crate::domain::Partition;
 use crate::ports::PortError;
@@ -19,6 +19,8 @@ impl Log {
         let window = self.window_bytes.load(Relaxed);
         metrics::gauge!("lakechat_window_bytes").set(window as f64);
         metrics::gauge!("lakechat_archive_lag_records").set(self.lag() as f64);
+        let furthest = self.skews().into_iter().max_by_key(|ms| ms.unsigned_abs());
+        metrics::gauge!("lakechat_clock_skew_seconds").set(furthest.unwrap_or(0) as f64 / 1_000.0);
         metrics::gauge!("lakechat_partitions_stopped").set(self.stopped.count() as f64);
     }
 
@@ -91,6 +93,20 @@ impl Log {
             let alarm = self.lock(p).lag.alarm()?;
             Some(format!("partition {p}: {alarm}"))
         })
+    }
+
+    /// Why this server's clock is a trouble, if it is known to be that far from the log's, and whether
+    /// the server can't send at all.
+    pub fn clock_skew(&self) -> Option<(String, bool)> {
+        skew::judge(&self.skews())
+    }
+
+    /// The skews of the partitions in which this server has published recently.
+    fn skews(&self) -> Vec<i64> {
+        let now = self.moment();
+        self.running()
+            .filter_map(|p| self.lock(p).skew.at(now))
+            .collect()
     }
 
     /// Records that the reader polls the log, whether or not the poll succeeds.

@@ -13,6 +13,7 @@ use super::lag::Lag;
 use super::partition;
 use super::pending::{Own, Pending, Persisting, Waiter};
 use super::record::{DecodeError, Record};
+use super::skew::ClockSkew;
 use super::stopped::StoppedPartitions;
 use super::tail::{Budget, Tail};
 use crate::domain::{Code, Id, Partition, Problem};
@@ -63,6 +64,10 @@ pub struct SendOutcome {
     pub waiter: Waiter,
     pub id: Id,
     pub verdict: Verdict,
+    /// When this server received the send, and when the log stamped its record: ms since 1970, each
+    /// by its own clock.
+    pub received_at_ms: u64,
+    pub append_ms: u64,
 }
 
 #[derive(Debug)]
@@ -74,6 +79,7 @@ pub struct PartitionLog {
     pub persisting: Vec<Persisting>,
     pub freshness: Freshness,
     pub lag: Lag,
+    pub skew: ClockSkew,
     hasher: KeyHasher,
     phase: Phase,
     /// Where the partition enters itself when it stops.
@@ -133,6 +139,7 @@ impl PartitionLog {
             persisting: Vec::new(),
             freshness: Freshness::default(),
             lag: Lag::default(),
+            skew: ClockSkew::default(),
             archive_stopped: None,
         }
     }
@@ -208,7 +215,7 @@ impl PartitionLog {
                 Phase::Serving { folded_any, .. } => *folded_any = true,
                 Phase::Rewinding { .. } | Phase::Stopped(_) => break,
             }
-            outcomes.extend(self.waiter_of(record.as_ref(), id, verdict));
+            outcomes.extend(self.outcome_of(record.as_ref(), append_ms, id, verdict));
             let entry = Arc::new(match dead {
                 Some(dead) => Entry::unreadable(id, dead),
                 None => Entry::new(offset, append_ms, id, verdict, record),
@@ -219,9 +226,10 @@ impl PartitionLog {
         (entries, outcomes)
     }
 
-    fn waiter_of(
+    fn outcome_of(
         &mut self,
         record: Option<&Record>,
+        append_ms: u64,
         id: Id,
         verdict: Verdict,
     ) -> Option<SendOutcome> {
@@ -245,6 +253,8 @@ impl PartitionLog {
             waiter,
             id,
             verdict,
+            received_at_ms: record.received_at_ms,
+            append_ms,
         })
     }
 

@@ -28,7 +28,7 @@ pub enum PartHealth {
 #[derive(Debug)]
 pub struct Health {
     /// Down: sends are refused, or the log may delete records before they are archived. Degraded: some
-    /// partitions are stopped.
+    /// partitions are stopped, or this server's clock is off.
     pub broker: PartHealth,
     /// A partition is not archived.
     pub archiver: Option<String>,
@@ -74,12 +74,17 @@ impl Chat {
     fn log_health(&self) -> PartHealth {
         let log = &self.log;
         let at_risk = || log.stale().or_else(|| log.archive_late());
-        if let Some(reason) = log.all_stopped().or_else(at_risk) {
+        let skew = log.clock_skew();
+        let can_not_send = || skew.clone().filter(|(_, is_down)| *is_down).map(|(r, _)| r);
+        let down = log.all_stopped().or_else(at_risk).or_else(can_not_send);
+        if let Some(reason) = down {
             return PartHealth::Down(reason);
         }
-        match log.stopped() {
-            Some(reason) => PartHealth::Degraded(reason),
-            None => PartHealth::Up,
+        let degraded = [log.stopped(), skew.map(|(reason, _)| reason)];
+        let reasons: Vec<_> = degraded.into_iter().flatten().collect();
+        match reasons.is_empty() {
+            true => PartHealth::Up,
+            false => PartHealth::Degraded(reasons.join("; ")),
         }
     }
 }
