@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::neglect::Neglect;
 use super::{Archiver, Batching};
@@ -136,7 +137,9 @@ impl Archivers {
 /// Runs an archiver. If it panics, its partition is not archived any more, and health reports the
 /// panic until this server stops archiving the partition.
 async fn watched(log: Arc<Log>, partition: Partition, archiver: Archiver, stop: CancellationToken) {
-    let run = tokio::spawn(archiver.run(stop.clone()));
+    // At info level, so that warnings carry it: an archiver wakes once a batch.
+    let span = tracing::info_span!("archiver", partition = partition.0);
+    let run = tokio::spawn(archiver.run(stop.clone()).instrument(span));
     if let Err(error) = run.await {
         log.lock(partition).archive_stopped = Some(format!("partition {partition}: {error}"));
         stop.cancelled().await;

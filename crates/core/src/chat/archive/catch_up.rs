@@ -45,7 +45,9 @@ impl Archiver {
         let log = self.log.clone();
         let rows = self.batching.rows;
         let thread = std::thread::Builder::new().name("lakechat-catch-up".into());
+        let span = tracing::Span::current();
         let read = move || {
+            let _entered = span.entered();
             Reread {
                 log,
                 partition,

@@ -227,6 +227,7 @@ impl Reading {
         let mut rest = records.drain(..).peekable();
         while let Some(first) = rest.next() {
             let partition = first.partition;
+            let _batch = tracing::info_span!("log_batch", partition = partition.0).entered();
             let mut run = vec![first];
             while let Some(next) = rest.next_if(|r| r.partition == partition) {
                 run.push(next);
