@@ -76,7 +76,7 @@ enum Command {
     Log(log::LogArgs),
     /// Back up a data folder, also while its server runs
     Backup(BackupArgs),
-    /// Chat in the terminal
+    /// Chat in the terminal, or send the lines of a script
     Chat(chat::ChatArgs),
     /// Print the version
     Version,

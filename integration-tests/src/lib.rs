@@ -22,6 +22,7 @@ pub mod redis_server;
 pub mod server;
 pub mod shifted_clock;
 pub mod stack;
+pub mod terminal;
 pub mod traffic;
 pub mod ws;
 

@@ -1,47 +1,62 @@
 //! `lakechat chat`: a plain terminal client.
 //!
-//! It sends the lines that are typed, prints the messages that arrive, and has slash commands for the
-//! rest. With piped input it sends the lines, waits for their acks and ends.
+//! In a terminal it sends the lines that are typed, prints the messages that arrive, and has slash
+//! commands for the rest. Piped input it sends line by line; it waits for the acks and ends.
 
 mod args;
 mod command;
+mod input;
+mod line_editor;
 mod login;
+mod plain;
 mod screen;
 mod talk;
+mod terminal;
 mod tokens;
 mod transfer;
 
-use std::io::{IsTerminal, stdin};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow, bail};
 use tokio::sync::mpsc;
 
 pub use self::args::ChatArgs;
+use self::input::InputLine;
 use lakechat_client::{Api, Credentials, Options, Session, Stop};
+use plain::plain;
 use screen::Screen;
-use talk::Talk;
+use talk::{InputKind, Talk};
+use terminal::{Editing, Mode, Signals};
 use tokens::Tokens;
 
 /// Runs until the input ends or the user quits.
 pub async fn run(args: ChatArgs) -> Result<()> {
-    let api = Api::new(args.url.clone()).context("can't create the HTTP client")?;
-    let tokens = Arc::new(Tokens::open(&args.url, &args.user)?);
-    let login = login::log_in(&api, &args, &tokens).await?;
-    let screen = Screen::new();
+    // An error may quote the server.
+    let ended = chat(args).await;
+    ended.map_err(|error| anyhow!(plain(&format!("{error:#}"))))
+}
+
+async fn chat(args: ChatArgs) -> Result<()> {
+    login::check_privacy(&args)?;
+    let mut signals = Signals::listen()?;
+    // Restored when this is dropped, also if a signal comes while the password is typed.
+    let mode = Mode::of_input();
+    let screen = Screen::default();
+    let api = Api::new(args.url.clone())?;
+    let tokens = Arc::new(Tokens::open(&args.url, &args.user, &screen));
+    let login = tokio::select! {
+        login = login::log_in(&api, &args, &tokens, &screen) => login?,
+        () = signals.received() => bail!("interrupted"),
+    };
     let credentials = {
         let (tokens, screen) = (tokens.clone(), screen.clone());
-        let save = move |login: &_| {
-            if let Err(error) = tokens.save(login) {
-                screen.note(&format!("can't save the login: {error:#}"));
-            }
-        };
+        let save = move |login: &_| tokens.save_or_note(login, &screen);
         Arc::new(Credentials::with_callback(api, login, save))
     };
     let (session, events) = Session::start(credentials.clone(), Options::default());
-    let talk = Talk::new(session, credentials, args.channel, screen);
-    let ended = talk.run(events, read_lines()).await?;
-    if let Some(stop) = ended {
+    let (input, lines, _editing) = open_input(mode, &screen, args.commands)?;
+    let talk = Talk::new(session, credentials, args.channel, screen, input);
+    if let Some(stop) = talk.run(events, lines, &mut signals).await? {
         if matches!(stop, Stop::LoginEnded(_)) {
             tokens.delete();
         }
@@ -50,21 +65,18 @@ pub async fn run(args: ChatArgs) -> Result<()> {
     Ok(())
 }
 
-/// The lines of standard input. A separate thread reads them, because a blocked read of a terminal
-/// can't be cancelled; the process ends without waiting for it.
-fn read_lines() -> mpsc::Receiver<String> {
-    // Full: the thread stops reading.
-    let (lines, read) = mpsc::channel(16);
-    let typed = stdin().is_terminal();
-    std::thread::spawn(move || {
-        for line in stdin().lines().map_while(Result::ok) {
-            if typed {
-                screen::erase_typed_line();
-            }
-            if lines.blocking_send(line).is_err() {
-                return;
-            }
+fn open_input(
+    mode: Option<Mode>,
+    screen: &Screen,
+    commands: bool,
+) -> Result<(InputKind, mpsc::Receiver<InputLine>, Option<Editing>)> {
+    Ok(match mode {
+        Some(mode) if terminal::can_edit() => {
+            let editing = Editing::begin(mode, screen.clone())?;
+            let lines = input::typed_lines(screen.clone());
+            (InputKind::Typed, lines, Some(editing))
         }
-    });
-    read
+        Some(_) => (InputKind::Typed, input::lines(), None),
+        None => (InputKind::Piped { commands }, input::lines(), None),
+    })
 }

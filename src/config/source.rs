@@ -14,8 +14,8 @@ const PREFIX: &str = "LAKECHAT_";
 /// Prefixes of the variables that Kubernetes sets in containers for a service named `lakechat`.
 const OF_KUBERNETES: [&str; 2] = ["LAKECHAT_PORT", "LAKECHAT_SERVICE_"];
 
-/// Where `lakechat chat` reads the password. It may be set in a shell that also starts a server.
-const OF_CHAT: &str = "LAKECHAT_PASSWORD";
+/// Where `lakechat chat` reads the password. They may be set in a shell that also starts a server.
+const OF_CHAT: [&str; 2] = ["LAKECHAT_PASSWORD", "LAKECHAT_PASSWORD_FILE"];
 
 /// The settings that have a flag.
 #[derive(Args, Clone, Debug, Default)]
@@ -178,7 +178,7 @@ fn read_environment(
         let Some(rest) = name.strip_prefix(PREFIX) else {
             continue;
         };
-        if name == OF_CHAT || OF_KUBERNETES.iter().any(|own| name.starts_with(own)) {
+        if OF_CHAT.contains(&&*name) || OF_KUBERNETES.iter().any(|own| name.starts_with(own)) {
             continue;
         }
         let key = rest.replace("__", ".").to_lowercase();

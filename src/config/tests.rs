@@ -312,11 +312,14 @@ fn what_kubernetes_sets_is_ignored() {
 
 #[test]
 fn the_terminal_clients_password_is_ignored_and_nothing_that_only_looks_like_it() {
-    let env = [("LAKECHAT_PASSWORD", "correct horse")];
+    let env = [
+        ("LAKECHAT_PASSWORD", "correct horse"),
+        ("LAKECHAT_PASSWORD_FILE", "/run/secrets/ann"),
+    ];
     assert_eq!(good("", &env).listen.port(), 8080);
 
-    let alike = mistakes("", &[("LAKECHAT_PASSWORD_FILE", "/run/secrets/ann")]);
-    assert!(alike[0].starts_with("LAKECHAT_PASSWORD_FILE: there is no such key"));
+    let alike = mistakes("", &[("LAKECHAT_PASSWORDS", "correct horse")]);
+    assert!(alike[0].starts_with("LAKECHAT_PASSWORDS: there is no such key"));
 }
 
 #[test]

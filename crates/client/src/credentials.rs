@@ -69,10 +69,13 @@ impl Credentials {
 
     /// Makes a call with the current access token, and once more with a newer one if the server
     /// does not accept it.
-    pub async fn authorized<T>(
+    pub async fn authorized<T, F>(
         self: &Arc<Self>,
-        call: impl AsyncFn(String) -> Result<T, CallError>,
-    ) -> Result<T, CallError> {
+        call: impl Fn(String) -> F,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
         let token = self.token();
         match call(token.clone()).await {
             Err(CallError::Refused { status, .. }) if status == StatusCode::UNAUTHORIZED => {

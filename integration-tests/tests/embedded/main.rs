@@ -13,6 +13,7 @@ mod refresh_tokens;
 mod requests;
 mod server_folder;
 mod start;
+mod terminal_client;
 
 use integration_tests::Mode;
 

@@ -1,18 +1,35 @@
 //! The arguments of `lakechat chat`.
 
+use std::path::PathBuf;
+
 use reqwest::Url;
 
 use lakechat_core::domain::{ChannelName, UserName};
 
-/// Chat in the terminal
-///
-/// Asks for the password, unless it is in LAKECHAT_PASSWORD; if standard input is not a terminal, the
-/// password is its first line. The login is saved in the XDG state folder (~/.local/state/lakechat), so
-/// that the next start needs no password.
+/// clap wraps the paragraphs.
+const AFTER_HELP: &str = "\
+In a terminal, lines that begin with a slash are commands; /help lists them. In piped input every \
+line is a message, \"/var/log is full\" too, unless --commands is given. Bytes that are not UTF-8 are \
+sent as replacement characters.
+
+When piped input has ended, the client waits up to 30 s for the last answers. The exit code is 0 if \
+every line was sent (and, with --commands, every command was done), else 1, and the output names what \
+was not sent. If the channel can't be joined or the membership ends, the rest of the input is not \
+sent: nothing goes to another channel.
+
+The password comes from the first line of the input (--password-stdin), from a file \
+(--password-file), from LAKECHAT_PASSWORD, which other processes of the same user can see, or from \
+the terminal. The login is saved in the XDG state folder (~/.local/state/lakechat), so that the next \
+start needs no password; if that folder can't be written, nothing is saved.
+
+HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY apply, except for servers on this machine.";
+
+/// Chat in the terminal, or send the lines of a script
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct ChatArgs {
-    /// The URL of the server
-    #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    /// The URL of the server; on other hosts it must begin with https://
+    #[arg(long, default_value = "http://127.0.0.1:8080", value_parser = server, value_name = "URL")]
     pub(super) url: Url,
     /// The user name; the name of the user on this machine unless given
     #[arg(long, env = "USER", hide_env_values = true, value_parser = user_name, value_name = "NAME")]
@@ -23,6 +40,37 @@ pub struct ChatArgs {
     /// Create the account first
     #[arg(long)]
     pub(super) register: bool,
+    /// Read the password from a file
+    #[arg(
+        long,
+        env = "LAKECHAT_PASSWORD_FILE",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub(super) password_file: Option<PathBuf>,
+    /// Read the password from the first line of the input
+    #[arg(long)]
+    pub(super) password_stdin: bool,
+    /// Take lines of piped input that begin with a slash for commands
+    #[arg(long)]
+    pub(super) commands: bool,
+    /// Allow http:// to other hosts: everybody on the way can read the password and all messages
+    #[arg(long)]
+    pub(super) insecure: bool,
+}
+
+fn server(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).ok();
+    let is_server = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none()
+    };
+    url.filter(is_server)
+        .ok_or("a URL such as https://chat.example.org or http://127.0.0.1:8080")
 }
 
 fn user_name(text: &str) -> Result<UserName, &'static str> {

@@ -30,8 +30,16 @@ pub(super) enum Line {
 }
 
 impl Line {
+    /// A line in which a slash means nothing.
+    pub fn verbatim(line: &str) -> Line {
+        match line.trim().is_empty() {
+            true => Line::Empty,
+            false => Line::Text(line.to_owned()),
+        }
+    }
+
+    /// A line that is a command if it begins with a slash.
     pub fn parse(line: &str) -> Line {
-        let line = line.trim_end_matches(['\r', '\n']);
         if line.trim().is_empty() {
             return Line::Empty;
         }
@@ -79,15 +87,16 @@ mod tests {
 
     #[test]
     fn lines_are_sent_unless_they_begin_with_a_slash() {
-        assert_eq!(
-            Line::parse("hi  there\n"),
-            Line::Text("hi  there".to_owned())
-        );
+        assert_eq!(Line::parse("hi  there"), Line::Text("hi  there".to_owned()));
         assert_eq!(
             Line::parse("//join ops"),
             Line::Text("/join ops".to_owned())
         );
-        assert_eq!(Line::parse("  \r\n"), Line::Empty);
+        assert_eq!(Line::parse("  "), Line::Empty);
+        for line in ["/var/log is full", "//join ops", "/quit"] {
+            assert_eq!(Line::verbatim(line), Line::Text(line.to_owned()));
+        }
+        assert_eq!(Line::verbatim(" \t"), Line::Empty);
     }
 
     #[test]

@@ -1,27 +1,47 @@
-//! The output on the terminal.
+//! The output: messages and notes, and below them the row in which the user types.
 
+use std::collections::BTreeMap;
 use std::io::{Write, stdout};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-
+use super::plain::{in_rows, plain, tail, width_of};
+use super::terminal;
 use lakechat_client::ChatMessage;
 use lakechat_core::domain::ChannelName;
 
-/// The terminal, shared by the chat and the transfers that run beside it.
-#[derive(Clone, Debug)]
-pub(super) struct Screen {
-    bars: MultiProgress,
+/// Moves to the begin of the row and erases it.
+const ERASE_ROW: &str = "\r\x1b[2K";
+
+/// Least time between two drawings of a transfer's progress.
+const REDRAW_EVERY: Duration = Duration::from_millis(200);
+
+/// Columns for the name of a transfer.
+const NAME_COLUMNS: usize = 24;
+
+/// Standard output, shared by all parts of the chat. Whatever is printed passes [`in_rows`] on its way:
+/// nothing that comes from elsewhere controls the terminal.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Screen(Arc<Mutex<Display>>);
+
+#[derive(Debug, Default)]
+struct Display {
+    is_editing: bool,
+    typed: String,
+    /// What the progress of the running transfers reads like, by a number of their own.
+    transfers: BTreeMap<u64, String>,
+    next_transfer: u64,
 }
 
 impl Screen {
-    pub fn new() -> Screen {
-        Screen {
-            bars: MultiProgress::new(),
-        }
-    }
-
     /// Prints a message, with its channel if that is not the current one.
-    pub fn message(&self, current: &ChannelName, channel: &ChannelName, message: &ChatMessage) {
+    pub fn message(
+        &self,
+        current: Option<&ChannelName>,
+        channel: &ChannelName,
+        message: &ChatMessage,
+    ) {
         self.print(&line_of(current, channel, message));
     }
 
@@ -31,40 +51,142 @@ impl Screen {
     }
 
     pub fn print(&self, text: &str) {
-        // The terminal may be gone; the chat goes on without output.
-        let _ = self.bars.suspend(|| writeln!(stdout(), "{text}"));
+        let display = self.lock();
+        let mut out = in_rows(text, terminal::columns());
+        out.push('\n');
+        if display.is_editing {
+            out.insert_str(0, ERASE_ROW);
+            out.push_str(&display.row());
+        }
+        write(&out);
     }
 
-    /// A progress bar for a transfer of so many bytes. It is shown on a terminal only.
-    pub fn bar(&self, name: &str, bytes: u64) -> ProgressBar {
-        let style = ProgressStyle::with_template(
-            "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
-        );
-        let style = style.expect("the template is well formed");
-        let bar = ProgressBar::new(bytes).with_style(style);
-        self.bars.add(bar).with_message(plain(name))
+    /// Shows what has been typed of the next line.
+    pub fn show_typed(&self, typed: &str) {
+        let mut display = self.lock();
+        display.typed = typed.to_owned();
+        display.draw();
+    }
+
+    pub fn begin_editing(&self) {
+        let mut display = self.lock();
+        display.is_editing = true;
+        display.draw();
+    }
+
+    pub fn end_editing(&self) {
+        let mut display = self.lock();
+        if std::mem::take(&mut display.is_editing) {
+            write(ERASE_ROW);
+        }
+    }
+
+    /// Shows the progress of a transfer until the result is dropped. The size may not be known.
+    pub fn transfer(&self, name: &str, size: Option<u64>) -> Progress {
+        let mut display = self.lock();
+        display.next_transfer += 1;
+        let progress = Progress {
+            screen: self.clone(),
+            number: display.next_transfer,
+            name: plain(name).chars().take(NAME_COLUMNS).collect(),
+            size,
+            done: AtomicU64::new(0),
+            drawn: Mutex::new(Instant::now()),
+        };
+        display.transfers.insert(progress.number, progress.label());
+        display.draw();
+        progress
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Display> {
+        self.0.lock().expect("nobody panics while drawing")
     }
 }
 
-/// Erases a line that the user has typed, because it will be printed as a message.
-pub(super) fn erase_typed_line() {
-    let mut out = stdout();
+impl Display {
+    fn draw(&self) {
+        if self.is_editing {
+            write(&format!("{ERASE_ROW}{}", self.row()));
+        }
+    }
+
+    /// The last row: the transfers, and the end of what has been typed.
+    fn row(&self) -> String {
+        let width = terminal::columns().unwrap_or(80).saturating_sub(1);
+        let transfers: String = self.transfers.values().map(String::as_str).collect();
+        let transfers = tail(&transfers, width / 2);
+        let room = width.saturating_sub(width_of(&transfers));
+        transfers + &tail(&self.typed, room)
+    }
+}
+
+/// The progress of a transfer.
+#[derive(Debug)]
+pub(super) struct Progress {
+    screen: Screen,
+    number: u64,
+    name: String,
+    size: Option<u64>,
+    done: AtomicU64,
+    drawn: Mutex<Instant>,
+}
+
+impl Progress {
+    pub fn add(&self, bytes: usize) {
+        self.done.fetch_add(bytes as u64, Ordering::Relaxed);
+        let mut drawn = self.drawn.lock().expect("nobody panics while drawing");
+        if drawn.elapsed() < REDRAW_EVERY {
+            return;
+        }
+        *drawn = Instant::now();
+        let mut display = self.screen.lock();
+        display.transfers.insert(self.number, self.label());
+        display.draw();
+    }
+
+    /// The bytes that have been transferred.
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    fn label(&self) -> String {
+        let done = self.done();
+        match self.size.filter(|size| *size > 0) {
+            Some(size) => {
+                let percent = u128::from(done) * 100 / u128::from(size);
+                format!("[{} {percent} %] ", self.name)
+            }
+            None => format!("[{} {} KiB] ", self.name, done >> 10),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        let mut display = self.screen.lock();
+        display.transfers.remove(&self.number);
+        display.draw();
+    }
+}
+
+fn write(text: &str) {
+    let mut out = stdout().lock();
     // The terminal may be gone; the chat goes on without output.
-    let _ = out.write_all(b"\x1b[1A\x1b[2K").and_then(|()| out.flush());
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-fn line_of(current: &ChannelName, channel: &ChannelName, message: &ChatMessage) -> String {
+fn line_of(current: Option<&ChannelName>, channel: &ChannelName, message: &ChatMessage) -> String {
     let mut line = time_of_day(message.sent_at);
-    if channel != current {
+    if Some(channel) != current {
         line.push_str(&format!(" #{channel}"));
     }
     line.push_str(&format!(" {}:", message.sender));
     if !message.text.is_empty() {
         line.push(' ');
-        line.push_str(&plain(&message.text));
+        line.push_str(&message.text);
     }
     if let Some(file) = &message.file {
-        let (name, size, id) = (plain(&file.name), file.size, file.id);
+        let (name, size, id) = (&file.name, file.size, file.id);
         line.push_str(&format!(" [{name}, {size} bytes: /download {id}]"));
     }
     line
@@ -76,20 +198,6 @@ fn time_of_day(ms: u64) -> String {
     format!("{:02}:{:02}:{:02}", s / 3600 % 24, s / 60 % 60, s % 60)
 }
 
-/// Escapes control characters: text from other people must not control the terminal.
-pub(super) fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => out.push_str("\n    "),
-            '\t' => out.push(c),
-            c if c.is_control() => out.extend(c.escape_unicode()),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,16 +207,15 @@ mod tests {
     fn line_names_time_sender_and_file_and_the_channel_if_it_is_another() {
         let message = json!({"id": "5", "sender": "bob", "sent_at": 1_795_467_787_000_u64,
             "text": "look", "file": {"id": "3b241101-e2bb-4255-8caf-4136c566a962",
-            "name": "a\u{1b}b", "size": 3, "type": "text/plain"}});
+            "name": "a b", "size": 3, "type": "text/plain"}});
         let message: ChatMessage = serde_json::from_value(message).unwrap();
         let (general, ops) = (ChannelName::general(), ChannelName::parse("ops").unwrap());
-        let said = "bob: look [a\\u{1b}b, 3 bytes: /download 3b241101-e2bb-4255-8caf-4136c566a962]";
+        let said = "bob: look [a b, 3 bytes: /download 3b241101-e2bb-4255-8caf-4136c566a962]";
         let time = time_of_day(message.sent_at);
-        assert_eq!(line_of(&ops, &ops, &message), format!("{time} {said}"));
-        assert_eq!(
-            line_of(&general, &ops, &message),
-            format!("{time} #ops {said}")
-        );
+        let line = |current| line_of(current, &ops, &message);
+        assert_eq!(line(Some(&ops)), format!("{time} {said}"));
+        assert_eq!(line(Some(&general)), format!("{time} #ops {said}"));
+        assert_eq!(line(None), format!("{time} #ops {said}"));
     }
 
     #[test]
@@ -118,7 +225,19 @@ mod tests {
     }
 
     #[test]
-    fn text_cannot_control_the_terminal() {
-        assert_eq!(plain("a\x1b[2Jb\rc\nd"), "a\\u{1b}[2Jb\\u{d}c\n    d");
+    fn progress_is_shown_while_it_lasts() {
+        let screen = Screen::default();
+        let upload = screen.transfer("plan\u{202e}.txt", Some(200));
+        upload.add(50);
+        assert_eq!(upload.label(), "[plan\\u{202e}.txt 25 %] ");
+        let download = screen.transfer("log", None);
+        assert_eq!(download.label(), "[log 0 KiB] ");
+        screen.show_typed("hel");
+        assert_eq!(
+            screen.lock().row(),
+            "[plan\\u{202e}.txt 0 %] [log 0 KiB] hel"
+        );
+        drop((upload, download));
+        assert_eq!(screen.lock().row(), "hel");
     }
 }

@@ -11,6 +11,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::screen::Screen;
 use lakechat_client::Login;
 use lakechat_core::domain::UserName;
 
@@ -20,12 +21,26 @@ use lakechat_core::domain::UserName;
 /// while it runs; others neither read nor save tokens.
 #[derive(Debug)]
 pub(super) struct Tokens {
+    /// None if another client uses them, or if there is no folder for them.
+    kept: Option<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
     path: PathBuf,
-    lock: Option<File>,
+    _lock: File,
 }
 
 impl Tokens {
-    pub fn open(url: &Url, user: &UserName) -> Result<Tokens> {
+    /// Works without the folder, too: then nothing is saved, and the user reads why.
+    pub fn open(url: &Url, user: &UserName, screen: &Screen) -> Tokens {
+        Tokens::open_at_home(url, user).unwrap_or_else(|error| {
+            screen.note(&format!("the login will not be saved: {error:#}"));
+            Tokens { kept: None }
+        })
+    }
+
+    fn open_at_home(url: &Url, user: &UserName) -> Result<Tokens> {
         let strategy = choose_base_strategy().context("can't find the home folder")?;
         let state = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
         Tokens::open_in(&state.join("lakechat"), url, user)
@@ -42,50 +57,57 @@ impl Tokens {
         let file = private(OpenOptions::new().append(true).create(true))
             .open(path.with_extension("lock"))
             .with_context(|| format!("can't create the lock file for {}", path.display()))?;
-        let lock = match file.try_lock() {
-            Ok(()) => Some(file),
+        let kept = match file.try_lock() {
+            Ok(()) => Some(Kept { path, _lock: file }),
             Err(TryLockError::WouldBlock) => None,
             Err(TryLockError::Error(error)) => {
                 return Err(error).context("can't lock the saved login");
             }
         };
-        Ok(Tokens { path, lock })
+        Ok(Tokens { kept })
     }
 
     /// The saved refresh token, unless another client uses it.
     pub fn refresh_token(&self) -> Result<Option<String>> {
-        if self.lock.is_none() {
+        let Some(Kept { path, .. }) = &self.kept else {
             return Ok(None);
-        }
-        let text = match fs::read(&self.path) {
+        };
+        let text = match fs::read(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            read => read.with_context(|| format!("can't read {}", self.path.display()))?,
+            read => read.with_context(|| format!("can't read {}", path.display()))?,
         };
         // A damaged file counts as no file: the user can log in with the password.
         let saved: Value = serde_json::from_slice(&text).unwrap_or_default();
         Ok(saved["refresh_token"].as_str().map(str::to_owned))
     }
 
-    pub fn save(&self, login: &Login) -> Result<()> {
-        if self.lock.is_none() {
-            return Ok(());
+    /// The chat goes on if the tokens can't be saved.
+    pub fn save_or_note(&self, login: &Login, screen: &Screen) {
+        if let Err(error) = self.save(login) {
+            screen.note(&format!("can't save the login: {error:#}"));
         }
+    }
+
+    fn save(&self, login: &Login) -> Result<()> {
+        let Some(Kept { path, .. }) = &self.kept else {
+            return Ok(());
+        };
         let saved = json!({ "user": login.user, "refresh_token": login.refresh_token.expose() });
-        let temporary = self.path.with_extension("new");
+        let temporary = path.with_extension("new");
         let mut file = private(OpenOptions::new().write(true).create(true).truncate(true))
             .open(&temporary)
             .with_context(|| format!("can't write {}", temporary.display()))?;
         file.write_all(saved.to_string().as_bytes())?;
         file.sync_all()?;
-        fs::rename(&temporary, &self.path)?;
+        fs::rename(&temporary, path)?;
         Ok(())
     }
 
     /// Deletes the tokens of a login that has ended.
     pub fn delete(&self) {
-        if self.lock.is_some() {
+        if let Some(Kept { path, .. }) = &self.kept {
             // If this fails, the server refuses the token at the next start, and it is deleted then.
-            let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_file(path);
         }
     }
 }
@@ -121,7 +143,8 @@ mod tests {
         drop(tokens);
         let tokens = open(folder.path(), "ann");
         assert_eq!(tokens.refresh_token().unwrap().as_deref(), Some("r-2"));
-        let mode = fs::metadata(&tokens.path).unwrap().permissions().mode();
+        let path = &tokens.kept.as_ref().unwrap().path;
+        let mode = fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(open(folder.path(), "bob").refresh_token().unwrap(), None);
         tokens.delete();
@@ -143,7 +166,7 @@ mod tests {
     fn damaged_file_counts_as_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let tokens = open(folder.path(), "ann");
-        fs::write(&tokens.path, "{").unwrap();
+        fs::write(&tokens.kept.as_ref().unwrap().path, "{").unwrap();
         assert_eq!(tokens.refresh_token().unwrap(), None);
     }
 }

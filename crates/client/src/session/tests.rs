@@ -383,12 +383,12 @@ async fn call_is_repeated_once_with_a_renewed_token() {
     let api = Api::new(format!("http://{}", script.address).parse().unwrap()).unwrap();
     let credentials = Arc::new(Credentials::new(api, login("t-1")));
     let calls = std::sync::Mutex::new(Vec::new());
-    let call = async |token: String| {
+    let call = |token: String| {
         calls.lock().unwrap().push(token);
-        Err::<(), _>(crate::CallError::Refused {
+        std::future::ready(Err::<(), _>(crate::CallError::Refused {
             status: http::StatusCode::UNAUTHORIZED,
             refusal: crate::Refusal::own("token_expired", ""),
-        })
+        }))
     };
     let (done, _) = tokio::join!(
         credentials.authorized(call),
