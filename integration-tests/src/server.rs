@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use reqwest::Method;
@@ -29,7 +30,24 @@ const NO_LIMITS: [(&str, &str); 6] = [
 /// Lines of the log shown when a test fails.
 const SHOWN_LINES: usize = 200;
 
-type Log = Arc<Mutex<Vec<String>>>;
+/// What a server has written to standard error.
+#[derive(Clone, Default)]
+struct Log {
+    lines: Arc<Mutex<Vec<String>>>,
+    /// Nobody reads any further.
+    is_stalled: Arc<AtomicBool>,
+}
+
+impl Log {
+    fn lines(&self) -> Vec<String> {
+        self.lines.lock().expect("no panic while held").clone()
+    }
+
+    fn push(&self, line: String) {
+        let mut lines = self.lines.lock().expect("no panic while held");
+        lines.push(line);
+    }
+}
 
 /// What a server stands on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -295,7 +313,12 @@ impl Server {
 
     /// What it has logged so far.
     pub fn log(&self) -> Vec<String> {
-        self.log.lock().expect("no panic while held").clone()
+        self.log.lines()
+    }
+
+    /// Stops reading its log, as a stalled log driver does, after at most one more line.
+    pub fn stall_log(&self) {
+        self.log.is_stalled.store(true, Ordering::SeqCst);
     }
 }
 
@@ -344,7 +367,7 @@ async fn spawn(
     match within(heard.recv()).await {
         Some(address) => (child, address),
         None => {
-            let log = log.lock().expect("no panic while held").join("\n");
+            let log = log.lines().join("\n");
             panic!("the server ended before it listened:\n{log}");
         }
     }
@@ -355,12 +378,16 @@ async fn read_log(stderr: impl AsyncRead + Unpin, log: Log, told: mpsc::Sender<S
     let mut told = Some(told);
     while let Ok(Some(line)) = lines.next_line().await {
         let address = listening_address(&line);
-        log.lock().expect("no panic while held").push(line);
+        log.push(line);
         if let Some(address) = address
             && let Some(told) = told.take()
         {
             // A test that has given up doesn't listen.
             let _ = told.send(address).await;
+        }
+        if log.is_stalled.load(Ordering::SeqCst) {
+            // The pipe stays open.
+            std::future::pending::<()>().await;
         }
     }
 }

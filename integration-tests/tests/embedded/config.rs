@@ -26,6 +26,7 @@ fn said(output: &Output) -> String {
 async fn all_mistakes_are_told_at_once_with_exit_code_64() {
     let mistakes = [
         ("LAKECHAT_LISTEN", "nowhere"),
+        ("LAKECHAT_LOG", "warning"),
         ("LAKECHAT_FILES__MAX_BYTES", "many"),
         ("LAKECHAT_LIMITS__SENDS_PER_USER", "-1"),
         ("LAKECHAT_SERVER__COLOUR", "red"),

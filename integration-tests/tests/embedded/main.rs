@@ -7,6 +7,7 @@ mod config;
 mod data_folder;
 mod documents;
 mod drain;
+mod log;
 mod observe;
 mod real_input;
 mod refresh_tokens;

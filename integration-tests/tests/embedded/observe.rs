@@ -162,7 +162,7 @@ async fn metrics_may_have_a_listener_of_their_own() {
 
 #[tokio::test]
 async fn log_has_no_tokens_passwords_or_texts() {
-    let server = Server::with(MODE, &[("LAKECHAT_LOG", "lakechat=trace")]).await;
+    let mut server = Server::with(MODE, &[("LAKECHAT_LOG", "trace")]).await;
     let ann = Person::register(&server, "ann").await;
     let mut ws = ann.joined(&server, "general").await;
     ws.say("general", "a-1", "nobody's business").await;
@@ -172,7 +172,16 @@ async fn log_has_no_tokens_passwords_or_texts() {
         .get("/me", renewed.token.expose())
         .await
         .expect(200);
-    let log = server.log().join("\n");
+    server.stop().await;
+    let log = integration_tests::eventually("the last line is read", async || {
+        let log = server.log().join("\n");
+        log.contains("drained").then_some(log)
+    });
+    let log = log.await;
+    assert!(
+        log.contains("DEBUG lakechat"),
+        "own events are logged: {log}"
+    );
     assert!(log.contains("/register"), "there is an access log: {log}");
     for secret in [
         ann.token(),
