@@ -28,7 +28,7 @@ use crate::http::address_limits::AddressLimits;
 use crate::http::context::ServiceContext;
 use crate::readiness::{Part, Readiness};
 use crate::shutdown::{Deadlines, Outcome, Shutdown, Stage, Tasks, signals};
-use lakechat_core::accounts::{self, Accounts};
+use lakechat_core::accounts::{self, Accounts, KeyFile};
 use lakechat_core::chat::{
     self, BackgroundTask, Batching, MemoryBounds, OutboxBounds, SessionLimits, Threads,
 };
@@ -164,10 +164,15 @@ fn watch(
 }
 
 fn accounts(config: &Config, ports: &Ports) -> anyhow::Result<Accounts> {
-    // Each server of a cluster would make another one, and refuse the others' tokens.
-    let make_key = config.mode == Mode::Embedded;
+    let key = KeyFile {
+        path: &config.secret_file(),
+        // Each server of a cluster would make another one, and refuse the others' tokens.
+        create: config.mode == Mode::Embedded,
+        // Nobody but the server puts a key into its data folder.
+        follow_link: config.mode == Mode::Cluster || config.auth.secret_file.is_some(),
+    };
     let settings = accounts::AccountsSettings {
-        signing_key: accounts::signing_key(&config.secret_file(), make_key)?,
+        signing_key: accounts::signing_key(key)?,
         access_token: Duration::from_secs(config.auth.access_token_seconds),
         refresh_token: Duration::from_secs(config.auth.refresh_token_seconds),
         logins_per_address: config.limits.logins_per_address,

@@ -29,7 +29,7 @@ use self::hasher::Hasher;
 use self::refresh_token::RefreshToken;
 use self::rotation::Standing;
 use self::sessions::{Sessions, TRIES};
-pub use self::signing_key::{KeyError, signing_key};
+pub use self::signing_key::{KeyError, KeyFile, signing_key};
 use self::throttle::Throttle;
 use crate::domain::{Code, LoginSession, Problem, Secret, User, UserName, now_ms};
 use crate::ports::directory::CreateOutcome;

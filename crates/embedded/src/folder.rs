@@ -2,10 +2,11 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::geteuid;
 
 /// The database: log, history and directory.
 pub const DATABASE: &str = "lakechat.db";
@@ -39,6 +40,11 @@ pub enum OpenError {
         found: u32,
         supported: u32,
     },
+    #[error(
+        "{} can't be a data folder, because {reason}: others could replace the key and the database in it",
+        path.display()
+    )]
+    Exposed { path: PathBuf, reason: String },
     #[error("{} is not a complete data folder: {reason}", path.display())]
     Incomplete { path: PathBuf, reason: String },
     #[error("{}: {source}", path.display())]
@@ -60,12 +66,14 @@ pub(super) struct FolderLock {
 }
 
 impl DataFolder {
-    /// Creates the folder if it doesn't exist, locks it and checks its layout.
+    /// Creates the folder if it doesn't exist, locks it and checks its layout. A folder that belongs to
+    /// another user, or that others may write to, is refused.
     pub fn open(root: &Path) -> Result<(DataFolder, FolderLock), OpenError> {
         let folder = DataFolder {
             root: root.to_owned(),
         };
         create_dir(root)?;
+        folder.check_access()?;
         // Locked before anything is read or created: another server may be doing the same.
         let lock = folder.lock()?;
         folder.check_layout()?;
@@ -99,6 +107,20 @@ impl DataFolder {
 
     pub fn tmp(&self) -> PathBuf {
         self.root.join(TMP)
+    }
+
+    fn check_access(&self) -> Result<(), OpenError> {
+        let metadata = self.root.metadata().map_err(|source| OpenError::Io {
+            path: self.root.clone(),
+            source,
+        })?;
+        match exposure(metadata.uid(), metadata.mode(), geteuid().as_raw()) {
+            None => Ok(()),
+            Some(reason) => Err(OpenError::Exposed {
+                path: self.root.clone(),
+                reason,
+            }),
+        }
     }
 
     fn lock(&self) -> Result<FolderLock, OpenError> {
@@ -178,6 +200,18 @@ impl DataFolder {
     }
 }
 
+/// Why a folder's entries can be replaced by others than `user`, if they can.
+fn exposure(owner: u32, mode: u32, user: u32) -> Option<String> {
+    if owner != user {
+        return Some(format!(
+            "it belongs to user {owner}, and lakechat runs as user {user} (chown it, or choose another folder)"
+        ));
+    }
+    let mode = mode & 0o777;
+    let writable = mode & 0o022 != 0;
+    writable.then(|| format!("its mode is {mode:03o} (chmod go-w)"))
+}
+
 fn create_dir(path: &Path) -> Result<(), OpenError> {
     make_private_dir(path).map_err(|source| OpenError::Io {
         path: path.to_owned(),
@@ -212,4 +246,28 @@ pub(super) fn make_private_dir(path: &Path) -> io::Result<()> {
 /// Makes a folder's entries durable: a file's own fsync does not cover its name.
 pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folder_is_exposed_by_its_owner_and_by_write_bits_of_others() {
+        assert_eq!(exposure(7, 0o40700, 7), None);
+        assert_eq!(exposure(7, 0o40755, 7), None);
+        for mode in [0o40777, 0o40775, 0o41777, 0o40702] {
+            assert!(
+                exposure(7, mode, 7).is_some_and(|why| why.contains("go-w")),
+                "{mode:o}"
+            );
+        }
+        for user in [0, 8] {
+            let why = exposure(7, 0o40700, user).expect("another owner");
+            assert!(
+                why.contains("user 7") && why.contains(&format!("user {user}")),
+                "{why}"
+            );
+        }
+    }
 }

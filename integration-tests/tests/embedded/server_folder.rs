@@ -1,6 +1,9 @@
 //! What a server does with its folder: it shares it with no other server, and removes what a killed one
 //! left half-written.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
 use integration_tests::bytes::made;
 use integration_tests::{Person, Server, eventually};
 use tokio::io::AsyncWriteExt;
@@ -16,6 +19,36 @@ async fn second_server_on_the_same_folder_refuses_to_start() {
     assert!(log.contains("in use"), "{log}");
     let ann = Person::register(&server, "ann").await;
     ann.joined(&server, "general").await;
+}
+
+#[tokio::test]
+async fn folder_that_others_may_write_to_and_a_linked_key_are_refused() {
+    let mut server = Server::start(MODE).await;
+    server.stop().await;
+    let folder = server.data_dir();
+    let mode = |mode| {
+        let permissions = Permissions::from_mode(mode);
+        std::fs::set_permissions(folder, permissions).expect("ours");
+    };
+    mode(0o777);
+    let (status, log) = server.rival().await;
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("mode is 777"), "{log}");
+
+    mode(0o700);
+    let key = folder.join("lakechat.key");
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let moved = elsewhere.path().join("key");
+    std::fs::copy(&key, &moved).expect("ours");
+    std::fs::remove_file(&key).expect("ours");
+    symlink(&moved, &key).expect("linked");
+    let (status, log) = server.rival().await;
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("symbolic link"), "{log}");
+
+    std::fs::remove_file(&key).expect("ours");
+    std::fs::copy(&moved, &key).expect("ours");
+    server.restart().await;
 }
 
 #[tokio::test]

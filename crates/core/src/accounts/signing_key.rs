@@ -1,10 +1,12 @@
 //! The key that signs access tokens: a file that all servers of a cluster share.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
 use uuid::Uuid;
 
 use crate::domain::Secret;
@@ -26,6 +28,16 @@ pub enum KeyError {
     TooShort { path: PathBuf, bytes: usize },
     #[error("the signing key {path} has over {MOST_BYTES} bytes: it must be another file")]
     TooLong { path: PathBuf },
+    #[error(
+        "the signing key {path} is a symbolic link; put the file itself there, or name the file that \
+         it leads to as auth.secret_file"
+    )]
+    Symlink { path: PathBuf },
+    #[error(
+        "the signing key {path} {reason}: whoever replaces it can log in as anyone; make it a file of \
+         the user who runs lakechat, with mode 600"
+    )]
+    Exposed { path: PathBuf, reason: String },
     #[error("the signing key {path} can't be {what}")]
     Io {
         path: PathBuf,
@@ -34,29 +46,51 @@ pub enum KeyError {
     },
 }
 
-/// Reads the key from a file: all bytes except one trailing newline.
-///
-/// With `create`, a missing file is created, readable by its owner only. If several processes do so
-/// at once, one of them creates it, and all return the same key.
-pub fn signing_key(path: &Path, create: bool) -> Result<Secret<Vec<u8>>, KeyError> {
-    if let Some(key) = read(path)? {
+/// The place of the key.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyFile<'a> {
+    pub path: &'a Path,
+    /// Create a missing key. If several processes do so at once, one of them creates it, and all
+    /// return the same key.
+    pub create: bool,
+    /// Let the path be a symbolic link, as the files of a Kubernetes secret are. Only for a path that
+    /// the operator has named.
+    pub follow_link: bool,
+}
+
+/// Reads the key from a file: all bytes except one trailing newline. A file that others than its
+/// owner and root could have written is refused.
+pub fn signing_key(file: KeyFile<'_>) -> Result<Secret<Vec<u8>>, KeyError> {
+    let path = file.path;
+    if let Some(key) = read(file)? {
         return Ok(key);
     }
     let missing = || KeyError::Missing { path: path.into() };
-    if !create {
+    if !file.create {
         return Err(missing());
     }
     make(path).map_err(|source| io_error(path, "made", source))?;
-    read(path)?.ok_or_else(missing)
+    read(file)?.ok_or_else(missing)
 }
 
-fn read(path: &Path) -> Result<Option<Secret<Vec<u8>>>, KeyError> {
+fn read(key: KeyFile<'_>) -> Result<Option<Secret<Vec<u8>>>, KeyError> {
+    let path = key.path;
     let failed = |source| io_error(path, "read", source);
-    let file = match File::open(path) {
+    let flags = match key.follow_link {
+        true => OFlags::empty(),
+        false => OFlags::NOFOLLOW,
+    };
+    let flags = i32::try_from(flags.bits()).expect("the kernel takes them as an int");
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            return Err(KeyError::Symlink { path: path.into() });
+        }
         opened => opened.map_err(failed)?,
     };
-    warn_if_others_can_read(path, &file.metadata().map_err(failed)?.permissions());
+    let metadata = file.metadata().map_err(failed)?;
+    check_writers(path, &metadata)?;
+    warn_if_others_can_read(path, &metadata);
     let mut bytes = Vec::new();
     // One byte above the limit shows that the file is too large.
     file.take(MOST_BYTES + 1)
@@ -116,8 +150,27 @@ fn link(temporary: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
-fn warn_if_others_can_read(path: &Path, permissions: &Permissions) {
-    let mode = permissions.mode() & 0o777;
+fn check_writers(path: &Path, metadata: &Metadata) -> Result<(), KeyError> {
+    match exposure(metadata.uid(), metadata.mode(), geteuid().as_raw()) {
+        None => Ok(()),
+        Some(reason) => Err(KeyError::Exposed {
+            path: path.into(),
+            reason,
+        }),
+    }
+}
+
+/// Why others than `user` and root could have written a file, if they could.
+fn exposure(owner: u32, mode: u32, user: u32) -> Option<String> {
+    if owner != user && owner != 0 {
+        return Some(format!("belongs to user {owner}"));
+    }
+    let mode = mode & 0o777;
+    (mode & 0o022 != 0).then(|| format!("has mode {mode:03o}"))
+}
+
+fn warn_if_others_can_read(path: &Path, metadata: &Metadata) {
+    let mode = metadata.mode() & 0o777;
     if others_can_read(mode) {
         tracing::warn!(
             path = %path.display(),
@@ -141,7 +194,8 @@ fn io_error(path: &Path, what: &'static str, source: io::Error) -> KeyError {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
     use std::sync::Barrier;
     use std::thread;
 
@@ -151,7 +205,22 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("key");
         fs::write(&path, bytes).expect("written");
-        signing_key(&path, false)
+        signing_key(existing(&path))
+    }
+
+    fn existing(path: &Path) -> KeyFile<'_> {
+        KeyFile {
+            path,
+            create: false,
+            follow_link: false,
+        }
+    }
+
+    fn created(path: &Path) -> KeyFile<'_> {
+        KeyFile {
+            create: true,
+            ..existing(path)
+        }
     }
 
     #[test]
@@ -159,14 +228,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("data/lakechat.key");
         assert!(matches!(
-            signing_key(&path, false),
+            signing_key(existing(&path)),
             Err(KeyError::Missing { .. })
         ));
-        let key = signing_key(&path, true).expect("made");
+        let key = signing_key(created(&path)).expect("made");
         assert_eq!(key.expose().len(), 64);
         let mode = fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert!(signing_key(&path, false).expect("there") == key);
+        assert!(signing_key(existing(&path)).expect("there") == key);
         let files = fs::read_dir(path.parent().expect("a folder")).expect("read");
         assert_eq!(files.count(), 1, "nothing is left beside it");
     }
@@ -178,7 +247,7 @@ mod tests {
         let barrier = Barrier::new(8);
         let start = || {
             barrier.wait();
-            signing_key(&path, true).expect("a key")
+            signing_key(created(&path)).expect("a key")
         };
         let keys: Vec<_> = thread::scope(|scope| {
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
@@ -204,6 +273,37 @@ mod tests {
             key_of(&[1; 65_537]),
             Err(KeyError::TooLong { .. })
         ));
+    }
+
+    #[test]
+    fn a_link_is_a_key_only_where_it_may_be_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, [b'k'; 32]).expect("written");
+        symlink(&file, &link).expect("linked");
+        for key in [existing(&link), created(&link)] {
+            assert!(matches!(signing_key(key), Err(KeyError::Symlink { .. })));
+        }
+        let followed = KeyFile {
+            follow_link: true,
+            ..existing(&link)
+        };
+        assert_eq!(signing_key(followed).expect("a key").expose(), &[b'k'; 32]);
+    }
+
+    #[test]
+    fn a_key_that_others_could_have_written_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key");
+        fs::write(&path, [b'k'; 32]).expect("written");
+        fs::set_permissions(&path, Permissions::from_mode(0o666)).expect("ours");
+        let refused = signing_key(existing(&path)).expect_err("anybody's");
+        assert!(refused.to_string().contains("mode 666"), "{refused}");
+
+        assert_eq!(exposure(7, 0o100_644, 7), None);
+        assert_eq!(exposure(0, 0o100_444, 7), None);
+        assert!(exposure(8, 0o100_600, 7).is_some());
+        assert!(exposure(7, 0o100_620, 7).is_some());
     }
 
     #[test]
