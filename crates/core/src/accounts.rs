@@ -112,7 +112,7 @@ impl Accounts {
         password: &str,
     ) -> Result<Login, Problem> {
         let name = parse_name(username)?;
-        password::check(password)?;
+        let password = password::prepare(password)?;
         self.throttle.count_try(from)?;
         // Before the hash, because a hash costs a thousand times as much as a lookup.
         if self.find(&name).await?.is_some() {
@@ -151,7 +151,8 @@ impl Accounts {
             None => None,
         };
         let hash = user.as_ref().map(|user| user.password_hash.as_str());
-        let right = self.hasher.verify(password, hash).await?;
+        let candidates = password::candidates(password);
+        let right = self.hasher.verify(candidates, hash).await?;
         let Some(user) = user.filter(|_| right) else {
             self.throttle.failed(name.as_ref(), from, Instant::now());
             count_login("refused");

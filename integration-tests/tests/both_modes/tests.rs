@@ -9,6 +9,7 @@ mod kill;
 mod large_files;
 mod limits;
 mod pages;
+mod passwords;
 mod presence;
 mod resume;
 mod roles;

@@ -1,6 +1,8 @@
 //! Password hashing on threads of its own: a password takes 20 ms and 19 MiB.
 
 use std::sync::Arc;
+#[cfg(test)]
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::{io, thread};
 
 use argon2::password_hash::Error as HashError;
@@ -25,6 +27,7 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bGFrZWNoYXQtbm9ib2R5IQ\
 pub struct Hasher {
     hashes: Arc<CallQueue<Argon2id>>,
     _threads: Vec<OwnedThread>,
+    pub count: HashCount,
 }
 
 /// What the threads do. They need nothing for it.
@@ -33,6 +36,26 @@ enum Argon2id {}
 impl Context for Argon2id {
     type Ref<'a> = Argon2<'static>;
     type Error = HashError;
+}
+
+/// Counts how many times a password was hashed or compared with a hash. Each time costs the same.
+#[derive(Clone, Debug, Default)]
+pub struct HashCount {
+    #[cfg(test)]
+    of_this_hasher: Arc<AtomicU64>,
+}
+
+impl HashCount {
+    fn add(&self) {
+        metrics::counter!("lakechat_password_hashes_total").increment(1);
+        #[cfg(test)]
+        self.of_this_hasher.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub fn get(&self) -> u64 {
+        self.of_this_hasher.load(Ordering::Relaxed)
+    }
 }
 
 impl Hasher {
@@ -54,33 +77,44 @@ impl Hasher {
         Ok(Hasher {
             hashes,
             _threads: threads,
+            count: HashCount::default(),
         })
     }
 
     /// The hash of a password with a random salt, in PHC string format.
-    pub async fn hash(&self, password: &str) -> Result<String, Problem> {
-        let password = password.to_owned();
+    pub async fn hash(&self, password: String) -> Result<String, Problem> {
+        let count = self.count.clone();
         let hash = move |argon2id: Argon2<'_>| -> Result<PasswordHash, HashError> {
+            count.add();
             argon2id.hash_password(password.as_bytes())
         };
         let hash = self.run(hash).await?.map_err(Problem::internal)?;
         Ok(hash.to_string())
     }
 
-    /// Whether a hash is that of this password. Without a hash it returns false, after the same
-    /// time.
-    pub async fn verify(&self, password: &str, hash: Option<&str>) -> Result<bool, Problem> {
+    /// Whether a hash is that of one of these passwords. Without a hash it returns false, after the
+    /// time of a hash that matches none of them.
+    pub async fn verify(
+        &self,
+        candidates: Vec<String>,
+        hash: Option<&str>,
+    ) -> Result<bool, Problem> {
         let exists = hash.is_some();
-        let password = password.to_owned();
         let hash = hash.unwrap_or(NOBODY).to_owned();
+        let count = self.count.clone();
         let verify = move |argon2id: Argon2<'_>| {
-            argon2id.verify_password(password.as_bytes(), hash.as_str())
+            for password in candidates {
+                count.add();
+                match argon2id.verify_password(password.as_bytes(), hash.as_str()) {
+                    Ok(()) => return Ok(true),
+                    Err(HashError::PasswordInvalid) => {}
+                    Err(broken) => return Err(broken),
+                }
+            }
+            Ok(false)
         };
-        match self.run(verify).await? {
-            Ok(()) => Ok(exists),
-            Err(HashError::PasswordInvalid) => Ok(false),
-            Err(broken) => Err(Problem::internal(broken)),
-        }
+        let matches = self.run(verify).await?.map_err(Problem::internal)?;
+        Ok(matches && exists)
     }
 
     async fn run<T: Send + 'static>(
@@ -128,30 +162,35 @@ mod tests {
     #[tokio::test]
     async fn a_hash_takes_its_own_password_only() {
         let hasher = Hasher::with_threads(1).expect("threads");
-        let hash = hasher.hash("correct horse").await.expect("hashed");
+        let hash = hasher.hash("correct horse".into()).await.expect("hashed");
         assert!(
             hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{hash}"
         );
         assert!(
             hasher
-                .verify("correct horse", Some(&hash))
+                .verify(vec!["raw".into(), "correct horse".into()], Some(&hash))
                 .await
                 .expect("verified")
         );
         assert!(
             !hasher
-                .verify("wrong horse", Some(&hash))
+                .verify(vec!["wrong horse".into()], Some(&hash))
                 .await
                 .expect("verified")
         );
-        assert!(!hasher.verify("", None).await.expect("verified"));
+        assert!(
+            !hasher
+                .verify(vec![String::new()], None)
+                .await
+                .expect("verified")
+        );
     }
 
     #[tokio::test]
     async fn nobody_has_the_cost_that_everybody_has() {
         let hasher = Hasher::with_threads(1).expect("threads");
-        let hash = hasher.hash("correct horse").await.expect("hashed");
+        let hash = hasher.hash("correct horse".into()).await.expect("hashed");
         let parsed = |text: &str| PasswordHash::new(text).expect("a PHC string");
         let (ours, nobody) = (parsed(&hash), parsed(NOBODY));
         assert_eq!(ours.params, nobody.params);
@@ -179,7 +218,7 @@ mod tests {
             waiting.push(call);
         }
 
-        let problem = hasher.hash("correct horse").await.expect_err("full");
+        let problem = hasher.hash("correct horse".into()).await.expect_err("full");
         assert_eq!(problem.code, Code::RateLimited);
         assert_eq!(problem.retry_after_ms, Some(1000));
         drop(release);
@@ -190,6 +229,6 @@ mod tests {
         let hasher = Hasher::with_threads(1).expect("threads");
         let panics = hasher.run(|_| -> Result<(), _> { panic!("as a bug would") });
         assert_eq!(panics.await.expect_err("no hash").code, Code::Internal);
-        hasher.hash("correct horse").await.expect("hashed");
+        hasher.hash("correct horse".into()).await.expect("hashed");
     }
 }

@@ -1,4 +1,10 @@
-//! The rules for passwords.
+//! The rules for passwords, and the form in which they are hashed.
+//!
+//! A keyboard may write `ö` as one character or as two, and a space in several ways. The profile
+//! OpaqueString of RFC 8265 gives all spellings of a password one form.
+
+use precis_profiles::OpaqueString;
+use precis_profiles::precis_core::profile::PrecisFastInvocation;
 
 use crate::domain::{Code, Problem};
 
@@ -8,22 +14,62 @@ const LEAST_CHARACTERS: usize = 8;
 /// password.
 const MOST_BYTES: usize = 1024;
 
-pub fn check(password: &str) -> Result<(), Problem> {
+/// The form in which a new password is hashed, if it is one.
+pub fn prepare(password: &str) -> Result<String, Problem> {
+    check_bytes(password)?;
     if password.chars().count() < LEAST_CHARACTERS {
-        let text = format!("A password has at least {LEAST_CHARACTERS} characters.");
-        return Err(refused(Code::PasswordTooShort, text, LEAST_CHARACTERS));
+        return Err(too_short());
     }
-    if password.len() > MOST_BYTES {
-        let text = format!("A password has at most {MOST_BYTES} bytes of UTF-8.");
-        return Err(refused(Code::PasswordTooLong, text, MOST_BYTES));
+    let prepared = enforce(password).ok_or_else(unusable)?;
+    check_bytes(&prepared)?;
+    match prepared.chars().count() < LEAST_CHARACTERS {
+        true => Err(too_short()),
+        false => Ok(prepared),
     }
-    Ok(())
 }
 
-fn refused(code: Code, text: String, limit: usize) -> Problem {
-    Problem::new(code, text)
-        .field("password")
-        .limit(limit as u64)
+/// The forms in which a password may have been hashed: the prepared one, and as it was sent. Hashes
+/// of earlier releases are of passwords as they were sent.
+pub fn candidates(password: &str) -> Vec<String> {
+    let mut candidates: Vec<_> = enforce(password).into_iter().collect();
+    if candidates
+        .first()
+        .is_none_or(|prepared| prepared != password)
+    {
+        candidates.push(password.to_owned());
+    }
+    candidates
+}
+
+fn enforce(password: &str) -> Option<String> {
+    let prepared = OpaqueString::enforce(password).ok()?;
+    Some(prepared.into_owned())
+}
+
+fn check_bytes(password: &str) -> Result<(), Problem> {
+    match password.len() > MOST_BYTES {
+        true => {
+            let text = format!("A password has at most {MOST_BYTES} bytes of UTF-8.");
+            Err(refused(Code::PasswordTooLong, text).limit(MOST_BYTES as u64))
+        }
+        false => Ok(()),
+    }
+}
+
+fn too_short() -> Problem {
+    let text = format!("A password has at least {LEAST_CHARACTERS} characters.");
+    refused(Code::PasswordTooShort, text).limit(LEAST_CHARACTERS as u64)
+}
+
+fn unusable() -> Problem {
+    let text = "A password consists of letters, digits, punctuation, symbols and spaces of any \
+                script; control characters and characters without an assigned meaning are not \
+                allowed.";
+    refused(Code::FieldInvalid, text.to_owned())
+}
+
+fn refused(code: Code, text: String) -> Problem {
+    Problem::new(code, text).field("password")
 }
 
 #[cfg(test)]
@@ -31,7 +77,7 @@ mod tests {
     use super::*;
 
     fn refusal(password: &str) -> Option<(Code, Option<u64>)> {
-        check(password).err().map(|p| (p.code, p.limit))
+        prepare(password).err().map(|p| (p.code, p.limit))
     }
 
     #[test]
@@ -44,5 +90,58 @@ mod tests {
             refusal(&"x".repeat(1025)),
             Some((Code::PasswordTooLong, Some(1024)))
         );
+        let seven_as_fourteen = "o\u{308}".repeat(7);
+        let short = Some((Code::PasswordTooShort, Some(8)));
+        assert_eq!(refusal(&seven_as_fourteen), short, "one ö is one character");
+    }
+
+    #[test]
+    fn spellings_of_one_password_have_one_form() {
+        let spellings = [
+            "sch\u{f6}ne Gr\u{fc}\u{df}e",
+            "scho\u{308}ne Gru\u{308}\u{df}e",
+            "sch\u{f6}ne\u{a0}Gr\u{fc}\u{df}e",
+            "scho\u{308}ne\u{3000}Gr\u{fc}\u{df}e",
+        ];
+        for spelling in spellings {
+            assert_eq!(
+                prepare(spelling).expect("good"),
+                spellings[0],
+                "{spelling:?}"
+            );
+            assert_eq!(candidates(spelling)[0], spellings[0], "{spelling:?}");
+        }
+        assert_eq!(candidates(spellings[0]), [spellings[0]]);
+        assert_eq!(candidates(spellings[1]), [spellings[0], spellings[1]]);
+    }
+
+    #[test]
+    fn case_width_and_symbols_are_kept() {
+        for password in [
+            "Correct Horse",
+            "ＦＵＬＬ ｗｉｄｔｈ",
+            "🐎🔋📎 correct",
+            "\u{644}\u{627} \u{5d0} mixed",
+        ] {
+            assert_eq!(prepare(password).expect("good"), password);
+        }
+    }
+
+    #[test]
+    fn control_characters_are_refused_but_stay_comparable() {
+        for password in [
+            "correct\u{0}horse",
+            "correct\u{7}horse",
+            "correct\thorse",
+            "correct\u{e0041}horse",
+        ] {
+            assert_eq!(
+                refusal(password),
+                Some((Code::FieldInvalid, None)),
+                "{password:?}"
+            );
+            assert_eq!(candidates(password), [password]);
+        }
+        assert_eq!(candidates(""), [""]);
     }
 }
