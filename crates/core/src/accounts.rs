@@ -27,7 +27,7 @@ use uuid::Uuid;
 use self::access_token::AccessTokens;
 use self::hasher::Hasher;
 use self::refresh_token::RefreshToken;
-use self::rotation::Standing;
+use self::rotation::{Renewal, Standing};
 use self::sessions::{Sessions, TRIES};
 pub use self::signing_key::{KeyError, KeyFile, signing_key};
 use self::throttle::Throttle;
@@ -75,7 +75,11 @@ pub struct Accounts {
     users: Arc<dyn Users>,
     user_loads: SingleFlight<(CalledFor, UserName), Result<Option<User>, Problem>>,
     login_sessions: Arc<dyn LoginSessions>,
-    hasher: Hasher,
+    /// Logins of users at addresses where they are known. Registrations and other logins can't keep
+    /// them waiting.
+    known_logins: Hasher,
+    logins: Hasher,
+    registrations: Hasher,
     throttle: Throttle,
     tokens: AccessTokens,
     sessions: Sessions,
@@ -89,8 +93,11 @@ impl Accounts {
         login_sessions: Arc<dyn LoginSessions>,
         settings: AccountsSettings,
     ) -> std::io::Result<Accounts> {
+        let threads = hasher::threads();
         Ok(Accounts {
-            hasher: Hasher::start()?,
+            known_logins: Hasher::start("known-login", threads)?,
+            logins: Hasher::start("login", threads.div_ceil(2))?,
+            registrations: Hasher::start("registration", threads.div_ceil(2))?,
             throttle: Throttle::new(settings.logins_per_address),
             tokens: AccessTokens::new(&settings.signing_key, settings.access_token),
             sessions: Sessions::new(Arc::clone(&login_sessions), settings.access_token),
@@ -113,13 +120,13 @@ impl Accounts {
     ) -> Result<Login, Problem> {
         let name = parse_name(username)?;
         let password = password::prepare(password)?;
-        self.throttle.count_try(from)?;
+        self.throttle.admit_registration(from).map_err(throttled)?;
         // Before the hash, because a hash costs a thousand times as much as a lookup.
         if self.find(&name).await?.is_some() {
             return Err(taken(&name));
         }
         let user = User {
-            password_hash: self.hasher.hash(password).await?,
+            password_hash: self.registrations.hash(password).await?,
             created_at_ms: now_ms(),
             name,
         };
@@ -130,7 +137,8 @@ impl Accounts {
         }
         tracing::info!(user = %user.name, "account registered");
         metrics::counter!("lakechat_registrations_total").increment(1);
-        self.start_session(user.name).await
+        self.throttle.succeeded(&user.name, from);
+        self.start_session(user.name, from).await
     }
 
     /// Logs in. Neither the response nor the time it takes shows whether the user is unknown or the
@@ -141,18 +149,23 @@ impl Accounts {
         username: &str,
         password: &str,
     ) -> Result<Login, Problem> {
-        self.throttle.count_try(from)?;
         // An invalid name is treated like an unknown user, so that the response doesn't differ.
         let name = UserName::parse(username).ok();
-        self.throttle
-            .may_log_in(name.as_ref(), from, Instant::now())?;
+        self.admit_login(name.as_ref(), from).await?;
+        let is_known = name
+            .as_ref()
+            .is_some_and(|name| self.throttle.is_known(name, from));
         let user = match &name {
             Some(name) => self.find(name).await?,
             None => None,
         };
         let hash = user.as_ref().map(|user| user.password_hash.as_str());
         let candidates = password::candidates(password);
-        let right = self.hasher.verify(candidates, hash).await?;
+        let hasher = match is_known {
+            true => &self.known_logins,
+            false => &self.logins,
+        };
+        let right = hasher.verify(candidates, hash).await?;
         let Some(user) = user.filter(|_| right) else {
             self.throttle.failed(name.as_ref(), from, Instant::now());
             count_login("refused");
@@ -160,7 +173,7 @@ impl Accounts {
         };
         self.throttle.succeeded(&user.name, from);
         count_login("ok");
-        self.start_session(user.name).await
+        self.start_session(user.name, from).await
     }
 
     /// Exchanges a refresh token for the next pair of tokens.
@@ -170,16 +183,21 @@ impl Accounts {
     /// and the login session ends. A token that is neither the valid one nor the one before it is
     /// refused, and the session goes on.
     pub async fn refresh(&self, from: IpAddr, refresh_token: &str) -> Result<Login, Problem> {
-        self.throttle.count_refresh(from)?;
+        self.throttle.admit_refresh(from).map_err(throttled)?;
         let token = RefreshToken::parse(refresh_token).ok_or_else(not_a_refresh_token)?;
         for _ in 0..TRIES {
             let now_ms = now_ms();
             let session = self.sessions.unexpired(&token, now_ms).await?;
             match rotation::standing(&token, &session, now_ms) {
                 Standing::Valid => {
-                    let until = self.refresh_until(now_ms);
-                    let (rotated, next) = rotation::rotate(&token, &session, now_ms, until);
+                    let renewal = Renewal {
+                        at_ms: now_ms,
+                        expires_at_ms: self.refresh_until(now_ms),
+                        address: from,
+                    };
+                    let (rotated, next) = rotation::rotate(&token, &session, renewal);
                     if self.sessions.replace(&session, &rotated).await? {
+                        self.throttle.remember(&token.user, from);
                         return Ok(self.login_with(next, now_ms));
                     }
                     // Another request has exchanged the token or ended the session: look again.
@@ -234,7 +252,26 @@ impl Accounts {
         self.user_loads.find(key, load).await
     }
 
-    async fn start_session(&self, user: UserName) -> Result<Login, Problem> {
+    /// Whether limits and earlier failures permit a login. If they don't, a login session of the user
+    /// at this address shows that the user is known there.
+    async fn admit_login(&self, name: Option<&UserName>, from: IpAddr) -> Result<(), Problem> {
+        let refused = match self.throttle.admit_login(name, from, Instant::now()) {
+            Ok(()) => return Ok(()),
+            Err(refused) => throttled(refused),
+        };
+        let Some(name) = name.filter(|name| !self.throttle.is_known(name, from)) else {
+            return Err(refused);
+        };
+        if !self.throttle.may_look_up(from) || !self.sessions.has_one_at(name, from, now_ms()).await
+        {
+            return Err(refused);
+        }
+        self.throttle.remember(name, from);
+        let admitted = self.throttle.admit_login(Some(name), from, Instant::now());
+        admitted.map_err(throttled)
+    }
+
+    async fn start_session(&self, user: UserName, from: IpAddr) -> Result<Login, Problem> {
         let (id, now_ms) = (Uuid::new_v4(), now_ms());
         let refresh = RefreshToken::random(&user, id);
         let session = LoginSession {
@@ -242,6 +279,7 @@ impl Accounts {
             user,
             refresh_hash: refresh.hash(),
             replaced: None,
+            address: Some(from),
             created_at_ms: now_ms,
             expires_at_ms: self.refresh_until(now_ms),
             revoked: false,
@@ -313,6 +351,11 @@ fn not_the_valid_refresh_token() -> Problem {
         "This refresh token was never issued or has been replaced; use the newest one of its login, \
          or log in again.",
     )
+}
+
+fn throttled(refused: Problem) -> Problem {
+    metrics::counter!("lakechat_logins_throttled_total").increment(1);
+    refused
 }
 
 fn count_login(outcome: &'static str) {

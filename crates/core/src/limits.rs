@@ -83,8 +83,47 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> KeyedLimit<K, C> {
 /// it is the first 64 bits: a client that has one of these addresses can usually use all of them.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        IpAddr::V6(v6) => prefix(v6, 64),
         v4 => v4,
+    }
+}
+
+/// The networks to which providers assign a client's address, narrowest first. For IPv4 it is the
+/// address alone, for IPv6 the prefixes of 64, 56 and 48 bits.
+pub fn networks(address: IpAddr) -> impl Iterator<Item = IpAddr> {
+    let (v4, v6) = match address.to_canonical() {
+        IpAddr::V6(v6) => (None, Some(v6)),
+        v4 => (Some(v4), None),
+    };
+    let prefixes = v6
+        .into_iter()
+        .flat_map(|v6| [64, 56, 48].map(|bits| prefix(v6, bits)));
+    v4.into_iter().chain(prefixes)
+}
+
+fn prefix(address: Ipv6Addr, bits: u32) -> IpAddr {
+    Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - bits))).into()
+}
+
+/// A rate per second for each address, with bursts of five seconds' worth. The wider networks of an
+/// IPv6 address have a multiple of it.
+pub struct NetworkLimit([KeyedLimit<IpAddr>; 3]);
+
+impl NetworkLimit {
+    /// How many times the limit of the narrowest network each of [`networks`] has.
+    pub const FACTORS: [u32; 3] = [1, 2, 4];
+
+    /// With `per_second` 0 there is no limit.
+    pub fn new(per_second: u32) -> NetworkLimit {
+        NetworkLimit(Self::FACTORS.map(|factor| KeyedLimit::new(per_second.saturating_mul(factor))))
+    }
+
+    /// Takes one token of each of the address's networks, from the narrowest to the first that has
+    /// none. The error is the time until that one has the next token. In this order an address over
+    /// its own limit uses up nothing of its neighbours.
+    pub fn check(&self, address: IpAddr) -> Result<(), Duration> {
+        let mut limits = self.0.iter().zip(networks(address));
+        limits.try_for_each(|(limit, network)| limit.check(&network))
     }
 }
 
@@ -134,5 +173,24 @@ mod tests {
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
         assert_eq!(of("::ffff:192.0.2.7"), of("192.0.2.7"));
         assert_ne!(of("192.0.2.7"), of("192.0.2.8"));
+    }
+
+    #[test]
+    fn an_ipv6_address_counts_in_three_networks_too() {
+        let of = |text: &str| networks(text.parse().expect("an address")).map(|n| n.to_string());
+        let prefixes = ["2001:db8:1:203::", "2001:db8:1:200::", "2001:db8:1::"];
+        assert!(of("2001:db8:1:203:4::5").eq(prefixes));
+        assert!(of("192.0.2.7").eq(["192.0.2.7"]));
+
+        let limit = NetworkLimit::new(1);
+        let address = |n: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, n, 0, 0, 0, 1));
+        // One /64 that goes on beyond its limit takes no more than its own share.
+        let passed = |n| (0..100).filter(|_| limit.check(address(n)).is_ok()).count();
+        assert!((5..10).contains(&passed(0)));
+        // The /56 has twice the limit of a /64, the /48 four times.
+        let of_first: usize = (1..0x100).map(passed).sum();
+        assert!((5..10).contains(&of_first), "{of_first}");
+        let of_second: usize = (0x100..0x400).map(passed).sum();
+        assert!((10..20).contains(&of_second), "{of_second}");
     }
 }

@@ -85,6 +85,12 @@ impl LoginSessions for SqliteDirectory {
             .await
     }
 
+    async fn of_user(&self, user: &UserName) -> Result<Vec<LoginSession>, PortError> {
+        let user = user.clone();
+        let read = move |db: &_| users::sessions_of(db, &user);
+        self.engine.read(part::DIRECTORY, read).await
+    }
+
     async fn replace(&self, old: &LoginSession, new: &LoginSession) -> Result<bool, PortError> {
         let (old, new) = (old.clone(), new.clone());
         let pending = self.engine.session_cache.begin_write(vec![key(&old)]);

@@ -109,7 +109,7 @@ CREATE TABLE users (
 ) WITHOUT ROWID;
 
 -- replaced_hash, replaced_seed and replaced_at describe the refresh token before the valid one; NULL
--- before the first refresh.
+-- before the first refresh. address is that of the login or of the latest refresh.
 CREATE TABLE sessions (
     user TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -120,6 +120,7 @@ CREATE TABLE sessions (
     replaced_hash TEXT,
     replaced_seed TEXT,
     replaced_at INTEGER,
+    address TEXT,
     PRIMARY KEY (user, id)
 ) WITHOUT ROWID;
 

@@ -28,6 +28,7 @@ macro_rules! directory_contract {
                 session_is_replaced_only_from_its_current_value
                 one_of_many_concurrent_replacements_succeeds
                 session_created_again_is_unchanged
+                sessions_are_found_by_their_user
                 file_rows_are_read_as_stored_wherever_the_bytes_are
                 file_is_posted_in_each_channel_once
                 general_can_be_looked_up_in_any_state
@@ -61,6 +62,7 @@ fn login(user: &UserName) -> LoginSession {
         user: user.clone(),
         refresh_hash: random(),
         replaced: None,
+        address: Some("2001:db8::7".parse().expect("an address")),
         created_at_ms: 1_795_000_000_789,
         expires_at_ms: 1_797_000_000_789,
         revoked: false,
@@ -76,6 +78,7 @@ fn rotated(session: &LoginSession) -> LoginSession {
             at_ms: 1_795_000_001_789,
         }),
         expires_at_ms: session.expires_at_ms + 1,
+        address: Some("192.0.2.7".parse().expect("an address")),
         ..session.clone()
     }
 }
@@ -320,6 +323,24 @@ pub async fn one_of_many_concurrent_replacements_succeeds<B: Backend>(backend: B
     assert_eq!(winners.len(), 1);
     let stands = directory.login_sessions.find(&first.user, first.id).await?;
     assert_eq!(stands.as_ref(), Some(&winners[0].1));
+    Ok(())
+}
+
+pub async fn sessions_are_found_by_their_user<B: Backend>(backend: B) -> Result<()> {
+    let (directory, ann) = (backend.directory(), user());
+    let sessions = &directory.login_sessions;
+    assert_eq!(sessions.of_user(&ann).await?, []);
+    let (first, second) = (login(&ann), login(&ann));
+    for session in [&first, &second, &login(&user())] {
+        sessions.create(session).await?;
+    }
+    let second_rotated = rotated(&second);
+    assert!(sessions.replace(&second, &second_rotated).await?);
+    let mut found = sessions.of_user(&ann).await?;
+    let mut expected = vec![first, second_rotated];
+    found.sort_by_key(|session| session.id);
+    expected.sort_by_key(|session| session.id);
+    assert_eq!(found, expected);
     Ok(())
 }
 

@@ -299,6 +299,7 @@ async fn login_clears_away_what_has_expired() -> Result<()> {
         user: ann.clone(),
         refresh_hash: contract::random(),
         replaced: None,
+        address: None,
         created_at_ms,
         expires_at_ms,
         revoked: false,

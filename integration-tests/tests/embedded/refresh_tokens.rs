@@ -53,7 +53,7 @@ async fn login_of_a_database_without_the_columns_goes_on() {
     let mut server = Server::start(MODE).await;
     let ann = Person::register(&server, "ann").await;
     server.stop().await;
-    let drop = ["replaced_hash", "replaced_seed", "replaced_at"]
+    let drop = ["replaced_hash", "replaced_seed", "replaced_at", "address"]
         .map(|column| format!("ALTER TABLE sessions DROP COLUMN {column};"));
     sqlite3(&server.database(), &drop.concat()).await;
     server.restart().await;

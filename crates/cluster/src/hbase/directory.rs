@@ -79,6 +79,12 @@ impl LoginSessions for HBaseDirectory {
             .map_err(port_error)
     }
 
+    async fn of_user(&self, user: &UserName) -> Result<Vec<LoginSession>, PortError> {
+        sessions::of_user(&self.client, user)
+            .await
+            .map_err(port_error)
+    }
+
     async fn replace(&self, old: &LoginSession, new: &LoginSession) -> Result<bool, PortError> {
         sessions::replace(&self.client, old, new)
             .await

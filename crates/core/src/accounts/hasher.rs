@@ -21,9 +21,15 @@ const MOST_THREADS: usize = 4;
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bGFrZWNoYXQtbm9ib2R5IQ\
                       $AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
+/// The threads that hash at full speed: one for each core, at most four.
+pub fn threads() -> usize {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    cores.min(MOST_THREADS)
+}
+
 /// argon2id with the parameters that OWASP recommends (m = 19,456 KiB, t = 2, p = 1).
 ///
-/// There is one thread for each core, at most four, so that running hashes need 76 MiB at most.
+/// A running hash needs 19 MiB.
 pub struct Hasher {
     hashes: Arc<CallQueue<Argon2id>>,
     _threads: Vec<OwnedThread>,
@@ -59,17 +65,13 @@ impl HashCount {
 }
 
 impl Hasher {
-    pub fn start() -> io::Result<Hasher> {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        Hasher::with_threads(cores.min(MOST_THREADS))
-    }
-
-    fn with_threads(count: usize) -> io::Result<Hasher> {
+    /// Starts threads that are called `<name>-<n>`.
+    pub fn start(name: &'static str, count: usize) -> io::Result<Hasher> {
         // When the queue is full, the caller gets `rate_limited`.
         let hashes = Arc::new(CallQueue::new(count * WAITING_PER_THREAD));
         let start = |n| {
             let hashes = Arc::clone(&hashes);
-            OwnedThread::restarting(format!("password-{n}"), move || serve(&hashes))
+            OwnedThread::restarting(format!("{name}-{n}"), move || serve(&hashes))
         };
         let threads: io::Result<_> = (0..count).map(start).collect();
         // Without all threads there is no hasher, and the others have to end.
@@ -161,7 +163,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_takes_its_own_password_only() {
-        let hasher = Hasher::with_threads(1).expect("threads");
+        let hasher = Hasher::start("test", 1).expect("threads");
         let hash = hasher.hash("correct horse".into()).await.expect("hashed");
         assert!(
             hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
@@ -189,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_has_the_cost_that_everybody_has() {
-        let hasher = Hasher::with_threads(1).expect("threads");
+        let hasher = Hasher::start("test", 1).expect("threads");
         let hash = hasher.hash("correct horse".into()).await.expect("hashed");
         let parsed = |text: &str| PasswordHash::new(text).expect("a PHC string");
         let (ours, nobody) = (parsed(&hash), parsed(NOBODY));
@@ -200,7 +202,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_at_once() {
-        let hasher = Hasher::with_threads(1).expect("threads");
+        let hasher = Hasher::start("test", 1).expect("threads");
         let (started, running) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
         let mut busy = Box::pin(hasher.run(move |_| {
@@ -226,7 +228,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_that_panics_fails_alone() {
-        let hasher = Hasher::with_threads(1).expect("threads");
+        let hasher = Hasher::start("test", 1).expect("threads");
         let panics = hasher.run(|_| -> Result<(), _> { panic!("as a bug would") });
         assert_eq!(panics.await.expect_err("no hash").code, Code::Internal);
         hasher.hash("correct horse".into()).await.expect("hashed");

@@ -5,6 +5,7 @@
 //! session keeps what is needed to derive it. After that, the same token in a second request means
 //! that somebody has copied it.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::refresh_token::RefreshToken;
@@ -49,12 +50,19 @@ pub fn standing(token: &RefreshToken, session: &LoginSession, now_ms: u64) -> St
     }
 }
 
+/// When and where a token is exchanged, and when the next one expires.
+#[derive(Clone, Copy)]
+pub struct Renewal {
+    pub at_ms: u64,
+    pub expires_at_ms: u64,
+    pub address: IpAddr,
+}
+
 /// The session after its valid token was exchanged, and the next token.
 pub fn rotate(
     token: &RefreshToken,
     session: &LoginSession,
-    now_ms: u64,
-    expires_at_ms: u64,
+    renewal: Renewal,
 ) -> (LoginSession, RefreshToken) {
     let seed = hex::encode(rand::random::<[u8; SEED_BYTES]>());
     let next = token.successor(&seed);
@@ -63,9 +71,10 @@ pub fn rotate(
         replaced: Some(ReplacedToken {
             hash: token.hash(),
             seed,
-            at_ms: now_ms,
+            at_ms: renewal.at_ms,
         }),
-        expires_at_ms,
+        expires_at_ms: renewal.expires_at_ms,
+        address: Some(renewal.address),
         ..session.clone()
     };
     (session, next)
@@ -73,12 +82,20 @@ pub fn rotate(
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use uuid::Uuid;
 
     use super::*;
     use crate::domain::UserName;
 
     const NOW_MS: u64 = 1_795_470_000_000;
+
+    const RENEWAL: Renewal = Renewal {
+        at_ms: NOW_MS,
+        expires_at_ms: NOW_MS + 1,
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    };
 
     fn started() -> (LoginSession, RefreshToken) {
         let (id, user) = (Uuid::new_v4(), UserName::parse("ann").expect("a name"));
@@ -88,6 +105,7 @@ mod tests {
             user,
             refresh_hash: token.hash(),
             replaced: None,
+            address: None,
             created_at_ms: NOW_MS,
             expires_at_ms: NOW_MS,
             revoked: false,
@@ -102,8 +120,9 @@ mod tests {
             standing(&first, &session, NOW_MS),
             Standing::Valid
         ));
-        let (session, second) = rotate(&first, &session, NOW_MS, NOW_MS + 1);
-        assert_eq!(session.expires_at_ms, NOW_MS + 1);
+        let (session, second) = rotate(&first, &session, RENEWAL);
+        assert_eq!(session.expires_at_ms, RENEWAL.expires_at_ms);
+        assert_eq!(session.address, Some(RENEWAL.address));
         assert!(matches!(
             standing(&second, &session, NOW_MS),
             Standing::Valid
@@ -116,7 +135,7 @@ mod tests {
     #[test]
     fn exchanged_token_gets_its_successor_for_sixty_seconds_and_is_a_copy_later() {
         let (session, first) = started();
-        let (session, second) = rotate(&first, &session, NOW_MS, NOW_MS);
+        let (session, second) = rotate(&first, &session, RENEWAL);
         for at_ms in [NOW_MS - 5_000, NOW_MS, NOW_MS + 59_999] {
             let Standing::Repeated(again) = standing(&first, &session, at_ms) else {
                 panic!("{at_ms}");
@@ -132,8 +151,8 @@ mod tests {
     #[test]
     fn older_and_forged_tokens_are_unknown() {
         let (session, first) = started();
-        let (session, second) = rotate(&first, &session, NOW_MS, NOW_MS);
-        let (session, _) = rotate(&second, &session, NOW_MS, NOW_MS);
+        let (session, second) = rotate(&first, &session, RENEWAL);
+        let (session, _) = rotate(&second, &session, RENEWAL);
         let forged = RefreshToken::random(&session.user, session.id);
         for token in [first, forged] {
             let found = standing(&token, &session, NOW_MS + 1_000_000);
@@ -144,8 +163,8 @@ mod tests {
     #[test]
     fn each_exchange_has_a_successor_of_its_own() {
         let (session, first) = started();
-        let (_, a) = rotate(&first, &session, NOW_MS, NOW_MS);
-        let (_, b) = rotate(&first, &session, NOW_MS, NOW_MS);
+        let (_, a) = rotate(&first, &session, RENEWAL);
+        let (_, b) = rotate(&first, &session, RENEWAL);
         assert_ne!(a.hash(), b.hash());
     }
 }

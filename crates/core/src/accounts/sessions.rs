@@ -1,5 +1,6 @@
 //! Checks whether login sessions have ended, with a cache of the directory's answers.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use uuid::Uuid;
 use super::Identity;
 use super::refresh_token::RefreshToken;
 use crate::domain::{Code, LoginSession, Problem, UserName};
+use crate::limits::network;
 use crate::ports::problem::directory_problem;
 use crate::ports::{LoginSessions, PortError};
 use crate::single_flight::SingleFlight;
@@ -106,6 +108,22 @@ impl Sessions {
             return Err(expired());
         }
         Ok(session)
+    }
+
+    /// Whether the user has a login session that was last renewed at this address. False if the
+    /// directory is unavailable.
+    pub async fn has_one_at(&self, user: &UserName, from: IpAddr, now_ms: u64) -> bool {
+        let is_there = |session: &LoginSession| {
+            let at = session.address.map(network);
+            !session.revoked && session.expires_at_ms > now_ms && at == Some(network(from))
+        };
+        match self.directory.login_sessions.of_user(user).await {
+            Ok(sessions) => sessions.iter().any(is_there),
+            Err(error) => {
+                tracing::debug!(%user, %error, "can't look up where a user is known");
+                false
+            }
+        }
     }
 
     /// Replaces a session; false if it was changed since it was read.

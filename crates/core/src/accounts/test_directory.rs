@@ -108,6 +108,12 @@ impl LoginSessions for TestDirectory {
         self.read(found).await
     }
 
+    async fn of_user(&self, user: &UserName) -> Result<Vec<LoginSession>, PortError> {
+        self.reach()?;
+        let sessions = self.sessions().into_iter();
+        Ok(sessions.filter(|session| session.user == *user).collect())
+    }
+
     async fn replace(&self, old: &LoginSession, new: &LoginSession) -> Result<bool, PortError> {
         self.reach()?;
         let mut sessions = self.sessions.lock().expect("no test panics with it");

@@ -8,31 +8,33 @@
 //! - By address: stops trying one password on many users. It allows more failures and forgets them
 //!   faster, because many people may share the address. A success doesn't reset it: an attacker may
 //!   have an account.
-//! - By user, over all addresses: stops guessing from many addresses. The wait stays short, and an
-//!   address from which the user has logged in is exempt. Otherwise anybody with many addresses
-//!   could lock a user out.
+//! - By user, over all addresses: stops guessing from many addresses. The wait stays short.
+//!
+//! A user is *known* at an address after a login, registration or refresh from it. A known user is
+//! subject to the first count alone, and logs in under a limit of attempts of its own. Otherwise
+//! anybody with many addresses could lock the user out, and anybody at the same address could lock
+//! out all who share it.
+//!
+//! An IPv6 address counts in its networks of /64, /56 and /48: a customer of a provider has one of
+//! these, and can use all addresses in it.
 //!
 //! During a wait an attempt is refused before the password is verified, even the right one, and it
 //! isn't counted. Attempts that run at the same time are all let through, because the outcome of
 //! the others isn't known yet; the limit on attempts bounds them. The counts are local to this
-//! server and are lost when it restarts.
+//! server and are lost when it restarts. Who is known where can be looked up in the login sessions.
 
-use std::hash::Hash;
+mod failures;
+
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 
+use self::failures::{Failures, MOST_ENTRIES, Rule};
 use crate::domain::{Code, Problem, UserName};
-use crate::limits::{KeyedLimit, network};
+use crate::limits::{NetworkLimit, network, networks};
 
-/// The capacity of each cache. Above it, the entries that are used least are evicted.
-const MOST_ENTRIES: u64 = 100_000;
-
-/// All failures are forgotten after this long without another one.
-const FORGET_ALL_AFTER: Duration = Duration::from_secs(3600);
-
-/// How long an address stays exempt for a user who has logged in from it.
+/// How long a user is known at an address.
 const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// How many refreshes are allowed for each login: a refresh needs no hash, and each client behind a
@@ -45,6 +47,7 @@ const FOR_PAIR: Rule = Rule {
     forget_one_after: Duration::from_secs(600),
 };
 
+/// For an IPv4 address or a /64. Wider networks have more free failures.
 const FOR_ADDRESS: Rule = Rule {
     free: 20,
     longest: Duration::from_secs(300),
@@ -58,10 +61,14 @@ const FOR_USER: Rule = Rule {
 };
 
 pub struct Throttle {
-    tries: KeyedLimit<IpAddr>,
-    refreshes: KeyedLimit<IpAddr>,
+    /// Registrations, and logins of users who aren't known at the address.
+    tries: NetworkLimit,
+    known_logins: NetworkLimit,
+    lookups: NetworkLimit,
+    refreshes: NetworkLimit,
     pairs: Failures<(UserName, IpAddr)>,
-    addresses: Failures<IpAddr>,
+    /// By the address's networks, narrowest first.
+    addresses: [Failures<IpAddr>; 3],
     users: Failures<UserName>,
     known: Cache<(UserName, IpAddr), ()>,
 }
@@ -70,10 +77,17 @@ impl Throttle {
     /// `per_address`: logins and registrations per second; 0: no limit.
     pub fn new(per_address: u32) -> Throttle {
         Throttle {
-            tries: KeyedLimit::new(per_address),
-            refreshes: KeyedLimit::new(per_address.saturating_mul(REFRESHES_A_LOGIN)),
+            tries: NetworkLimit::new(per_address),
+            known_logins: NetworkLimit::new(per_address),
+            lookups: NetworkLimit::new(per_address),
+            refreshes: NetworkLimit::new(per_address.saturating_mul(REFRESHES_A_LOGIN)),
             pairs: Failures::new(FOR_PAIR),
-            addresses: Failures::new(FOR_ADDRESS),
+            addresses: NetworkLimit::FACTORS.map(|factor| {
+                Failures::new(Rule {
+                    free: FOR_ADDRESS.free * factor,
+                    ..FOR_ADDRESS
+                })
+            }),
             users: Failures::new(FOR_USER),
             known: Cache::builder()
                 .max_capacity(MOST_ENTRIES)
@@ -82,118 +96,83 @@ impl Throttle {
         }
     }
 
-    /// Counts an attempt to log in or to register from an address.
-    pub fn count_try(&self, from: IpAddr) -> Result<(), Problem> {
-        self.tries.check(&network(from)).map_err(too_often)
+    /// Counts a registration, and checks the limit of its address.
+    pub fn admit_registration(&self, from: IpAddr) -> Result<(), Problem> {
+        self.tries.check(from).map_err(too_often)
     }
 
-    /// Counts a refresh from an address.
-    pub fn count_refresh(&self, from: IpAddr) -> Result<(), Problem> {
-        self.refreshes.check(&network(from)).map_err(too_often)
+    /// Counts a refresh, and checks the limit of its address.
+    pub fn admit_refresh(&self, from: IpAddr) -> Result<(), Problem> {
+        self.refreshes.check(from).map_err(too_often)
     }
 
-    /// Whether earlier failures permit a login attempt. `user` is `None` if the name is not a valid
-    /// user name.
-    pub fn may_log_in(
+    /// Counts a login, and checks the limit of its address and whether earlier failures permit it.
+    /// `user` is `None` if the name is not a valid user name.
+    pub fn admit_login(
         &self,
         user: Option<&UserName>,
         from: IpAddr,
         now: Instant,
     ) -> Result<(), Problem> {
-        let from = network(from);
-        let of_user = user.and_then(|user| {
-            let pair = (user.clone(), from);
-            let everywhere = match self.known.contains_key(&pair) {
-                true => None,
-                false => self.users.wait(user, now),
-            };
-            self.pairs.wait(&pair, now).max(everywhere)
-        });
-        match self.addresses.wait(&from, now).max(of_user) {
-            Some(wait) => Err(penalty(wait)),
-            None => Ok(()),
-        }
+        let known = user.filter(|user| self.is_known(user, from));
+        let (limit, wait) = match known {
+            Some(user) => (&self.known_logins, self.wait_for_pair(user, from, now)),
+            None => (&self.tries, self.wait_for_unknown(user, from, now)),
+        };
+        limit.check(from).map_err(too_often)?;
+        wait.map_or(Ok(()), |wait| Err(penalty(wait)))
+    }
+
+    pub fn is_known(&self, user: &UserName, from: IpAddr) -> bool {
+        self.known.contains_key(&(user.clone(), network(from)))
+    }
+
+    /// Whether an attempt that was refused may be looked up in the login sessions. It has the limit
+    /// of logins, because a lookup costs as much of the directory as an attempt.
+    pub fn may_look_up(&self, from: IpAddr) -> bool {
+        self.lookups.check(from).is_ok()
     }
 
     pub fn failed(&self, user: Option<&UserName>, from: IpAddr, now: Instant) {
-        let from = network(from);
-        self.addresses.add(from, now);
+        for (failures, network) in self.addresses.iter().zip(networks(from)) {
+            failures.add(network, now);
+        }
         if let Some(user) = user {
-            self.pairs.add((user.clone(), from), now);
+            self.pairs.add((user.clone(), network(from)), now);
             self.users.add(user.clone(), now);
         }
     }
 
+    /// The user has given the right password.
     pub fn succeeded(&self, user: &UserName, from: IpAddr) {
-        let pair = (user.clone(), network(from));
-        self.pairs.forget(&pair);
+        self.pairs.forget(&(user.clone(), network(from)));
         self.users.forget(user);
-        self.known.insert(pair, ());
-    }
-}
-
-/// The wait after failures. The first ones cause none. From the `free`-th on it is 1 s, doubled
-/// with each further failure, up to `longest`.
-struct Rule {
-    free: u32,
-    longest: Duration,
-    forget_one_after: Duration,
-}
-
-impl Rule {
-    fn wait_after(&self, failures: u32) -> Option<Duration> {
-        let doublings = failures.checked_sub(self.free)?;
-        let seconds = 1u64.checked_shl(doublings).unwrap_or(u64::MAX);
-        Some(Duration::from_secs(seconds).min(self.longest))
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Row {
-    failures: u32,
-    last: Instant,
-}
-
-/// Consecutive failures by key.
-struct Failures<K> {
-    rule: Rule,
-    rows: Cache<K, Row>,
-}
-
-impl<K: Hash + Eq + Clone + Send + Sync + 'static> Failures<K> {
-    fn new(rule: Rule) -> Failures<K> {
-        let rows = Cache::builder()
-            .max_capacity(MOST_ENTRIES)
-            .time_to_live(FORGET_ALL_AFTER)
-            .build();
-        Failures { rule, rows }
+        self.remember(user, from);
     }
 
-    fn wait(&self, key: &K, now: Instant) -> Option<Duration> {
-        let row = self.rows.get(key)?;
-        let until = row.last + self.rule.wait_after(row.failures)?;
-        Some(until.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
+    /// The user is known at the address.
+    pub fn remember(&self, user: &UserName, from: IpAddr) {
+        self.known.insert((user.clone(), network(from)), ());
     }
 
-    fn add(&self, key: K, now: Instant) {
-        self.rows.entry(key).and_upsert_with(|row| {
-            let failures = row.map_or(0, |entry| self.left(entry.into_value(), now));
-            Row {
-                failures: failures.saturating_add(1),
-                last: now,
-            }
+    fn wait_for_pair(&self, user: &UserName, from: IpAddr, now: Instant) -> Option<Duration> {
+        self.pairs.wait(&(user.clone(), network(from)), now)
+    }
+
+    fn wait_for_unknown(
+        &self,
+        user: Option<&UserName>,
+        from: IpAddr,
+        now: Instant,
+    ) -> Option<Duration> {
+        let of_user = user.and_then(|user| {
+            let everywhere = self.users.wait(user, now);
+            self.wait_for_pair(user, from, now).max(everywhere)
         });
-    }
-
-    fn left(&self, row: Row, now: Instant) -> u32 {
-        let quiet = now.saturating_duration_since(row.last).as_secs();
-        let forgotten = quiet / self.rule.forget_one_after.as_secs();
-        row.failures
-            .saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
-    }
-
-    fn forget(&self, key: &K) {
-        self.rows.invalidate(key);
+        let of_networks = self.addresses.iter().zip(networks(from));
+        let of_networks =
+            of_networks.filter_map(|(failures, network)| failures.wait(&network, now));
+        of_networks.max().max(of_user)
     }
 }
 
@@ -208,7 +187,6 @@ fn penalty(wait: Duration) -> Problem {
 }
 
 fn refusal(text: &'static str, wait: Duration) -> Problem {
-    metrics::counter!("lakechat_logins_throttled_total").increment(1);
     // Rounded up: a client that returns after this time must not come a fraction of a millisecond
     // early.
     let ms = u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
@@ -234,7 +212,7 @@ mod tests {
 
     /// The wait of an attempt in ms; 0 if it is let through.
     fn wait(throttle: &Throttle, user: &UserName, from: IpAddr, now: Instant) -> u64 {
-        match throttle.may_log_in(Some(user), from, now) {
+        match throttle.admit_login(Some(user), from, now) {
             Ok(()) => 0,
             Err(problem) => problem.retry_after_ms.expect("a wait"),
         }
@@ -302,8 +280,9 @@ mod tests {
             throttle.failed(Some(&name(&format!("u{n}"))), AWAY, now);
             throttle.succeeded(&name("eve"), AWAY);
         }
+        assert_eq!(wait(&throttle, &name("eve"), AWAY, now), 0, "known there");
         assert_eq!(wait(&throttle, &name("u20"), AWAY, now), 1000);
-        assert!(throttle.may_log_in(None, AWAY, now).is_err());
+        assert!(throttle.admit_login(None, AWAY, now).is_err());
         assert_eq!(wait(&throttle, &name("u20"), HOME, now), 0);
     }
 
@@ -320,16 +299,53 @@ mod tests {
     #[test]
     fn tries_are_limited_by_address_whatever_comes_of_them() {
         let throttle = Throttle::new(1);
-        assert!((0..5).all(|_| throttle.count_try(HOME).is_ok()));
-        let problem = throttle.count_try(HOME).expect_err("a burst is over");
+        assert!((0..5).all(|_| throttle.admit_registration(HOME).is_ok()));
+        let problem = throttle
+            .admit_registration(HOME)
+            .expect_err("a burst is over");
         assert_eq!(problem.code, Code::RateLimited);
         assert!(
             problem
                 .retry_after_ms
                 .is_some_and(|ms| (1..=1000).contains(&ms))
         );
-        assert!(throttle.count_try(AWAY).is_ok());
-        assert!((0..50).all(|_| throttle.count_refresh(HOME).is_ok()));
-        assert!(throttle.count_refresh(HOME).is_err());
+        assert!(throttle.admit_registration(AWAY).is_ok());
+        assert!((0..50).all(|_| throttle.admit_refresh(HOME).is_ok()));
+        assert!(throttle.admit_refresh(HOME).is_err());
+    }
+
+    #[test]
+    fn known_users_have_attempts_of_their_own_at_a_shared_address() {
+        let (throttle, ann, now) = (Throttle::new(1), name("ann"), Instant::now());
+        throttle.remember(&ann, HOME);
+        while throttle.admit_registration(HOME).is_ok() {}
+        let stranger = throttle.admit_login(Some(&name("bob")), HOME, now);
+        assert_eq!(stranger.expect_err("none is left").code, Code::RateLimited);
+        assert!((0..5).all(|_| throttle.admit_login(Some(&ann), HOME, now).is_ok()));
+        assert!(throttle.admit_login(Some(&ann), HOME, now).is_err());
+    }
+
+    #[test]
+    fn a_known_user_still_waits_after_own_failures() {
+        let (throttle, ann, now) = (Throttle::new(0), name("ann"), Instant::now());
+        throttle.remember(&ann, HOME);
+        for _ in 0..5 {
+            assert_eq!(wait(&throttle, &ann, HOME, now), 0);
+            throttle.failed(Some(&ann), HOME, now);
+        }
+        assert_eq!(wait(&throttle, &ann, HOME, now), 1000);
+    }
+
+    #[test]
+    fn guessing_from_many_ipv6_networks_of_one_customer_is_slowed() {
+        let (throttle, now) = (Throttle::new(0), Instant::now());
+        let subnet = |n: u16| IpAddr::from([0x2001, 0xdb8, 7, n, 0, 0, 0, 1]);
+        for n in 0..40 {
+            assert_eq!(wait(&throttle, &name(&format!("u{n}")), subnet(n), now), 0);
+            throttle.failed(Some(&name(&format!("u{n}"))), subnet(n), now);
+        }
+        assert_eq!(wait(&throttle, &name("u40"), subnet(40), now), 1000);
+        let other_customer = IpAddr::from([0x2001, 0xdb8, 8, 0, 0, 0, 0, 1]);
+        assert_eq!(wait(&throttle, &name("u40"), other_customer, now), 0);
     }
 }

@@ -1,5 +1,7 @@
 //! Accounts and their login sessions.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -24,6 +26,8 @@ pub struct LoginSession {
     pub refresh_hash: String,
     /// The refresh token before it; `None` before the first refresh.
     pub replaced: Option<ReplacedToken>,
+    /// The address of the login, or of the latest refresh.
+    pub address: Option<IpAddr>,
     /// Milliseconds since 1970.
     pub created_at_ms: u64,
     /// When the refresh token expires. Each refresh sets it again.

@@ -75,6 +75,9 @@ pub trait LoginSessions: Send + Sync {
     /// The user's session with this id, if there is one.
     async fn find(&self, user: &UserName, id: Uuid) -> Result<Option<LoginSession>, PortError>;
 
+    /// The user's sessions, in any order. Expired and revoked ones may be among them.
+    async fn of_user(&self, user: &UserName) -> Result<Vec<LoginSession>, PortError>;
+
     /// Compare-and-set: replaces the stored session by `new` if it equals `old`. Both have the same
     /// user and id.
     ///

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use uuid::Uuid;
 
-use crate::columns::{ReadColumn, int};
+use crate::columns::{ReadColumn, int, invalid_value};
 use lakechat_core::domain::{LoginSession, ReplacedToken, User, UserName};
 use lakechat_core::ports::directory::CreateOutcome;
 
@@ -42,8 +42,8 @@ pub(super) fn find(db: &Connection, name: &UserName) -> Result<Option<User>> {
 pub(super) fn create_session(db: &Connection, session: &LoginSession) -> Result<()> {
     let mut insert = db.prepare_cached(
         "INSERT INTO sessions (user, id, refresh_hash, created_at, expires_at, revoked,
-             replaced_hash, replaced_seed, replaced_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (user, id) DO NOTHING",
+             replaced_hash, replaced_seed, replaced_at, address)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (user, id) DO NOTHING",
     )?;
     let replaced = session.replaced.as_ref();
     insert.execute(params![
@@ -56,39 +56,59 @@ pub(super) fn create_session(db: &Connection, session: &LoginSession) -> Result<
         replaced.map(|token| &token.hash),
         replaced.map(|token| &token.seed),
         replaced.map(|token| int(token.at_ms)),
+        session.address.map(|address| address.to_string()),
     ])?;
     Ok(())
 }
 
 pub(super) fn session(db: &Connection, user: &UserName, id: Uuid) -> Result<Option<LoginSession>> {
     let mut select = db.prepare_cached(
-        "SELECT refresh_hash, created_at, expires_at, revoked,
-             replaced_hash, replaced_seed, replaced_at
+        "SELECT id, refresh_hash, created_at, expires_at, revoked,
+             replaced_hash, replaced_seed, replaced_at, address
          FROM sessions WHERE user = ?1 AND id = ?2",
     )?;
-    let session = select.query_row(params![user.as_str(), id.to_string()], |row| {
-        Ok(LoginSession {
-            id,
-            user: user.clone(),
-            refresh_hash: row.get(0)?,
-            created_at_ms: row.number(1)?,
-            expires_at_ms: row.number(2)?,
-            revoked: row.get(3)?,
-            replaced: replaced_token(row)?,
-        })
-    });
-    session.optional()
+    let key = params![user.as_str(), id.to_string()];
+    select
+        .query_row(key, |row| read_session(user, row))
+        .optional()
 }
 
-/// The columns 4 to 6 of `session`'s row.
-fn replaced_token(row: &Row<'_>) -> Result<Option<ReplacedToken>> {
-    let Some(hash) = row.get(4)? else {
+pub(super) fn sessions_of(db: &Connection, user: &UserName) -> Result<Vec<LoginSession>> {
+    let mut select = db.prepare_cached(
+        "SELECT id, refresh_hash, created_at, expires_at, revoked,
+             replaced_hash, replaced_seed, replaced_at, address
+         FROM sessions WHERE user = ?1",
+    )?;
+    let sessions = select.query_map([user.as_str()], |row| read_session(user, row))?;
+    sessions.collect()
+}
+
+fn read_session(user: &UserName, row: &Row<'_>) -> Result<LoginSession> {
+    let id = row.text(0)?.parse();
+    let address = match row.get::<_, Option<String>>(8)? {
+        Some(text) => Some(text.parse().map_err(|_| invalid_value(8, "address"))?),
+        None => None,
+    };
+    Ok(LoginSession {
+        id: id.map_err(|_| invalid_value(0, "session id"))?,
+        user: user.clone(),
+        refresh_hash: row.get(1)?,
+        created_at_ms: row.number(2)?,
+        expires_at_ms: row.number(3)?,
+        revoked: row.get(4)?,
+        replaced: read_replaced_token(row)?,
+        address,
+    })
+}
+
+fn read_replaced_token(row: &Row<'_>) -> Result<Option<ReplacedToken>> {
+    let Some(hash) = row.get(5)? else {
         return Ok(None);
     };
     Ok(Some(ReplacedToken {
         hash,
-        seed: row.get(5)?,
-        at_ms: row.number(6)?,
+        seed: row.get(6)?,
+        at_ms: row.number(7)?,
     }))
 }
 
@@ -109,7 +129,7 @@ pub(super) fn replace_session(
     let mut update = db.prepare_cached(
         "UPDATE sessions
          SET refresh_hash = ?3, created_at = ?4, expires_at = ?5, revoked = ?6,
-             replaced_hash = ?7, replaced_seed = ?8, replaced_at = ?9
+             replaced_hash = ?7, replaced_seed = ?8, replaced_at = ?9, address = ?10
          WHERE user = ?1 AND id = ?2",
     )?;
     let replaced = new.replaced.as_ref();
@@ -123,6 +143,7 @@ pub(super) fn replace_session(
         replaced.map(|token| &token.hash),
         replaced.map(|token| &token.seed),
         replaced.map(|token| int(token.at_ms)),
+        new.address.map(|address| address.to_string()),
     ])?;
     Ok(true)
 }

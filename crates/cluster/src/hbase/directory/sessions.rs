@@ -3,6 +3,8 @@
 //! A login removes the user's expired sessions, and the oldest ones above a limit, so that a row does not
 //! grow without bound.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -21,6 +23,8 @@ const MOST_SESSIONS: usize = 500;
 
 #[derive(Serialize, Deserialize)]
 struct Value {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<IpAddr>,
     created_at: u64,
     expires_at: u64,
     refresh_hash: String,
@@ -96,9 +100,11 @@ pub(super) async fn replace(
     }
 }
 
-/// Removes the sessions that had expired when `made` was created, and the oldest ones above the limit.
-async fn remove_old(client: &Client, made: &LoginSession) -> Result<(), HBaseError> {
-    let user = made.user.clone();
+pub(super) async fn of_user(
+    client: &Client,
+    user: &UserName,
+) -> Result<Vec<LoginSession>, HBaseError> {
+    let user = user.clone();
     let read = move |connection: &mut _, tables: &_| {
         let key = user.as_str().as_bytes();
         let Some(row) = row::get(connection, tables, Table::Users, key, &["d"])? else {
@@ -110,7 +116,12 @@ async fn remove_old(client: &Client, made: &LoginSession) -> Result<(), HBaseErr
         });
         sessions.collect()
     };
-    let mut sessions: Vec<LoginSession> = client.read(read).await?;
+    client.read(read).await
+}
+
+/// Removes the sessions that had expired when `made` was created, and the oldest ones above the limit.
+async fn remove_old(client: &Client, made: &LoginSession) -> Result<(), HBaseError> {
+    let mut sessions = of_user(client, &made.user).await?;
     sessions.sort_by_key(|session| std::cmp::Reverse(session.created_at_ms));
     let is_over = |(at, session): &(usize, LoginSession)| {
         let ended = session.expires_at_ms < made.created_at_ms || *at >= MOST_SESSIONS;
@@ -132,6 +143,7 @@ async fn remove_old(client: &Client, made: &LoginSession) -> Result<(), HBaseErr
 
 fn encode(session: &LoginSession) -> Vec<u8> {
     let value = Value {
+        address: session.address,
         created_at: session.created_at_ms,
         expires_at: session.expires_at_ms,
         refresh_hash: session.refresh_hash.clone(),
@@ -149,6 +161,7 @@ fn decode(user: &UserName, id: Uuid, json: &[u8]) -> Result<LoginSession, HBaseE
         user: user.clone(),
         refresh_hash: value.refresh_hash,
         replaced: value.replaced.map(ReplacedToken::from),
+        address: value.address,
         created_at_ms: value.created_at,
         expires_at_ms: value.expires_at,
         revoked: value.revoked,
