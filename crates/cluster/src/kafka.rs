@@ -149,6 +149,23 @@ impl Broker for KafkaBroker {
         )))
     }
 
+    fn background_reader(
+        &self,
+        from: &[(Partition, Offset)],
+        read_ahead_bytes: usize,
+    ) -> Result<Box<dyn LogReader>, PortError> {
+        self.health.check()?;
+        let settings = KafkaSettings {
+            fetch_bytes: read_ahead_bytes.min(self.settings.fetch_bytes),
+            ..KafkaSettings::clone(&self.settings)
+        };
+        Ok(Box::new(KafkaReader::new(
+            &Arc::new(settings),
+            &self.doubts,
+            from,
+        )))
+    }
+
     async fn end_offsets(&self) -> Result<Vec<Offset>, PortError> {
         self.publisher.record_queue_length();
         self.health.check()?;

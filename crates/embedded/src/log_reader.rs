@@ -16,6 +16,9 @@ use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::{LogReader, LogRecord, Offset};
 
+/// A page read from the disk ends with the record with which it reaches this size.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
 pub(super) struct SqliteReader {
     engine: Arc<Engine>,
     db: Connection,
@@ -58,10 +61,10 @@ impl SqliteReader {
     /// Reads the next page from the disk, up to the given log-end offset.
     fn read_page(&mut self, end: Offset, into: &mut Vec<LogRecord>) -> Result<(), PortError> {
         let page = read_page(&self.db, self.position, end, self.engine.partitions);
-        let (records, kept) = page.map_err(|e| self.fault(e))?;
+        let (Page { records, is_full }, kept) = page.map_err(|e| self.fault(e))?;
         self.check_kept(&kept)?;
         self.position = match records.last() {
-            Some(last) if records.len() == POLL_RECORDS => last.offset + 1,
+            Some(last) if is_full => last.offset + 1,
             // A page that is not full reaches the end, whatever gaps are below it.
             _ => end,
         };
@@ -137,14 +140,21 @@ fn is_wanted(starts: &[Option<Offset>], record: &LogRecord) -> bool {
     start.is_some_and(|start| record.offset >= start)
 }
 
-/// Records of all partitions, and the start offsets in the same snapshot: trimming runs beside
+/// Records of all partitions, in order.
+struct Page {
+    records: Vec<LogRecord>,
+    /// It has as many records as a page may have; there may be more behind them.
+    is_full: bool,
+}
+
+/// A page, and the start offsets in the same snapshot: trimming runs beside
 /// readers, and a page must not be checked against another state than it was read from.
 fn read_page(
     db: &Connection,
     from: Offset,
     end: Offset,
     partitions: u16,
-) -> rusqlite::Result<(Vec<LogRecord>, Vec<Offset>)> {
+) -> rusqlite::Result<(Page, Vec<Offset>)> {
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Deferred)?;
     let kept = start_offsets(&tx, partitions)?;
     let mut select = tx.prepare_cached(
@@ -152,8 +162,17 @@ fn read_page(
          WHERE offset >= ?1 AND offset < ?2 ORDER BY offset LIMIT ?3",
     )?;
     let rows = select.query_map([int(from), int(end), limit(POLL_RECORDS)], log_record)?;
-    let records = rows.collect::<rusqlite::Result<_>>()?;
-    Ok((records, kept))
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    for row in rows {
+        let record = row?;
+        bytes += record.key.len() + record.value.len();
+        records.push(record);
+        if bytes >= PAGE_BYTES {
+            break;
+        }
+    }
+    let is_full = records.len() == POLL_RECORDS || bytes >= PAGE_BYTES;
+    Ok((Page { records, is_full }, kept))
 }
 
 fn log_record(row: &Row<'_>) -> rusqlite::Result<LogRecord> {

@@ -1,7 +1,7 @@
 //! A log that keeps records back, fails and goes by another clock when the test wants it to.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -44,6 +44,49 @@ pub struct FickleBroker {
     kept: OnceLock<Duration>,
     kept_from: OnceLock<Offset>,
     stamps: Arc<Stamps>,
+    pub background: Arc<BackgroundReaders>,
+}
+
+/// The readers of archivers that read the log again.
+#[derive(Default)]
+pub struct BackgroundReaders {
+    open: AtomicUsize,
+    /// The most that were open at a time.
+    pub most: AtomicUsize,
+    /// The most that one of them was allowed to read ahead.
+    pub most_bytes: AtomicUsize,
+}
+
+impl BackgroundReaders {
+    fn open(self: &Arc<Self>, read_ahead_bytes: usize) -> OpenReader {
+        let open = self.open.fetch_add(1, Relaxed) + 1;
+        self.most.fetch_max(open, Relaxed);
+        self.most_bytes.fetch_max(read_ahead_bytes, Relaxed);
+        OpenReader(self.clone())
+    }
+}
+
+struct OpenReader(Arc<BackgroundReaders>);
+
+impl Drop for OpenReader {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+    }
+}
+
+struct BackgroundReader {
+    inner: Box<dyn LogReader>,
+    _opened: OpenReader,
+}
+
+impl LogReader for BackgroundReader {
+    fn poll(&mut self, timeout: Duration, into: &mut Vec<LogRecord>) -> Result<(), PortError> {
+        self.inner.poll(timeout, into)
+    }
+
+    fn position(&self, partition: Partition) -> Offset {
+        self.inner.position(partition)
+    }
 }
 
 /// By how much the log's clock is off, and what it has stamped: a stamp stays.
@@ -70,6 +113,7 @@ impl FickleBroker {
             kept: OnceLock::new(),
             kept_from: OnceLock::new(),
             stamps: Arc::default(),
+            background: Arc::default(),
         })
     }
 
@@ -167,6 +211,19 @@ impl Broker for FickleBroker {
             Publishing::IsLost => self.fail(&record, false),
         }
         Ok(())
+    }
+
+    fn background_reader(
+        &self,
+        from: &[(Partition, Offset)],
+        read_ahead_bytes: usize,
+    ) -> Result<Box<dyn LogReader>, PortError> {
+        let opened = self.background.open(read_ahead_bytes);
+        let inner = self.reader(from)?;
+        Ok(Box::new(BackgroundReader {
+            inner,
+            _opened: opened,
+        }))
     }
 
     fn reader(&self, from: &[(Partition, Offset)]) -> Result<Box<dyn LogReader>, PortError> {

@@ -18,7 +18,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "single_flight",
             "threads",
             "accounts: domain limits ports single_flight threads",
-            "chat: accounts domain json_object limits ports single_flight",
+            "chat: accounts domain json_object limits ports single_flight threads",
             "files: domain limits ports",
         ],
     ),

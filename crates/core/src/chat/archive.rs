@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use archivers::Archivers;
+use catch_up::CatchUpBudget;
 
 use super::log::Log;
 use crate::chat::log::entry::Entry;
@@ -83,6 +84,7 @@ struct Archiver {
     stored: Arc<AtomicU64>,
     /// Whether it ends when history refuses rows: somebody else claims the partition.
     gives_up: bool,
+    catch_ups: CatchUpBudget,
 }
 
 impl Archiver {
@@ -91,6 +93,7 @@ impl Archiver {
         history: Arc<dyn History>,
         partition: Partition,
         batching: Batching,
+        catch_ups: CatchUpBudget,
     ) -> Archiver {
         Archiver {
             log,
@@ -100,6 +103,7 @@ impl Archiver {
             mark: Mark::default(),
             numbers: HashMap::new(),
             is_refused: false,
+            catch_ups,
             stored: Arc::default(),
             gives_up: false,
         }

@@ -109,6 +109,17 @@ pub trait Broker: Send + Sync {
     /// certain of them.
     fn reader(&self, from: &[(Partition, Offset)]) -> Result<Box<dyn LogReader>, PortError>;
 
+    /// Like [`Broker::reader`], for a reader that may be slower: it holds at most about
+    /// `read_ahead_bytes` of records that were not polled yet. An adapter that reads nothing ahead
+    /// need not implement it.
+    fn background_reader(
+        &self,
+        from: &[(Partition, Offset)],
+        _read_ahead_bytes: usize,
+    ) -> Result<Box<dyn LogReader>, PortError> {
+        self.reader(from)
+    }
+
     /// By partition, the log-end offset (one past the last record) at some moment between the call
     /// and its return. Every record that any reader returned before the call lies below it. The
     /// next record of the partition has this offset or a larger one.

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use super::catch_up::CatchUpBudget;
 use super::neglect::Neglect;
 use super::{Archiver, Batching};
 use crate::chat::log::Log;
@@ -24,6 +25,7 @@ pub struct Archivers {
     stop: CancellationToken,
     running: HashMap<Partition, Running>,
     neglect: Neglect,
+    catch_ups: CatchUpBudget,
     tasks: TaskTracker,
 }
 
@@ -51,6 +53,7 @@ impl Archivers {
             stop,
             running: HashMap::new(),
             neglect: Neglect::default(),
+            catch_ups: CatchUpBudget::new(),
             tasks: TaskTracker::new(),
         }
     }
@@ -114,6 +117,7 @@ impl Archivers {
                 self.history.clone(),
                 partition,
                 self.batching,
+                self.catch_ups.clone(),
             )
         };
         let run = watched(self.log.clone(), partition, archiver, stop.clone());

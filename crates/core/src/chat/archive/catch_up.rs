@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::sleep;
 
 use super::{Archiver, RETRY, retry};
@@ -15,16 +16,55 @@ use crate::domain::Partition;
 use crate::ports::PortError;
 use crate::ports::broker::Offset;
 use crate::ports::history::Mark;
+use crate::threads::catch_panic;
 
-/// Batches read ahead; while the queue is full, the reading thread waits.
+/// The partitions of a server that catch up at a time. Each has a fold of its own, whose window takes as
+/// much memory as that of the partition's log. The others wait for their turn.
+const AT_ONCE: usize = 2;
+
+/// What a reader reads ahead of its thread, in bytes.
+const READ_AHEAD_BYTES: usize = 2 * 1024 * 1024;
+
+/// The entries of all partitions that were read and aren't stored yet, in KiB.
+const ENTRIES_KIB: u32 = 8 * 1024;
+
+/// Batches that a thread reads ahead. It waits while there are as many, or as much in bytes as all threads
+/// may hold.
 const AHEAD: usize = 2;
 
 const POLL: Duration = Duration::from_millis(200);
+
+/// What the catch-ups of a server share, so that a long outage of history, after which all partitions have
+/// to catch up, takes no more memory than a short one.
+#[derive(Clone)]
+pub(super) struct CatchUpBudget {
+    turns: Arc<Semaphore>,
+    entries_kib: Arc<Semaphore>,
+}
+
+impl CatchUpBudget {
+    pub fn new() -> CatchUpBudget {
+        CatchUpBudget {
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            entries_kib: Arc::new(Semaphore::new(ENTRIES_KIB as usize)),
+        }
+    }
+}
+
+type Batches = mpsc::Receiver<Result<Batch, PortError>>;
+
+/// Entries that wait to be stored.
+struct Batch {
+    entries: Vec<Arc<Entry>>,
+    _room: OwnedSemaphorePermit,
+}
 
 impl Archiver {
     /// Archives from the mark on until the tail reaches back to the mark.
     pub(super) async fn catch_up(&mut self) -> Result<(), PortError> {
         let (partition, mark) = (self.partition, self.mark);
+        let turns = Arc::clone(&self.catch_ups.turns);
+        let turn = turns.acquire_owned().await.expect("never closed");
         tracing::warn!(
             partition = partition.0,
             offset = mark.offset,
@@ -32,38 +72,11 @@ impl Archiver {
         );
         metrics::counter!("lakechat_archive_catch_ups_total").increment(1);
         self.numbers.clear();
-        let broker = self.log.broker().clone();
-        let marks = [(partition, mark)];
-        let from = retry("the log", || reader::starts(broker.as_ref(), &marks)).await?;
-        if let Some(lost) = from
-            .first()
-            .and_then(|(_, start)| reader::lost(*start, mark))
-        {
-            return Err(PortError::stops("log", Some(partition), lost));
-        }
-        let (tell, mut batches) = mpsc::channel(AHEAD);
-        let log = self.log.clone();
-        let rows = self.batching.rows;
-        let thread = std::thread::Builder::new().name("lakechat-catch-up".into());
-        let span = tracing::Span::current();
-        let read = move || {
-            let _entered = span.entered();
-            Reread {
-                log,
-                partition,
-                mark,
-                rows,
-                tell,
-            }
-            .run(&from)
-        };
-        thread.spawn(read).map_err(|e| {
-            PortError::broken("archiver", format!("no thread to read the log again: {e}"))
-        })?;
+        let mut batches = self.read_again(turn).await?;
         while self.in_tail().is_none() {
-            // Closed: the thread has ended. Its error, if any, was the last item.
             let Some(batch) = batches.recv().await else {
-                break;
+                let reason = "the thread that reads the log again panicked";
+                return Err(PortError::broken("archiver", reason));
             };
             let batch = match batch {
                 Ok(batch) => batch,
@@ -75,11 +88,47 @@ impl Archiver {
                 }
                 Err(broken) => return Err(broken),
             };
-            for part in batch.chunks(rows) {
+            for part in batch.entries.chunks(self.batching.rows) {
                 self.store(part).await?;
             }
         }
         Ok(())
+    }
+
+    /// Starts the thread that reads, within its turn. Its error, if any, is the last item.
+    async fn read_again(&self, turn: OwnedSemaphorePermit) -> Result<Batches, PortError> {
+        let (partition, mark) = (self.partition, self.mark);
+        let broker = self.log.broker().clone();
+        let marks = [(partition, mark)];
+        let from = retry("the log", || reader::starts(broker.as_ref(), &marks)).await?;
+        if let Some(lost) = from
+            .first()
+            .and_then(|(_, start)| reader::lost(*start, mark))
+        {
+            return Err(PortError::stops("log", Some(partition), lost));
+        }
+        let (tell, batches) = mpsc::channel(AHEAD);
+        let reread = Reread {
+            log: self.log.clone(),
+            partition,
+            mark,
+            rows: self.batching.rows,
+            tell,
+            runtime: Handle::current(),
+            entries_kib: Arc::clone(&self.catch_ups.entries_kib),
+            _turn: turn,
+        };
+        // Not joined: it ends by itself, soon after the queue's other end is dropped.
+        let thread = std::thread::Builder::new().name("lakechat-catch-up".into());
+        let span = tracing::Span::current();
+        let read = move || {
+            let _entered = span.entered();
+            catch_panic(|| reread.run(&from))
+        };
+        thread.spawn(read).map_err(|e| {
+            PortError::broken("archiver", format!("no thread to read the log again: {e}"))
+        })?;
+        Ok(batches)
     }
 }
 
@@ -88,7 +137,11 @@ struct Reread {
     partition: Partition,
     mark: Mark,
     rows: usize,
-    tell: mpsc::Sender<Result<Vec<Arc<Entry>>, PortError>>,
+    tell: mpsc::Sender<Result<Batch, PortError>>,
+    runtime: Handle,
+    entries_kib: Arc<Semaphore>,
+    /// Held until the reader is closed.
+    _turn: OwnedSemaphorePermit,
 }
 
 impl Reread {
@@ -100,7 +153,8 @@ impl Reread {
     }
 
     fn read(&self, from: &[(Partition, Offset)]) -> Result<(), PortError> {
-        let mut reader = self.log.broker().reader(from)?;
+        let open = || self.log.broker().background_reader(from, READ_AHEAD_BYTES);
+        let mut reader = open()?;
         let mut refold = Refold::new(&self.log, self.partition, self.mark);
         let mut records = Vec::with_capacity(self.rows);
         // The archiver drops the receiver when it has caught up or stops. This thread then ends
@@ -113,12 +167,39 @@ impl Reread {
             let entries = refold.entries(std::mem::take(&mut records))?;
             // The warm-up didn't reach the mark's id. The fold starts it again from another id.
             if refold.take_rewind() {
-                reader = self.log.broker().reader(from)?;
+                reader = open()?;
             }
-            if !entries.is_empty() && self.tell.blocking_send(Ok(entries)).is_err() {
+            if entries.is_empty() {
+                continue;
+            }
+            let Some(room) = self.room_for(&entries) else {
+                return Ok(());
+            };
+            let batch = Batch {
+                entries,
+                _room: room,
+            };
+            if self.tell.blocking_send(Ok(batch)).is_err() {
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Waits until entries that are being stored leave room for these; None if nobody wants them any
+    /// more.
+    fn room_for(&self, entries: &[Arc<Entry>]) -> Option<OwnedSemaphorePermit> {
+        let bytes: usize = entries.iter().map(|entry| entry.bytes()).sum();
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
+        // A batch that is larger than all the room takes all of it.
+        let entries_kib = Arc::clone(&self.entries_kib);
+        let room = entries_kib.acquire_many_owned(kib.min(ENTRIES_KIB));
+        self.runtime.block_on(async {
+            tokio::select! {
+                room = room => Some(room.expect("never closed")),
+                // Loses nothing: what is above the mark is read again.
+                () = self.tell.closed() => None,
+            }
+        })
     }
 }
