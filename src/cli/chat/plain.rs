@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(tail("hello", 10), "hello");
         assert_eq!(tail("hello", 3), "llo");
         assert_eq!(tail("日本", 3), "本");
-        assert_eq!(tail("a\u{1b}b", 3), "a\u{fffd}b");
+        assert_eq!(tail("a\u{1b}b", 4), "a\u{fffd}b");
     }
 
     #[test]
