@@ -19,6 +19,10 @@ use crate::readiness::Readiness;
 use crate::shutdown::{Shutdown, Stage, Tasks};
 use crate::telemetry;
 
+/// The connections of the listener for metrics and health.
+const MAX_PROBE_CONNECTIONS: usize = 64;
+const MAX_PROBE_CONNECTIONS_PER_PEER: usize = 16;
+
 /// Opens the listeners. Until the returned router is opened they serve the probes alone.
 pub fn spawn(
     config: &Config,
@@ -31,10 +35,12 @@ pub fn spawn(
     let mut probes = Vec::from(health::routes(readiness.clone()));
     match config.server.metrics_listen {
         Some(address) => {
-            let router = metrics::router(recorder.clone());
-            let server = bind(address, router, settings.clone(), shutdown)?;
+            let mut own = Vec::from(health::routes(readiness.clone()));
+            own.push(metrics::route(recorder.clone()));
+            let router = Router::<()>::new(RouteTable::new(own), RouteTable::new([]));
+            let server = bind(address, router, for_probes(settings.clone()), shutdown)?;
             let address = server.local_addr()?;
-            tracing::info!(metrics_address = %address, "serving /metrics on its own listener");
+            tracing::info!(metrics_address = %address, "serving metrics and health on their own listener");
             serve("metrics", server, tasks);
         }
         None => probes.push(metrics::route(recorder.clone())),
@@ -85,6 +91,17 @@ fn settings(config: &Config) -> server::ServerSettings {
         trusted_proxies: limits.trusted_proxies.clone(),
         allowed_hosts: allowed_hosts(limits),
         ..server::ServerSettings::default()
+    }
+}
+
+/// The settings of a listener that has only probes. Its few connections are its own, so clients
+/// can't take them, nor can one prober take those of another.
+fn for_probes(settings: server::ServerSettings) -> server::ServerSettings {
+    server::ServerSettings {
+        max_connections: MAX_PROBE_CONNECTIONS,
+        max_connections_per_peer: MAX_PROBE_CONNECTIONS_PER_PEER,
+        trusted_proxies: Vec::new(),
+        ..settings
     }
 }
 

@@ -61,7 +61,8 @@ section! {
         allowed_hosts: Vec<HostName> = Vec::new();
         /// Proxies whose X-Forwarded-For header is trusted. Default: no proxy.
         trusted_proxies: Vec<IpNet> = Vec::new();
-        /// A separate address for /metrics. Default: /metrics is served on the address in `listen`.
+        /// A separate address for /metrics, /healthz and /readyz, whose connections don't count
+        /// against max_connections. Default: /metrics is served on the address in `listen`.
         metrics_listen: Option<SocketAddr> = None;
         /// Maximum number of open connections, WebSockets included. Further connections wait in the
         /// kernel's backlog.

@@ -8,18 +8,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use warp::reply::Response;
 
 use crate::http::response;
-use crate::http::route_table::{Route, RouteTable};
-use crate::http::router::Router;
+use crate::http::route_table::Route;
 
 pub fn route(recorder: PrometheusHandle) -> Route<()> {
     let metrics = move |_| future::ready(Ok(render(&recorder)));
     Route::new(Method::GET, "/metrics", metrics)
-}
-
-/// For a listener that serves the metrics and nothing else.
-pub fn router(recorder: PrometheusHandle) -> Router<()> {
-    let probes = RouteTable::new([route(recorder)]);
-    Router::new(probes, RouteTable::new([]))
 }
 
 fn render(recorder: &PrometheusHandle) -> Response {

@@ -1,8 +1,11 @@
 //! What operators see: health, readiness, metrics, and a log without secrets.
 
+use std::net::SocketAddr;
+
 use integration_tests::people::PASSWORD;
-use integration_tests::{Person, Server, eventually};
+use integration_tests::{Http, Person, Server, eventually};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::MODE;
@@ -149,15 +152,43 @@ async fn metrics_count_what_happened() {
 }
 
 #[tokio::test]
-async fn metrics_may_have_a_listener_of_their_own() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = free.local_addr().expect("bound");
-    drop(free);
-    let listen = address.to_string();
-    let server = Server::with(MODE, &[("LAKECHAT_SERVER__METRICS_LISTEN", &listen)]).await;
+async fn metrics_and_health_may_have_a_listener_that_clients_cannot_hold_up() {
+    let settings = [
+        ("LAKECHAT_SERVER__METRICS_LISTEN", "127.0.0.1:0"),
+        ("LAKECHAT_SERVER__MAX_CONNECTIONS", "4"),
+        ("LAKECHAT_SERVER__HEADER_TIMEOUT_MS", "600000"),
+    ];
+    let server = Server::with(MODE, &settings).await;
     server.http().get("/metrics", "").await.expect(404);
-    let own = integration_tests::Http::new(address);
-    own.get("/metrics", "").await.expect(200);
+    server.http().get("/healthz", "").await.expect(200);
+    let own = Http::new(eventually("it says where", async || metrics_address(&server)).await);
+    let mut silent = Vec::new();
+    for _ in 0..5 {
+        silent.push(
+            TcpStream::connect(server.address())
+                .await
+                .expect("the backlog has room"),
+        );
+    }
+    eventually("all connections are taken", async || {
+        // And the one that asks.
+        let open = own.metric("lakechat_connections_open").await;
+        open.filter(|open| *open == 5)
+    })
+    .await;
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        own.get(path, "").await.expect(200);
+    }
+    own.get("/me", "").await.expect(404);
+}
+
+fn metrics_address(server: &Server) -> Option<SocketAddr> {
+    let log = server.log();
+    let addresses = log
+        .iter()
+        .filter_map(|line| line.split_once("metrics_address="));
+    let address = addresses.filter_map(|(_, rest)| rest.split_whitespace().next());
+    address.filter_map(|address| address.parse().ok()).next()
 }
 
 #[tokio::test]
