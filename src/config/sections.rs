@@ -182,6 +182,9 @@ section! {
         sends_per_user: u32 = 20, 0..=MOST;
         /// Messages that a channel takes per second; five times as many in a burst. 0 turns it off.
         sends_per_channel: u32 = 200, 0..=MOST;
+        /// HTTP calls with a token, joins and pages of history of a user per second; five times as
+        /// many in a burst. A page counts as five. 0 turns it off.
+        requests_per_user: u32 = 100, 0..=MOST;
         /// WebSockets that an address may open per second; five times as many in a burst. 0 turns
         /// it off.
         connects_per_address: u32 = 50, 0..=MOST;

@@ -17,6 +17,7 @@ use crate::http::request::{Caller, ClientAddr, RequestId};
 use crate::http::url_path::UrlPath;
 use lakechat_core::accounts::Identity;
 use lakechat_core::domain::Problem;
+use lakechat_core::limits::RequestKind;
 
 /// The largest JSON body, bytes.
 const MAX_JSON_BYTES: usize = 64 * 1024;
@@ -142,11 +143,17 @@ impl<C> Call<C> {
 }
 
 impl Call {
-    /// The caller, by the access token.
+    /// The caller, by the access token. Counts the call against the caller's limit of requests.
     pub async fn identity(&self) -> Result<Identity, Problem> {
+        self.identity_for(RequestKind::Call).await
+    }
+
+    /// The same for a request that may weigh more than a call.
+    pub async fn identity_for(&self, kind: RequestKind) -> Result<Identity, Problem> {
         let token = bearer(&self.request.headers)?;
         let identity = self.context.accounts.authenticate(token).await?;
         self.caller().identify(identity.user.clone());
+        self.context.chat.admit_request(&identity.user, kind)?;
         Ok(identity)
     }
 }

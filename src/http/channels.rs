@@ -15,6 +15,7 @@ use super::query::Query;
 use super::response::{empty, json};
 use lakechat_core::chat::{ChannelObject, HubChannel, PageQuery, limit_invalid};
 use lakechat_core::domain::{ChannelName, Code, Id, Member, Problem, UserName};
+use lakechat_core::limits::RequestKind;
 
 /// Rows per page of a list: the default, and the maximum.
 const DEFAULT_LIMIT: usize = 50;
@@ -30,7 +31,7 @@ pub async fn me(call: Call) -> Result<Response, Problem> {
         #[serde(skip_serializing_if = "Not::not")]
         degraded: bool,
     }
-    let user = call.identity().await?.user;
+    let user = call.identity_for(RequestKind::Page).await?.user;
     let mut query = call.query()?;
     let limit = list_limit(&mut query, MAX_LIMIT)?;
     let after = after(&mut query, ChannelName::parse)?;
@@ -55,7 +56,7 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
         #[serde(skip_serializing_if = "Not::not")]
         degraded: bool,
     }
-    let user = call.identity().await?.user;
+    let user = call.identity_for(RequestKind::Page).await?.user;
     let mut query = call.query()?;
     let limit = list_limit(&mut query, DEFAULT_LIMIT)?;
     let after = after(&mut query, ChannelName::parse)?;
@@ -213,7 +214,7 @@ pub async fn messages(call: Call) -> Result<Response, Problem> {
         messages: Vec<Box<RawValue>>,
         next: Option<String>,
     }
-    let user = call.identity().await?.user;
+    let user = call.identity_for(RequestKind::Page).await?.user;
     let mut query = call.query()?;
     let id = "an id of 1 to 20 decimal digits";
     let id_param = |query: &mut Query, name| query.take_as::<IdText>(name, Code::FieldInvalid, id);

@@ -8,6 +8,7 @@ use super::call::Call;
 use super::response::json;
 use lakechat_core::chat::{ChannelPresence, PresentSession, PresentUser};
 use lakechat_core::domain::{Problem, UserName};
+use lakechat_core::limits::RequestKind;
 
 #[derive(Serialize)]
 struct PresenceObject {
@@ -31,7 +32,7 @@ struct SessionObject {
 
 /// Whoever may read the channel may ask.
 pub async fn get(call: Call) -> Result<Response, Problem> {
-    let user = call.identity().await?.user;
+    let user = call.identity_for(RequestKind::Page).await?.user;
     call.no_query()?;
     let chat = &call.context.chat;
     let channel = chat.find_as_known(&user, call.param("c")).await?;

@@ -1,5 +1,9 @@
 //! Rate limits: token buckets by key.
 
+mod requests;
+
+pub use requests::{RequestKind, RequestLimit};
+
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -56,11 +60,19 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> KeyedLimit<K, C> {
     /// Takes one token from the key's bucket. If it is empty, nothing is taken, and the error is
     /// the time until the next token.
     pub fn check(&self, key: &K) -> Result<(), Duration> {
+        self.take(key, NonZeroU32::MIN)
+    }
+
+    /// Takes several tokens from the key's bucket, at most five: each bucket has room for these. If
+    /// it has fewer, nothing is taken, and the error is the time until it has enough.
+    pub fn take(&self, key: &K, tokens: NonZeroU32) -> Result<(), Duration> {
         let Some(limiter) = &self.limiter else {
             return Ok(());
         };
         self.sweep(limiter);
-        limiter.check_key(key).map_err(|until| self.wait(until))
+        let taken = limiter.check_key_n(key, tokens);
+        let taken = taken.expect("a bucket holds five seconds' worth, at least five tokens");
+        taken.map_err(|until| self.wait(until))
     }
 
     fn wait(&self, until: NotUntil<C::Instant>) -> Duration {
@@ -146,6 +158,17 @@ mod tests {
         clock.advance(Duration::from_millis(250));
         assert_eq!(limit.check(&"ann"), Ok(()));
         assert!(limit.check(&"ann").is_err());
+    }
+
+    #[test]
+    fn several_tokens_are_taken_together_or_not_at_all() {
+        let clock = FakeRelativeClock::default();
+        let limit = KeyedLimit::with_clock(1, clock.clone());
+        let five = NonZeroU32::new(5).expect("not zero");
+        assert_eq!(limit.take(&"ann", five), Ok(()));
+        clock.advance(Duration::from_secs(3));
+        assert_eq!(limit.take(&"ann", five), Err(Duration::from_secs(2)));
+        assert_eq!(limit.check(&"ann"), Ok(()));
     }
 
     #[test]

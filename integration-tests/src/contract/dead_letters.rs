@@ -107,6 +107,7 @@ fn settings() -> chat::ChatSettings {
         },
         sends_per_user: 0,
         sends_per_channel: 0,
+        requests_per_user: 0,
         connections_per_user: 0,
     }
 }

@@ -11,6 +11,7 @@ mod limits;
 mod pages;
 mod passwords;
 mod presence;
+mod request_limits;
 mod resume;
 mod roles;
 mod slow_reader;

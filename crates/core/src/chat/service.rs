@@ -22,7 +22,7 @@ use super::wire::close::Close;
 use crate::chat::hub::outbox::OutboxBounds;
 use crate::chat::log::barrier::Barrier;
 use crate::domain::{ChannelName, Code, Problem, UserName};
-use crate::limits::KeyedLimit;
+use crate::limits::{KeyedLimit, RequestKind, RequestLimit};
 use crate::ports::{Channels, FileRows};
 
 use channel_loader::ChannelLoader;
@@ -56,6 +56,8 @@ pub struct ChatSettings {
     pub sends_per_user: u32,
     /// Messages per second in one channel, on average; 0: no limit.
     pub sends_per_channel: u32,
+    /// HTTP calls and reading frames of one user per second, on average; 0: no limit.
+    pub requests_per_user: u32,
     /// Concurrent sessions of one user; 0: no limit.
     pub connections_per_user: usize,
 }
@@ -74,6 +76,7 @@ pub struct Chat {
     sends_per_user: KeyedLimit<UserName>,
     events_per_user: KeyedLimit<UserName>,
     sends_per_channel: KeyedLimit<ChannelName>,
+    requests_per_user: RequestLimit,
     degraded: Mutex<Vec<&'static str>>,
 }
 
@@ -98,6 +101,7 @@ impl Chat {
             sends_per_user: KeyedLimit::new(settings.sends_per_user),
             events_per_user: KeyedLimit::new(settings.sends_per_user),
             sends_per_channel: KeyedLimit::new(settings.sends_per_channel),
+            requests_per_user: RequestLimit::new(settings.requests_per_user),
             degraded: Mutex::default(),
             settings,
             log,
@@ -132,6 +136,11 @@ impl Chat {
     /// The loaded channel; loads it first if necessary. None if the directory doesn't have it.
     pub async fn open(&self, name: &ChannelName) -> Result<Option<Arc<HubChannel>>, Problem> {
         self.loader.open(name).await
+    }
+
+    /// Counts a request of a user, over HTTP or in a frame; `rate_limited` if there are too many.
+    pub fn admit_request(&self, user: &UserName, kind: RequestKind) -> Result<(), Problem> {
+        self.requests_per_user.admit(user, kind)
     }
 
     pub fn barrier(&self) -> &Barrier {

@@ -18,6 +18,7 @@ use crate::chat::wire::{
 };
 use crate::domain::{Attachment, CauseChain, ChannelName, Code, Id, Problem, UserName, now_ms};
 use crate::json_object::field_invalid;
+use crate::limits::RequestKind;
 
 /// Asynchronous work for one frame; the session polls it.
 pub type Work = Pin<Box<dyn Future<Output = Done> + std::marker::Send>>;
@@ -104,6 +105,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.listener.outbox.push(frame);
             return Ok(());
         }
+        let user = &self.listener.user;
+        self.chat.admit_request(user, RequestKind::Join)?;
         // The client has got `left` for ended memberships. They don't count towards the limit.
         self.joined.retain(|_, j| j.subscription.is_active());
         let most = self.chat.settings.limits.channels;
@@ -178,8 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 &page.messages,
                 next,
             ))
-        });
-        Ok(())
+        })
     }
 
     fn channels(&mut self, reference: Ref, page: &ChannelsRequest<'_>) -> Result<(), Problem> {
@@ -195,8 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 page.next.as_ref(),
                 page.degraded,
             ))
-        });
-        Ok(())
+        })
     }
 
     /// Answers with a page, which is read once the outbox has room for it.
@@ -204,7 +205,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         &mut self,
         reference: Ref,
         page: impl Future<Output = Result<Utf8Bytes, Problem>> + std::marker::Send + 'static,
-    ) {
+    ) -> Result<(), Problem> {
+        let user = &self.listener.user;
+        self.chat.admit_request(user, RequestKind::Page)?;
         let (turn, listener) = (self.page_turn.clone(), self.listener.clone());
         self.pages += 1;
         self.beside.push(Box::pin(async move {
@@ -217,6 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             };
             Done::Answered(reference, answered.await)
         }));
+        Ok(())
     }
 
     fn refresh(&mut self, reference: Ref, token: String) {
