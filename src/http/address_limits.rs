@@ -1,21 +1,14 @@
 //! Limits of the chat per client address: open WebSockets, and upgrades per second.
 
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-
 use crate::http::address_slots::{AddressSlot, AddressSlots};
 use lakechat_core::domain::{Code, Problem};
-use lakechat_core::limits::network;
+use lakechat_core::limits::{KeyedLimit, network};
 
-/// The burst, in seconds of the rate.
-const BURST_SECONDS: u32 = 5;
-
-/// How often idle addresses are removed.
+/// How often the memory of addresses without connections is freed.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// `retry_after_ms` of `connections_per_address`: when another connection closes is unknown.
@@ -27,7 +20,8 @@ pub struct AddressLimits(Arc<Limits>);
 
 #[derive(Debug)]
 struct Limits {
-    connects: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    connects_per_second: u32,
+    connects: KeyedLimit<IpAddr>,
     max_open: u32,
     open: AddressSlots,
     swept: Mutex<Instant>,
@@ -37,12 +31,9 @@ impl AddressLimits {
     /// `connects_per_second` in bursts of five seconds' worth, `max_open` at a time; 0 turns a limit
     /// off.
     pub fn new(connects_per_second: u32, max_open: u32) -> AddressLimits {
-        let connects = NonZeroU32::new(connects_per_second).map(|rate| {
-            let burst = rate.saturating_mul(NonZeroU32::MIN.saturating_add(BURST_SECONDS - 1));
-            RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst))
-        });
         AddressLimits(Arc::new(Limits {
-            connects,
+            connects_per_second,
+            connects: KeyedLimit::new(connects_per_second),
             max_open,
             open: AddressSlots::new(usize::try_from(max_open).unwrap_or(usize::MAX)),
             swept: Mutex::new(Instant::now()),
@@ -52,14 +43,10 @@ impl AddressLimits {
     /// Admits a connection, or refuses it as `rate_limited`.
     pub fn admit(&self, client: IpAddr) -> Result<AddressSlot, Problem> {
         self.sweep();
-        if let Some(connects) = &self.0.connects {
-            connects.check_key(&network(client)).map_err(|until| {
-                let wait = until.wait_time_from(DefaultClock::default().now());
-                let rate = until.quota().replenish_interval().as_nanos().max(1);
-                let rate = u64::try_from(1_000_000_000 / rate).unwrap_or(u64::MAX);
-                refuse("connects per second", "connects_per_address", rate, wait)
-            })?;
-        }
+        self.0.connects.check(&network(client)).map_err(|wait| {
+            let (limit, rate) = ("connects_per_address", self.0.connects_per_second);
+            refuse("connects per second", limit, rate.into(), wait)
+        })?;
         self.open(client)
     }
 
@@ -79,10 +66,6 @@ impl AddressLimits {
             *swept = now;
         }
         self.0.open.shrink();
-        if let Some(connects) = &self.0.connects {
-            connects.retain_recent();
-            connects.shrink_to_fit();
-        }
     }
 }
 

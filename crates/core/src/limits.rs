@@ -1,9 +1,12 @@
-//! Rate limits: token buckets by key.
+//! Limits by key: rates, as token buckets, and numbers of things held at the same time.
 
 mod requests;
+mod slots;
 
 pub use requests::{RequestKind, RequestLimit};
+pub use slots::{KeyedSlot, KeyedSlots};
 
+use std::fmt;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -34,6 +37,12 @@ pub struct KeyedLimit<K: Hash + Eq + Clone, C: Clock = DefaultClock> {
     limiter: Option<Limiter<K, C>>,
     clock: C,
     checks_until_sweep: AtomicUsize,
+}
+
+impl<K: Hash + Eq + Clone, C: Clock> fmt::Debug for KeyedLimit<K, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedLimit").finish_non_exhaustive()
+    }
 }
 
 impl<K: Hash + Eq + Clone> KeyedLimit<K> {
