@@ -125,6 +125,8 @@ async fn start(
         files::FilesSettings {
             max_bytes: config.files.max_bytes,
             inline_bytes: config.files.inline_bytes,
+            transfers_per_user: config.limits.transfers_per_user,
+            transfers: config.files.transfers,
         },
     ));
     let general = || async { Ok(chat.ensure_general().await?) };

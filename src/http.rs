@@ -26,6 +26,7 @@ mod host;
 pub mod listener;
 pub mod metrics;
 mod min_rate;
+mod page_body;
 mod path_pattern;
 mod presence;
 mod query;

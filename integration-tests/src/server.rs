@@ -18,10 +18,11 @@ use crate::cluster::Cluster;
 use crate::{Http, eventually, within};
 
 /// Off, so that tests reach only the limits that they are about.
-const NO_LIMITS: [(&str, &str); 7] = [
+const NO_LIMITS: [(&str, &str); 8] = [
     ("LAKECHAT_LIMITS__SENDS_PER_USER", "0"),
     ("LAKECHAT_LIMITS__SENDS_PER_CHANNEL", "0"),
     ("LAKECHAT_LIMITS__REQUESTS_PER_USER", "0"),
+    ("LAKECHAT_LIMITS__TRANSFERS_PER_USER", "0"),
     ("LAKECHAT_LIMITS__CONNECTS_PER_ADDRESS", "0"),
     ("LAKECHAT_LIMITS__LOGINS_PER_ADDRESS", "0"),
     ("LAKECHAT_LIMITS__CONNECTIONS_PER_USER", "0"),

@@ -171,6 +171,9 @@ section! {
         /// Files up to this size are stored in their row of the directory, larger ones in the file
         /// store; in bytes.
         inline_bytes: usize = 65_536, 0..=4 * MIB;
+        /// Uploads, downloads and HTTP pages of history that may be under way, of all users
+        /// together. Each takes up to 1 MiB of memory. 0 turns it off.
+        transfers: usize = 500, 0..=MOST;
     }
 }
 
@@ -185,6 +188,9 @@ section! {
         /// HTTP calls with a token, joins and pages of history of a user per second; five times as
         /// many in a burst. A page counts as five. 0 turns it off.
         requests_per_user: u32 = 100, 0..=MOST;
+        /// Uploads, downloads and HTTP pages of history that a user may have under way. 0 turns it
+        /// off.
+        transfers_per_user: usize = 16, 0..=MOST;
         /// WebSockets that an address may open per second; five times as many in a burst. 0 turns
         /// it off.
         connects_per_address: u32 = 50, 0..=MOST;

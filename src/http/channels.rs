@@ -11,6 +11,7 @@ use warp::reply::Response;
 
 use super::body::json_object;
 use super::call::Call;
+use super::page_body::json_with_slot;
 use super::query::Query;
 use super::response::{empty, json};
 use lakechat_core::chat::{ChannelObject, HubChannel, PageQuery, limit_invalid};
@@ -231,14 +232,14 @@ pub async fn messages(call: Call) -> Result<Response, Problem> {
     let asked = PageQuery::new(id(before), id(after), id(around), cursor.as_deref(), limit)?;
     let chat = &call.context.chat;
     let channel = chat.find_for(&user, call.param("c")).await?;
+    // A page stays in memory until its client has read it.
+    let slot = call.context.files.transfer_slot(&user)?;
     let page = chat.history(&channel, &user, asked).await?;
-    Ok(json(
-        StatusCode::OK,
-        &Body {
-            messages: page.messages,
-            next: page.next,
-        },
-    ))
+    let body = Body {
+        messages: page.messages,
+        next: page.next,
+    };
+    Ok(json_with_slot(&body, slot))
 }
 
 /// An id that `take_as` can parse.

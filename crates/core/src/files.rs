@@ -22,7 +22,8 @@ pub use media_type::MediaType;
 pub use name::FileName;
 pub use upload::NewFile;
 
-use crate::domain::{Code, File, FileId, Problem};
+use crate::domain::{Code, File, FileId, Problem, UserName};
+use crate::limits::{TransferLimit, TransferSlot};
 use crate::ports::problem::directory_problem;
 use crate::ports::{FileRows, FileStore};
 
@@ -33,12 +34,17 @@ pub struct FilesSettings {
     /// The size of the largest file that is stored in a cell of its row, in bytes. Larger files go
     /// to the file store.
     pub inline_bytes: usize,
+    /// Transfers that a user may have under way; 0: no limit.
+    pub transfers_per_user: usize,
+    /// Transfers of all users that may be under way; 0: no limit.
+    pub transfers: usize,
 }
 
 pub struct Files {
     rows: Arc<dyn FileRows>,
     store: Arc<dyn FileStore>,
     settings: FilesSettings,
+    transfers: TransferLimit,
 }
 
 impl Files {
@@ -51,7 +57,14 @@ impl Files {
             rows,
             store,
             settings,
+            transfers: TransferLimit::new(settings.transfers_per_user, settings.transfers),
         }
+    }
+
+    /// A place among the transfers under way; `rate_limited` if there is none. Uploads and downloads
+    /// take theirs themselves.
+    pub fn transfer_slot(&self, user: &UserName) -> Result<TransferSlot, Problem> {
+        self.transfers.take(user)
     }
 
     /// The file with this id; `file_not_found` if there is none.

@@ -2,9 +2,11 @@
 
 mod requests;
 mod slots;
+mod transfers;
 
 pub use requests::{RequestKind, RequestLimit};
 pub use slots::{KeyedSlot, KeyedSlots};
+pub use transfers::{TransferLimit, TransferSlot};
 
 use std::fmt;
 use std::hash::Hash;

@@ -19,9 +19,10 @@ impl Files {
     /// stream yields exactly as many bytes as the row states, or ends with an error. The error is
     /// `Broken` if the store has more or fewer bytes.
     ///
-    /// Errors: `storage_unavailable`; `internal` if the store has lost the file.
+    /// Errors: `rate_limited`; `storage_unavailable`; `internal` if the store has lost the file.
     pub async fn content(&self, file: &File, user: &UserName) -> Result<ByteStream, Problem> {
-        let mut transfer = Transfer::download(file.id, user.clone());
+        let slot = self.transfer_slot(user)?;
+        let mut transfer = Transfer::download(file.id, user.clone(), slot);
         let opened = match &file.location {
             FileLocation::Inline(bytes) => Ok(whole(bytes.clone())),
             FileLocation::Stored(path) => self.store.read(path, 0, file.size).await,

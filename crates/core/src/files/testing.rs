@@ -38,6 +38,8 @@ impl Bench {
         let settings = FilesSettings {
             max_bytes,
             inline_bytes,
+            transfers_per_user: 0,
+            transfers: 0,
         };
         Bench {
             files: Files::new(rows.clone(), store.clone(), settings),

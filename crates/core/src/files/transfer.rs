@@ -6,6 +6,7 @@ use metrics::{Counter, counter, gauge, histogram};
 use tracing::info;
 
 use crate::domain::{FileId, UserName};
+use crate::limits::TransferSlot;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
@@ -22,20 +23,28 @@ pub(super) struct Transfer {
     size_bytes: u64,
     moved: Counter,
     ended: bool,
+    #[expect(dead_code, reason = "held for its drop")]
+    slot: TransferSlot,
 }
 
 impl Transfer {
-    pub(super) fn upload(file: FileId, user: UserName) -> Transfer {
+    pub(super) fn upload(file: FileId, user: UserName, slot: TransferSlot) -> Transfer {
         let moved = counter!("lakechat_upload_bytes_total");
-        Transfer::new(Direction::Upload, file, user, moved)
+        Transfer::new(Direction::Upload, file, user, moved, slot)
     }
 
-    pub(super) fn download(file: FileId, user: UserName) -> Transfer {
+    pub(super) fn download(file: FileId, user: UserName, slot: TransferSlot) -> Transfer {
         let moved = counter!("lakechat_download_bytes_total");
-        Transfer::new(Direction::Download, file, user, moved)
+        Transfer::new(Direction::Download, file, user, moved, slot)
     }
 
-    fn new(direction: Direction, file: FileId, user: UserName, moved: Counter) -> Transfer {
+    fn new(
+        direction: Direction,
+        file: FileId,
+        user: UserName,
+        moved: Counter,
+        slot: TransferSlot,
+    ) -> Transfer {
         gauge!("lakechat_open_transfers", "direction" => direction.as_str()).increment(1);
         Transfer {
             direction,
@@ -45,6 +54,7 @@ impl Transfer {
             size_bytes: 0,
             moved,
             ended: false,
+            slot,
         }
     }
 

@@ -32,7 +32,7 @@ impl Files {
     /// After any other error, or if the future is dropped before that write, the file has no row;
     /// the sweeper removes what is left of it.
     ///
-    /// Errors: `file_too_large`, `checksum_mismatch`, `storage_unavailable`,
+    /// Errors: `rate_limited`, `file_too_large`, `checksum_mismatch`, `storage_unavailable`,
     /// `directory_unavailable`, and `internal` if the directory is broken.
     pub async fn upload(
         &self,
@@ -41,7 +41,8 @@ impl Files {
         body: impl Stream<Item = Result<Bytes, Problem>> + Unpin + Send,
         is_expected: impl FnOnce(&[u8; 32]) -> bool + Send,
     ) -> Result<File, Problem> {
-        let mut transfer = Transfer::upload(FileId::random(), uploader.clone());
+        let slot = self.transfer_slot(uploader)?;
+        let mut transfer = Transfer::upload(FileId::random(), uploader.clone(), slot);
         let span = tracing::info_span!("upload", file.id = %transfer.file(), size_bytes = Empty);
         let taken = self
             .take_in(&mut transfer, uploader, new, body, is_expected)
