@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use tracing::Span;
 use tracing::field::Empty;
 
+use crate::http::address_slots::AddressSlot;
 use crate::http::request::{Caller, ClientAddr, RequestId};
 use crate::http::response::ResponseBody;
 
@@ -21,6 +22,8 @@ pub struct RequestRecord {
     pub caller: Caller,
     /// Carries the request's fields to the log lines of its handler and its body.
     pub span: Span,
+    /// Held until the response was sent.
+    pub slot: Option<AddressSlot>,
     method: Method,
     /// The pattern: the path itself may be private, and is no label from a closed set.
     route: &'static str,
@@ -55,6 +58,7 @@ impl RequestRecord {
             client,
             caller: Caller::new(span.clone()),
             span,
+            slot: None,
             method,
             route,
             began: Instant::now(),

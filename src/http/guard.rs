@@ -18,6 +18,7 @@ use tracing::Instrument;
 use warp::reply::Response;
 
 use crate::http::access_log::{LoggedBody, RequestRecord};
+use crate::http::address_slots::{AddressSlot, AddressSlots};
 use crate::http::allowed_hosts::AllowedHosts;
 use crate::http::body::TimedBody;
 use crate::http::client_addr::TrustedProxies;
@@ -30,7 +31,7 @@ use crate::http::request::{ClientAddr, RequestId};
 use crate::http::response;
 use crate::http::router::{Endpoint, Router};
 use crate::shutdown::Shutdown;
-use lakechat_core::domain::{CauseChain, Problem};
+use lakechat_core::domain::{CauseChain, Code, Problem};
 
 /// The label of a path that no table has: one for all, or a scanner would make thousands.
 const UNKNOWN_ROUTE: &str = "unknown";
@@ -43,6 +44,8 @@ pub(super) struct Guard<C> {
     pub(super) proxies: Arc<TrustedProxies>,
     pub(super) hosts: Arc<AllowedHosts>,
     pub(super) peer: IpAddr,
+    /// Requests in progress of the clients behind proxies.
+    pub(super) clients: AddressSlots,
     pub(super) fully_read: FullyRead,
     pub(super) body_timeout: Duration,
     pub(super) body_rate: MinRate,
@@ -56,6 +59,7 @@ impl<C> Clone for Guard<C> {
             proxies: Arc::clone(&self.proxies),
             hosts: Arc::clone(&self.hosts),
             peer: self.peer,
+            clients: self.clients.clone(),
             fully_read: self.fully_read.clone(),
             body_timeout: self.body_timeout,
             body_rate: self.body_rate.clone(),
@@ -82,7 +86,8 @@ impl<C: Send + Sync + 'static> Guard<C> {
         let route = endpoint
             .as_ref()
             .map_or(UNKNOWN_ROUTE, |e| e.pattern.as_str());
-        let record = RequestRecord::begin(request.method().clone(), route, id, client);
+        let mut record = RequestRecord::begin(request.method().clone(), route, id, client);
+        let admitted = self.admit(client.0).map(|slot| record.slot = slot);
 
         let (timeout, rate) = (self.body_timeout, self.body_rate.clone());
         let mut request = request.map(|body| TimedBody::new(body, timeout, rate));
@@ -92,7 +97,12 @@ impl<C: Send + Sync + 'static> Guard<C> {
         extensions.insert(client);
         extensions.insert(record.caller.clone());
 
-        let handled = self.handle(endpoint, request);
+        let handled = async {
+            match admitted {
+                Ok(()) => self.handle(endpoint, request).await,
+                Err(problem) => refusal::refused(problem),
+            }
+        };
         let handled = record.caller.known.clone().scope(handled);
         let mut response = handled.instrument(record.span.clone()).await;
         response = write_refusal(response, id);
@@ -104,6 +114,20 @@ impl<C: Send + Sync + 'static> Guard<C> {
         response.headers_mut().insert(X_REQUEST_ID, id);
         let status = response.status();
         response.map(|body| record.into_body(status, body))
+    }
+
+    /// A slot for a request of a client behind a proxy. A client that connects itself has as many
+    /// requests as connections, which have slots of their own.
+    fn admit(&self, client: IpAddr) -> Result<Option<AddressSlot>, Problem> {
+        if client == self.peer.to_canonical() {
+            return Ok(None);
+        }
+        let slot = self.clients.take(client);
+        slot.map(Some).ok_or_else(|| {
+            metrics::counter!("lakechat_client_requests_refused_total").increment(1);
+            let text = "Too many requests of your address are in progress.";
+            Problem::new(Code::RateLimited, text).retry_after_ms(1_000)
+        })
     }
 
     async fn handle(&self, endpoint: Option<Endpoint>, request: Request<TimedBody>) -> Response {

@@ -37,7 +37,8 @@ pub struct ServerSettings {
     /// Open connections, WebSockets included. Further ones wait in the kernel's backlog.
     pub max_connections: usize,
     /// Open connections of one address (IPv6: one /64) that is not a trusted proxy; 0: unlimited.
-    /// Further ones are closed without a response.
+    /// Further ones are closed without a response. Of a client behind a trusted proxy, as many
+    /// requests may be in progress; further ones are refused with 429.
     pub max_connections_per_peer: usize,
     /// How long the headers of a request may take, including the idle time before them.
     pub header_timeout: Duration,
@@ -65,7 +66,7 @@ impl Default for ServerSettings {
             max_connections: 20_000,
             max_connections_per_peer: 2000,
             header_timeout: Duration::from_secs(10),
-            max_header_bytes: 64 * 1024,
+            max_header_bytes: 16 * 1024,
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
             min_bytes_per_second: 1024,
@@ -85,6 +86,7 @@ pub struct Server<C> {
     hosts: Arc<AllowedHosts>,
     slots: Arc<Semaphore>,
     peers: AddressSlots,
+    clients: AddressSlots,
     hyper: http1::Builder,
     shutdown: Shutdown,
     connections: TaskTracker,
@@ -118,6 +120,7 @@ impl<C: Send + Sync + 'static> Server<C> {
             hosts: Arc::new(settings.allowed_hosts.clone()),
             slots: Arc::new(Semaphore::new(max_connections)),
             peers: AddressSlots::new(settings.max_connections_per_peer),
+            clients: AddressSlots::new(settings.max_connections_per_peer),
             settings,
             hyper,
             shutdown,
@@ -225,6 +228,7 @@ impl<C: Send + Sync + 'static> Server<C> {
             proxies: Arc::clone(&self.proxies),
             hosts: Arc::clone(&self.hosts),
             peer: peer.ip(),
+            clients: self.clients.clone(),
             fully_read: socket.fully_read(),
             body_timeout,
             body_rate: rate(body_timeout),

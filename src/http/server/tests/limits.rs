@@ -65,17 +65,41 @@ async fn a_trusted_proxy_has_any_number_of_connections() {
 }
 
 #[tokio::test]
+async fn a_client_behind_a_proxy_has_so_many_requests_in_progress() {
+    let net = "127.0.0.0/8".parse().expect("a net");
+    let demo = Demo::with(|s| {
+        s.max_connections_per_peer = 1;
+        s.trusted_proxies = vec![net];
+    })
+    .await;
+    let ask = |path: &str, client: &str| {
+        format!("GET {path} HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {client}\r\n\r\n")
+    };
+    let (mut first, mut second) = (demo.connect().await, demo.connect().await);
+    first.send(&ask("/wait", "2.2.2.2")).await;
+    demo.waiting().await;
+    let refused = second.ask(&ask("/ping", "2.2.2.2")).await;
+    refused.is_refused(429, "rate_limited");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    second.ask(&ask("/ping", "3.3.3.3")).await.is("pong");
+    second.ask(PING).await.is("pong");
+    demo.go_on();
+    first.answer().await.is("done");
+    first.ask(&ask("/ping", "2.2.2.2")).await.is("pong");
+}
+
+#[tokio::test]
 async fn headers_have_a_limit() {
     let demo = Demo::start().await;
     let mut client = demo.connect().await;
-    let fits = "y".repeat(60_000);
+    let fits = "y".repeat(16_000);
     client
         .ask(&format!(
             "GET /ping HTTP/1.1\r\nHost: a\r\nX: {fits}\r\n\r\n"
         ))
         .await
         .is("pong");
-    let too_long = "y".repeat(70_000);
+    let too_long = "y".repeat(17_000);
     let request = format!("GET /ping HTTP/1.1\r\nHost: a\r\nX: {too_long}\r\n\r\n");
     let _ = client.try_send(request.as_bytes()).await;
     assert_eq!(client.answer().await.status, 431);
