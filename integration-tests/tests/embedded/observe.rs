@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
+use integration_tests::http::send;
 use integration_tests::people::PASSWORD;
 use integration_tests::{Http, Person, Server, eventually};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -240,4 +242,26 @@ async fn request_ids_are_told_and_logged() {
             .then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn proxy_that_is_not_trusted_is_reported_once() {
+    let server = Server::start(MODE).await;
+    for _ in 0..3 {
+        let asked = server.http().request(Method::GET, "/healthz");
+        send(asked.header("x-forwarded-for", "192.0.2.1"))
+            .await
+            .expect(200);
+    }
+    eventually("the requests are logged", async || {
+        let log = server.log();
+        let asked = log.iter().filter(|line| line.contains("GET /healthz 200"));
+        (asked.count() == 3).then_some(())
+    })
+    .await;
+    let log = server.log();
+    let reports = log
+        .iter()
+        .filter(|line| line.contains("server.trusted_proxies"));
+    assert_eq!(reports.count(), 1, "{log:#?}");
 }
