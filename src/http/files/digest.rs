@@ -4,6 +4,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
+use sfv::{Dictionary, ListEntry, Parser};
 
 use lakechat_core::domain::{Code, Problem};
 
@@ -12,33 +13,54 @@ use lakechat_core::domain::{Code, Problem};
 pub(super) fn expected(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
     let mut found = None;
     for name in ["digest", "content-digest", "repr-digest"] {
-        for value in headers.get_all(name) {
-            let items = value.to_str().map_err(|_| invalid(name))?.split(',');
-            for item in items {
-                let Some(sum) = sha256(name, item).ok_or_else(|| invalid(name))? else {
-                    continue;
-                };
-                if found.replace(sum).is_some_and(|other| other != sum) {
-                    return Err(invalid(name));
-                }
-            }
+        let lines = headers.get_all(name).iter().map(|line| line.as_bytes());
+        let lines: Vec<_> = lines.collect();
+        if lines.is_empty() {
+            continue;
+        }
+        let value = lines.join(&b", "[..]);
+        let sum = match name {
+            "digest" => in_list(&value),
+            _ => in_dictionary(&value),
+        };
+        let Some(sum) = sum.ok_or_else(|| invalid(name))? else {
+            continue;
+        };
+        if found.replace(sum).is_some_and(|other| other != sum) {
+            return Err(invalid(name));
         }
     }
     Ok(found)
 }
 
-/// None: malformed. Some(None): another algorithm.
-fn sha256(header: &str, item: &str) -> Option<Option<[u8; 32]>> {
-    let (algorithm, value) = item.trim_ascii().split_once('=')?;
-    if !algorithm.eq_ignore_ascii_case("sha-256") {
-        return Some(None);
+/// Reads a structured field (RFC 9651). None: malformed. Some(None): only other algorithms.
+fn in_dictionary(value: &[u8]) -> Option<Option<[u8; 32]>> {
+    let dictionary: Dictionary = Parser::new(value).parse().ok()?;
+    match dictionary.get("sha-256") {
+        None => (!dictionary.is_empty()).then_some(None),
+        Some(ListEntry::InnerList(_)) => None,
+        Some(ListEntry::Item(item)) => {
+            let sum = item.bare_item.as_byte_sequence()?;
+            Some(Some(sum.try_into().ok()?))
+        }
     }
-    let text = match header {
-        "digest" => value,
-        _ => value.strip_prefix(':')?.strip_suffix(':')?,
-    };
-    let sum = BASE64_STANDARD.decode(text).ok()?;
-    Some(Some(sum.try_into().ok()?))
+}
+
+/// Reads the list of RFC 3230. None: malformed, or two values for SHA-256. Some(None): only other
+/// algorithms.
+fn in_list(value: &[u8]) -> Option<Option<[u8; 32]>> {
+    let mut found = None;
+    for item in std::str::from_utf8(value).ok()?.split(',') {
+        let (algorithm, text) = item.trim_ascii().split_once('=')?;
+        if !algorithm.eq_ignore_ascii_case("sha-256") {
+            continue;
+        }
+        let sum: [u8; 32] = BASE64_STANDARD.decode(text).ok()?.try_into().ok()?;
+        if found.replace(sum).is_some_and(|other| other != sum) {
+            return None;
+        }
+    }
+    Some(found)
 }
 
 fn invalid(header: &'static str) -> Problem {
@@ -64,6 +86,7 @@ mod tests {
 
     #[test]
     fn each_header_names_the_sum_in_its_own_way() {
+        let unpadded = EMPTY.trim_end_matches('=');
         for (name, value) in [
             ("digest", format!("SHA-256={EMPTY}")),
             (
@@ -71,7 +94,18 @@ mod tests {
                 format!("md5=1B2M2Y8AsgTpgAmY7PhCfg==, sha-256={EMPTY}"),
             ),
             ("content-digest", format!("sha-256=:{EMPTY}:")),
+            ("content-digest", format!("sha-256=:{unpadded}:")),
+            (
+                "content-digest",
+                format!("sha-256=:{EMPTY}:;a=1;b=\"x, y\""),
+            ),
+            ("content-digest", format!("md5=x,  sha-256=:{EMPTY}:  ")),
             ("repr-digest", format!("sha-512=:AAAA:, sha-256=:{EMPTY}:")),
+            // The last value of a key counts.
+            (
+                "repr-digest",
+                format!("sha-256=:{ZEROS}:, sha-256=:{EMPTY}:"),
+            ),
         ] {
             let sum = read(&[(name, value.clone())]).expect("well formed");
             assert_eq!(
@@ -80,6 +114,11 @@ mod tests {
                 "{value}"
             );
         }
+        let lines = [
+            ("content-digest", "sha-512=:AAAA:".to_owned()),
+            ("content-digest", format!("sha-256=:{EMPTY}:")),
+        ];
+        assert!(read(&lines).expect("well formed").is_some());
         assert_eq!(read(&[]), Ok(None));
         assert_eq!(read(&[("digest", "sha-512=x".into())]), Ok(None));
     }
@@ -91,7 +130,12 @@ mod tests {
             ("digest", "sha-256=AAAA".into()),
             ("digest", "sha-256=???".into()),
             ("digest", format!("sha-256=:{EMPTY}:")),
+            ("digest", format!("sha-256={EMPTY}, sha-256={ZEROS}")),
             ("content-digest", format!("sha-256={EMPTY}")),
+            ("content-digest", format!("SHA-256=:{EMPTY}:")),
+            ("content-digest", format!("sha-256=(:{EMPTY}:)")),
+            ("content-digest", "sha-256=:AAAA:".into()),
+            ("content-digest", "sha-256".into()),
             ("repr-digest", String::new()),
         ] {
             let answer = read(&[(name, value.clone())]);
