@@ -41,6 +41,8 @@ pub struct Tail {
     entries: VecDeque<Arc<Entry>>,
     /// The accepted records by channel, including the kinds that receivers don't get.
     channels: HashMap<ChannelName, VecDeque<Arc<Entry>>>,
+    /// The newest change of each channel's topic and state.
+    states: HashMap<ChannelName, ChannelState>,
     /// The accepted changes of membership, by the member.
     members: HashMap<UserName, VecDeque<Arc<Entry>>>,
     bytes: usize,
@@ -57,6 +59,7 @@ impl Tail {
             budget,
             entries: VecDeque::new(),
             channels: HashMap::new(),
+            states: HashMap::new(),
             members: HashMap::new(),
             bytes: 0,
             above,
@@ -86,11 +89,14 @@ impl Tail {
         if let Some(record) = entry.accepted() {
             let channel = self.channels.entry(record.channel.clone()).or_default();
             channel.push_back(entry.clone());
-            if let Body::Member { user, .. } = &record.body {
-                self.members
-                    .entry(user.clone())
-                    .or_default()
-                    .push_back(entry.clone());
+            match &record.body {
+                Body::Member { user, .. } => {
+                    let changes = self.members.entry(user.clone()).or_default();
+                    changes.push_back(entry.clone());
+                }
+                Body::Topic { .. } => self.state(&record.channel).topic = Some(entry.clone()),
+                Body::Archive => self.state(&record.channel).archived = Some(entry.clone()),
+                _ => {}
             }
         }
         self.entries.push_back(entry);
@@ -132,9 +138,24 @@ impl Tail {
         self.from = entry.offset + 1;
         if let Some(record) = entry.accepted() {
             drop_first(&mut self.channels, &record.channel);
-            if let Body::Member { user, .. } = &record.body {
-                drop_first(&mut self.members, user);
+            match &record.body {
+                Body::Member { user, .. } => drop_first(&mut self.members, user),
+                Body::Topic { .. } | Body::Archive => self.drop_state(&record.channel, entry.id),
+                _ => {}
             }
+        }
+    }
+
+    fn state(&mut self, channel: &ChannelName) -> &mut ChannelState {
+        self.states.entry(channel.clone()).or_default()
+    }
+
+    fn drop_state(&mut self, channel: &ChannelName, id: Id) {
+        let state = self.state(channel);
+        state.topic.take_if(|entry| entry.id == id);
+        state.archived.take_if(|entry| entry.id == id);
+        if state.topic.is_none() && state.archived.is_none() {
+            self.states.remove(channel);
         }
     }
 
@@ -174,10 +195,27 @@ impl Tail {
         })
     }
 
+    /// The newest change of a channel's topic and its archival, if the tail has them. Unlike
+    /// [`Tail::within`], this costs the same however much the tail has of the channel.
+    pub fn newest_state(
+        &self,
+        channel: &ChannelName,
+    ) -> impl Iterator<Item = &Arc<Entry>> + use<'_> {
+        let state = self.states.get(channel).into_iter();
+        state.flat_map(|state| state.topic.iter().chain(&state.archived))
+    }
+
     /// The accepted changes of a user's memberships, in the order of the log.
     pub fn memberships(&self, user: &UserName) -> impl Iterator<Item = &Arc<Entry>> + use<'_> {
         self.members.get(user).into_iter().flatten()
     }
+}
+
+/// The newest entries that changed what a channel is, apart from its members.
+#[derive(Debug, Default)]
+struct ChannelState {
+    topic: Option<Arc<Entry>>,
+    archived: Option<Arc<Entry>>,
 }
 
 impl Drop for Tail {
@@ -193,5 +231,68 @@ fn drop_first<K: std::hash::Hash + Eq>(index: &mut HashMap<K, VecDeque<Arc<Entry
     entries.pop_front();
     if entries.is_empty() {
         index.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::log::fold::Verdict;
+    use crate::chat::log::record::Record;
+
+    fn channel() -> ChannelName {
+        ChannelName::parse("ops").expect("a name")
+    }
+
+    /// Adds an accepted record; its id is one above its offset.
+    fn push(tail: &mut Tail, offset: Offset, body: Body) {
+        let record = Record {
+            channel: channel(),
+            private: false,
+            sender: UserName::parse("ann").expect("a name"),
+            client_msg_id: None,
+            digest: body.digest(),
+            received_at_ms: 0,
+            body,
+        };
+        let id = Id::from_u64(offset + 1).expect("small");
+        let entry = Entry::new(offset, 0, id, Verdict::Accepted, Some(record));
+        tail.push(Arc::new(entry));
+    }
+
+    fn topic(text: &str) -> Body {
+        Body::Topic {
+            topic: text.to_owned(),
+        }
+    }
+
+    fn message() -> Body {
+        Body::Message {
+            text: "hi".to_owned(),
+            reply_to: None,
+            file: None,
+        }
+    }
+
+    fn state(tail: &Tail) -> Vec<u64> {
+        let newest = tail.newest_state(&channel());
+        newest.map(|entry| entry.id.as_u64()).collect()
+    }
+
+    #[test]
+    fn a_channels_state_is_its_newest_topic_and_archival() {
+        let budget = Arc::new(Budget::new(1 << 20, 1));
+        let mut tail = Tail::new(budget, Id::ZERO, 0);
+        assert!(state(&tail).is_empty());
+        let bodies = [topic("a"), message(), topic("b"), message(), Body::Archive];
+        for (offset, body) in (0..).zip(bodies) {
+            push(&mut tail, offset, body);
+        }
+        assert_eq!(state(&tail), [3, 5]);
+        for left in [&[3, 5][..], &[3, 5], &[5], &[5], &[]] {
+            tail.drop_front();
+            assert_eq!(state(&tail), left);
+        }
+        assert!(tail.states.is_empty());
     }
 }

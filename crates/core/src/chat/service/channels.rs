@@ -197,8 +197,8 @@ impl Chat {
         Err(behind())
     }
 
-    /// A channel's row with the events of the tail above the mark; None if the tail has evicted
-    /// some of them. It doesn't load the channel.
+    /// A channel's row with the topic and state of the tail; None if the tail has evicted an event
+    /// above the mark. It doesn't load the channel.
     fn unopened(&self, row: &Channel, marks: &[Id]) -> Option<ChannelObject> {
         let partition = self.log.partition_of(&row.name);
         let mut roster = Roster::new(row, Vec::new());
@@ -206,7 +206,7 @@ impl Chat {
         if state.lacks_above(marks[partition.index()]) {
             return None;
         }
-        for entry in state.tail.within(&row.name, Id::ZERO, Id::MAX) {
+        for entry in state.tail.newest_state(&row.name) {
             roster.apply(entry);
         }
         drop(state);
