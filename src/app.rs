@@ -10,6 +10,9 @@ pub mod settings;
 mod upkeep;
 mod waiting;
 
+#[cfg(feature = "cluster")]
+pub use cluster::places;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;

@@ -65,6 +65,11 @@ impl Cluster {
             .into()
     }
 
+    /// Redis' key that names the installation.
+    pub fn owner_key(&self) -> String {
+        format!("{}installation", self.redis_prefix)
+    }
+
     /// Runs one of lakechat's commands here; it must end by itself.
     pub async fn command(&self, args: &[&str]) -> Result<Output> {
         let mut command = server::command(args);
@@ -84,5 +89,18 @@ impl Cluster {
             .filter(|path| !path.ends_with("/alive"))
             .map(PathBuf::from)
             .collect())
+    }
+}
+
+impl Drop for Cluster {
+    /// The only key that does not end by itself.
+    fn drop(&mut self) {
+        let key = self.owner_key();
+        let removed = std::process::Command::new("redis-cli")
+            .args(["del", &key])
+            .output();
+        if let Err(error) = removed {
+            eprintln!("{key} is left in Redis: {error}");
+        }
     }
 }

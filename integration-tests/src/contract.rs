@@ -12,6 +12,7 @@ pub mod file_store;
 pub mod history;
 pub mod log_places;
 pub mod members;
+pub mod place;
 pub mod presence;
 
 use std::sync::Arc;

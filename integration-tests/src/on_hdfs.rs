@@ -2,13 +2,16 @@
 
 use std::env;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Result;
-use lakechat_cluster::hdfs::{HdfsSettings, HdfsStore};
+use lakechat_cluster::hdfs::{HdfsSettings, HdfsStore, OwnerFile};
+use lakechat_cluster::owner::Place;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::{DeadLetter, Offset};
 use lakechat_core::ports::{Broker, Directory, FileStore, History};
 
+use crate::contract::place::PlaceBackend;
 use crate::contract::{Backend, random};
 use crate::on_disk::{self, OnDisk};
 use crate::stack;
@@ -53,6 +56,13 @@ impl Root {
     }
 }
 
+impl PlaceBackend for Root {
+    fn place(&self) -> Result<impl Place + 'static> {
+        stack::needs(&[&address()])?;
+        Ok(OwnerFile::new(&self.settings())?)
+    }
+}
+
 impl Drop for Root {
     fn drop(&mut self) {
         if self.1 {
@@ -93,7 +103,7 @@ pub async fn fresh() -> Result<OnHdfs> {
 impl OnHdfs {
     /// The drafts of all runs, as another client sees them.
     pub async fn draft_names(&self) -> Result<Vec<String>> {
-        let client = hdfs_native::ClientBuilder::new().with_url(url()).build()?;
+        let client = client()?;
         let tmp = format!("{}/tmp", self.root.0);
         let mut names = Vec::new();
         let below = client.list_status_iter(&tmp, true);
@@ -150,6 +160,26 @@ impl Backend for OnHdfs {
     async fn drafts(&self) -> Result<usize> {
         Ok(self.draft_names().await?.len())
     }
+}
+
+/// Any client of HDFS.
+pub fn client() -> Result<hdfs_native::Client> {
+    let builder = hdfs_native::ClientBuilder::new();
+    Ok(builder.with_url(url()).build()?)
+}
+
+/// The text in a file.
+pub async fn text_in(path: &str) -> Result<String> {
+    let file = client()?.read(path).await?;
+    let bytes = file.read_range(0, file.file_length()).await?;
+    Ok(String::from_utf8(bytes.to_vec())?)
+}
+
+/// Makes a file look as if it was closed so long ago.
+pub async fn age(path: &str, by: Duration) -> Result<()> {
+    let then = UNIX_EPOCH.elapsed()? - by;
+    let then_ms = then.as_millis() as u64;
+    Ok(client()?.set_times(path, then_ms, then_ms).await?)
 }
 
 /// Runs Hadoop's own shell: `-cat …`.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use lakechat_cluster::kafka::{KafkaBroker, KafkaSettings};
+use lakechat_cluster::kafka::{KafkaBroker, KafkaSettings, OwnerTopic};
+use lakechat_cluster::owner::Place;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::{DeadLetter, LogRecord, Offset};
 use lakechat_core::ports::{Broker, Directory, FileStore, History};
@@ -17,6 +18,7 @@ use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::{ClientConfig, Message, TopicPartitionList};
 
+use crate::contract::place::PlaceBackend;
 use crate::contract::{Backend, DEADLINE, random};
 use crate::on_disk::{self, OnDisk};
 use crate::stack;
@@ -77,6 +79,10 @@ impl Topics {
         self.settings().messages_topic()
     }
 
+    pub fn installation(&self) -> String {
+        self.settings().installation_topic()
+    }
+
     pub fn dead_letters(&self) -> String {
         self.settings().dead_letters_topic()
     }
@@ -86,7 +92,7 @@ impl Drop for Topics {
     /// Runtimes don't nest: it has a thread of its own.
     fn drop(&mut self) {
         let (topics, group) = (
-            [self.messages(), self.dead_letters()],
+            [self.messages(), self.dead_letters(), self.installation()],
             self.settings().archiver_group(),
         );
         let deleting = std::thread::spawn(move || {
@@ -245,6 +251,13 @@ fn letter(message: &BorrowedMessage<'_>) -> Result<DeadLetter> {
         },
         reason: text("reason")?.into(),
     })
+}
+
+impl PlaceBackend for Topics {
+    fn place(&self) -> Result<impl Place + 'static> {
+        stack::needs(&[BROKERS])?;
+        Ok(OwnerTopic::new(self.settings()))
+    }
 }
 
 impl Backend for OnKafka {

@@ -6,17 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use lakechat_cluster::redis::{RedisPresence, RedisSettings};
+use lakechat_cluster::owner::{Installation, Place};
+use lakechat_cluster::redis::{OwnerKey, RedisPresence, RedisSettings};
 use lakechat_core::ports::Presence;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use crate::contract::place::{PlaceBackend, installation};
 use crate::contract::presence::{PRESENCE_DEADLINE, PresenceStore};
 use crate::contract::{eventually, random};
 
 /// The prefix under which tests keep their keys.
 pub const PREFIX: &str = "test:";
+
+/// The key that names the installation.
+pub const OWNER_KEY: &str = "test:installation";
 
 /// A `redis-server` on a free port, without a disk. Dropping it kills it.
 pub struct RedisServer {
@@ -24,6 +29,8 @@ pub struct RedisServer {
     port: u16,
     password: Option<String>,
     folder: TempDir,
+    /// The installation of the servers that use it.
+    pub ours: Installation,
 }
 
 /// A Redis that answers.
@@ -42,6 +49,7 @@ impl RedisServer {
             port,
             password: None,
             folder: tempfile::tempdir()?,
+            ours: installation(),
         })
     }
 
@@ -99,10 +107,11 @@ impl RedisServer {
         Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
     }
 
-    /// All keys, sorted.
+    /// All keys, sorted, except the one that names the installation.
     pub async fn keys(&self) -> Result<Vec<String>> {
         let keys = self.cli(&["KEYS", "*"]).await?;
-        let mut keys: Vec<_> = keys.lines().map(str::to_owned).collect();
+        let keys = keys.lines().filter(|key| *key != OWNER_KEY);
+        let mut keys: Vec<_> = keys.map(str::to_owned).collect();
         keys.sort();
         Ok(keys)
     }
@@ -127,6 +136,13 @@ impl RedisServer {
 
 impl PresenceStore for RedisServer {
     fn presence(&self, server: &str) -> Result<Arc<dyn Presence>> {
-        Ok(Arc::new(RedisPresence::new(&self.settings(server))?))
+        let presence = RedisPresence::new(&self.settings(server), self.ours.clone())?;
+        Ok(Arc::new(presence))
+    }
+}
+
+impl PlaceBackend for RedisServer {
+    fn place(&self) -> Result<impl Place + 'static> {
+        Ok(OwnerKey::new(&self.settings("any"))?)
     }
 }

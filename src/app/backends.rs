@@ -8,8 +8,7 @@ use super::ports::Ports;
 use super::settings;
 use crate::config::{Config, Mode};
 use crate::readiness::{Part, Readiness};
-use lakechat_embedded::Embedded;
-use lakechat_embedded::MemoryPresence;
+use lakechat_embedded::{Embedded, MemoryPresence, SameFolder};
 
 /// Which key of the configuration says where a part is, and what it says. A data folder's parts are in
 /// one place, which they name themselves.
@@ -81,6 +80,7 @@ impl Backends {
                 history: embedded.history(),
                 directory: embedded.directory(),
                 files: embedded.file_store(),
+                sweep_guard: Arc::new(SameFolder),
                 presence: Arc::new(MemoryPresence::new(server)),
             }),
             #[cfg(feature = "cluster")]

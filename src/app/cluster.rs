@@ -1,19 +1,24 @@
 //! The cluster mode: the log in Kafka, history and directory in HBase, files in HDFS, presence in
 //! Redis.
 
-use std::sync::Arc;
+pub mod places;
+
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 
+use self::places::Places;
 use super::ports::Ports;
 use super::settings;
 use super::waiting::{StepError, retry_while_unavailable};
 use crate::config::Config;
 use crate::readiness::{Part, Readiness};
 use lakechat_cluster::hbase::{CONTRACT, HBase, LogRow, SchemaError};
-use lakechat_cluster::hdfs::HdfsStore;
+use lakechat_cluster::hdfs::{HdfsSettings, HdfsStore, OwnedStore};
 use lakechat_cluster::kafka::{self, KafkaBroker, StartError};
-use lakechat_cluster::redis::RedisPresence;
+use lakechat_cluster::owner::Installation;
+use lakechat_cluster::redis::{RedisPresence, RedisSettings};
+use lakechat_cluster::sweep_guard::ClusterSweepGuard;
 use lakechat_core::chat::WINDOW_MS;
 use lakechat_core::ports::FileStore;
 use lakechat_core::ports::directory::CreateOutcome;
@@ -21,9 +26,12 @@ use lakechat_core::ports::directory::CreateOutcome;
 /// The back ends of a cluster, connected when they are needed.
 pub struct Cluster {
     hbase: HBase,
-    files: Arc<dyn FileStore>,
-    presence: Arc<RedisPresence>,
+    places: Places,
     kafka: kafka::KafkaSettings,
+    hdfs: HdfsSettings,
+    redis: RedisSettings,
+    /// Open from the time on that it is known whose its folder is.
+    files: OnceLock<Arc<dyn FileStore>>,
 }
 
 impl Cluster {
@@ -32,9 +40,11 @@ impl Cluster {
         let hbase = HBase::start(&settings::hbase(&config.hbase));
         Ok(Cluster {
             hbase: hbase.context("no thread for HBase can be started")?,
-            files: Arc::new(HdfsStore::open(settings::hdfs(config))?),
-            presence: Arc::new(RedisPresence::new(&settings::redis(config))?),
+            places: Places::new(config)?,
             kafka: settings::kafka(config, config.chat.partitions),
+            hdfs: settings::hdfs(config),
+            redis: settings::redis(config),
+            files: OnceLock::new(),
         })
     }
 
@@ -52,6 +62,8 @@ impl Cluster {
         let partitions = settings.partitions;
         let connect = || async { Ok(KafkaBroker::connect(settings.clone()).await?) };
         let broker = retry_while_unavailable(readiness, Part::Broker, connect).await?;
+        let claim = || self.places.claim(&self.hbase);
+        let ours = retry_while_unavailable(readiness, Part::Broker, claim).await?;
         let row = match known {
             Some(row) => row,
             None => {
@@ -71,9 +83,21 @@ impl Cluster {
             broker: Arc::new(broker.beginning_at(row.begins())),
             history: self.hbase.history(row.partitions, row.generation),
             directory: self.hbase.directory(),
-            files: self.files.clone(),
-            presence: self.presence.clone(),
+            files: self.open_files(&ours)?,
+            sweep_guard: Arc::new(ClusterSweepGuard::new(
+                self.hbase.clone(),
+                self.places.file.clone(),
+                ours.clone(),
+            )),
+            presence: Arc::new(RedisPresence::new(&self.redis, ours)?),
         })
+    }
+
+    fn open_files(&self, ours: &Installation) -> anyhow::Result<Arc<dyn FileStore>> {
+        let store = HdfsStore::open(self.hdfs.clone())?;
+        let store = OwnedStore::new(store, self.places.file.clone(), ours.clone());
+        let store: Arc<dyn FileStore> = Arc::new(store);
+        Ok(self.files.get_or_init(|| store).clone())
     }
 
     /// The log that the tables belong to; none for new tables.
@@ -128,7 +152,9 @@ impl Cluster {
 
     /// Waits until every upload is a file or gone.
     pub async fn close(self) -> anyhow::Result<()> {
-        self.files.close().await?;
+        if let Some(files) = self.files.get() {
+            files.close().await?;
+        }
         // Their threads end with their last jobs.
         tokio::task::spawn_blocking(move || drop(self)).await?;
         Ok(())

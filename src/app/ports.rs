@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lakechat_core::ports::file_store::SweepGuard;
 use lakechat_core::ports::{Broker, Directory, FileStore, History, Presence};
 
 /// The ports of one mode.
@@ -11,5 +12,6 @@ pub struct Ports {
     pub history: Arc<dyn History>,
     pub directory: Directory,
     pub files: Arc<dyn FileStore>,
+    pub sweep_guard: Arc<dyn SweepGuard>,
     pub presence: Arc<dyn Presence>,
 }

@@ -34,8 +34,8 @@ pub async fn spawn(
         readiness: readiness.clone(),
     };
     upkeep.tick();
-    let files = files.clone();
-    let sweeps = async move { files.sweep_forever().await };
+    let (files, guard) = (files.clone(), ports.sweep_guard.clone());
+    let sweeps = async move { files.sweep_forever(&*guard).await };
     // Each of them may be aborted at any time: the next run after a restart does its work again.
     let mut spawn = |name, work| tasks.spawn(Stage::Back, name, run(work, shutdown.clone()));
     spawn("probes", probing.boxed());

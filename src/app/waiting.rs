@@ -29,7 +29,8 @@ impl StepError {
         }
     }
 
-    fn within(self, part: Part) -> StepError {
+    /// Names the part that is unavailable.
+    pub fn within(self, part: Part) -> StepError {
         match self {
             StepError::Unavailable { error, .. } => StepError::Unavailable {
                 part: Some(part),

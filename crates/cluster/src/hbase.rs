@@ -13,6 +13,7 @@ mod directory;
 mod error;
 mod health_check;
 mod history;
+mod installation;
 mod lanes;
 mod log_row;
 mod pool;
@@ -25,6 +26,7 @@ pub mod schema;
 mod server;
 mod settings;
 mod socket_handle;
+mod sweep_stamp;
 mod tables;
 mod timestamp;
 mod worker;
@@ -40,7 +42,8 @@ pub use self::log_row::{CONTRACT, GenerationStart, LogRow};
 use self::pool::ConnectionPool;
 pub use self::schema::SchemaError;
 pub use self::settings::HBaseSettings;
-use self::tables::Tables;
+use self::tables::{Table, Tables};
+use crate::owner::Installation;
 use lakechat_core::ports::directory::CreateOutcome;
 use lakechat_core::ports::{Directory, History, PortError};
 
@@ -48,6 +51,7 @@ use lakechat_core::ports::{Directory, History, PortError};
 const PART: &str = "history";
 
 /// The connections to HBase. The ports share them and may outlive this: the last one closes them.
+#[derive(Clone)]
 pub struct HBase {
     client: Arc<Client>,
 }
@@ -101,6 +105,32 @@ impl HBase {
     pub async fn latest_marked_generation(&self) -> Result<u32, PortError> {
         let latest = marks::latest_generation(&self.client);
         latest.await.map_err(port_error)
+    }
+
+    /// The full name of table `meta`.
+    pub fn meta_table(&self) -> String {
+        self.client.tables.name(Table::Meta)
+    }
+
+    /// The installation that the tables are; `None` before the first start of a server.
+    pub async fn installation(&self) -> Result<Option<Installation>, PortError> {
+        installation::read(&self.client).await.map_err(port_error)
+    }
+
+    /// Gives the tables an id unless they have one. After `Unavailable` a retry is safe.
+    pub async fn create_installation(&self) -> Result<Installation, PortError> {
+        installation::create(&self.client).await.map_err(port_error)
+    }
+
+    /// The stamp of the latest sweep that table `files` has seen; `None` before the first one.
+    pub async fn sweep_stamp(&self) -> Result<Option<u64>, PortError> {
+        sweep_stamp::read(&self.client).await.map_err(port_error)
+    }
+
+    /// Raises that stamp; a lower one than the stored one changes nothing.
+    pub async fn raise_sweep_stamp(&self, stamp: u64) -> Result<(), PortError> {
+        let raised = sweep_stamp::raise(&self.client, stamp);
+        raised.await.map_err(port_error)
     }
 }
 

@@ -15,12 +15,15 @@ mod heartbeat;
 mod layout;
 mod list;
 mod native;
+mod owned_store;
+mod owner_file;
 mod read;
 mod run;
 mod settings;
 mod site;
 mod store;
 mod sweep;
+mod sweep_stamp;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -29,5 +32,7 @@ mod upload;
 mod writer;
 
 pub use self::hadoop_conf::HadoopConf;
+pub use self::owned_store::OwnedStore;
+pub use self::owner_file::OwnerFile;
 pub use self::settings::HdfsSettings;
 pub use self::store::{HdfsStore, OpenError};

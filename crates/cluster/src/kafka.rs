@@ -11,6 +11,7 @@ mod doubts;
 mod error;
 mod events;
 mod metadata;
+mod owner_topic;
 mod producer;
 mod questions;
 mod reader;
@@ -41,6 +42,7 @@ use lakechat_core::ports::broker::{
 };
 use lakechat_core::ports::{Broker, PortError};
 
+pub use self::owner_topic::OwnerTopic;
 pub use self::settings::KafkaSettings;
 pub use self::start_error::{StartError, TopicFault};
 

@@ -1,10 +1,11 @@
 //! The presence of all servers, in Redis.
 //!
 //! Each server writes its own live sessions again and again, with a deadline by Redis' clock. All keys
-//! begin with the prefix and have a TTL:
+//! begin with the prefix, and all but `installation` have a TTL:
 //!
 //! | key | holds |
 //! |---|---|
+//! | `installation` | the installation that the keys belong to |
 //! | `session:<uuid>` | hash: `user`, `server`, `address`, `since` |
 //! | `user:<name>` | sorted set of the user's sessions, scored with their deadlines |
 //! | `channel:<name>` | sorted set of the joined sessions, a member each: `<user> <server> <run> <since> <session>`, scored with its deadline |
@@ -19,6 +20,7 @@ mod entries;
 mod keys;
 mod link;
 mod origin;
+mod owner_key;
 mod scripts;
 mod writer;
 
@@ -35,7 +37,9 @@ use self::entries::PendingChange;
 use self::keys::Keys;
 use self::link::Link;
 use self::origin::Origin;
+pub use self::owner_key::OwnerKey;
 use self::writer::Writer;
+use crate::owner::Installation;
 use lakechat_core::domain::ChannelName;
 use lakechat_core::ports::presence::{
     ChannelPresence, ChannelPresenceBuilder, LiveSession, LiveSessions, PresentSession,
@@ -80,13 +84,20 @@ impl fmt::Debug for RedisPresence {
 }
 
 impl RedisPresence {
-    /// Does not connect: `run` does, and retries until Redis responds.
-    pub fn new(settings: &RedisSettings) -> Result<RedisPresence, PortError> {
+    /// Does not connect: `run` does, and retries until Redis responds. It writes only under a prefix that
+    /// belongs to `ours`.
+    pub fn new(settings: &RedisSettings, ours: Installation) -> Result<RedisPresence, PortError> {
         let link = Arc::new(Link::new(&settings.url)?);
         let keys = Arc::new(Keys::new(&settings.prefix));
         // Full: the change is dropped, and the next refresh makes up for it.
         let (changes, received) = mpsc::channel(MAX_PENDING_CHANGES);
-        let writer = Writer::new(link.clone(), keys.clone(), received, settings.deadline);
+        let writer = Writer::new(
+            link.clone(),
+            keys.clone(),
+            received,
+            settings.deadline,
+            ours,
+        );
         Ok(RedisPresence {
             link,
             keys,

@@ -37,6 +37,7 @@ mod read_pool;
 mod recent_records;
 mod row_cache;
 mod settings;
+mod sweep_guard;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -56,6 +57,7 @@ pub use self::backup::{BackupError, BackupProgress, backup};
 pub use self::folder::{DATABASE, FILES, KEY, LAYOUT, OpenError};
 pub use self::memory_presence::MemoryPresence;
 pub use self::settings::EmbeddedSettings;
+pub use self::sweep_guard::SameFolder;
 
 /// An open data folder. Dropping it writes what is queued and unlocks the folder; that blocks.
 ///

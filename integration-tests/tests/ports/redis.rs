@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use integration_tests::contract::place::installation;
 use integration_tests::contract::presence::{ADDRESS, PRESENCE_DEADLINE, Server};
 use integration_tests::contract::{channel, eventually, user};
-use integration_tests::redis_server::{PREFIX, RedisServer, fresh};
+use integration_tests::redis_server::{OWNER_KEY, PREFIX, RedisServer, fresh};
 use lakechat_cluster::redis::{RedisPresence, RedisSettings};
 use lakechat_core::domain::{ChannelName, UserName};
 use rustix::process::Signal;
@@ -15,6 +16,7 @@ use rustix::process::Signal;
 mod one_server {
     integration_tests::presence_contract!(integration_tests::redis_server::fresh);
 }
+integration_tests::place_contract!(integration_tests::redis_server::fresh);
 mod servers {
     integration_tests::presence_between_servers_contract!(integration_tests::redis_server::fresh);
 }
@@ -230,7 +232,7 @@ async fn changes_are_seen_long_before_a_refresh() -> Result<()> {
     let redis = fresh().await?;
     let hour = Duration::from_secs(3_600);
     let start = |id: &str| {
-        let presence = RedisPresence::new(&redis.with_deadline(id, hour))?;
+        let presence = RedisPresence::new(&redis.with_deadline(id, hour), redis.ours.clone())?;
         anyhow::Ok(Server::over(Arc::new(presence)))
     };
     let (a, b) = (start("a")?, start("b")?);
@@ -255,11 +257,54 @@ async fn a_wrong_password_is_told_without_showing_it() -> Result<()> {
         url,
         ..redis.settings("a")
     };
-    let a = Server::over(Arc::new(RedisPresence::new(&settings)?));
+    let a = Server::over(Arc::new(RedisPresence::new(&settings, redis.ours.clone())?));
     let refused = async || {
         let why = a.presence.degraded().unwrap_or_default();
         assert!(!why.contains("guessed"), "{why}");
         Ok(why.contains("WRONGPASS") || why.to_lowercase().contains("authentication"))
     };
     eventually("the refusal is told", refused).await
+}
+
+#[tokio::test]
+async fn servers_of_another_installation_neither_write_nor_read_under_the_prefix() -> Result<()> {
+    let redis = fresh().await?;
+    let a = Server::start(&redis, "a")?.up().await?;
+    let (ann, ops) = (user(), channel());
+    a.enter(&ann, &ops);
+    let other = RedisPresence::new(&redis.settings("b"), installation())?;
+    let b = Server::over(Arc::new(other));
+    b.enter(&user(), &ops);
+    let expected = [
+        format!(
+            "the prefix {PREFIX} in Redis (redis.prefix) belongs to {}",
+            redis.ours
+        ),
+        "correct redis.prefix".to_owned(),
+    ];
+    let refused = async || {
+        let why = b.presence.degraded().unwrap_or_default();
+        Ok(expected.iter().all(|words| why.contains(words)))
+    };
+    eventually("the refusal is told", refused).await?;
+    let at_b = b.see(&ops).await;
+    assert!(at_b.degraded && at_b.people.len() == 1, "only its own");
+    a.comes_to_see(&ops, &[&ann]).await?;
+    b.stop().await?;
+    let theirs = redis.keys().await?;
+    assert_eq!(theirs.len(), 3, "{theirs:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn emptied_redis_belongs_to_the_installation_again_after_a_refresh() -> Result<()> {
+    let redis = fresh().await?;
+    let _a = Server::start(&redis, "a")?.up().await?;
+    let ours = format!("{} {}", redis.ours.id, redis.ours.meta_table);
+    let is_ours = async || Ok(redis.cli(&["GET", OWNER_KEY]).await? == ours);
+    eventually("the prefix is claimed", is_ours).await?;
+    redis.cli(&["FLUSHALL"]).await?;
+    eventually("it is claimed again", is_ours).await?;
+    assert_eq!(redis.cli(&["PTTL", OWNER_KEY]).await?, "-1", "it stays");
+    Ok(())
 }

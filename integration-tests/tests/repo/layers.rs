@@ -22,7 +22,17 @@ const MODULES: &[(&str, &[&str])] = &[
             "files: domain limits ports",
         ],
     ),
-    ("crates/cluster", &["hbase", "hdfs", "kafka", "redis"]),
+    (
+        "crates/cluster",
+        &[
+            "owner",
+            "hbase: owner",
+            "hdfs: owner",
+            "kafka: owner",
+            "redis: owner",
+            "sweep_guard: hbase hdfs owner",
+        ],
+    ),
     (
         ".",
         &[

@@ -4,6 +4,8 @@
 //!   grows too large for HDFS.
 //! - `tmp/<run>/<id>`: drafts of one run of one server.
 //! - `tmp/<run>/alive`: the heartbeat file of that run.
+//! - `installation`: the installation that the root belongs to.
+//! - `swept/<number>`: an empty file, whose name is the stamp of the latest sweep.
 
 use super::run::Run;
 use lakechat_core::domain::FileId;
@@ -26,6 +28,16 @@ impl Layout {
 
     pub fn root(&self) -> &str {
         &self.root
+    }
+
+    /// The file that names the installation.
+    pub fn owner(&self) -> String {
+        format!("{}/installation", self.root)
+    }
+
+    /// The folder whose entry is the stamp of the latest sweep.
+    pub fn sweeps(&self) -> String {
+        format!("{}/swept", self.root)
     }
 
     /// The folder that holds the 256 folders of files.

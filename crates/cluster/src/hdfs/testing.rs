@@ -86,6 +86,9 @@ impl HdfsClient for MemoryHdfs {
 
     async fn rename(&self, from: &str, to: &str) -> Result<bool, PortError> {
         let mut state = self.state();
+        if state.nodes.contains_key(to) {
+            return Err(unavailable(format!("{to} exists")));
+        }
         let folder = to.rsplit_once('/').map_or("", |(folder, _)| folder);
         if !state.nodes.contains_key(folder) {
             return Ok(false);

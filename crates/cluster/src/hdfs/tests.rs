@@ -7,7 +7,8 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 
 use super::testing::MemoryHdfs;
-use super::{HdfsSettings, HdfsStore};
+use super::{HdfsSettings, HdfsStore, OwnedStore, OwnerFile};
+use crate::owner::{Installation, Place};
 use lakechat_core::domain::FileId;
 use lakechat_core::ports::FileStore;
 
@@ -120,4 +121,70 @@ async fn sweep_removes_drafts_of_dead_runs_and_own_ones_without_a_writer() {
     let left = files(&hdfs);
     assert!(left.contains(&open[0]) && left.len() == 3, "{left:?}");
     assert!(left.iter().filter(|path| path.starts_with(alive)).count() == 2);
+}
+
+fn installation(id: u128) -> Installation {
+    Installation {
+        id: uuid::Uuid::from_u128(id),
+        meta_table: "lakechat:meta".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn store_claims_its_folder_with_the_first_upload() {
+    let (store, hdfs) = store();
+    let file = OwnerFile::over(Arc::new(hdfs), "/lake");
+    let store = OwnedStore::new(store, file.clone(), installation(1));
+    assert_eq!(file.owner().await.expect("read"), None);
+    let writer = store.create(FileId::random()).await.expect("a draft");
+    writer.commit().await.expect("committed");
+    let owner = file.owner().await.expect("read");
+    assert_eq!(owner, Some(installation(1)));
+}
+
+#[tokio::test]
+async fn store_writes_and_removes_nothing_in_a_folder_of_another_installation() {
+    let (store, hdfs) = store();
+    let file = OwnerFile::over(Arc::new(hdfs.clone()), "/lake");
+    file.claim(&installation(2)).await.expect("claimed");
+    store.check().await.expect("the heartbeat is written");
+    let id = FileId::random();
+    let path = format!("{}/{id}", &id.to_string()[..2]);
+    hdfs.put(&format!("/lake/files/{path}"), Some(b"theirs"), NOW_MS);
+    let before = hdfs.files();
+    let store = OwnedStore::new(store, file.clone(), installation(1));
+    for refused in [
+        store.create(FileId::random()).await.map(drop),
+        store.check().await,
+        store.sweep_drafts(IDLE).await.map(drop),
+        store.remove(&path).await,
+    ] {
+        let reason = refused.expect_err("another's").to_string();
+        for words in ["the folder /lake in HDFS", "correct hdfs.root", "lakechat:meta"] {
+            assert!(reason.contains(words), "{reason}");
+        }
+    }
+    assert_eq!(hdfs.files(), before);
+}
+
+#[tokio::test]
+async fn store_removes_nothing_once_its_folder_was_given_away() {
+    let (store, hdfs) = store();
+    let file = OwnerFile::over(Arc::new(hdfs.clone()), "/lake");
+    let store = OwnedStore::new(store, file.clone(), installation(1));
+    store.sweep_drafts(IDLE).await.expect("ours");
+    file.reassign(&installation(2)).await.expect("given away");
+    store.sweep_drafts(IDLE).await.expect_err("another's");
+    hdfs.state().nodes.remove("/lake/installation");
+    store.sweep_drafts(IDLE).await.expect_err("nobody's");
+}
+
+#[tokio::test]
+async fn sweep_stamp_only_rises() {
+    let file = OwnerFile::over(Arc::new(MemoryHdfs::default()), "/lake");
+    assert_eq!(file.sweep_stamp().await.expect("read"), None);
+    for (stamp, latest) in [(7, 7), (90, 90), (8, 90)] {
+        file.raise_sweep_stamp(stamp).await.expect("raised");
+        assert_eq!(file.sweep_stamp().await.expect("read"), Some(latest));
+    }
 }

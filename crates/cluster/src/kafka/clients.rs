@@ -101,6 +101,14 @@ pub(super) fn reader(settings: &KafkaSettings) -> ClientConfig {
     config
 }
 
+/// A reader of the topic that names the installation: it is read to its end.
+pub(super) fn owner_reader(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = client(settings, "owner", &READING);
+    config.set("group.id", format!("{}.reader", settings.topic_prefix));
+    config.set("enable.partition.eof", "true");
+    config
+}
+
 /// The member of the archivers' group.
 pub(super) fn group_member(settings: &KafkaSettings) -> ClientConfig {
     let mut config = client(settings, "archiver", &READING);

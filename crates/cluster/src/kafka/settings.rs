@@ -65,6 +65,11 @@ impl KafkaSettings {
         format!("{}.dead-letters", self.topic_prefix)
     }
 
+    /// The topic that names the installation which the log belongs to.
+    pub fn installation_topic(&self) -> String {
+        format!("{}.installation", self.topic_prefix)
+    }
+
     /// The consumer group that shares the partitions among the servers' archivers.
     pub fn archiver_group(&self) -> String {
         format!("{}.archiver", self.topic_prefix)

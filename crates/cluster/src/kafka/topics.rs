@@ -44,14 +44,7 @@ pub(super) async fn prepare(
     settings: &KafkaSettings,
     asker: &MetadataClient,
 ) -> Result<PreparedTopics, StartError> {
-    let events = ClientEvents::of("admin");
-    let admin: AdminClient<ClientEvents> =
-        clients::admin(settings).create_with_context(events.clone())?;
-    let topics = TopicAdmin {
-        asker,
-        admin,
-        events,
-    };
+    let topics = TopicAdmin::new(settings, asker)?;
     let messages = topics.topic(&rules::messages(settings)).await?;
     let largest = rules::largest_batch(&messages, settings);
     let dead_letters = topics
@@ -65,6 +58,21 @@ pub(super) async fn prepare(
             warnings: rules::warnings(&messages),
             retention: rules::retention(&messages),
         })
+    } else {
+        Err(StartError::Topics(faults))
+    }
+}
+
+/// Creates the topic that names the installation if it is missing, and checks its settings.
+pub(super) async fn prepare_installation(
+    settings: &KafkaSettings,
+    asker: &MetadataClient,
+) -> Result<(), StartError> {
+    let wanted = rules::installation(settings);
+    let found = TopicAdmin::new(settings, asker)?.topic(&wanted).await?;
+    let faults = rules::check(&found, &wanted, settings);
+    if faults.is_empty() {
+        Ok(())
     } else {
         Err(StartError::Topics(faults))
     }
@@ -133,7 +141,19 @@ struct TopicAdmin<'a> {
     events: ClientEvents,
 }
 
-impl TopicAdmin<'_> {
+impl<'a> TopicAdmin<'a> {
+    fn new(
+        settings: &KafkaSettings,
+        asker: &'a MetadataClient,
+    ) -> Result<TopicAdmin<'a>, KafkaError> {
+        let events = ClientEvents::of("admin");
+        Ok(TopicAdmin {
+            asker,
+            admin: clients::admin(settings).create_with_context(events.clone())?,
+            events,
+        })
+    }
+
     async fn topic(&self, wanted: &rules::TopicSpec) -> Result<ExistingTopic, StartError> {
         let deadline = Instant::now() + DEADLINE;
         let mut is_created = false;

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::owner::{Installation, foreign};
 use lakechat_core::domain::{ChannelName, UserName};
 
 /// The names of keys with one prefix.
@@ -17,6 +18,21 @@ impl Keys {
         }
     }
 
+    /// The key that names the installation.
+    pub fn installation(&self) -> String {
+        format!("{}installation", self.prefix)
+    }
+
+    /// Says that the keys don't belong to `ours`.
+    pub fn not_ours(&self, owner: Option<&Installation>, ours: &Installation) -> String {
+        let place = place_name(&self.prefix);
+        let advice = "correct redis.prefix, or hbase.namespace and hbase.table_prefix";
+        match owner {
+            Some(owner) => format!("{}: {advice}", foreign(&place, owner, ours)),
+            None => format!("{} does not name an installation", self.installation()),
+        }
+    }
+
     pub fn session(&self, id: Uuid) -> String {
         format!("{}session:{id}", self.prefix)
     }
@@ -28,4 +44,8 @@ impl Keys {
     pub fn channel(&self, channel: &ChannelName) -> String {
         format!("{}channel:{channel}", self.prefix)
     }
+}
+
+pub(super) fn place_name(prefix: &str) -> String {
+    format!("the prefix {prefix} in Redis (redis.prefix)")
 }

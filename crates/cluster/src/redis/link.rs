@@ -12,10 +12,13 @@ use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, RedisResult};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::keys::Keys;
+use super::owner_key;
 use super::scripts::{Scripts, call};
+use crate::owner::Installation;
 use lakechat_core::ports::PortError;
 
-const PART: &str = "presence";
+pub(super) const PART: &str = "presence";
 
 /// How long connecting, and each write, may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -48,11 +51,7 @@ enum LinkState {
 impl Link {
     /// A link that is down until [`Link::set_up`].
     pub fn new(url: &str) -> Result<Link, PortError> {
-        // Fails if another part of the process has installed one, which is the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::open(url).map_err(|error| {
-            PortError::broken(PART, format!("redis.url can't be used: {error}"))
-        })?;
+        let client = open_client(url)?;
         let address = client.get_connection_info().addr().to_string();
         let state = LinkState::Down(format!("Redis at {address} is not connected yet"));
         Ok(Link {
@@ -97,6 +96,21 @@ impl Link {
     /// Makes a connection available for reads, once all of this server's entries were written over it.
     pub fn set_up(&self, connection: MultiplexedConnection) {
         *self.state.lock().expect("no panic while held") = LinkState::Up(connection);
+    }
+
+    /// Claims the keys for an installation, and sets the link down if they are another one's.
+    pub async fn claim(
+        &self,
+        connection: &mut MultiplexedConnection,
+        keys: &Keys,
+        ours: &Installation,
+    ) -> Result<(), Unavailable> {
+        let claimed = match owner_key::claim(connection, keys, ours).await {
+            Ok(Some(owner)) if owner == *ours => Ok(()),
+            Ok(owner) => Err(Unavailable(keys.not_ours(owner.as_ref(), ours))),
+            Err(error) => Err(self.unavailable(&error)),
+        };
+        claimed.inspect_err(|why| self.set_down(why))
     }
 
     pub async fn write(
@@ -156,4 +170,12 @@ impl Link {
         metrics::counter!("lakechat_presence_failures_total").increment(1);
         *self.state.lock().expect("no panic while held") = LinkState::Down(why.0.clone());
     }
+}
+
+/// Does not connect.
+pub(super) fn open_client(url: &str) -> Result<Client, PortError> {
+    // Fails if another part of the process has installed one, which is the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::open(url)
+        .map_err(|error| PortError::broken(PART, format!("redis.url can't be used: {error}")))
 }

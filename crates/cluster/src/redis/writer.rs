@@ -15,6 +15,7 @@ use super::keys::Keys;
 use super::link::{Link, Unavailable};
 use super::origin::{Origin, SessionEntry};
 use super::scripts::call;
+use crate::owner::Installation;
 use lakechat_core::ports::presence::LiveSessions;
 
 /// How long the first change of a batch waits for others.
@@ -43,6 +44,7 @@ pub(super) struct Writer {
     keys: Arc<Keys>,
     changes: mpsc::Receiver<PendingChange>,
     deadline: Duration,
+    ours: Installation,
     entries: SessionEntries,
     /// When all entries were last written.
     refreshed: Instant,
@@ -54,12 +56,14 @@ impl Writer {
         keys: Arc<Keys>,
         changes: mpsc::Receiver<PendingChange>,
         deadline: Duration,
+        ours: Installation,
     ) -> Writer {
         Writer {
             link,
             keys,
             changes,
             deadline,
+            ours,
             entries: SessionEntries::default(),
             refreshed: Instant::now(),
         }
@@ -79,7 +83,7 @@ impl Writer {
         self.entries.clear();
         let connection = match self.link.connection() {
             Ok(connection) => connection,
-            Err(_) => self.link.connect().await?,
+            Err(_) => self.connect().await?,
         };
         self.write_pending(connection).await
     }
@@ -147,13 +151,26 @@ impl Writer {
         Ok(())
     }
 
+    /// Connects to keys that are ours.
+    async fn connect(&self) -> Result<MultiplexedConnection, Unavailable> {
+        let mut connection = self.link.connect().await?;
+        self.link
+            .claim(&mut connection, &self.keys, &self.ours)
+            .await?;
+        Ok(connection)
+    }
+
+    /// Claims the keys again, as an operator may have emptied Redis, and writes all entries.
     async fn refresh(
         &mut self,
-        connection: MultiplexedConnection,
+        mut connection: MultiplexedConnection,
         own: &dyn LiveSessions,
         origin: &Origin,
     ) -> Result<(), Unavailable> {
         let began = Instant::now();
+        self.link
+            .claim(&mut connection, &self.keys, &self.ours)
+            .await?;
         self.entries.refresh(own, origin);
         metrics::gauge!("lakechat_presence_entries").set(self.entries.len() as f64);
         self.write_pending(connection).await?;

@@ -1,6 +1,5 @@
 //! Removes what failed uploads have left: drafts, and files without a row.
 
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -9,6 +8,7 @@ use tracing::{info, warn};
 
 use super::Files;
 use crate::ports::PortError;
+use crate::ports::file_store::SweepGuard;
 
 /// The pause between two sweeps.
 const EVERY: Duration = Duration::from_secs(600);
@@ -27,10 +27,10 @@ pub(super) const REACH: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Files {
     /// Sweeps at once and then every ten minutes. Never returns. Dropping the future is safe.
-    pub async fn sweep_forever(&self) {
+    pub async fn sweep_forever(&self, guard: &dyn SweepGuard) {
         let mut reach = REACH;
         loop {
-            reach = self.sweep(reach).await;
+            reach = self.sweep(guard, reach).await;
             tokio::time::sleep(EVERY).await;
         }
     }
@@ -38,10 +38,10 @@ impl Files {
     /// Sweeps once, over the last `reach` after the grace time. Returns the reach for the next
     /// sweep: it covers the files that become old enough until then, or everything if this sweep
     /// failed.
-    pub(super) async fn sweep(&self, reach: Duration) -> Duration {
+    pub(super) async fn sweep(&self, guard: &dyn SweepGuard, reach: Duration) -> Duration {
         let begun = Instant::now();
         self.sweep_half_files().await;
-        match self.sweep_orphans(GRACE..GRACE + reach).await {
+        match self.sweep_orphans(guard, reach).await {
             Ok(()) => begun.elapsed() + 2 * EVERY,
             Err(error) => {
                 counter!("lakechat_file_sweeps_failed_total").increment(1);
@@ -65,17 +65,23 @@ impl Files {
         }
     }
 
-    /// Removes the files of an age that have no row.
-    async fn sweep_orphans(&self, age: Range<Duration>) -> Result<(), PortError> {
-        let mut listing = self.store.list(age).await?;
+    /// Removes the files that have no row, over the last `reach` after the grace time.
+    async fn sweep_orphans(
+        &self,
+        guard: &dyn SweepGuard,
+        reach: Duration,
+    ) -> Result<(), PortError> {
+        let kept_from = guard.begin().await?;
+        let mut listing = self.store.list(GRACE..kept_from.min(GRACE + reach)).await?;
         while let Some(stored) = listing.next().await {
             let stored = stored?;
             if self.rows.find(stored.id).await?.is_some() {
                 continue;
             }
+            guard.check().await?;
             self.store.remove(&stored.path).await?;
             counter!("lakechat_files_swept_total", "kind" => "orphan").increment(1);
-            info!(file.id = %stored.id, "removed a file whose row never came");
+            info!(file.id = %stored.id, "removed a file whose row was never written");
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::{Files, FilesSettings};
 use crate::domain::{ChannelName, File, FileId, UserName};
-use crate::ports::file_store::{ByteStream, FileListing, FileWriter, StoredFile};
+use crate::ports::file_store::{ByteStream, FileListing, FileWriter, StoredFile, SweepGuard};
 use crate::ports::{FileRows, FileStore, PortError};
 
 pub const INLINE_BYTES: usize = 64 * 1024;
@@ -305,5 +305,36 @@ impl FileWriter for MemoryWriter {
 impl Drop for MemoryWriter {
     fn drop(&mut self) {
         self.shared.open_writers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Lets a sweep remove files up to an age, until a number of removals.
+pub struct MemoryGuard {
+    pub kept_from: Duration,
+    pub removals_left: AtomicUsize,
+}
+
+impl MemoryGuard {
+    /// One that refuses nothing.
+    pub fn open() -> MemoryGuard {
+        MemoryGuard {
+            kept_from: Duration::MAX,
+            removals_left: AtomicUsize::new(usize::MAX),
+        }
+    }
+}
+
+#[async_trait]
+impl SweepGuard for MemoryGuard {
+    async fn begin(&self) -> Result<Duration, PortError> {
+        Ok(self.kept_from)
+    }
+
+    async fn check(&self) -> Result<(), PortError> {
+        let left = self.removals_left.fetch_sub(1, Ordering::SeqCst);
+        match left {
+            0 => Err(PortError::broken("files", "they belong to somebody else")),
+            _ => Ok(()),
+        }
     }
 }

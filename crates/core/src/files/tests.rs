@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
 use super::sweep::REACH;
-use super::testing::{Bench, INLINE_BYTES, MAX_BYTES, Step, user};
+use super::testing::{Bench, INLINE_BYTES, MAX_BYTES, MemoryGuard, Step, user};
 use super::*;
 use crate::domain::FileLocation;
 use crate::ports::PortError;
@@ -243,10 +243,14 @@ async fn the_sweeper_removes_files_whose_row_never_came_after_a_grace_time() {
         }
     }
     bench.rows.away.store(true, Ordering::SeqCst);
-    assert_eq!(bench.files.sweep(REACH).await, REACH, "to be made up for");
+    assert_eq!(
+        bench.files.sweep(&MemoryGuard::open(), REACH).await,
+        REACH,
+        "to be made up for"
+    );
     assert_eq!(bench.store.shared.files.lock().unwrap().len(), 4);
     bench.rows.away.store(false, Ordering::SeqCst);
-    assert!(bench.files.sweep(REACH).await < HOUR);
+    assert!(bench.files.sweep(&MemoryGuard::open(), REACH).await < HOUR);
     let files = bench.store.shared.files.lock().unwrap();
     assert!(!files.contains_key(&old), "had no row");
     assert!(files.contains_key(&fresh), "its row may still come");
@@ -259,5 +263,37 @@ async fn a_listing_that_fails_is_made_up_for() {
     let bench = Bench::new();
     bench.store.put(2 * HOUR);
     bench.store.fail_at(Step::List);
-    assert_eq!(bench.files.sweep(2 * HOUR).await, REACH);
+    assert_eq!(
+        bench.files.sweep(&MemoryGuard::open(), 2 * HOUR).await,
+        REACH
+    );
+}
+
+#[tokio::test]
+async fn files_from_before_the_guards_limit_are_kept() {
+    let bench = Bench::new();
+    let swept = bench.store.put(2 * HOUR);
+    let kept = bench.store.put(3 * HOUR);
+    let guard = MemoryGuard {
+        kept_from: 3 * HOUR,
+        ..MemoryGuard::open()
+    };
+    bench.files.sweep(&guard, REACH).await;
+    let files = bench.store.shared.files.lock().unwrap();
+    assert!(!files.contains_key(&swept) && files.contains_key(&kept));
+}
+
+#[tokio::test]
+async fn guard_is_asked_before_each_removal() {
+    let bench = Bench::new();
+    for _ in 0..3 {
+        bench.store.put(2 * HOUR);
+    }
+    let guard = MemoryGuard {
+        removals_left: AtomicUsize::new(1),
+        ..MemoryGuard::open()
+    };
+    let reach = bench.files.sweep(&guard, REACH).await;
+    assert_eq!(reach, REACH, "to be made up for");
+    assert_eq!(bench.store.shared.files.lock().unwrap().len(), 2);
 }

@@ -90,6 +90,22 @@ pub trait FileStore: Send + Sync {
     }
 }
 
+/// Decides whether a sweep may remove files that have no row: only if store and directory belong
+/// together, and the directory has not lost rows.
+///
+/// `Unavailable` and `Broken` both mean that nothing may be removed; `Broken` says what an operator
+/// has to do first.
+#[async_trait]
+pub trait SweepGuard: Send + Sync {
+    /// Called at the beginning of each sweep. Returns the age from which on files without a row have
+    /// to be kept, because they may belong to an earlier owner of the store, or to rows that were
+    /// lost. The age counts from the commit.
+    async fn begin(&self) -> Result<Duration, PortError>;
+
+    /// Called before each removal, after the row was not found.
+    async fn check(&self) -> Result<(), PortError>;
+}
+
 /// Writes one file. Dropping the writer discards the file: its draft is removed, possibly a moment
 /// later.
 ///

@@ -81,8 +81,8 @@ impl Marks {
         let Some(row) = rows.iter().find(|row| row.key == LOG.as_bytes()) else {
             return Err(HBaseError::Stops(format!(
                 "row `{LOG}` of {meta} is gone: it says which log history was written from. Restore the \
-                 table as it was, or stop all servers and start them again to write history anew \
-                 from what the log still holds"
+                 table as it was; or stop all servers, run `lakechat log adopt` and start them again, \
+                 to write history anew from what the log still holds"
             )));
         };
         let log = log_row::decode(row.bytes("d:v").unwrap_or_default())?;

@@ -69,6 +69,20 @@ pub(super) fn dead_letters(settings: &KafkaSettings, largest: usize) -> TopicSpe
     }
 }
 
+/// Its first record decides, so none may ever go.
+pub(super) fn installation(settings: &KafkaSettings) -> TopicSpec {
+    TopicSpec {
+        topic: settings.installation_topic(),
+        partitions: 1,
+        exactly: false,
+        rules: vec![
+            exactly("cleanup.policy", "delete"),
+            exactly("retention.ms", "-1"),
+            exactly("retention.bytes", "-1"),
+        ],
+    }
+}
+
 /// How long the log keeps a record; `None`: for ever.
 pub(super) fn retention(messages: &ExistingTopic) -> Option<Duration> {
     let kept = messages.settings.get("retention.ms")?;
