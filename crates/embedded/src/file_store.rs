@@ -58,6 +58,11 @@ impl FileStore for FolderStore {
         Ok(read::stream(file, length, self.jobs.clone()))
     }
 
+    async fn contains(&self, path: &str) -> Result<bool, PortError> {
+        let path = resolve(&self.files, path)?;
+        self.jobs.run(move || path.try_exists()).await
+    }
+
     async fn remove(&self, path: &str) -> Result<(), PortError> {
         let path = resolve(&self.files, path)?;
         self.jobs.run(move || remove_file(&path)).await.map(drop)

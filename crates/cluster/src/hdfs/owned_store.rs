@@ -77,6 +77,10 @@ impl FileStore for OwnedStore {
         self.store.read(path, offset, length).await
     }
 
+    async fn contains(&self, path: &str) -> Result<bool, PortError> {
+        self.store.contains(path).await
+    }
+
     async fn remove(&self, path: &str) -> Result<(), PortError> {
         self.verify().await?;
         self.store.remove(path).await

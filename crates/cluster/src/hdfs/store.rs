@@ -76,6 +76,12 @@ impl FileStore for HdfsStore {
         Ok(range.stream(&self.tasks))
     }
 
+    async fn contains(&self, path: &str) -> Result<bool, PortError> {
+        let path = self.site.stored_path(path)?;
+        let status = self.site.client.stat(&path).await?;
+        Ok(status.is_some())
+    }
+
     async fn remove(&self, path: &str) -> Result<(), PortError> {
         let path = self.site.stored_path(path)?;
         self.site.client.delete(&path, false).await.map(drop)

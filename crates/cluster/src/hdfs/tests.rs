@@ -160,7 +160,11 @@ async fn store_writes_and_removes_nothing_in_a_folder_of_another_installation() 
         store.remove(&path).await,
     ] {
         let reason = refused.expect_err("another's").to_string();
-        for words in ["the folder /lake in HDFS", "correct hdfs.root", "lakechat:meta"] {
+        for words in [
+            "the folder /lake in HDFS",
+            "correct hdfs.root",
+            "lakechat:meta",
+        ] {
             assert!(reason.contains(words), "{reason}");
         }
     }

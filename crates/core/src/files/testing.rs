@@ -88,6 +88,8 @@ pub struct MemoryRows {
     pub files: Mutex<HashMap<FileId, File>>,
     pub posts: Mutex<Vec<(FileId, ChannelName)>>,
     pub away: AtomicBool,
+    /// Happens while the next row is being put.
+    pub during_put: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl MemoryRows {
@@ -103,6 +105,12 @@ impl MemoryRows {
 impl FileRows for MemoryRows {
     async fn put(&self, file: &File) -> Result<(), PortError> {
         self.here()?;
+        let during = self
+            .during_put
+            .lock()
+            .expect("no test panics with it")
+            .take();
+        during.into_iter().for_each(|happens| happens());
         self.files
             .lock()
             .expect("no test panics with it")
@@ -231,6 +239,11 @@ impl FileStore for MemoryStore {
             .map(Ok)
             .collect();
         Ok(Box::pin(stream::iter(chunks)))
+    }
+
+    async fn contains(&self, path: &str) -> Result<bool, PortError> {
+        let files = self.shared.files.lock().expect("no test panics with it");
+        Ok(files.contains_key(path))
     }
 
     async fn remove(&self, path: &str) -> Result<(), PortError> {

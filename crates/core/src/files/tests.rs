@@ -228,6 +228,17 @@ async fn a_file_that_the_store_has_lost_is_an_internal_failure() {
     assert_eq!(opened.err().expect("lost").code, Code::Internal);
 }
 
+#[tokio::test]
+async fn upload_whose_bytes_were_swept_before_its_row_came_fails() {
+    let bench = Bench::new();
+    let shared = bench.store.shared.clone();
+    let sweep = move || shared.files.lock().unwrap().clear();
+    *bench.rows.during_put.lock().unwrap() = Some(Box::new(sweep));
+    let problem = take(&bench, &noise(200_000)).await.expect_err("swept");
+    assert_eq!(problem.code, Code::StorageUnavailable);
+    assert!(problem.retry_after_ms.is_some());
+}
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]

@@ -8,8 +8,9 @@ use tracing::{Instrument, Span};
 use super::draft::{Draft, too_large};
 use super::transfer::Transfer;
 use super::{FileName, Files, MediaType};
-use crate::domain::{Code, File, FileId, Problem, UserName, now_ms};
-use crate::ports::problem::directory_problem;
+use crate::domain::{Code, File, FileId, FileLocation, Problem, UserName, now_ms};
+use crate::ports::PortError;
+use crate::ports::problem::{directory_problem, storage_unavailable};
 
 /// The properties of a file that are known before its bytes arrive.
 #[derive(Clone, Debug)]
@@ -28,8 +29,8 @@ impl Files {
     /// SHA-256 after the last byte and before the file is visible; if it returns false, the error
     /// is `checksum_mismatch`.
     ///
-    /// If the write of the row fails, the row may exist, under an id that no client has received.
-    /// After any other error, or if the future is dropped before that write, the file has no row;
+    /// If the write of the row fails, or the bytes are gone after it, the row may exist, under an id
+    /// that no client has received. After any other error, or if the future is dropped before that write, the file has no row;
     /// the sweeper removes what is left of it.
     ///
     /// Errors: `rate_limited`, `file_too_large`, `checksum_mismatch`, `storage_unavailable`,
@@ -93,7 +94,25 @@ impl Files {
         // no row.
         let put = self.rows.put(&file).await;
         put.map_err(directory_problem)?;
+        self.expect_bytes(&file).await?;
         Ok(file)
+    }
+
+    /// Fails if the bytes are gone: if this process stood still for an hour between commit and row, the
+    /// sweeper of another server has removed them. It removes nothing once it can see the row, so bytes
+    /// that are still there stay.
+    async fn expect_bytes(&self, file: &File) -> Result<(), Problem> {
+        let FileLocation::Stored(path) = &file.location else {
+            return Ok(());
+        };
+        match self.store.contains(path).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(storage_unavailable(PortError::unavailable(
+                "files",
+                "the file was swept before its row was written",
+            ))),
+            Err(error) => Err(storage_unavailable(error)),
+        }
     }
 }
 

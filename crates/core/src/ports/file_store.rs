@@ -53,6 +53,9 @@ pub trait FileStore: Send + Sync {
     /// most. Dropping the stream ends the reading and frees its resources.
     async fn read(&self, path: &str, offset: u64, length: u64) -> Result<ByteStream, PortError>;
 
+    /// Whether a committed file exists.
+    async fn contains(&self, path: &str) -> Result<bool, PortError>;
+
     /// Removes a file. Returns `Ok` if it doesn't exist. After `Unavailable`, or if the future is
     /// dropped, the file may be removed or not; retrying is safe.
     async fn remove(&self, path: &str) -> Result<(), PortError>;
