@@ -201,6 +201,29 @@ async fn redis_that_does_not_answer_delays_nobody() -> Result<()> {
     meeting.a.comes_to_see(&meeting.ops, &[ann, bob]).await
 }
 
+/// The ids of the connections of lakechat's servers.
+async fn connections(redis: &RedisServer) -> Result<Vec<String>> {
+    let listed = redis.cli(&["CLIENT", "LIST"]).await?;
+    // Not that of redis-cli, which lists them.
+    let servers = listed.lines().filter(|line| !line.contains("cmd=client"));
+    let ids = servers.filter_map(|line| line.split(' ').next());
+    Ok(ids.map(str::to_owned).collect())
+}
+
+#[tokio::test]
+async fn slow_read_fails_alone_and_keeps_the_connection() -> Result<()> {
+    let redis = fresh().await?;
+    let meeting = Meeting::at(&redis).await?;
+    let before = connections(&redis).await?;
+    assert_eq!(before.len(), 2, "{before:?}");
+    redis.cli(&["CLIENT", "PAUSE", "500", "ALL"]).await?;
+    assert!(meeting.a.see(&meeting.ops).await.degraded);
+    assert_eq!(meeting.a.presence.degraded(), None);
+    meeting.is_whole().await?;
+    assert_eq!(connections(&redis).await?, before);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_stop_while_redis_does_not_answer_ends_soon() -> Result<()> {
     let redis = fresh().await?;

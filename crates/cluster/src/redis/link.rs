@@ -142,13 +142,17 @@ impl Link {
         let mut connection = self.connection()?;
         let mut command = call(&self.scripts.alive, &[key]);
         command.arg(most);
-        let asked = timeout_at(deadline, command.query_async(&mut connection)).await;
-        let answer = match asked {
-            Ok(answer) => answer.map_err(|error| self.unavailable(&error)),
+        match timeout_at(deadline, command.query_async(&mut connection)).await {
+            Ok(Ok(members)) => Ok(members),
+            Ok(Err(error)) => {
+                let why = self.unavailable(&error);
+                self.set_down(&why);
+                Err(why)
+            }
+            // Late for this reader only. Whether Redis has stopped answering is the writer's to find out:
+            // reconnecting makes it write all entries again, which a slow Redis is the last to need.
             Err(_) => Err(self.timed_out()),
-        };
-        // Down for all: the next reads fail at once, until the writer has reconnected.
-        answer.inspect_err(|why| self.set_down(why))
+        }
     }
 
     fn unavailable(&self, error: &RedisError) -> Unavailable {
