@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::{Result, ensure};
 
-use super::partition_plan::{LogPartition, PartitionPlan, Skip};
+use super::partition_plan::{LogPartition, OldGeneration, PartitionPlan, Skip};
 use lakechat_cluster::hbase::{HBase, LogRow};
 use lakechat_cluster::kafka::{KafkaBroker, KafkaSettings};
 use lakechat_core::domain::Partition;
@@ -42,7 +42,12 @@ impl Adoption {
         let judge = |(at, (mark, found)): (usize, (&Mark, LogPartition))| {
             let begin = old.begins().get(at).copied().unwrap_or(0);
             let skip = skips.iter().find(|skip| skip.partition.index() == at);
-            PartitionPlan::judge(*mark, begin, found, skip.map(|skip| skip.to))
+            let old = OldGeneration {
+                mark: *mark,
+                begin,
+                is_same_topic: topic == old.topic,
+            };
+            PartitionPlan::judge(old, found, skip.map(|skip| skip.to))
         };
         let plans: Vec<_> = marks.iter().zip(found).enumerate().map(judge).collect();
         // Marks of a later generation are left from an adoption that did not finish.

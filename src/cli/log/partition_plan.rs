@@ -28,6 +28,17 @@ pub(super) struct LogPartition {
     pub behind_time: Offset,
 }
 
+/// What the generation that is replaced knows of a partition.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OldGeneration {
+    /// Up to where history was written.
+    pub mark: Mark,
+    /// Its first offset.
+    pub begin: Offset,
+    /// Whether the adopted log is in the same topic.
+    pub is_same_topic: bool,
+}
+
 /// A partition whose history was written up to a mark.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PartitionPlan {
@@ -51,13 +62,12 @@ enum StartPoint {
 }
 
 impl PartitionPlan {
-    /// `begin`: the first offset of the generation that is replaced.
-    pub fn judge(
-        mark: Mark,
-        begin: Offset,
-        found: LogPartition,
-        skip: Option<Offset>,
-    ) -> PartitionPlan {
+    pub fn judge(old: OldGeneration, found: LogPartition, skip: Option<Offset>) -> PartitionPlan {
+        let OldGeneration {
+            mark,
+            begin,
+            is_same_topic,
+        } = old;
         let LogPartition { start, end, .. } = found;
         // Below the mark is a record with the append time of the last archived one.
         let has_last_archived = found.at_time < found.behind_time && found.at_time < mark.offset;
@@ -65,7 +75,7 @@ impl PartitionPlan {
         let starts_at_mark = start == mark.offset;
         // Nothing was archived in the old generation: nothing shows which log it is, and where it was
         // to begin still holds.
-        let is_unused = mark.offset == begin;
+        let is_unused = is_same_topic && mark.offset == begin;
         let is_same = starts_at_mark || has_last_archived || is_unused;
         let start_point = match skip {
             Some(to) => StartPoint::Skip(to),
@@ -140,6 +150,14 @@ mod tests {
     use super::*;
     use lakechat_core::domain::Id;
 
+    fn old(mark: Mark, begin: Offset) -> OldGeneration {
+        OldGeneration {
+            mark,
+            begin,
+            is_same_topic: true,
+        }
+    }
+
     fn judged(offset: Offset, kept: Offset, end: Offset, at: (Offset, Offset)) -> PartitionPlan {
         let mark = Mark {
             offset,
@@ -152,7 +170,7 @@ mod tests {
             at_time: at.0,
             behind_time: at.1,
         };
-        PartitionPlan::judge(mark, 0, found, None)
+        PartitionPlan::judge(old(mark, 0), found, None)
     }
 
     #[test]
@@ -209,7 +227,7 @@ mod tests {
             wrong.parse::<Skip>().expect_err(wrong);
         }
         let PartitionPlan { mark, found, .. } = judged(50, 0, 80, (49, 50));
-        let plan = PartitionPlan::judge(mark, 0, found, Some(57));
+        let plan = PartitionPlan::judge(old(mark, 0), found, Some(57));
         let start = plan.generation_start();
         assert!(!plan.is_same() && (start.begin, start.offset) == (57, 57));
     }
@@ -223,7 +241,7 @@ mod tests {
                 time_ms,
                 ..mark
             };
-            PartitionPlan::judge(mark, 57, found, None)
+            PartitionPlan::judge(old(mark, 57), found, None)
         };
         // Nothing was archived since, and then something.
         for (plan, offset) in [(again(57, 0), 57), (again(60, 1_000), 60)] {
@@ -231,8 +249,20 @@ mod tests {
             assert!(plan.is_same(), "{plan:?}");
             assert_eq!((start.begin, start.offset), (57, offset));
         }
+        let unused = old(Mark { offset: 57, ..mark }, 57);
+        let elsewhere = OldGeneration {
+            is_same_topic: false,
+            ..unused
+        };
         let ends_below = LogPartition { end: 12, ..found };
-        let plan = PartitionPlan::judge(Mark { offset: 57, ..mark }, 57, ends_below, None);
-        assert!(!plan.is_same() && plan.generation_start().begin == 0);
+        let none_archived = LogPartition {
+            at_time: 0,
+            behind_time: 0,
+            ..found
+        };
+        for (old, found) in [(unused, ends_below), (elsewhere, none_archived)] {
+            let plan = PartitionPlan::judge(old, found, None);
+            assert!(!plan.is_same() && plan.generation_start().begin == 0);
+        }
     }
 }
