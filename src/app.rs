@@ -37,8 +37,12 @@ use lakechat_core::chat::{
 };
 use lakechat_core::files::{self, Files};
 
-/// Bytes of frames that wait for one session.
+/// The least bound of a session's outbox, in bytes.
 const OUTBOX_BYTES: usize = 4 * 1024 * 1024;
+
+/// The bound is at least this many times the longest text. A byte of a text may take six in a frame,
+/// as in `\u0001`, and half of an outbox has to hold a frame.
+const OUTBOX_TEXTS: usize = 16;
 
 /// How long a session without a token has for `hello`.
 const HELLO: Duration = Duration::from_secs(10);
@@ -213,12 +217,13 @@ fn chat_settings(config: &Config) -> chat::ChatSettings {
         hello: HELLO,
         outbox: OutboxBounds {
             frames: chat.queue_frames,
-            bytes: OUTBOX_BYTES,
+            bytes: OUTBOX_BYTES.max(OUTBOX_TEXTS * chat.text_bytes),
         },
         memory: MemoryBounds {
             tail_bytes: chat.tail_bytes,
             window_bytes: chat.window_bytes,
         },
+        read_bytes: chat.read_bytes,
         archive: Batching {
             rows: chat.archive_batch_rows,
             linger: Duration::from_millis(chat.archive_batch_ms),

@@ -217,13 +217,16 @@ section! {
         text_bytes: usize = 16_384, 1..=MIB;
         /// Channels that one session may join.
         channels: usize = 128, 1..=10_000;
-        /// Frames that may wait for a slow client. If there are more, the session is closed; the
-        /// client reconnects and resumes.
+        /// Live frames that may wait for a client. If there are more, the session gets them from
+        /// the log later, at the client's speed.
         queue_frames: usize = 1024, 16..=1_000_000;
         /// Memory for recent messages, from which reads are answered without a query; in bytes.
         tail_bytes: usize = 256 * MIB as usize, MIB..=1024 * GIB;
         /// Memory for the recognition of retries, in bytes. When it is full, sends are refused.
         window_bytes: usize = 512 * MIB as usize, MIB..=1024 * GIB;
+        /// Memory for pages of history and resumed messages until clients have received them, in
+        /// bytes. A user may hold an eighth of it.
+        read_bytes: usize = 64 * MIB as usize, 16 * MIB..=1024 * GIB;
         /// Maximum number of rows in a batch that is written to history.
         archive_batch_rows: usize = 1000, 1..=100_000;
         /// How long a row waits for its batch to fill, in ms.

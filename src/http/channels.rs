@@ -14,7 +14,7 @@ use super::call::Call;
 use super::page_body::json_with_slot;
 use super::query::Query;
 use super::response::{empty, json};
-use lakechat_core::chat::{ChannelObject, HubChannel, PageQuery, limit_invalid};
+use lakechat_core::chat::{ChannelObject, HubChannel, PAGE_BYTES, PageQuery, limit_invalid};
 use lakechat_core::domain::{ChannelName, Code, Id, Member, Problem, UserName};
 use lakechat_core::limits::RequestKind;
 
@@ -234,7 +234,7 @@ pub async fn messages(call: Call) -> Result<Response, Problem> {
     let channel = chat.find_for(&user, call.param("c")).await?;
     // A page stays in memory until its client has read it.
     let slot = call.context.files.transfer_slot(&user)?;
-    let page = chat.history(&channel, &user, asked).await?;
+    let page = chat.history(&channel, &user, asked, PAGE_BYTES).await?;
     let body = Body {
         messages: page.messages,
         next: page.next,

@@ -18,8 +18,9 @@ use super::connection::reclaim;
 use super::context::ServiceContext;
 use super::response::empty;
 use crate::config::Origin;
-use lakechat_core::chat::session::{self, Arrival, websocket};
+use lakechat_core::chat::session::{self, Arrival, TokenSource, websocket};
 use lakechat_core::domain::{Code, Problem};
+use lakechat_core::keyed_memory::ReservedMemory;
 
 const PROTOCOL: &str = "lakechat.v1";
 
@@ -33,10 +34,12 @@ pub async fn open(mut call: Call) -> Result<Response, Problem> {
     let on_upgrade = call.take_upgrade().ok_or_else(not_an_upgrade)?;
     check_origin(&call.context, &call.request.headers)?;
     let guard = call.context.addresses.admit(call.request.client.0)?;
-    let arrival = Arrival {
-        token: token(&call.request.headers),
-        address: call.request.client.0,
+    let address = call.request.client.0;
+    let token = match token(&call.request.headers) {
+        Some(token) => TokenSource::Upgrade(token),
+        None => TokenSource::Hello(admit_hello(&call)?),
     };
+    let arrival = Arrival { token, address };
     let selected = protocols(&call.request.headers).any(|p| p == PROTOCOL);
     // At debug level: a span that is enabled is entered at each wake of the session.
     let (id, client) = (call.request.id, call.request.client.0);
@@ -49,14 +52,21 @@ pub async fn open(mut call: Call) -> Result<Response, Problem> {
             return;
         };
         let frame_bytes = call.context.chat.settings.limits.frame_bytes;
-        let stream = websocket(raw.stream, raw.read, frame_bytes).await;
+        let socket = websocket(raw.stream, raw.read, frame_bytes).await;
         let (chat, accounts) = (call.context.chat.clone(), call.context.accounts.clone());
         drop(call);
-        session::run(chat, accounts, stream, arrival).await;
+        session::run(chat, accounts, socket, arrival).await;
         drop((raw.permit, guard));
     };
     context.sessions.spawn(session.instrument(span));
     Ok(switching(&key, selected))
+}
+
+fn admit_hello(call: &Call) -> Result<ReservedMemory, Problem> {
+    let admitted = call.context.chat.admit_hello(call.request.client.0);
+    admitted.inspect_err(|_| {
+        metrics::counter!("lakechat_connects_refused_total", "limit" => "hello").increment(1);
+    })
 }
 
 fn switching(key: &str, selected: bool) -> Response {

@@ -7,6 +7,7 @@ pub mod chat;
 pub mod domain;
 pub mod files;
 pub mod json_object;
+pub mod keyed_memory;
 pub mod limits;
 pub mod ports;
 pub mod single_flight;

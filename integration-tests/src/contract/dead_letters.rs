@@ -101,6 +101,7 @@ fn settings() -> chat::ChatSettings {
             tail_bytes: 1 << 20,
             window_bytes: 1 << 20,
         },
+        read_bytes: 64 << 20,
         archive: Batching {
             rows: 100,
             linger: Duration::from_millis(1),

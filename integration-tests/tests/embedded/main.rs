@@ -8,6 +8,7 @@ mod data_folder;
 mod documents;
 mod drain;
 mod log;
+mod memory;
 mod observe;
 mod real_input;
 mod refresh_tokens;

@@ -67,7 +67,11 @@ impl Checks<'_> {
     async fn ask(&self, channel: &ChannelName, query: PageQuery) -> Option<Page> {
         let lacked = self.server.lacks(channel);
         let found = self.open(channel).await?;
-        let page = self.server.chat.history(&found, self.reader(), query).await;
+        let page = self
+            .server
+            .chat
+            .history(&found, self.reader(), query, 1 << 20)
+            .await;
         answered(self.server, lacked, page)
     }
 

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use integration_tests::within;
-use lakechat_core::chat::session::{self, Arrival};
+use lakechat_core::chat::session::{self, Arrival, TokenSource};
 use serde_json::{Value, json};
 use tokio::io::DuplexStream;
 use tokio_tungstenite::WebSocketStream;
@@ -24,12 +24,12 @@ impl Client {
         let (here, there) = tokio::io::duplex(buffer);
         let (chat, accounts) = (server.chat.clone(), server.accounts.clone());
         let arrival = Arrival {
-            token: Some(token.to_owned()),
+            token: TokenSource::Upgrade(token.to_owned()),
             address: Ipv4Addr::LOCALHOST.into(),
         };
         tokio::spawn(async move {
-            let stream = session::websocket(there, Bytes::new(), 65_536).await;
-            session::run(chat, accounts, stream, arrival).await;
+            let socket = session::websocket(there, Bytes::new(), 65_536).await;
+            session::run(chat, accounts, socket, arrival).await;
         });
         Client {
             stream: WebSocketStream::from_raw_socket(here, Role::Client, None).await,

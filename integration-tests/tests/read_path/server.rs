@@ -201,6 +201,7 @@ pub fn chat_settings(shape: &Shape) -> chat::ChatSettings {
             tail_bytes: shape.tail_bytes,
             window_bytes: 1 << 30,
         },
+        read_bytes: 64 << 20,
         archive: Batching {
             rows: shape.batch_rows,
             linger: Duration::from_millis(shape.linger_ms),

@@ -3,10 +3,11 @@
 mod live_sessions;
 pub mod outbox;
 pub mod roster;
+mod subscription;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 use std::task::Waker;
 
@@ -24,6 +25,9 @@ use crate::ports::Presence;
 use crate::ports::presence::{LiveSessions, SessionChange};
 use outbox::Outbox;
 use roster::Roster;
+use subscription::{Batch, Live};
+
+pub use subscription::Subscription;
 
 /// A session as the hub and presence see it.
 #[derive(Debug)]
@@ -37,43 +41,6 @@ pub struct Listener {
     pub outbox: Arc<Outbox>,
     /// Gets the session's changes: began, joined, left, ended.
     pub presence: Arc<dyn Presence>,
-}
-
-/// One session's subscription to one channel.
-#[derive(Debug)]
-pub struct Subscription {
-    listener: Arc<Listener>,
-    /// False after the session left or the membership ended.
-    active: AtomicBool,
-}
-
-impl Subscription {
-    pub fn new(listener: Arc<Listener>) -> Arc<Subscription> {
-        Arc::new(Subscription {
-            listener,
-            active: AtomicBool::new(true),
-        })
-    }
-
-    pub fn listener(&self) -> &Arc<Listener> {
-        &self.listener
-    }
-
-    /// Ends the subscription. A resume that is under way stops.
-    pub fn cancel(&self) {
-        self.active.store(false, Relaxed);
-    }
-
-    pub fn is_active(&self) -> bool {
-        self.active.load(Relaxed)
-    }
-}
-
-/// A live subscription: it gets every frame with an id above `after`.
-#[derive(Debug)]
-pub struct Live {
-    subscription: Arc<Subscription>,
-    after: Id,
 }
 
 /// One channel on this server.
@@ -120,13 +87,10 @@ impl HubChannel {
     ) -> bool {
         let mut live = self.live.lock().expect("no panic while held");
         let Some(after) = last() else { return false };
-        live.push(Live {
-            subscription: subscription.clone(),
-            after,
-        });
+        live.push(Live::new(subscription.clone(), after));
         // Under the lock, so that presence gets joins and leaves in the order in which they happen.
         subscription
-            .listener
+            .listener()
             .report(SessionChange::Joined(&self.name));
         true
     }
@@ -135,35 +99,40 @@ impl HubChannel {
         let mut live = self.live.lock().expect("no panic while held");
         if let Some(at) = live
             .iter()
-            .position(|l| l.subscription.listener.id == listener.id)
+            .position(|l| l.subscription.listener().id == listener.id)
         {
             live.swap_remove(at);
         }
-        // Also for a session that isn't in the list: `deliver` removes slow ones without notifying
+        // Also for a session that isn't in the list: `deliver` removes closing ones without notifying
         // presence.
         listener.report(SessionChange::Left(&self.name));
+    }
+
+    /// Registers a session as live again after it had fallen behind; false if it can't go live yet,
+    /// or isn't in the list any more. `last` is as for [`HubChannel::go_live`].
+    pub fn go_live_again(
+        &self,
+        subscription: &Arc<Subscription>,
+        last: impl FnOnce() -> Option<Id>,
+    ) -> bool {
+        let mut live = self.live.lock().expect("no panic while held");
+        let mut live = live.iter_mut();
+        let Some(own) = live.find(|l| Arc::ptr_eq(&l.subscription, subscription)) else {
+            return false;
+        };
+        let Some(after) = last() else { return false };
+        own.caught_up(after);
+        true
     }
 
     /// Queues frames for every live session, in order. Collects one waker per session, which the
     /// caller wakes.
     fn deliver(&self, frames: &[(Id, Utf8Bytes)], wakers: &mut Vec<Waker>) {
-        let Some((first, _)) = frames.first() else {
+        let Some(batch) = Batch::new(frames) else {
             return;
         };
         let mut live = self.live.lock().expect("no panic while held");
-        live.retain(|l| {
-            let outbox = &l.subscription.listener.outbox;
-            let (open, waker) = if l.after < *first {
-                outbox.queue_all(frames.iter().map(|(_, frame)| frame.clone()))
-            } else {
-                // The session went live within this batch: its resume has queued the frames up to
-                // `after`.
-                let newer = frames.iter().filter(|(id, _)| *id > l.after);
-                outbox.queue_all(newer.map(|(_, frame)| frame.clone()))
-            };
-            wakers.extend(waker);
-            open
-        });
+        live.retain_mut(|l| l.deliver(&batch, wakers));
         metrics::counter!("lakechat_deliveries_total")
             .increment((live.len() * frames.len()) as u64);
     }
@@ -180,11 +149,11 @@ impl HubChannel {
         let left = wire::left(None, self.name.as_str());
         let mut live = self.live.lock().expect("no panic while held");
         live.retain(|l| {
-            let listener = &l.subscription.listener;
+            let listener = l.subscription.listener();
             if listener.user != user {
                 return true;
             }
-            l.subscription.active.store(false, Relaxed);
+            l.subscription.cancel();
             listener.outbox.push(left.clone());
             listener.report(SessionChange::Left(&self.name));
             false

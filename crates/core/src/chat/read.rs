@@ -115,6 +115,17 @@ impl Reads {
         Err(behind())
     }
 
+    /// The same from the tail alone, if it has the whole range. It touches no back end.
+    pub fn messages_in_tail(
+        &self,
+        channel: &HubChannel,
+        range: MessageRange,
+        limit: usize,
+    ) -> Option<Vec<ReadMessage>> {
+        let tail = self.tail(channel, range, limit);
+        tail.needs_below.is_none().then_some(tail.found)
+    }
+
     fn mark(&self, partition: Partition) -> Mark {
         self.log.mark(partition)
     }

@@ -9,6 +9,7 @@ mod membership;
 mod presence;
 mod sending;
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use super::wire::close::Close;
 use crate::chat::hub::outbox::OutboxBounds;
 use crate::chat::log::barrier::Barrier;
 use crate::domain::{ChannelName, Code, Problem, UserName};
+use crate::keyed_memory::{KeyedMemory, ReservedMemory};
 use crate::limits::{KeyedLimit, RequestKind, RequestLimit};
 use crate::ports::{Channels, FileRows};
 
@@ -30,12 +32,20 @@ use membership::MembershipLoads;
 
 pub use channels::{ChannelPage, MemberPage};
 pub use health::{Health, PartHealth};
-pub use history::{MAX_LIMIT, Page, PageQuery, limit_invalid, page_limit};
+pub use history::{
+    FRAME_PAGE_BYTES, MAX_LIMIT, PAGE_BYTES, Page, PageQuery, limit_invalid, page_limit,
+};
 pub use presence::{ChannelPresence, PresentSession, PresentUser};
 pub use sending::{Send, not_a_member};
 
 /// The longest topic, in bytes.
 pub const MAX_TOPIC_BYTES: usize = 1024;
+
+/// Memory for WebSockets whose user isn't known yet. An address may hold an eighth of it.
+const HELLO_BYTES: usize = 64 * 1024 * 1024;
+
+/// The memory of such a WebSocket beside a frame.
+const SOCKET_BYTES: usize = 16 * 1024;
 
 /// How often a read of channel state is tried while the tail evicts records that it needs.
 const TRIES: usize = 4;
@@ -51,6 +61,9 @@ pub struct ChatSettings {
     pub hello: Duration,
     pub outbox: OutboxBounds,
     pub memory: MemoryBounds,
+    /// Memory for pages of history and for resumed messages that clients have not received yet, in
+    /// bytes.
+    pub read_bytes: usize,
     pub archive: Batching,
     /// Messages per second of one user, on average; 0: no limit.
     pub sends_per_user: u32,
@@ -71,6 +84,8 @@ pub struct Chat {
     reads: Arc<Reads>,
     loader: ChannelLoader,
     membership_loads: MembershipLoads,
+    read_memory: KeyedMemory<UserName>,
+    hello_memory: KeyedMemory<IpAddr>,
     channels: Arc<dyn Channels>,
     file_rows: Arc<dyn FileRows>,
     sends_per_user: KeyedLimit<UserName>,
@@ -102,6 +117,8 @@ impl Chat {
             events_per_user: KeyedLimit::new(settings.sends_per_user),
             sends_per_channel: KeyedLimit::new(settings.sends_per_channel),
             requests_per_user: RequestLimit::new(settings.requests_per_user),
+            read_memory: KeyedMemory::new(settings.read_bytes),
+            hello_memory: KeyedMemory::new(HELLO_BYTES),
             degraded: Mutex::default(),
             settings,
             log,
@@ -141,6 +158,17 @@ impl Chat {
     /// Counts a request of a user, over HTTP or in a frame; `rate_limited` if there are too many.
     pub fn admit_request(&self, user: &UserName, kind: RequestKind) -> Result<(), Problem> {
         self.requests_per_user.admit(user, kind)
+    }
+
+    /// Reserves the memory of a WebSocket that will send its token in `hello`.
+    pub fn admit_hello(&self, address: IpAddr) -> Result<ReservedMemory, Problem> {
+        let bytes = self.settings.limits.frame_bytes + SOCKET_BYTES;
+        let reserved = self.hello_memory.try_reserve(&address, bytes);
+        reserved.map_err(|_| {
+            let text = "Too many WebSockets wait for their hello; send it at once, or send the \
+                        token with the upgrade.";
+            Problem::new(Code::RateLimited, text).retry_after_ms(1_000)
+        })
     }
 
     pub fn barrier(&self) -> &Barrier {

@@ -7,6 +7,7 @@
 mod requests;
 mod resume;
 mod socket;
+mod stall;
 mod start;
 
 use std::collections::HashMap;
@@ -28,10 +29,10 @@ use crate::chat::wire::close::Close;
 use crate::domain::{ChannelName, now_ms};
 
 use requests::{Done, Work};
-use socket::{Read, Socket};
+use socket::Read;
 
-pub use socket::{Ended, websocket};
-pub use start::{Arrival, run};
+pub use socket::{Ended, Socket, websocket};
+pub use start::{Arrival, TokenSource, run};
 
 /// How long before its token expires a session gets `token_expiring`.
 const EXPIRING: Duration = Duration::from_secs(60);
@@ -62,6 +63,8 @@ struct Session<S> {
     pages: usize,
     /// Serializes the pages. Each one is read only when the outbox has room for it.
     page_turn: Arc<tokio::sync::Mutex<()>>,
+    /// Serializes the reads of the resumes in the same way.
+    resume_turn: Arc<tokio::sync::Mutex<()>>,
     clock: Clock,
     /// Since when the session has left the socket unread because of its work, ms since boot.
     unread_since_ms: Option<u64>,
@@ -126,6 +129,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 other => Step::Ended(other),
             });
         }
+        if self.listener.outbox.take_behind() {
+            self.catch_up();
+        }
         if let Poll::Ready(done) = self.poll_work(cx) {
             return Poll::Ready(Step::Done(Box::new(done)));
         }
@@ -153,7 +159,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        if self.first.is_some() || self.pages >= PAGES_AT_ONCE {
+        // Frames of a client that doesn't receive the answers would only cause more of them.
+        let is_full = self.socket.is_blocked() && self.listener.outbox.is_full();
+        if self.first.is_some() || self.pages >= PAGES_AT_ONCE || is_full {
             // Backpressure: TCP slows down the client while its frames stay in the socket.
             self.unread_since_ms.get_or_insert_with(boot_ms);
             return Poll::Pending;

@@ -28,7 +28,7 @@ impl HubChannel {
     pub(super) fn listeners(&self) -> Vec<Arc<Listener>> {
         let live = self.live.lock().expect("no panic while held");
         live.iter()
-            .map(|l| l.subscription.listener.clone())
+            .map(|l| l.subscription.listener().clone())
             .collect()
     }
 }

@@ -4,6 +4,10 @@ mod refusals;
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -15,15 +19,35 @@ use crate::chat::wire::{self, About, Ref};
 use crate::domain::Problem;
 use refusals::Refusals;
 
+/// A queue with at most this many bytes has room for the next page.
+const LOW_BYTES: usize = 64 * 1024;
+
+/// How many times the bound in bytes live frames and answers together may have.
+const ANSWERS: usize = 2;
+
 /// The delay to the socket is measured once in this many times that an empty queue fills.
 const SAMPLED: u32 = 16;
 
-/// The bounds of an outbox. Exceeding one closes the session as slow. So a slow reader doesn't
-/// delay its channel; it reconnects and resumes.
+/// The bounds of an outbox. Live frames that exceed one are not queued: the session has fallen
+/// behind, and resumes from the log. So a slow reader doesn't delay its channel.
+///
+/// Answers to the session's own frames are queued in any number, for a session that has many sends in
+/// flight, up to twice the bytes. Beyond that it is closed as slow.
 #[derive(Clone, Copy, Debug)]
 pub struct OutboxBounds {
     pub frames: usize,
     pub bytes: usize,
+}
+
+/// The result of queueing live frames.
+#[derive(Debug)]
+pub enum Queued {
+    /// All are queued. The waker, if the session has to be woken.
+    Done(Option<Waker>),
+    /// None is queued.
+    NoRoom,
+    /// The session is closing.
+    Closed,
 }
 
 /// The queue of frames between the tasks and threads that deliver to a session and its socket.
@@ -35,6 +59,8 @@ pub struct Outbox {
     waiting: Mutex<Waiting>,
     /// Wakes [`Outbox::drained`]. Only `notify_waiters` is used, so no permit is stored.
     room: Notify,
+    /// A subscription has fallen behind since the session last looked.
+    is_behind: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -59,10 +85,45 @@ impl Outbox {
             bounds,
             waiting: Mutex::default(),
             room: Notify::new(),
+            is_behind: AtomicBool::new(false),
         }
     }
 
-    /// Queues a frame. Closes the session as slow if a bound is exceeded.
+    /// Queues live frames, `count` of them with `bytes` in all, or none if they exceed a bound. The
+    /// caller wakes the session.
+    pub fn queue_live(
+        &self,
+        count: usize,
+        bytes: usize,
+        frames: impl Iterator<Item = Utf8Bytes>,
+    ) -> Queued {
+        let mut waiting = self.waiting.lock().expect("no panic while held");
+        if waiting.close.is_some() {
+            return Queued::Closed;
+        }
+        if waiting.exceeds(self.bounds, count, bytes) {
+            return Queued::NoRoom;
+        }
+        waiting.extend(frames);
+        let wake = !waiting.blocked;
+        Queued::Done(waiting.waker.take_if(|_| wake))
+    }
+
+    /// Records that a subscription of the session has fallen behind. The caller wakes the session.
+    pub fn fall_behind(&self) -> Option<Waker> {
+        metrics::counter!("lakechat_falls_behind_total").increment(1);
+        self.is_behind.store(true, Release);
+        let mut waiting = self.waiting.lock().expect("no panic while held");
+        waiting.waker.take()
+    }
+
+    /// Whether a subscription has fallen behind since the last call.
+    pub fn take_behind(&self) -> bool {
+        // The load is cheaper, and nearly always enough.
+        self.is_behind.load(Relaxed) && self.is_behind.swap(false, Acquire)
+    }
+
+    /// Queues an answer.
     pub fn push(&self, frame: Utf8Bytes) {
         self.push_all(std::iter::once(frame));
     }
@@ -70,33 +131,21 @@ impl Outbox {
     /// Like [`Outbox::push`] for several frames, with one wake-up. Returns whether the session is
     /// still open.
     pub fn push_all(&self, frames: impl Iterator<Item = Utf8Bytes>) -> bool {
-        let (open, waker) = self.queue_all(frames);
-        waker.into_iter().for_each(Waker::wake);
-        open
-    }
-
-    /// Like [`Outbox::push_all`], but returns the waker, for a caller that wakes many sessions
-    /// later.
-    pub fn queue_all(&self, frames: impl Iterator<Item = Utf8Bytes>) -> (bool, Option<Waker>) {
         let mut waiting = self.waiting.lock().expect("no panic while held");
         if waiting.close.is_some() {
-            return (false, None);
+            return false;
         }
-        if waiting.frames.is_empty() {
-            waiting.fills = waiting.fills.wrapping_add(1);
-            waiting.since = waiting.fills.is_multiple_of(SAMPLED).then(Instant::now);
+        waiting.extend(frames);
+        if waiting.bytes > ANSWERS * self.bounds.bytes {
+            drop(waiting);
+            self.close_as_slow();
+            return false;
         }
-        for frame in frames {
-            waiting.bytes += frame.len();
-            waiting.frames.push_back(frame);
-        }
-        let full = waiting.frames.len() > self.bounds.frames || waiting.bytes > self.bounds.bytes;
-        if full {
-            metrics::counter!("lakechat_slow_consumers_total").increment(1);
-            waiting.close = Some(Close::SlowConsumer);
-        }
-        let wake = full || !waiting.blocked;
-        (!full, waiting.waker.take_if(|_| wake))
+        let wake = !waiting.blocked;
+        let waker = waiting.waker.take_if(|_| wake);
+        drop(waiting);
+        waker.into_iter().for_each(Waker::wake);
+        true
     }
 
     /// Queues the error for a refused request. The refusal comes from the session or, later, from
@@ -123,6 +172,18 @@ impl Outbox {
         wake(waiting);
     }
 
+    /// Closes the session because its client receives too slowly. The client resumes.
+    pub fn close_as_slow(&self) {
+        metrics::counter!("lakechat_slow_consumers_total").increment(1);
+        self.close(Close::SlowConsumer);
+    }
+
+    /// Whether a bound is reached.
+    pub fn is_full(&self) -> bool {
+        let waiting = self.waiting.lock().expect("no panic while held");
+        waiting.exceeds(self.bounds, 1, 1)
+    }
+
     /// Whether the session still accepts frames.
     pub fn is_open(&self) -> bool {
         self.waiting
@@ -141,8 +202,8 @@ impl Outbox {
             && waiting.bytes + bytes <= self.bounds.bytes / 2
     }
 
-    /// Waits until at most a quarter of the queue is used. Returns at once if the session is
-    /// closing.
+    /// Waits until at most a quarter of the queue is used, and few bytes wait. Returns at once if the
+    /// session is closing.
     ///
     /// A close during the wait doesn't end it: the session owns this future and drops it.
     pub async fn drained(&self) {
@@ -162,7 +223,8 @@ impl Outbox {
     }
 
     fn is_low(&self, waiting: &Waiting) -> bool {
-        waiting.frames.len() <= self.bounds.frames / 4 && waiting.bytes <= self.bounds.bytes / 4
+        let low_bytes = LOW_BYTES.min(self.bounds.bytes / 4);
+        waiting.frames.len() <= self.bounds.frames / 4 && waiting.bytes <= low_bytes
     }
 
     /// Resolves when the session has to close. Called while the socket accepts no more frames.
@@ -216,6 +278,21 @@ impl Outbox {
 }
 
 impl Waiting {
+    fn exceeds(&self, bounds: OutboxBounds, frames: usize, bytes: usize) -> bool {
+        self.frames.len() + frames > bounds.frames || self.bytes + bytes > bounds.bytes
+    }
+
+    fn extend(&mut self, frames: impl Iterator<Item = Utf8Bytes>) {
+        if self.frames.is_empty() {
+            self.fills = self.fills.wrapping_add(1);
+            self.since = self.fills.is_multiple_of(SAMPLED).then(Instant::now);
+        }
+        for frame in frames {
+            self.bytes += frame.len();
+            self.frames.push_back(frame);
+        }
+    }
+
     fn wait(&mut self, cx: &mut Context<'_>) {
         match &mut self.waker {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -260,15 +337,39 @@ mod tests {
         assert!(take(&outbox, 3).is_none());
     }
 
-    #[test]
-    fn one_frame_or_one_byte_too_many_closes_as_slow() {
-        let outbox = Outbox::new(BOUNDS);
-        assert!(outbox.push_all((0..4).map(|_| Utf8Bytes::from_static("x"))));
-        assert!(!outbox.push_all(std::iter::once(Utf8Bytes::from_static("x"))));
-        assert_eq!(take(&outbox, 1), Some(Err(Close::SlowConsumer)));
+    fn live(outbox: &Outbox, frames: &[&'static str]) -> Queued {
+        let bytes = frames.iter().map(|frame| frame.len()).sum();
+        let texts = frames.iter().map(|frame| Utf8Bytes::from_static(frame));
+        outbox.queue_live(frames.len(), bytes, texts)
+    }
 
+    #[test]
+    fn live_frames_beyond_a_bound_are_not_queued_and_the_session_stays_open() {
         let outbox = Outbox::new(BOUNDS);
-        assert!(!outbox.push_all(std::iter::once("x".repeat(101).into())));
+        assert!(matches!(live(&outbox, &["a", "b", "c"]), Queued::Done(_)));
+        assert!(!outbox.is_full());
+        assert!(matches!(live(&outbox, &["d", "e"]), Queued::NoRoom));
+        assert!(matches!(live(&outbox, &["d"]), Queued::Done(_)));
+        assert!(outbox.is_full());
+        assert!(outbox.is_open());
+        assert_eq!(take(&outbox, 9).unwrap().unwrap(), ["a", "b", "c", "d"]);
+
+        let large: &'static str = "x".repeat(101).leak();
+        assert!(matches!(live(&outbox, &[large]), Queued::NoRoom));
+        assert!(!outbox.take_behind());
+        outbox.fall_behind();
+        assert!(outbox.take_behind());
+        assert!(!outbox.take_behind());
+    }
+
+    #[test]
+    fn answers_have_more_room_and_then_close_as_slow() {
+        let outbox = Outbox::new(BOUNDS);
+        let answers = |count| (0..count).map(|_| Utf8Bytes::from_static("x"));
+        assert!(outbox.push_all(answers(ANSWERS * BOUNDS.bytes)));
+        assert!(!outbox.push_all(answers(1)));
+        assert_eq!(take(&outbox, 1), Some(Err(Close::SlowConsumer)));
+        assert!(matches!(live(&outbox, &["x"]), Queued::Closed));
     }
 
     #[tokio::test]

@@ -1,20 +1,26 @@
 //! Pages of history, for HTTP and for frames.
 
 use serde_json::value::RawValue;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::Chat;
 use crate::chat::hub::HubChannel;
 use crate::chat::read::ReadMessage;
 use crate::domain::{Code, Id, Problem, UserName};
+use crate::keyed_memory::{Exhausted, ReservedMemory};
 use crate::ports::history::MessageRange;
 
 /// Messages per page: the default and the maximum.
 const DEFAULT_LIMIT: usize = 50;
 pub const MAX_LIMIT: usize = 200;
 
-/// The most JSON of messages in a page, unless its only message is larger. With the fields around
-/// them the frame stays below 1 MiB, which is what many clients accept at most.
-const PAGE_BYTES: usize = 1024 * 1024 - 1024;
+/// The most JSON of messages in a page of HTTP, unless its only message is larger. With the fields
+/// around them it stays below 1 MiB.
+pub const PAGE_BYTES: usize = 1024 * 1024 - 1024;
+
+/// The same for a frame. Many clients accept frames up to 1 MiB; and a session keeps a buffer of the
+/// size of its largest frame.
+pub const FRAME_PAGE_BYTES: usize = 256 * 1024;
 
 /// The memory for the messages of one read. A page of many large messages takes several reads.
 const READ_BYTES: usize = 4 * 1024 * 1024;
@@ -46,6 +52,8 @@ pub struct Page {
     pub messages: Vec<Box<RawValue>>,
     /// The `cursor` of the next page; None on the last page.
     pub next: Option<String>,
+    /// The memory of the page.
+    pub memory: ReservedMemory,
 }
 
 impl PageQuery {
@@ -92,16 +100,22 @@ pub fn limit_invalid() -> Problem {
 }
 
 impl Chat {
-    /// Reads a page. It has every message that was acked before the call.
+    /// Reads a page of at most `limit_bytes`. It has every message that was acked before the call.
     pub async fn history(
         &self,
         channel: &HubChannel,
         reader: &UserName,
         query: PageQuery,
+        limit_bytes: usize,
     ) -> Result<Page, Problem> {
         self.reads.barrier().pass(channel.partition).await?;
         let PageQuery { position, limit } = query;
-        let mut filling = Filling::new(limit, PAGE_BYTES);
+        let (_, read_bytes) = self.one_read(limit + 1);
+        // The page exists twice while it is encoded.
+        let page_bytes = 2 * limit_bytes.max(self.most_json_bytes());
+        let bytes = read_bytes + page_bytes;
+        let mut memory = self.reserve(reader, bytes).await?;
+        let mut filling = Filling::new(limit, limit_bytes);
         let next = match position {
             PagePosition::Before(before) => {
                 let rest = self.fill(&mut filling, channel, reader, Direction::Older, before);
@@ -115,7 +129,7 @@ impl Chat {
             }
             PagePosition::Around(id) => {
                 // What the older half leaves unused goes to the newer half.
-                let mut page = Filling::new(limit / 2, PAGE_BYTES / 2);
+                let mut page = Filling::new(limit / 2, limit_bytes / 2);
                 self.fill(&mut page, channel, reader, Direction::Older, id)
                     .await?;
                 page.messages.reverse();
@@ -124,9 +138,11 @@ impl Chat {
                 rest.await?.map(|id| format!("a{id}"))
             }
         };
+        memory.shrink_to(2 * filling.bytes);
         Ok(Page {
             messages: filling.messages,
             next,
+            memory,
         })
     }
 
@@ -143,7 +159,7 @@ impl Chat {
         let mut last = from;
         loop {
             // One message more than the page has shows whether there is a next page.
-            let wanted = (page.limit - page.messages.len() + 1).min(self.most_per_read());
+            let (wanted, _) = self.one_read(page.limit - page.messages.len() + 1);
             let range = direction.range(last);
             let found = self.reads.messages(channel, range, wanted).await?;
             let is_all = found.len() < wanted;
@@ -159,29 +175,91 @@ impl Chat {
         }
     }
 
-    /// How many messages one read may return, so that they fit into [`READ_BYTES`].
-    fn most_per_read(&self) -> usize {
-        let message_bytes = self.settings.limits.text_bytes + MESSAGE_BYTES;
-        (READ_BYTES / message_bytes).clamp(1, MAX_LIMIT + 1)
+    /// Reserves memory for what is read for one user.
+    async fn reserve(&self, reader: &UserName, bytes: usize) -> Result<ReservedMemory, Problem> {
+        let reserved = self.read_memory.reserve(reader, bytes).await;
+        reserved.map_err(|exhausted| match exhausted {
+            Exhausted::Part => {
+                let most = self.read_memory.part_bytes();
+                let text = format!(
+                    "Pages and resumed messages of a user that were not received yet may take \
+                     {most} bytes; receive them, then try again."
+                );
+                let problem = Problem::new(Code::RateLimited, text);
+                problem.limit(most as u64).retry_after_ms(1_000)
+            }
+            Exhausted::All => {
+                let text = "This server reads too many pages and resumes at once; try again in a \
+                            second.";
+                Problem::new(Code::HistoryUnavailable, text).retry_after_ms(1_000)
+            }
+        })
     }
 
-    /// Messages above a cursor, oldest first, for a resume. Its join has passed the barrier.
+    /// How many messages one read returns at most, if `wanted` are wanted, and the memory that they
+    /// may take.
+    fn one_read(&self, wanted: usize) -> (usize, usize) {
+        let message_bytes = self.settings.limits.text_bytes + MESSAGE_BYTES;
+        let count = wanted.min((READ_BYTES / message_bytes).max(1));
+        (count, count * message_bytes)
+    }
+
+    /// The largest JSON of a message. A byte of its text may become six, as in `\u0001`.
+    fn most_json_bytes(&self) -> usize {
+        6 * self.settings.limits.text_bytes + MESSAGE_BYTES
+    }
+
+    /// Up to `limit` messages above a cursor, oldest first, for a resume; perhaps fewer, although
+    /// there are more. Its join has passed the barrier.
     pub async fn missed(
         &self,
         channel: &HubChannel,
+        reader: &UserName,
         after: Id,
         limit: usize,
-    ) -> Result<Vec<ReadMessage>, Problem> {
-        self.reads
-            .messages(
-                channel,
-                MessageRange::Oldest {
-                    after,
-                    before: Id::MAX,
-                },
-                limit,
-            )
-            .await
+    ) -> Result<Missed, Problem> {
+        let range = Direction::Newer.range(after);
+        if let Some(messages) = self.reads.messages_in_tail(channel, range, limit) {
+            return Ok(Missed {
+                is_all: messages.len() < limit,
+                messages,
+                memory: None,
+            });
+        }
+        let (limit, read_bytes) = self.one_read(limit);
+        let bytes = read_bytes + self.most_json_bytes();
+        let memory = self.reserve(reader, bytes).await?;
+        let messages = self.reads.messages(channel, range, limit).await?;
+        Ok(Missed {
+            is_all: messages.len() < limit,
+            messages,
+            memory: Some(memory),
+        })
+    }
+}
+
+/// Messages for a resume.
+pub struct Missed {
+    pub messages: Vec<ReadMessage>,
+    /// Whether there were no more when they were read.
+    pub is_all: bool,
+    /// The memory of the messages; None if all are in the tail, which counts them itself.
+    memory: Option<ReservedMemory>,
+}
+
+impl Missed {
+    /// The frame of a message. One that isn't shared holds its memory until it is written.
+    pub fn frame(
+        &mut self,
+        message: &ReadMessage,
+        channel: &HubChannel,
+        reader: &UserName,
+    ) -> Utf8Bytes {
+        let frame = message.frame(channel, reader);
+        match (&mut self.memory, message) {
+            (Some(memory), ReadMessage::Row(_)) => memory.hold(frame),
+            _ => frame,
+        }
     }
 }
 

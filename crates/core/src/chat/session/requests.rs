@@ -7,11 +7,12 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{Joined, Session, resume};
+use super::resume::{self, Resume};
+use super::{Joined, Session};
 use crate::accounts::Identity;
 use crate::chat::hub::{HubChannel, Subscription};
 use crate::chat::log::stopped::unreadable;
-use crate::chat::service::{self, Chat, PageQuery, Send, channel_not_found};
+use crate::chat::service::{self, Chat, FRAME_PAGE_BYTES, PageQuery, Send, channel_not_found};
 use crate::chat::wire::close::Close;
 use crate::chat::wire::{
     self, About, ChannelsRequest, Incoming, Join, PageRequest, Ref, Request, SendRequest,
@@ -28,6 +29,8 @@ pub enum Done {
     /// A join: the user is a member, and the session may subscribe.
     Admitted(Ref, Option<Id>, Result<Arc<HubChannel>, Problem>),
     Resumed(Ref, ChannelName, Result<(), Problem>),
+    /// The resume of a session that had fallen behind.
+    CaughtUp(Result<(), Problem>),
     /// A send: its parent message exists, and the sender may share its file.
     Checked(
         Ref,
@@ -79,8 +82,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             Request::Join(join) => self.join(reference, &join),
             Request::Leave { channel } => {
-                self.leave(&channel);
-                self.listener.outbox.push(wire::left(reference, &channel));
+                // The answer repeats the name, which could otherwise be as large as a frame.
+                let name = ChannelName::parse(&channel).map_err(|_| channel_not_found())?;
+                self.leave(name.as_str());
+                let left = wire::left(reference, name.as_str());
+                self.listener.outbox.push(left);
                 Ok(())
             }
             Request::Send(send) => self.send(reference, send),
@@ -173,14 +179,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let name = page.channel.clone().into_owned();
         self.answer_page(reference, async move {
             let channel = chat.find_for(&user, &name).await?;
-            let page = chat.history(&channel, &user, query).await?;
+            let mut page = chat
+                .history(&channel, &user, query, FRAME_PAGE_BYTES)
+                .await?;
             let next = page.next.as_deref();
-            Ok(wire::history(
-                reference,
-                &channel.name,
-                &page.messages,
-                next,
-            ))
+            let frame = wire::history(reference, &channel.name, &page.messages, next);
+            Ok(page.memory.hold(frame))
         })
     }
 
@@ -248,6 +252,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 };
                 self.refuse(reference, &problem, about);
             }
+            Done::CaughtUp(Err(problem)) => {
+                // The client doesn't know of this resume. With the close it resumes by itself.
+                let session = self.listener.id;
+                tracing::debug!(%session, %problem, "a session can't catch up");
+                self.listener.outbox.close_as_slow();
+            }
             Done::Checked(reference, send, channel, Ok(file)) => {
                 let send = Send { file, ..send };
                 let (user, outbox) = (&self.listener.user, &self.listener.outbox);
@@ -262,7 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             | Done::Answered(reference, Err(problem)) => {
                 self.refuse(reference, &problem, About::default());
             }
-            Done::Resumed(_, _, Ok(())) | Done::Answered(_, Ok(())) => {}
+            Done::Resumed(_, _, Ok(())) | Done::CaughtUp(Ok(())) | Done::Answered(_, Ok(())) => {}
         }
     }
 
@@ -301,11 +311,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         };
         let at = self.chat.log.lock(channel.partition).last_id();
         outbox.push(wire::joined(reference, &channel.name, at, members, true));
-        let chat = self.chat.clone();
+        let (chat, turn) = (self.chat.clone(), self.resume_turn.clone());
         self.beside.push(Box::pin(async move {
-            let resumed = resume::resume(&chat, &channel, &subscription, after).await;
+            let resume = Resume {
+                chat: &chat,
+                channel: &channel,
+                subscription: &subscription,
+                turn: &turn,
+                was_live: false,
+            };
+            let resumed = resume.run(after).await;
             Done::Resumed(reference, channel.name.clone(), resumed)
         }));
+    }
+
+    /// Starts a resume for each subscription that has fallen behind. The client sees nothing of it.
+    pub(super) fn catch_up(&mut self) {
+        for joined in self.joined.values() {
+            let Some(after) = joined.subscription.take_fall() else {
+                continue;
+            };
+            let (channel, subscription) = (joined.channel.clone(), joined.subscription.clone());
+            let (chat, turn) = (self.chat.clone(), self.resume_turn.clone());
+            self.beside.push(Box::pin(async move {
+                let resume = Resume {
+                    chat: &chat,
+                    channel: &channel,
+                    subscription: &subscription,
+                    turn: &turn,
+                    was_live: true,
+                };
+                Done::CaughtUp(resume.run(after).await)
+            }));
+        }
     }
 
     fn renew(&mut self, reference: Ref, identity: Identity) {

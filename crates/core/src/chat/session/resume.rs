@@ -5,127 +5,172 @@
 //! not buffered in the meantime.
 
 use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Mutex;
 
 use crate::chat::hub::{HubChannel, Subscription};
 use crate::chat::log::stopped::unreadable;
-use crate::chat::read::ReadMessage;
 use crate::chat::service::Chat;
 use crate::domain::{Code, Id, Problem};
 
-/// Messages per page of a resume.
+/// The most messages per page, and the number in the first one, whose size isn't known.
 const PAGE: usize = 200;
+const FIRST_PAGE: usize = 50;
 
-/// Sends every message above `after`, then registers the session as live.
-///
-/// If the session has left, it returns `Ok` even after a failure: the session may have joined
-/// again, and an error would end that join.
-pub async fn resume(
-    chat: &Chat,
-    channel: &HubChannel,
-    subscription: &Arc<Subscription>,
-    after: Id,
-) -> Result<(), Problem> {
-    match catch_up(chat, channel, subscription, after).await {
-        Err(_) if !subscription.is_active() => Ok(()),
-        done => done,
-    }
+/// A page is to have this size. So a client that reads slowly holds little memory.
+const PAGE_BYTES: usize = 256 * 1024;
+
+/// A resume of one subscription.
+pub struct Resume<'a> {
+    pub chat: &'a Chat,
+    pub channel: &'a HubChannel,
+    pub subscription: &'a Arc<Subscription>,
+    /// Shared by the resumes of a session: one of them at a time reads a page and queues it.
+    pub turn: &'a Mutex<()>,
+    /// The session was live and has fallen behind: it is in the channel's list.
+    pub was_live: bool,
 }
 
-async fn catch_up(
-    chat: &Chat,
-    channel: &HubChannel,
-    subscription: &Arc<Subscription>,
-    after: Id,
-) -> Result<(), Problem> {
-    let began = std::time::Instant::now();
-    let mut cursor = after;
-    let mut count = 0;
-    loop {
-        let listener = subscription.listener();
-        if !is_wanted(subscription) {
-            return Ok(());
+impl Resume<'_> {
+    /// Sends every message above `after`, then registers the session as live.
+    ///
+    /// If the session has left, it returns `Ok` even after a failure: the session may have joined
+    /// again, and an error would end that join.
+    pub async fn run(&self, after: Id) -> Result<(), Problem> {
+        match self.catch_up(after).await {
+            Err(_) if !self.subscription.is_active() => Ok(()),
+            done => done,
         }
-        if go_live(chat, channel, subscription, cursor)? {
-            metrics::counter!("lakechat_resumed_messages_total").increment(count);
-            metrics::histogram!("lakechat_resume_seconds").record(began.elapsed().as_secs_f64());
-            return Ok(());
-        }
-        // Before the page is read, for the cursor below.
-        let folded = chat.log.lock(channel.partition).last_id();
-        let page = chat.missed(channel, cursor, PAGE).await?;
-        count += page.len() as u64;
-        for found in &page {
-            if !push(channel, subscription, found).await {
+    }
+
+    async fn catch_up(&self, after: Id) -> Result<(), Problem> {
+        let began = Instant::now();
+        let mut cursor = after;
+        let (mut count, mut limit) = (0, FIRST_PAGE);
+        loop {
+            if !self.is_wanted() {
                 return Ok(());
             }
+            if self.go_live(cursor)? {
+                metrics::counter!("lakechat_resumed_messages_total").increment(count);
+                let seconds = began.elapsed().as_secs_f64();
+                metrics::histogram!("lakechat_resume_seconds").record(seconds);
+                return Ok(());
+            }
+            // Nothing is read before the client has received what was queued for it.
+            let _turn = self.turn.lock().await;
+            self.subscription.listener().outbox.drained().await;
+            let page = self
+                .send_page(cursor, limit.min(self.most_messages()))
+                .await?;
+            count += page.count as u64;
+            cursor = page.cursor;
+            limit = page.next_limit();
         }
-        cursor = cursor.max(page.last().map_or(Id::ZERO, ReadMessage::id));
-        if page.len() < PAGE {
-            // A short page has every message up to `folded`. With the cursor there the tail covers
-            // the rest, even if the channel's last message is old.
-            cursor = cursor.max(folded);
-            listener.outbox.drained().await;
+    }
+
+    /// How many messages a page may have, so that a page fills at most a quarter of the outbox.
+    fn most_messages(&self) -> usize {
+        PAGE.min(self.chat.settings.outbox.frames / 4).max(1)
+    }
+
+    /// Reads a page and queues as much of it as there is room for. What isn't queued is read again.
+    async fn send_page(&self, cursor: Id, limit: usize) -> Result<Sent, Problem> {
+        let (chat, channel) = (self.chat, self.channel);
+        let listener = self.subscription.listener();
+        let mut sent = Sent {
+            cursor,
+            count: 0,
+            bytes: 0,
+        };
+        // Before the page is read, for the cursor below.
+        let folded = chat.log.lock(channel.partition).last_id();
+        let reader = &listener.user;
+        let mut page = chat.missed(channel, reader, cursor, limit).await?;
+        for message in std::mem::take(&mut page.messages) {
+            let frame = page.frame(&message, channel, reader);
+            let is_full = sent.bytes > 0 && sent.bytes + frame.len() > PAGE_BYTES;
+            if is_full || !self.is_wanted() || !listener.outbox.has_room(1, frame.len()) {
+                return Ok(sent);
+            }
+            sent.count += 1;
+            sent.bytes += frame.len();
+            sent.cursor = message.id();
+            listener.outbox.push(frame);
+        }
+        if page.is_all {
+            // The page has every message up to `folded`. With the cursor there the tail covers the
+            // rest, even if the channel's last message is old.
+            sent.cursor = sent.cursor.max(folded);
+        }
+        Ok(sent)
+    }
+
+    /// False if the session has left the channel or is closing.
+    fn is_wanted(&self) -> bool {
+        self.subscription.is_active() && self.subscription.listener().outbox.is_open()
+    }
+
+    /// Queues every message above the cursor and registers the session as live, if the tail has all
+    /// of them and they leave half of the outbox free. Otherwise does nothing and returns false.
+    fn go_live(&self, cursor: Id) -> Result<bool, Problem> {
+        let (chat, channel) = (self.chat, self.channel);
+        let listener = self.subscription.listener();
+        let mut refused = None;
+        let last = || {
+            if !channel.read(|r| r.is_member(&listener.user)) {
+                refused = Some(membership_ended());
+                return None;
+            }
+            let state = chat.log.lock(channel.partition);
+            if let Some(reason) = state.stopped() {
+                refused = Some(unreadable(reason.to_owned()));
+                return None;
+            }
+            if state.tail.above() > cursor {
+                return None;
+            }
+            let behind = state.tail.within(&channel.name, cursor, Id::MAX);
+            let behind = behind.filter_map(|e| e.frame.as_ref());
+            // Both locks are held, so no more frames are copied than the outbox can hold.
+            let frames: Vec<_> = behind.take(chat.settings.outbox.frames).cloned().collect();
+            let bytes = frames.iter().map(|frame| frame.len()).sum();
+            if !listener.outbox.has_room(frames.len(), bytes) {
+                return None;
+            }
+            let last = state.last_id().max(cursor);
+            let open = listener.outbox.push_all(frames.into_iter());
+            open.then_some(last)
+        };
+        if self.was_live {
+            let live = channel.go_live_again(self.subscription, last);
+            // The hub tells the sessions in its list what has ended: there is nothing to resume.
+            return Ok(live || refused.is_some());
+        }
+        let live = channel.go_live(self.subscription, last);
+        match refused {
+            Some(problem) => Err(problem),
+            None => Ok(live),
         }
     }
 }
 
-/// False if the session has left the channel or is closing.
-fn is_wanted(subscription: &Subscription) -> bool {
-    subscription.is_active() && subscription.listener().outbox.is_open()
-}
-
-/// Queues a message once there is room. False if the session doesn't want it any more.
-async fn push(channel: &HubChannel, subscription: &Subscription, found: &ReadMessage) -> bool {
-    let listener = subscription.listener();
-    let frame = found.frame(channel, &listener.user);
-    if !listener.outbox.has_room(1, frame.len()) {
-        listener.outbox.drained().await;
-    }
-    let wanted = is_wanted(subscription);
-    if wanted {
-        listener.outbox.push(frame);
-    }
-    wanted
-}
-
-/// Queues every message above the cursor and registers the session as live, if the tail has all of
-/// them and they leave half of the outbox free. Otherwise does nothing and returns false.
-fn go_live(
-    chat: &Chat,
-    channel: &HubChannel,
-    subscription: &Arc<Subscription>,
+/// What was queued of a page.
+struct Sent {
     cursor: Id,
-) -> Result<bool, Problem> {
-    let listener = subscription.listener();
-    let mut refused = None;
-    let live = channel.go_live(subscription, || {
-        if !channel.read(|r| r.is_member(&listener.user)) {
-            refused = Some(membership_ended());
-            return None;
+    count: usize,
+    bytes: usize,
+}
+
+impl Sent {
+    /// How many messages of this size make a page.
+    fn next_limit(&self) -> usize {
+        if self.count == 0 {
+            return FIRST_PAGE;
         }
-        let state = chat.log.lock(channel.partition);
-        if let Some(reason) = state.stopped() {
-            refused = Some(unreadable(reason.to_owned()));
-            return None;
-        }
-        if state.tail.above() > cursor {
-            return None;
-        }
-        let behind = state.tail.within(&channel.name, cursor, Id::MAX);
-        let behind = behind.filter_map(|e| e.frame.as_ref());
-        // Both locks are held, so no more frames are copied than the outbox can hold.
-        let frames: Vec<_> = behind.take(chat.settings.outbox.frames).cloned().collect();
-        let bytes = frames.iter().map(|frame| frame.len()).sum();
-        if !listener.outbox.has_room(frames.len(), bytes) {
-            return None;
-        }
-        let last = state.last_id().max(cursor);
-        let open = listener.outbox.push_all(frames.into_iter());
-        open.then_some(last)
-    });
-    match refused {
-        Some(problem) => Err(problem),
-        None => Ok(live),
+        let average = self.bytes.div_ceil(self.count).max(1);
+        (PAGE_BYTES / average).max(1)
     }
 }
 

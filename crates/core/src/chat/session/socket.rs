@@ -18,6 +18,8 @@ use crate::chat::hub::outbox::Outbox;
 use crate::chat::wire;
 use crate::chat::wire::close::Close;
 
+use super::stall::{Metered, Stall};
+
 /// The bytes of frames that are fed between two flushes.
 const ROUND_BYTES: usize = 16 * 1024;
 
@@ -26,6 +28,10 @@ const ROUNDS: usize = 8;
 
 /// How long sending the close frame and waiting for the client's close may take.
 const CLOSING: Duration = Duration::from_secs(5);
+
+/// A client that receives less than [`SLOW_BYTES`] in this time, while more waits for it, is slow.
+const SLOW: Duration = Duration::from_secs(15);
+const SLOW_BYTES: u64 = 8 * 1024;
 
 /// Why a session ended.
 #[derive(Debug)]
@@ -44,9 +50,9 @@ pub enum Read {
     Ended(Ended),
 }
 
-/// A WebSocket on an upgraded connection. `read`: its bytes that were read already. `frame_bytes`:
+/// A WebSocket for a session on an upgraded connection. `read`: its bytes that were read already. `frame_bytes`:
 /// the largest message.
-pub async fn websocket<S>(stream: S, read: Bytes, frame_bytes: usize) -> WebSocketStream<S>
+pub async fn websocket<S>(stream: S, read: Bytes, frame_bytes: usize) -> Socket<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -60,24 +66,30 @@ where
         .max_write_buffer_size(4 * ROUND_BYTES + 16 * 1024 * 1024)
         .max_message_size(Some(frame_bytes))
         .max_frame_size(Some(frame_bytes));
-    WebSocketStream::from_partially_read(stream, read.to_vec(), Role::Server, Some(config)).await
+    let (stream, read) = (Metered::new(stream), read.to_vec());
+    let stream = WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config));
+    Socket {
+        stream: stream.await,
+        dirty: false,
+        since: None,
+        stall: Stall::new(SLOW, SLOW_BYTES),
+    }
 }
 
+/// The WebSocket of a session.
 pub struct Socket<S> {
-    stream: WebSocketStream<S>,
+    stream: WebSocketStream<Metered<S>>,
     /// A message was fed and is not flushed yet.
     dirty: bool,
     /// When the first fed frame was queued in the outbox, if it is sampled.
     since: Option<Instant>,
+    stall: Stall,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    pub fn new(stream: WebSocketStream<S>) -> Socket<S> {
-        Socket {
-            stream,
-            dirty: false,
-            since: None,
-        }
+    /// Whether what was fed waits for the client.
+    pub fn is_blocked(&self) -> bool {
+        self.dirty
     }
 
     pub fn ping(&mut self) {
@@ -92,6 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     fn flushed(&mut self) {
         self.dirty = false;
+        self.stall.end();
         if let Some(since) = self.since.take() {
             let waited = since.elapsed().as_secs_f64();
             metrics::histogram!("lakechat_log_to_socket_seconds").record(waited);
@@ -108,7 +121,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 match Pin::new(&mut self.stream).poll_flush(cx) {
                     Poll::Ready(Ok(())) => self.flushed(),
                     Poll::Ready(Err(_)) => return Poll::Ready(Ended::Gone),
-                    Poll::Pending => return outbox.poll_closed(cx).map(Ended::Close),
+                    Poll::Pending => {
+                        let written = self.stream.get_ref().written();
+                        if self.stall.poll(cx, written).is_ready() {
+                            outbox.close_as_slow();
+                        }
+                        return outbox.poll_closed(cx).map(Ended::Close);
+                    }
                 }
             }
             match outbox.poll_take(cx, ROUND_BYTES, &mut round) {

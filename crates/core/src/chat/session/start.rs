@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use uuid::Uuid;
 
@@ -20,12 +20,19 @@ use crate::chat::service::{Chat, MAX_LIMIT};
 use crate::chat::wire::close::Close;
 use crate::chat::wire::{self, About, Incoming, Request, Welcome};
 use crate::domain::{Code, Problem};
+use crate::keyed_memory::ReservedMemory;
 use crate::ports::Caller;
+
+/// Where the access token comes from.
+pub enum TokenSource {
+    Upgrade(String),
+    /// A `hello` frame. The memory is freed when it has come.
+    Hello(ReservedMemory),
+}
 
 /// What is available from the upgrade request.
 pub struct Arrival {
-    /// The access token; None if the client will send it in a `hello` frame.
-    pub token: Option<String>,
+    pub token: TokenSource,
     /// The client's address.
     pub address: IpAddr,
 }
@@ -34,18 +41,17 @@ pub struct Arrival {
 pub async fn run<S>(
     chat: Arc<Chat>,
     accounts: Arc<Accounts>,
-    stream: WebSocketStream<S>,
+    mut socket: Socket<S>,
     arrival: Arrival,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut socket = Socket::new(stream);
     let epoch = chat.pulse.epoch();
     let outbox = Arc::new(Outbox::new(chat.settings.outbox));
     let identify = async {
         match arrival.token {
-            Some(token) => authenticate(&accounts, &token).await,
-            None => hello(&chat, &accounts, &mut socket, &outbox).await,
+            TokenSource::Upgrade(token) => authenticate(&accounts, &token).await,
+            TokenSource::Hello(_memory) => hello(&chat, &accounts, &mut socket, &outbox).await,
         }
     };
     let identified = tokio::select! {
@@ -84,6 +90,7 @@ pub async fn run<S>(
         beside: Vec::new(),
         pages: 0,
         page_turn: Arc::default(),
+        resume_turn: Arc::default(),
         unread_since_ms: None,
         epoch,
     };
@@ -219,8 +226,12 @@ where
 {
     loop {
         let read = std::future::poll_fn(|cx| {
-            if let std::task::Poll::Ready(ended) = socket.poll_write(cx, outbox) {
-                return std::task::Poll::Ready(Read::Ended(ended));
+            if let Poll::Ready(ended) = socket.poll_write(cx, outbox) {
+                return Poll::Ready(Read::Ended(ended));
+            }
+            // Whoever doesn't receive an answer gets no other one, so that only one is in memory.
+            if socket.is_blocked() {
+                return Poll::Pending;
             }
             socket.poll_read(cx)
         });
