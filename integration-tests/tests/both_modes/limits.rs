@@ -333,3 +333,72 @@ async fn pages_asked_for_together_all_come() {
         assert!(page["next"].is_string(), "a page of long texts has fewer");
     }
 }
+
+#[tokio::test]
+async fn channel_that_is_refused_by_the_limit_is_not_created() {
+    let server = Server::with(MODE, &[("LAKECHAT_LIMITS__SENDS_PER_USER", "1")]).await;
+    let ann = Person::register(&server, "ann").await;
+    let bob = Person::register(&server, "bob").await;
+    let (mut created, mut refused) = (vec!["general".to_owned()], None);
+    for n in 0..9 {
+        let name = format!("c-{n}");
+        // Each takes two places: one for the topic, one for the owner.
+        let body = json!({"name": name, "kind": "public", "topic": "x"});
+        let answer = server.http().post("/channels", ann.token(), body).await;
+        match answer.status.as_u16() {
+            201 => created.push(name),
+            _ => {
+                assert_eq!(answer.expect(429).code(), "rate_limited");
+                refused.get_or_insert(name);
+            }
+        }
+    }
+    let refused = refused.expect("the limit is reached");
+    let list = server
+        .http()
+        .get("/channels", bob.token())
+        .await
+        .expect(200);
+    let list = list.json()["channels"].clone();
+    let names = list.as_array().expect("a list").iter();
+    let mut names: Vec<_> = names.map(|c| c["name"].as_str().expect("a name")).collect();
+    names.sort_unstable();
+    created.sort_unstable();
+    assert_eq!(names, created);
+    // Its name is free.
+    bob.create_channel(&server, &refused).await;
+}
+
+#[tokio::test]
+async fn file_of_a_message_that_is_refused_is_not_shared() {
+    let server = Server::with(MODE, &[("LAKECHAT_LIMITS__SENDS_PER_USER", "1")]).await;
+    let ann = Person::register(&server, "ann").await;
+    let bob = Person::register(&server, "bob").await;
+    let mut ws = ann.joined(&server, "general").await;
+    let mut files = Vec::new();
+    for _ in 0..12 {
+        let upload = server.http().upload(ann.token(), "a", "bytes").await;
+        let id = upload.expect(201).json()["id"].clone();
+        files.push(id.as_str().expect("an id").to_owned());
+    }
+    // With the first file the text is too long; the others come too fast.
+    for (n, file) in files.iter().enumerate() {
+        let text = "x".repeat(if n == 0 { 16_385 } else { 1 });
+        let mut send = send_frame("general", &format!("a-{n}"), &text);
+        send["file_id"] = file.as_str().into();
+        send["ref"] = n.into();
+        ws.feed(send).await;
+    }
+    ws.flush().await;
+    let mut refused = 0;
+    for _ in 0..files.len() {
+        let is_answer = |f: &Value| f["type"] == "ack" || f["type"] == "error";
+        let answer = ws.until(is_answer).await;
+        let file = &files[answer["ref"].as_u64().expect("ours") as usize];
+        let status = if answer["type"] == "ack" { 200 } else { 403 };
+        refused += usize::from(answer["type"] == "error");
+        let path = format!("/download/{file}");
+        server.http().get(&path, bob.token()).await.expect(status);
+    }
+    assert!(refused > 1, "the limit isn't reached");
+}

@@ -26,6 +26,7 @@ mod stage;
 mod stopped_partition;
 mod stops;
 mod tails;
+mod unfinished;
 
 use std::panic::AssertUnwindSafe;
 

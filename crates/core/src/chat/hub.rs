@@ -160,8 +160,18 @@ impl HubChannel {
         });
     }
 
-    /// Public channels are visible to everybody, private ones only to their members.
+    /// Whether its creation ended before the record that makes its creator the owner. Only the creator
+    /// can finish it. If others could join, the first of them would inherit it.
+    pub fn is_unfinished(&self) -> bool {
+        self.creator.is_some() && self.read(Roster::is_untouched)
+    }
+
+    /// Public channels are visible to everybody, private ones only to their members. An unfinished
+    /// channel is visible to nobody.
     pub fn is_visible_to(&self, user: &UserName) -> bool {
+        if self.is_unfinished() {
+            return false;
+        }
         !self.kind.is_private() || self.read(|roster| roster.is_member(user))
     }
 

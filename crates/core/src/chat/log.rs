@@ -417,7 +417,7 @@ impl Log {
             received_at_ms: *received_at_ms,
         };
         let ticket = self.ticket(partition);
-        let window_full = self.window_bytes.load(Relaxed) > self.window_limit_bytes;
+        let window_full = self.window_full();
 
         let mut state = self.lock(partition);
         let found = state.fold.window().look(own.key, own.digest);
@@ -442,6 +442,16 @@ impl Log {
             drop(self.lock(partition).pending.failed(ticket));
             refused(error)
         })
+    }
+
+    /// Checks whether a record may be published to a partition now.
+    pub fn check_publish(&self, partition: Partition) -> Result<(), Problem> {
+        let now_ms = self.broker.now_ms();
+        self.lock(partition).may_publish(now_ms, self.window_full())
+    }
+
+    fn window_full(&self) -> bool {
+        self.window_bytes.load(Relaxed) > self.window_limit_bytes
     }
 
     fn ticket(&self, partition: Partition) -> u64 {

@@ -36,7 +36,7 @@ pub use history::{
     FRAME_PAGE_BYTES, MAX_LIMIT, PAGE_BYTES, Page, PageQuery, limit_invalid, page_limit,
 };
 pub use presence::{ChannelPresence, PresentSession, PresentUser};
-pub use sending::{Send, not_a_member};
+pub use sending::{Admission, References, Send, not_a_member};
 
 /// The longest topic, in bytes.
 pub const MAX_TOPIC_BYTES: usize = 1024;

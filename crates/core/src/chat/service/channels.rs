@@ -45,6 +45,15 @@ impl Chat {
     ) -> Result<ChannelObject, Problem> {
         let name = ChannelName::parse_given(name).map_err(|_| name_invalid())?;
         let topic = topic.map(parse_topic).transpose()?;
+        let there = self.channels.find(&name).await;
+        if let Some(there) = there.map_err(directory_unavailable)? {
+            self.check_unfinished(user, &there).await?;
+        }
+        // Before the row is written: a name is never free again.
+        let partition = self.log.partition_of(&name);
+        self.log.check_publish(partition)?;
+        let events = if topic.is_some() { 2 } else { 1 };
+        self.admit_events(user, events)?;
         let row = Channel {
             name: name.clone(),
             kind: ChannelKind::Public,
@@ -61,24 +70,31 @@ impl Chat {
         // After the barrier, so that the records of an earlier try count.
         let channel = self.find_up_to_date(name.as_str()).await?;
         if let CreateOutcome::Exists(there) = claim {
-            // An earlier try may have ended before its last record. Its creator may repeat it as
-            // long as the channel has never had a member.
-            let unfinished =
-                channel.read(Roster::is_untouched) && there.creator.as_ref() == Some(user);
-            if !unfinished {
-                return Err(exists());
-            }
+            self.check_unfinished(user, &there).await?;
         }
-        // The owner's record comes last: after it this call can't be repeated.
+        // The owner's record comes last: after it this call can't be repeated, and others see the
+        // channel.
         if let Some(topic) = topic {
-            self.publish(&channel, user, Body::Topic { topic }).await?;
+            let topic = Body::Topic { topic };
+            self.publish_admitted(&channel, user, topic).await?;
         }
         let owner = Body::Member {
             user: user.clone(),
             role: Role::Owner,
         };
-        self.publish(&channel, user, owner).await?;
+        self.publish_admitted(&channel, user, owner).await?;
         Ok(channel.object(user))
+    }
+
+    /// Fails with `channel_exists` unless the user may finish creating an existing channel: an
+    /// earlier try ended before its last record.
+    async fn check_unfinished(&self, user: &UserName, there: &Channel) -> Result<(), Problem> {
+        if there.creator.as_ref() != Some(user) {
+            return Err(exists());
+        }
+        // After the barrier, so that the records of the earlier try count.
+        let channel = self.find_up_to_date(there.name.as_str()).await?;
+        channel.is_unfinished().then_some(()).ok_or_else(exists)
     }
 
     /// Creates the channel `general` unless it exists.

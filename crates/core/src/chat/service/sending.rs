@@ -1,5 +1,6 @@
 //! Sends messages and channel events: window, rights, limits, then the log.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,20 @@ pub struct Send {
     pub level: AckLevel,
 }
 
+/// Whether a message has to pass the limits, or has passed them.
+#[derive(Clone, Copy, Debug)]
+pub enum Admission {
+    Needed,
+    Granted,
+}
+
+/// The references of a send, after the check.
+#[derive(Debug)]
+pub struct References {
+    pub file: Option<Attachment>,
+    pub admission: Admission,
+}
+
 impl Chat {
     /// Publishes a message. The outbox gets the ack or the refusal, at once or later; after an
     /// `Err` it gets nothing.
@@ -36,10 +51,11 @@ impl Chat {
         channel: &HubChannel,
         user: &UserName,
         send: Send,
+        admission: Admission,
         outbox: &Arc<Outbox>,
         reference: Ref,
     ) -> Result<(), Problem> {
-        self.check_text(&send)?;
+        self.check_text(&send.text, send.file.is_some())?;
         let body = Body::Message {
             text: send.text,
             reply_to: send.reply_to,
@@ -52,18 +68,22 @@ impl Chat {
             level: send.level,
             since: Instant::now(),
         };
-        self.log
-            .publish(&record, waiter, || self.admit(channel, user))
+        self.log.publish(&record, waiter, || match admission {
+            Admission::Needed => self.admit(channel, user),
+            // The rights may have changed meanwhile.
+            Admission::Granted => may_send(channel, user),
+        })
     }
 
-    fn check_text(&self, send: &Send) -> Result<(), Problem> {
+    /// Checks the text of a message that has a file or hasn't.
+    pub fn check_text(&self, text: &str, has_file: bool) -> Result<(), Problem> {
         let most = self.settings.limits.text_bytes;
-        if send.text.len() > most {
+        if text.len() > most {
             let text = format!("A message's text has at most {most} bytes.");
             let problem = Problem::new(Code::MessageTooLarge, text);
             return Err(problem.field("text").limit(most as u64));
         }
-        if send.text.is_empty() && send.file.is_none() {
+        if text.is_empty() && !has_file {
             let text = "A message has a text, a file or both.";
             return Err(Problem::new(Code::FieldInvalid, text).field("text"));
         }
@@ -125,12 +145,32 @@ impl Chat {
         sender: &UserName,
         body: Body,
     ) -> Result<Sent, Problem> {
+        self.publish_event(channel, sender, body, || self.admit_events(sender, 1))
+            .await
+    }
+
+    /// Like [`Chat::publish`], after [`Chat::admit_events`].
+    pub(super) async fn publish_admitted(
+        &self,
+        channel: &HubChannel,
+        sender: &UserName,
+        body: Body,
+    ) -> Result<Sent, Problem> {
+        self.publish_event(channel, sender, body, || Ok(())).await
+    }
+
+    async fn publish_event(
+        &self,
+        channel: &HubChannel,
+        sender: &UserName,
+        body: Body,
+        admit: impl FnOnce() -> Result<(), Problem>,
+    ) -> Result<Sent, Problem> {
         let unique = Uuid::new_v4().hyphenated().to_string();
         let client_msg_id = ClientMsgId::parse(&unique).expect("a UUID is 36 printable characters");
         let record = self.record(channel, sender, client_msg_id, body);
         let (tell, told) = oneshot::channel();
-        self.log
-            .publish(&record, Waiter::Call(tell), || self.admit_event(sender))?;
+        self.log.publish(&record, Waiter::Call(tell), admit)?;
         told.await
             .unwrap_or_else(|_| Err(pending::unknown_outcome()))
     }
@@ -154,36 +194,51 @@ impl Chat {
             .map_err(|wait| limited(all, limit, "messages", wait))
     }
 
-    /// Takes a token from a user's bucket for channel events (joins, topics, archivals). Its rate
-    /// is that of messages.
-    pub(super) fn admit_event(&self, user: &UserName) -> Result<(), Problem> {
+    /// Takes tokens from a user's bucket for channel events (joins, topics, archivals), all or none.
+    /// Its rate is that of messages.
+    pub(super) fn admit_events(&self, user: &UserName, count: u32) -> Result<(), Problem> {
         let limit = self.settings.sends_per_user;
+        let count = NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
         self.events_per_user
-            .check(user)
+            .take(user, count)
             .map_err(|wait| limited("A user may cause at most", limit, "channel events", wait))
     }
 
     /// Checks the references of a send: the parent message exists in this channel, and the sender
-    /// may share the file. Returns the file as an attachment.
+    /// may share the file.
+    ///
+    /// A file is shared here, before its message is published: a reader that sees the message may
+    /// download its file. Therefore nothing that can be checked may refuse the send afterwards.
     pub async fn check_references(
         &self,
         channel: &HubChannel,
         user: &UserName,
         parent: Option<Id>,
         file: Option<FileId>,
-    ) -> Result<Option<Attachment>, Problem> {
+    ) -> Result<References, Problem> {
         if let Some(parent) = parent
             && !self.has_message(channel, parent).await?
         {
             let text = "reply_to must be the id of a message in this channel.";
             return Err(Problem::new(Code::ParentNotFound, text).field("reply_to"));
         }
-        // Before `attach`: a send that is refused anyway must not share the file.
-        may_send(channel, user)?;
-        match file {
-            Some(id) => self.attach(channel, user, id).await.map(Some),
-            None => Ok(None),
-        }
+        let Some(id) = file else {
+            return Ok(References {
+                file: None,
+                admission: Admission::Needed,
+            });
+        };
+        let file = self.attachment(user, id).await?;
+        self.log.check_publish(channel.partition)?;
+        self.admit(channel, user)?;
+        self.file_rows
+            .mark_posted(id, &channel.name)
+            .await
+            .map_err(directory_unavailable)?;
+        Ok(References {
+            file: Some(file),
+            admission: Admission::Granted,
+        })
     }
 
     async fn has_message(&self, channel: &HubChannel, id: Id) -> Result<bool, Problem> {
@@ -199,14 +254,8 @@ impl Chat {
         Ok(!self.reads.messages(channel, range, 1).await?.is_empty())
     }
 
-    /// The attachment for a file, if the sender may share it. From then on everybody who may read
-    /// the channel may read the file.
-    async fn attach(
-        &self,
-        channel: &HubChannel,
-        user: &UserName,
-        id: FileId,
-    ) -> Result<Attachment, Problem> {
+    /// The attachment for a file, if the sender may share it.
+    async fn attachment(&self, user: &UserName, id: FileId) -> Result<Attachment, Problem> {
         let file = self
             .file_rows
             .find(id)
@@ -216,11 +265,6 @@ impl Chat {
         if !self.may_read_file(user, &file).await? {
             return Err(attachment_invalid());
         }
-        // Before the message is published: a reader that sees the message may download its file.
-        self.file_rows
-            .mark_posted(id, &channel.name)
-            .await
-            .map_err(directory_unavailable)?;
         Ok(file.attachment())
     }
 }

@@ -12,12 +12,14 @@ use super::{Joined, Session};
 use crate::accounts::Identity;
 use crate::chat::hub::{HubChannel, Subscription};
 use crate::chat::log::stopped::unreadable;
-use crate::chat::service::{self, Chat, FRAME_PAGE_BYTES, PageQuery, Send, channel_not_found};
+use crate::chat::service::{
+    self, Admission, Chat, FRAME_PAGE_BYTES, PageQuery, References, Send, channel_not_found,
+};
 use crate::chat::wire::close::Close;
 use crate::chat::wire::{
     self, About, ChannelsRequest, Incoming, Join, PageRequest, Ref, Request, SendRequest,
 };
-use crate::domain::{Attachment, CauseChain, ChannelName, Code, Id, Problem, UserName, now_ms};
+use crate::domain::{CauseChain, ChannelName, Code, Id, Problem, UserName, now_ms};
 use crate::json_object::field_invalid;
 use crate::limits::RequestKind;
 
@@ -32,12 +34,7 @@ pub enum Done {
     /// The resume of a session that had fallen behind.
     CaughtUp(Result<(), Problem>),
     /// A send: its parent message exists, and the sender may share its file.
-    Checked(
-        Ref,
-        Send,
-        Arc<HubChannel>,
-        Result<Option<Attachment>, Problem>,
-    ),
+    Checked(Ref, Send, Arc<HubChannel>, Result<References, Problem>),
     Refreshed(Ref, Result<Identity, Problem>),
     /// A page of history or of channels: the answer is in the outbox already, a problem is still to be sent.
     Answered(Ref, Result<(), Problem>),
@@ -150,11 +147,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let (parent, file_id) = (request.reply_to, request.file_id);
         // Without references the send needs no back end and is published at once.
         if parent.is_none() && file_id.is_none() {
-            let user = &self.listener.user;
+            let (user, outbox) = (&self.listener.user, &self.listener.outbox);
+            let needed = Admission::Needed;
             return self
                 .chat
-                .send(&channel, user, send, &self.listener.outbox, reference);
+                .send(&channel, user, send, needed, outbox, reference);
         }
+        // Before the file is shared.
+        self.chat.check_text(&send.text, file_id.is_some())?;
         let (user, outbox) = (&self.listener.user, &self.listener.outbox);
         if self
             .chat
@@ -258,10 +258,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 tracing::debug!(%session, %problem, "a session can't catch up");
                 self.listener.outbox.close_as_slow();
             }
-            Done::Checked(reference, send, channel, Ok(file)) => {
+            Done::Checked(reference, send, channel, Ok(References { file, admission })) => {
                 let send = Send { file, ..send };
                 let (user, outbox) = (&self.listener.user, &self.listener.outbox);
-                if let Err(problem) = self.chat.send(&channel, user, send, outbox, reference) {
+                let sent = self
+                    .chat
+                    .send(&channel, user, send, admission, outbox, reference);
+                if let Err(problem) = sent {
                     self.refuse(reference, &problem, About::default());
                 }
             }
