@@ -1,5 +1,6 @@
 //! The log and the metrics of the process.
 
+mod escaped;
 mod log_writer;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -17,6 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
+use self::escaped::escaped_fields;
 pub use self::log_writer::LogWriter;
 use crate::shutdown::Shutdown;
 
@@ -90,7 +92,7 @@ where
         .with_writer(writer)
         .with_ansi(colours);
     match format {
-        LogFormat::Text => layer.boxed(),
+        LogFormat::Text => layer.fmt_fields(escaped_fields()).boxed(),
         // Without the field `span`, which would repeat the last item of `spans`.
         LogFormat::Json => layer.json().with_current_span(false).boxed(),
     }
@@ -174,7 +176,8 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             let _connection = tracing::info_span!("connection", client = "::1").entered();
             let _request = tracing::info_span!("request", id = 7).entered();
-            tracing::warn!(size_bytes = 3, "too large");
+            let file = "a\nb";
+            tracing::warn!(size_bytes = 3, %file, "too large");
         });
         let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -185,7 +188,10 @@ mod tests {
         let text = logged(LogFormat::Text);
         let spans = "WARN connection{client=\"::1\"}:request{id=7}: ";
         assert!(text.contains(spans), "{text}");
-        assert!(text.ends_with(": too large size_bytes=3\n"), "{text}");
+        assert!(
+            text.ends_with(": too large size_bytes=3 file=a\\nb\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -194,7 +200,7 @@ mod tests {
         assert_eq!(line["level"], "WARN");
         assert_eq!(
             line["fields"],
-            json!({"message": "too large", "size_bytes": 3})
+            json!({"message": "too large", "size_bytes": 3, "file": "a\nb"})
         );
         assert_eq!(
             line["spans"],

@@ -265,3 +265,40 @@ async fn proxy_that_is_not_trusted_is_reported_once() {
         .filter(|line| line.contains("server.trusted_proxies"));
     assert_eq!(reports.count(), 1, "{log:#?}");
 }
+
+#[tokio::test]
+async fn token_with_line_breaks_and_escapes_forges_no_line_of_the_log() {
+    // {"alg":"x\nforged line\u001b]0;title\u0007","typ":"JWT"} in base64url.
+    const HEADER: &str =
+        "eyJhbGciOiJ4XG5mb3JnZWQgbGluZVx1MDAxYl0wO3RpdGxlXHUwMDA3IiwidHlwIjoiSldUIn0";
+    let server = Server::with(MODE, &[("LAKECHAT_LOG", "debug")]).await;
+    let ann = Person::register(&server, "ann").await;
+    let mut ws = ann.joined(&server, "general").await;
+    let token = format!("{HEADER}.e30.AAAA");
+    let code = ws.refused(json!({"type": "refresh", "token": token})).await;
+    assert_eq!(code, "not_authenticated");
+    let line = eventually("it is logged", async || {
+        let mut lines = server.log().into_iter();
+        lines.find(|line| line.contains("forged line"))
+    })
+    .await;
+    assert!(line.contains(r"x\nforged line"), "{line}");
+    assert!(
+        !line.contains('\u{1b}') && !line.contains('\u{7}'),
+        "{line}"
+    );
+}
+
+#[tokio::test]
+async fn mistakes_of_clients_do_not_fill_the_log() {
+    let server = Server::start(MODE).await;
+    let ann = Person::register(&server, "ann").await;
+    let mut ws = ann.joined(&server, "general").await;
+    for _ in 0..100 {
+        let token = "e30.e30.AAAA";
+        ws.refused(json!({"type": "refresh", "token": token})).await;
+    }
+    let log = server.log();
+    let refused = log.iter().filter(|line| line.contains("refused"));
+    assert_eq!(refused.count(), 0, "{log:#?}");
+}

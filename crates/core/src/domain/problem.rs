@@ -93,6 +93,20 @@ codes! {
     AttachmentInvalid = "attachment_invalid",
 }
 
+impl Code {
+    /// Whether the server or a back end failed, rather than the client's request.
+    pub fn is_failure(self) -> bool {
+        matches!(
+            self,
+            Code::Internal
+                | Code::DirectoryUnavailable
+                | Code::HistoryUnavailable
+                | Code::StorageUnavailable
+                | Code::BrokerUnavailable
+        )
+    }
+}
+
 impl Serialize for Code {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_str(self.as_str())
@@ -171,17 +185,38 @@ impl Error for Problem {
     }
 }
 
-/// Prints an error and all its sources in one line.
+/// Prints an error and all its sources, up to [`CAUSE_BYTES`]: a source may repeat what a client has
+/// sent.
 pub struct CauseChain<'a>(pub &'a (dyn Error + 'static));
+
+const CAUSE_BYTES: usize = 1024;
 
 impl fmt::Display for CauseChain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut text = self.0.to_string();
         let mut source = self.0.source();
         while let Some(error) = source {
-            write!(f, ": {error}")?;
+            text += ": ";
+            text += &error.to_string();
             source = error.source();
         }
-        Ok(())
+        let end = text.floor_char_boundary(CAUSE_BYTES);
+        let cut = if end < text.len() { "…" } else { "" };
+        write!(f, "{}{cut}", &text[..end])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_of_causes_is_cut_at_its_limit() {
+        let long = Problem::new(Code::BadFrame, "ü".repeat(10_000));
+        let text = CauseChain(&long).to_string();
+        assert!(text.starts_with("bad_frame: ü") && text.ends_with("ü…"));
+        assert!(text.len() <= CAUSE_BYTES + "…".len());
+        let short = Problem::new(Code::BadFrame, "no").cause("why");
+        assert_eq!(CauseChain(&short).to_string(), "bad_frame: no: why");
     }
 }

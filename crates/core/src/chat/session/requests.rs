@@ -60,9 +60,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn refuse(&mut self, reference: Ref, problem: &Problem, about: About<'_>) {
         if let Some(cause) = problem.source() {
-            let cause = CauseChain(cause);
+            let (cause, code) = (CauseChain(cause), problem.code.as_str());
             let (session, user) = (self.listener.id, &self.listener.user);
-            tracing::warn!(%session, %user, code = problem.code.as_str(), %cause, "a frame is refused");
+            // A client can cause any number of its own mistakes.
+            if problem.code.is_failure() {
+                tracing::warn!(%session, %user, code, %cause, "a frame is refused");
+            } else {
+                tracing::debug!(%session, %user, code, %cause, "a frame is refused");
+            }
         }
         self.listener.outbox.refuse(reference, problem, about);
     }
