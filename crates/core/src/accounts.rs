@@ -33,7 +33,7 @@ pub use self::signing_key::{KeyError, KeyFile, signing_key};
 use self::throttle::Throttle;
 use crate::domain::{Code, LoginSession, Problem, Secret, User, UserName, now_ms};
 use crate::ports::directory::CreateOutcome;
-use crate::ports::problem::directory_problem;
+use crate::ports::problem::directory_unavailable;
 use crate::ports::{CalledFor, Caller, LoginSessions, Users};
 use crate::single_flight::SingleFlight;
 
@@ -133,7 +133,7 @@ impl Accounts {
         match self.users.create(&user).await {
             Ok(CreateOutcome::Created) => {}
             Ok(CreateOutcome::Exists(_)) => return Err(taken(&user.name)),
-            Err(error) => return Err(directory_problem(error)),
+            Err(error) => return Err(directory_unavailable(error)),
         }
         tracing::info!(user = %user.name, "account registered");
         metrics::counter!("lakechat_registrations_total").increment(1);
@@ -245,7 +245,7 @@ impl Accounts {
     async fn find(&self, name: &UserName) -> Result<Option<User>, Problem> {
         let load = || {
             let (users, name) = (Arc::clone(&self.users), name.clone());
-            async move { users.find(&name).await.map_err(directory_problem) }
+            async move { users.find(&name).await.map_err(directory_unavailable) }
         };
         // By caller: a login doesn't wait for the turn of a user who looks the same user up.
         let key = (Caller::current(), name.clone());
@@ -287,7 +287,7 @@ impl Accounts {
         self.login_sessions
             .create(&session)
             .await
-            .map_err(directory_problem)?;
+            .map_err(directory_unavailable)?;
         Ok(self.login_with(refresh, now_ms))
     }
 

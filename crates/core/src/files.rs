@@ -24,7 +24,7 @@ pub use upload::NewFile;
 
 use crate::domain::{Code, File, FileId, Problem, UserName};
 use crate::limits::{TransferLimit, TransferSlot};
-use crate::ports::problem::directory_problem;
+use crate::ports::problem::directory_unavailable;
 use crate::ports::{FileRows, FileStore};
 
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,7 @@ impl Files {
 
     /// The file with this id; `file_not_found` if there is none.
     pub async fn find(&self, id: FileId) -> Result<File, Problem> {
-        let found = self.rows.find(id).await.map_err(directory_problem)?;
+        let found = self.rows.find(id).await.map_err(directory_unavailable)?;
         found.ok_or_else(|| Problem::new(Code::FileNotFound, "There is no file with this id."))
     }
 }

@@ -115,6 +115,9 @@ async fn directory_is_down_by_itself() {
     shell("ALTER TABLE users RENAME TO away").await;
     let (_, ready) = server.part_is("directory", "down").await;
     assert!(ready, "who is in goes on");
+    let login = json!({"username": "ann", "password": PASSWORD});
+    let refused = server.http().open(Method::POST, "/login", login).await;
+    assert_eq!(refused.expect(503).code(), "directory_unavailable");
     server.part_is("history", "up").await;
     shell("ALTER TABLE away RENAME TO users").await;
     server.part_is("directory", "up").await;

@@ -11,7 +11,7 @@ use super::Identity;
 use super::refresh_token::RefreshToken;
 use crate::domain::{Code, LoginSession, Problem, UserName};
 use crate::limits::network;
-use crate::ports::problem::directory_problem;
+use crate::ports::problem::directory_unavailable;
 use crate::ports::{LoginSessions, PortError};
 use crate::single_flight::SingleFlight;
 
@@ -100,7 +100,7 @@ impl Sessions {
     ) -> Result<LoginSession, Problem> {
         let sessions = &self.directory.login_sessions;
         let found = sessions.find(&token.user, token.session).await;
-        let session = found.map_err(directory_problem)?.ok_or_else(ended)?;
+        let session = found.map_err(directory_unavailable)?.ok_or_else(ended)?;
         if session.revoked {
             return Err(ended());
         }
@@ -129,14 +129,14 @@ impl Sessions {
     /// Replaces a session; false if it was changed since it was read.
     pub async fn replace(&self, old: &LoginSession, new: &LoginSession) -> Result<bool, Problem> {
         let replaced = self.directory.login_sessions.replace(old, new).await;
-        replaced.map_err(directory_problem)
+        replaced.map_err(directory_unavailable)
     }
 
     /// Ends a session for good. Returns `Ok` if the session has ended already or doesn't exist.
     pub async fn end(&self, user: &UserName, id: Uuid) -> Result<(), Problem> {
         for _ in 0..TRIES {
             let ended = self.directory.try_to_end(user, id).await;
-            if ended.map_err(directory_problem)? {
+            if ended.map_err(directory_unavailable)? {
                 self.directory.remember(id, State::Ended);
                 return Ok(());
             }
@@ -152,9 +152,9 @@ impl CachedSessions {
             Ok(session) => session,
             Err(error @ PortError::Unavailable { .. }) => {
                 let known = self.remembered.get(&identity.session);
-                return Ok(known.ok_or_else(|| directory_problem(error))?.state);
+                return Ok(known.ok_or_else(|| directory_unavailable(error))?.state);
             }
-            Err(error) => return Err(directory_problem(error)),
+            Err(error) => return Err(directory_unavailable(error)),
         };
         let state = match session {
             Some(session) if !session.revoked => State::GoesOn,
@@ -207,7 +207,7 @@ fn expired() -> Problem {
 
 /// Every attempt to change the session met a change by somebody else.
 pub fn contended(id: Uuid) -> Problem {
-    directory_problem(PortError::unavailable(
+    directory_unavailable(PortError::unavailable(
         "directory",
         format!("login session {id} was changed by others {TRIES} times during one request"),
     ))

@@ -12,7 +12,7 @@ use super::transfer::Transfer;
 use crate::domain::{File, FileLocation, Problem, UserName};
 use crate::ports::PortError;
 use crate::ports::file_store::ByteStream;
-use crate::ports::problem::storage_problem;
+use crate::ports::problem::stored_file_problem;
 
 impl Files {
     /// The whole content of a file, for a user who may read it; the caller has checked that. The
@@ -27,7 +27,7 @@ impl Files {
             FileLocation::Inline(bytes) => Ok(whole(bytes.clone())),
             FileLocation::Stored(path) => self.store.read(path, 0, file.size).await,
         };
-        let inner = opened.map_err(storage_problem).inspect_err(|problem| {
+        let inner = opened.map_err(stored_file_problem).inspect_err(|problem| {
             transfer.end(problem.code.as_str());
         })?;
         // No chunk will complete an empty file.

@@ -10,7 +10,7 @@ use super::transfer::Transfer;
 use super::{FileName, Files, MediaType};
 use crate::domain::{Code, File, FileId, FileLocation, Problem, UserName, now_ms};
 use crate::ports::PortError;
-use crate::ports::problem::{directory_problem, storage_unavailable};
+use crate::ports::problem::{directory_unavailable, storage_unavailable};
 
 /// The properties of a file that are known before its bytes arrive.
 #[derive(Clone, Debug)]
@@ -93,7 +93,7 @@ impl Files {
         // The row of a failed put may exist, so the file is kept. The sweeper removes it if it has
         // no row.
         let put = self.rows.put(&file).await;
-        put.map_err(directory_problem)?;
+        put.map_err(directory_unavailable)?;
         self.expect_bytes(&file).await?;
         Ok(file)
     }

@@ -9,8 +9,8 @@ const DIRECTORY: &str = "The directory is not available right now; try again in 
 const HISTORY: &str = "The history is not available right now; try again in a second.";
 const STORAGE: &str = "The file storage is not available right now; try again in a second.";
 
-/// `directory_unavailable` for every kind of error, for sessions: a session stays open until an
-/// operator has repaired the directory.
+/// `directory_unavailable` for every kind of error, in chat, files and accounts alike: once an operator
+/// has repaired the directory, the same call succeeds.
 pub fn directory_unavailable(error: PortError) -> Problem {
     retry(Code::DirectoryUnavailable, DIRECTORY, error)
 }
@@ -20,26 +20,16 @@ pub fn history_unavailable(error: PortError) -> Problem {
     retry(Code::HistoryUnavailable, HISTORY, error)
 }
 
-/// `storage_unavailable` for every kind of error: once an operator has repaired a full or broken
-/// store, it accepts files again.
+/// `storage_unavailable` for every kind of error, for the same reason.
 pub fn storage_unavailable(error: PortError) -> Problem {
     retry(Code::StorageUnavailable, STORAGE, error)
 }
 
-/// `directory_unavailable`; or `internal` if a retry would fail in the same way.
-pub fn directory_problem(error: PortError) -> Problem {
-    by_kind(Code::DirectoryUnavailable, DIRECTORY, error)
-}
-
-/// `storage_unavailable`; or `internal` if a retry would fail in the same way, for instance because
-/// the store has lost the file.
-pub fn storage_problem(error: PortError) -> Problem {
-    by_kind(Code::StorageUnavailable, STORAGE, error)
-}
-
-fn by_kind(code: Code, text: &'static str, error: PortError) -> Problem {
+/// The same for reading a file that has a row; but `internal` if the store has lost the file, which no
+/// repair of the store brings back.
+pub fn stored_file_problem(error: PortError) -> Problem {
     match error {
-        PortError::Unavailable { .. } => retry(code, text, error),
+        PortError::Unavailable { .. } => storage_unavailable(error),
         PortError::Broken { .. } | PortError::Stops { .. } => Problem::internal(error),
     }
 }
@@ -68,12 +58,17 @@ mod tests {
     }
 
     #[test]
-    fn errors_that_a_retry_does_not_resolve_are_internal_where_the_caller_has_no_session() {
+    fn a_broken_back_end_can_be_repaired_and_a_lost_file_can_not() {
         let broken = || PortError::broken("directory", "a row cannot be read");
-        assert_eq!(directory_problem(broken()).code, Code::Internal);
+        let code = |problem: Problem| problem.code;
         assert_eq!(
-            directory_unavailable(broken()).code,
+            code(directory_unavailable(broken())),
             Code::DirectoryUnavailable
         );
+        assert_eq!(
+            code(storage_unavailable(broken())),
+            Code::StorageUnavailable
+        );
+        assert_eq!(code(stored_file_problem(broken())), Code::Internal);
     }
 }
