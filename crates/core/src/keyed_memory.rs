@@ -5,10 +5,8 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// A key may hold this part of the memory, so that one that holds much leaves the rest to others.
 const PARTS: usize = 8;
@@ -126,30 +124,15 @@ impl ReservedMemory {
         drop((self.part.split(surplus), self.all.split(surplus)));
     }
 
-    /// Splits off memory for a frame, as far as there is some. The frame holds it until the last
-    /// reference to the frame is gone.
-    pub fn hold(&mut self, frame: Utf8Bytes) -> Utf8Bytes {
-        let kib = frame.len().div_ceil(KIB).min(self.part.num_permits());
-        let (Some(part), Some(all)) = (self.part.split(kib), self.all.split(kib)) else {
-            return frame;
-        };
-        let held = Held {
-            text: frame,
-            _memory: ReservedMemory { part, all },
-        };
-        Utf8Bytes::try_from(Bytes::from_owner(held)).expect("it was UTF-8 before")
-    }
-}
-
-/// A frame with its memory.
-struct Held {
-    text: Utf8Bytes,
-    _memory: ReservedMemory,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        self.text.as_bytes()
+    /// Splits off memory, as far as there is enough.
+    pub fn split(&mut self, bytes: usize) -> ReservedMemory {
+        let kib = bytes.div_ceil(KIB).min(self.part.num_permits());
+        let (part, all) = (self.part.split(kib), self.all.split(kib));
+        let there = "both have the same number of permits";
+        ReservedMemory {
+            part: part.expect(there),
+            all: all.expect(there),
+        }
     }
 }
 
@@ -172,20 +155,17 @@ mod tests {
         drop(others);
     }
 
-    #[tokio::test]
-    async fn a_frame_holds_its_memory_until_its_last_reference_is_gone() {
+    #[test]
+    fn memory_is_split_and_shrunk() {
         let memory = KeyedMemory::new(16 * KIB);
         let mut reserved = memory.try_reserve(&(), 2 * KIB).expect("free");
-        let frame = reserved.hold("x".repeat(KIB + 1).into());
+        let half = reserved.split(KIB);
         drop(reserved);
-        let copy = frame.clone();
-        drop(frame);
-        memory.try_reserve(&(), 1).expect_err("it is held");
-        assert_eq!(copy.len(), KIB + 1);
-        drop(copy);
-        let mut reserved = memory.try_reserve(&(), 2 * KIB).expect("free");
-        reserved.shrink_to(KIB);
-        memory.try_reserve(&(), KIB).expect("the rest");
+        let mut other = memory.try_reserve(&(), KIB).expect("the other half");
+        memory.try_reserve(&(), 1).expect_err("all is held");
+        other.shrink_to(0);
+        memory.try_reserve(&(), KIB).expect("free again");
+        drop((half, other));
     }
 
     #[test]

@@ -171,7 +171,7 @@ async fn change_of_a_message_that_the_log_has_deleted_is_message_not_found() {
         let taken = std::future::poll_fn(|cx| outbox.poll_take(cx, 10_000, &mut frames));
         within(taken).await.expect("it is open");
     }
-    let acked: Value = serde_json::from_str(&frames[0]).expect("JSON");
+    let acked: Value = serde_json::from_str(frames[0].as_str()).expect("JSON");
     assert_eq!((&acked["type"], &acked["ref"]), (&json!("ack"), &json!(1)));
     let expected = r#"{"type":"error","ref":2,"error":{"code":"message_not_found","message":"The message was deleted."}}"#;
     assert_eq!(frames[1].as_str(), expected);

@@ -12,12 +12,11 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::task::Waker;
 
 use tokio::sync::watch;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::clock::boot_ms;
-use super::wire::{self, ChannelObject};
+use super::wire::{self, ChannelObject, Frame};
 use crate::chat::log::entry::Entry;
 use crate::chat::wire::close::Close;
 use crate::domain::{Channel, ChannelKind, ChannelName, Id, Partition, Role, UserName};
@@ -127,7 +126,7 @@ impl HubChannel {
 
     /// Queues frames for every live session, in order. Collects one waker per session, which the
     /// caller wakes.
-    fn deliver(&self, frames: &[(Id, Utf8Bytes)], wakers: &mut Vec<Waker>) {
+    fn deliver(&self, frames: &[(Id, Frame)], wakers: &mut Vec<Waker>) {
         let Some(batch) = Batch::new(frames) else {
             return;
         };
@@ -267,7 +266,7 @@ impl Hub {
     /// Applies folded events to the rosters, and queues folded messages for the live sessions. The
     /// caller wakes the wakers.
     pub fn deliver(&self, entries: &[Arc<Entry>], wakers: &mut Vec<Waker>) {
-        let mut frames: HashMap<&ChannelName, Vec<(Id, Utf8Bytes)>> = HashMap::new();
+        let mut frames: HashMap<&ChannelName, Vec<(Id, Frame)>> = HashMap::new();
         for entry in entries {
             let Some(record) = entry.accepted() else {
                 continue;
@@ -298,7 +297,7 @@ impl Hub {
     fn deliver_frames(
         &self,
         channel: &ChannelName,
-        frames: &[(Id, Utf8Bytes)],
+        frames: &[(Id, Frame)],
         wakers: &mut Vec<Waker>,
     ) {
         if let Some(channel) = self.loaded(channel) {

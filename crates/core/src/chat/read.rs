@@ -6,11 +6,10 @@
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::hub::HubChannel;
 use super::log::Log;
-use super::wire::{self, MessageObject};
+use super::wire::{self, Frame, MessageObject};
 use crate::chat::log::barrier::Barrier;
 use crate::chat::log::entry::Entry;
 use crate::domain::{Code, Id, Message, Partition, Problem, UserName};
@@ -39,7 +38,7 @@ impl ReadMessage {
     }
 
     /// The frame that delivers the message to `reader`.
-    pub fn frame(&self, channel: &HubChannel, reader: &UserName) -> Utf8Bytes {
+    pub fn frame(&self, channel: &HubChannel, reader: &UserName) -> Frame {
         match self {
             ReadMessage::Row(message) => wire::message_frame(&channel.name, message, reader),
             ReadMessage::Tail(entry) => entry.frame.clone().expect("messages have frames"),

@@ -4,9 +4,11 @@
 //! are strings of 20 decimal digits. Times are integers, in ms since 1970.
 
 pub mod close;
+mod frame;
 mod incoming;
 mod outgoing;
 
+pub use frame::Frame;
 pub use incoming::{
     AckLevel, ChannelsRequest, Incoming, Join, PageRequest, Ref, Request, SendRequest,
 };

@@ -12,10 +12,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use tokio::sync::Notify;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::chat::wire::close::Close;
-use crate::chat::wire::{self, About, Ref};
+use crate::chat::wire::{self, About, Frame, Ref};
 use crate::domain::Problem;
 use refusals::Refusals;
 
@@ -65,7 +64,7 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    frames: VecDeque<Utf8Bytes>,
+    frames: VecDeque<Frame>,
     bytes: usize,
     /// Why the session has to close. The first reason counts.
     close: Option<Close>,
@@ -95,7 +94,7 @@ impl Outbox {
         &self,
         count: usize,
         bytes: usize,
-        frames: impl Iterator<Item = Utf8Bytes>,
+        frames: impl Iterator<Item = Frame>,
     ) -> Queued {
         let mut waiting = self.waiting.lock().expect("no panic while held");
         if waiting.close.is_some() {
@@ -124,13 +123,13 @@ impl Outbox {
     }
 
     /// Queues an answer.
-    pub fn push(&self, frame: Utf8Bytes) {
+    pub fn push(&self, frame: Frame) {
         self.push_all(std::iter::once(frame));
     }
 
     /// Like [`Outbox::push`] for several frames, with one wake-up. Returns whether the session is
     /// still open.
-    pub fn push_all(&self, frames: impl Iterator<Item = Utf8Bytes>) -> bool {
+    pub fn push_all(&self, frames: impl Iterator<Item = Frame>) -> bool {
         let mut waiting = self.waiting.lock().expect("no panic while held");
         if waiting.close.is_some() {
             return false;
@@ -248,7 +247,7 @@ impl Outbox {
         &self,
         cx: &mut Context<'_>,
         bytes: usize,
-        into: &mut Vec<Utf8Bytes>,
+        into: &mut Vec<Frame>,
     ) -> Poll<Result<Option<Instant>, Close>> {
         let mut waiting = self.waiting.lock().expect("no panic while held");
         waiting.blocked = false;
@@ -260,7 +259,7 @@ impl Outbox {
             let Some(frame) = waiting.frames.pop_front() else {
                 break;
             };
-            taken += frame.len();
+            taken += frame.size_bytes();
             into.push(frame);
         }
         if taken == 0 {
@@ -282,13 +281,13 @@ impl Waiting {
         self.frames.len() + frames > bounds.frames || self.bytes + bytes > bounds.bytes
     }
 
-    fn extend(&mut self, frames: impl Iterator<Item = Utf8Bytes>) {
+    fn extend(&mut self, frames: impl Iterator<Item = Frame>) {
         if self.frames.is_empty() {
             self.fills = self.fills.wrapping_add(1);
             self.since = self.fills.is_multiple_of(SAMPLED).then(Instant::now);
         }
         for frame in frames {
-            self.bytes += frame.len();
+            self.bytes += frame.size_bytes();
             self.frames.push_back(frame);
         }
     }
@@ -319,11 +318,19 @@ mod tests {
         bytes: 100,
     };
 
-    fn take(outbox: &Outbox, bytes: usize) -> Option<Result<Vec<Utf8Bytes>, Close>> {
+    fn frame(text: &str) -> Frame {
+        text.to_owned().into()
+    }
+
+    fn texts(frames: &[Frame]) -> Vec<String> {
+        frames.iter().map(|f| f.as_str().to_owned()).collect()
+    }
+
+    fn take(outbox: &Outbox, bytes: usize) -> Option<Result<Vec<String>, Close>> {
         let mut into = Vec::new();
         let mut cx = Context::from_waker(Waker::noop());
         match outbox.poll_take(&mut cx, bytes, &mut into) {
-            Poll::Ready(taken) => Some(taken.map(|_| into)),
+            Poll::Ready(taken) => Some(taken.map(|_| texts(&into))),
             Poll::Pending => None,
         }
     }
@@ -331,7 +338,7 @@ mod tests {
     #[test]
     fn frames_come_out_in_order_by_the_bytes_asked_for() {
         let outbox = Outbox::new(BOUNDS);
-        outbox.push_all(["aa", "bb", "cc"].into_iter().map(Utf8Bytes::from_static));
+        outbox.push_all(["aa", "bb", "cc"].into_iter().map(frame));
         assert_eq!(take(&outbox, 3).unwrap().unwrap(), ["aa", "bb"]);
         assert_eq!(take(&outbox, 3).unwrap().unwrap(), ["cc"]);
         assert!(take(&outbox, 3).is_none());
@@ -339,7 +346,7 @@ mod tests {
 
     fn live(outbox: &Outbox, frames: &[&'static str]) -> Queued {
         let bytes = frames.iter().map(|frame| frame.len()).sum();
-        let texts = frames.iter().map(|frame| Utf8Bytes::from_static(frame));
+        let texts = frames.iter().map(|text| frame(text));
         outbox.queue_live(frames.len(), bytes, texts)
     }
 
@@ -365,7 +372,7 @@ mod tests {
     #[test]
     fn answers_have_more_room_and_then_close_as_slow() {
         let outbox = Outbox::new(BOUNDS);
-        let answers = |count| (0..count).map(|_| Utf8Bytes::from_static("x"));
+        let answers = |count| (0..count).map(|_| frame("x"));
         assert!(outbox.push_all(answers(ANSWERS * BOUNDS.bytes)));
         assert!(!outbox.push_all(answers(1)));
         assert_eq!(take(&outbox, 1), Some(Err(Close::SlowConsumer)));
@@ -375,7 +382,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_room_is_told() {
         let outbox = Outbox::new(BOUNDS);
-        outbox.push_all((0..3).map(|_| Utf8Bytes::from_static("x")));
+        outbox.push_all((0..3).map(|_| frame("x")));
         let mut waiting = std::pin::pin!(outbox.drained());
         assert!(futures_util::poll!(&mut waiting).is_pending());
         let _ = take(&outbox, 10).unwrap().unwrap();

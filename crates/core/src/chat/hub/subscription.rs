@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::Waker;
 
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-
 use super::Listener;
 use super::outbox::Queued;
+use crate::chat::wire::Frame;
 use crate::domain::Id;
 
 /// One session's subscription to one channel.
@@ -52,18 +51,18 @@ impl Subscription {
 
 /// New messages of a channel, in order.
 pub(super) struct Batch<'a> {
-    frames: &'a [(Id, Utf8Bytes)],
+    frames: &'a [(Id, Frame)],
     bytes: usize,
     first: Id,
 }
 
 impl Batch<'_> {
     /// None if there are no messages.
-    pub(super) fn new(frames: &[(Id, Utf8Bytes)]) -> Option<Batch<'_>> {
+    pub(super) fn new(frames: &[(Id, Frame)]) -> Option<Batch<'_>> {
         let (first, _) = frames.first()?;
         Some(Batch {
             frames,
-            bytes: frames.iter().map(|(_, frame)| frame.len()).sum(),
+            bytes: frames.iter().map(|(_, frame)| frame.size_bytes()).sum(),
             first: *first,
         })
     }
@@ -112,7 +111,7 @@ impl Live {
             // `after`.
             let newer = batch.frames.partition_point(|(id, _)| *id <= after);
             let newer = &batch.frames[newer..];
-            let bytes = newer.iter().map(|(_, frame)| frame.len()).sum();
+            let bytes = newer.iter().map(|(_, frame)| frame.size_bytes()).sum();
             let frames = newer.iter().map(|(_, frame)| frame.clone());
             outbox.queue_live(newer.len(), bytes, frames)
         };

@@ -1,10 +1,8 @@
 //! A record with its id and verdict. The tail, the hub and the archiver work on entries.
 
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-
 use super::fold::Verdict;
 use super::record::{Body, Record};
-use crate::chat::wire;
+use crate::chat::wire::{self, Frame};
 use crate::domain::{Cells, Change, ChangeKind, HistoryRow, Id, Message};
 use crate::ports::broker::{DeadLetter, Offset};
 
@@ -21,7 +19,7 @@ pub struct Entry {
     /// The raw record if it is unreadable. The archiver stores it as a dead letter.
     pub dead: Option<Box<DeadLetter>>,
     /// The frame for receivers, encoded once for all of them. `None` if they don't get the record.
-    pub frame: Option<Utf8Bytes>,
+    pub frame: Option<Frame>,
 }
 
 impl Entry {
@@ -80,7 +78,7 @@ impl Entry {
             size_of::<DeadLetter>() + dead.record.key.len() + dead.record.value.len()
         });
         // 128 bytes stand for the names and for the references in the tail's indexes.
-        size_of::<Entry>() + 128 + texts + dead + self.frame.as_ref().map_or(0, |f| f.len())
+        size_of::<Entry>() + 128 + texts + dead + self.frame.as_ref().map_or(0, Frame::size_bytes)
     }
 
     /// Whether the entry is an accepted message, which gets a number in its channel.

@@ -1,11 +1,11 @@
 //! Pages of history, for HTTP and for frames.
 
 use serde_json::value::RawValue;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::Chat;
 use crate::chat::hub::HubChannel;
 use crate::chat::read::ReadMessage;
+use crate::chat::wire::Frame;
 use crate::domain::{Code, Id, Problem, UserName};
 use crate::keyed_memory::{Exhausted, ReservedMemory};
 use crate::ports::history::MessageRange;
@@ -254,10 +254,13 @@ impl Missed {
         message: &ReadMessage,
         channel: &HubChannel,
         reader: &UserName,
-    ) -> Utf8Bytes {
+    ) -> Frame {
         let frame = message.frame(channel, reader);
         match (&mut self.memory, message) {
-            (Some(memory), ReadMessage::Row(_)) => memory.hold(frame),
+            (Some(memory), ReadMessage::Row(_)) => {
+                let own = memory.split(frame.size_bytes());
+                frame.holding(own)
+            }
             _ => frame,
         }
     }

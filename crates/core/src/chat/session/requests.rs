@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::resume::{self, Resume};
 use super::{Joined, Session};
@@ -17,7 +16,7 @@ use crate::chat::service::{
 };
 use crate::chat::wire::close::Close;
 use crate::chat::wire::{
-    self, About, ChannelsRequest, Incoming, Join, PageRequest, Ref, Request, SendRequest,
+    self, About, ChannelsRequest, Frame, Incoming, Join, PageRequest, Ref, Request, SendRequest,
 };
 use crate::domain::{CauseChain, ChannelName, Code, Id, Problem, UserName, now_ms};
 use crate::json_object::field_invalid;
@@ -189,7 +188,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 .await?;
             let next = page.next.as_deref();
             let frame = wire::history(reference, &channel.name, &page.messages, next);
-            Ok(page.memory.hold(frame))
+            page.memory.shrink_to(frame.size_bytes());
+            Ok(frame.holding(page.memory))
         })
     }
 
@@ -213,7 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn answer_page(
         &mut self,
         reference: Ref,
-        page: impl Future<Output = Result<Utf8Bytes, Problem>> + std::marker::Send + 'static,
+        page: impl Future<Output = Result<Frame, Problem>> + std::marker::Send + 'static,
     ) -> Result<(), Problem> {
         let user = &self.listener.user;
         self.chat.admit_request(user, RequestKind::Page)?;

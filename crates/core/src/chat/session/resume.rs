@@ -90,12 +90,12 @@ impl Resume<'_> {
         let mut page = chat.missed(channel, reader, cursor, limit).await?;
         for message in std::mem::take(&mut page.messages) {
             let frame = page.frame(&message, channel, reader);
-            let is_full = sent.bytes > 0 && sent.bytes + frame.len() > PAGE_BYTES;
-            if is_full || !self.is_wanted() || !listener.outbox.has_room(1, frame.len()) {
+            let is_full = sent.bytes > 0 && sent.bytes + frame.size_bytes() > PAGE_BYTES;
+            if is_full || !self.is_wanted() || !listener.outbox.has_room(1, frame.size_bytes()) {
                 return Ok(sent);
             }
             sent.count += 1;
-            sent.bytes += frame.len();
+            sent.bytes += frame.size_bytes();
             sent.cursor = message.id();
             listener.outbox.push(frame);
         }
@@ -135,7 +135,7 @@ impl Resume<'_> {
             let behind = behind.filter_map(|e| e.frame.as_ref());
             // Both locks are held, so no more frames are copied than the outbox can hold.
             let frames: Vec<_> = behind.take(chat.settings.outbox.frames).cloned().collect();
-            let bytes = frames.iter().map(|frame| frame.len()).sum();
+            let bytes = frames.iter().map(|frame| frame.size_bytes()).sum();
             if !listener.outbox.has_room(frames.len(), bytes) {
                 return None;
             }

@@ -15,8 +15,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::chat::hub::outbox::Outbox;
-use crate::chat::wire;
 use crate::chat::wire::close::Close;
+use crate::chat::wire::{self, Frame};
 
 use super::stall::{Metered, Stall};
 
@@ -136,7 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 Poll::Pending => return Poll::Pending,
             }
             for frame in round.drain(..) {
-                if self.feed(Message::Text(frame)).is_err() {
+                if self.feed(Message::Text(frame.into_text())).is_err() {
                     return Poll::Ready(Ended::Gone);
                 }
             }
@@ -193,12 +193,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     async fn send_close(
         &mut self,
-        closing: Option<Utf8Bytes>,
+        closing: Option<Frame>,
         code: CloseCode,
         reason: &'static str,
     ) -> Result<(), Error> {
         if let Some(frame) = closing {
-            self.stream.feed(Message::Text(frame)).await?;
+            let text = frame.into_text();
+            self.stream.feed(Message::Text(text)).await?;
         }
         let frame = CloseFrame {
             code,

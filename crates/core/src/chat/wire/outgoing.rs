@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::Ref;
 use super::close::Close;
+use super::{Frame, Ref};
 use crate::chat::log::record::{Body, Record};
 use crate::domain::{Attachment, ChannelName, Id, Message, Problem, UserName};
 
-fn encode(frame: &impl Serialize) -> Utf8Bytes {
+fn encode(frame: &impl Serialize) -> Frame {
     let text = serde_json::to_string(frame).expect("frames have string keys and finite numbers");
     text.into()
 }
@@ -76,7 +75,7 @@ struct MessageFrame<'a> {
 }
 
 /// The frame that delivers a message, made from its record. `None` for records of other kinds.
-pub fn message_frame_of(id: Id, record: &Record) -> Option<Utf8Bytes> {
+pub fn message_frame_of(id: Id, record: &Record) -> Option<Frame> {
     let Body::Message {
         text,
         reply_to,
@@ -107,7 +106,7 @@ pub fn message_frame_of(id: Id, record: &Record) -> Option<Utf8Bytes> {
 }
 
 /// The frame that delivers a message, made from its row of history.
-pub fn message_frame(channel: &ChannelName, message: &Message, reader: &UserName) -> Utf8Bytes {
+pub fn message_frame(channel: &ChannelName, message: &Message, reader: &UserName) -> Frame {
     let message = MessageObject::of_row(message, reader);
     encode(&MessageFrame {
         r#type: "message",
@@ -117,10 +116,10 @@ pub fn message_frame(channel: &ChannelName, message: &Message, reader: &UserName
 }
 
 /// Extracts the message object from a frame of [`message_frame_of`].
-pub fn object_in_frame(channel: &ChannelName, frame: &str) -> String {
+pub fn object_in_frame(channel: &ChannelName, frame: &Frame) -> String {
     // A channel name has no characters that JSON escapes, so its length in the frame is the same.
     let head = r#"{"type":"message","channel":"","#.len() + channel.as_str().len();
-    format!("{{{}", &frame[head..])
+    format!("{{{}", &frame.as_str()[head..])
 }
 
 /// A channel as its readers get it.
@@ -143,7 +142,7 @@ pub struct ChannelObject {
 impl ChannelObject {
     /// The size of its JSON.
     pub fn json_bytes(&self) -> usize {
-        encode(self).len()
+        encode(self).size_bytes()
     }
 }
 
@@ -183,7 +182,7 @@ struct Typed<T> {
     fields: T,
 }
 
-fn typed<T: Serialize>(r#type: &'static str, reference: Ref, fields: T) -> Utf8Bytes {
+fn typed<T: Serialize>(r#type: &'static str, reference: Ref, fields: T) -> Frame {
     encode(&Typed {
         r#type,
         reference,
@@ -191,7 +190,7 @@ fn typed<T: Serialize>(r#type: &'static str, reference: Ref, fields: T) -> Utf8B
     })
 }
 
-pub fn welcome(welcome: &Welcome<'_>) -> Utf8Bytes {
+pub fn welcome(welcome: &Welcome<'_>) -> Frame {
     typed("welcome", None, welcome)
 }
 
@@ -201,7 +200,7 @@ pub fn joined(
     at: Id,
     members: usize,
     resumed: bool,
-) -> Utf8Bytes {
+) -> Frame {
     #[derive(Serialize)]
     struct Joined<'a> {
         channel: &'a ChannelName,
@@ -223,7 +222,7 @@ pub fn joined(
 
 /// Reports that a client left a channel. `reference` is `None` if the client didn't ask for it,
 /// because its membership ended.
-pub fn left(reference: Ref, channel: &str) -> Utf8Bytes {
+pub fn left(reference: Ref, channel: &str) -> Frame {
     #[derive(Serialize)]
     struct Left<'a> {
         channel: &'a str,
@@ -231,7 +230,7 @@ pub fn left(reference: Ref, channel: &str) -> Utf8Bytes {
     typed("left", reference, Left { channel })
 }
 
-pub fn ack(reference: Ref, id: Id, duplicate: bool, level: super::AckLevel) -> Utf8Bytes {
+pub fn ack(reference: Ref, id: Id, duplicate: bool, level: super::AckLevel) -> Frame {
     #[derive(Serialize)]
     struct Ack {
         id: Id,
@@ -254,7 +253,7 @@ pub fn history(
     channel: &ChannelName,
     messages: &[Box<serde_json::value::RawValue>],
     next: Option<&str>,
-) -> Utf8Bytes {
+) -> Frame {
     #[derive(Serialize)]
     struct History<'a> {
         channel: &'a ChannelName,
@@ -277,7 +276,7 @@ pub fn channels(
     channels: &[ChannelObject],
     next: Option<&ChannelName>,
     degraded: bool,
-) -> Utf8Bytes {
+) -> Frame {
     #[derive(Serialize)]
     struct Channels<'a> {
         channels: &'a [ChannelObject],
@@ -293,7 +292,7 @@ pub fn channels(
     typed("channels", reference, fields)
 }
 
-pub fn refreshed(reference: Ref, expires_in: u64) -> Utf8Bytes {
+pub fn refreshed(reference: Ref, expires_in: u64) -> Frame {
     #[derive(Serialize)]
     struct Refreshed {
         expires_in: u64,
@@ -301,7 +300,7 @@ pub fn refreshed(reference: Ref, expires_in: u64) -> Utf8Bytes {
     typed("refreshed", reference, Refreshed { expires_in })
 }
 
-pub fn token_expiring(in_ms: u64) -> Utf8Bytes {
+pub fn token_expiring(in_ms: u64) -> Frame {
     #[derive(Serialize)]
     struct Expiring {
         in_ms: u64,
@@ -320,7 +319,7 @@ pub struct About<'a> {
     pub id: Option<Id>,
 }
 
-pub fn error(reference: Ref, problem: &Problem, about: About<'_>) -> Utf8Bytes {
+pub fn error(reference: Ref, problem: &Problem, about: About<'_>) -> Frame {
     #[derive(Serialize)]
     struct Failed<'a> {
         #[serde(flatten)]
@@ -337,7 +336,7 @@ pub fn error(reference: Ref, problem: &Problem, about: About<'_>) -> Utf8Bytes {
     )
 }
 
-pub fn closing(why: Close) -> Utf8Bytes {
+pub fn closing(why: Close) -> Frame {
     #[derive(Serialize)]
     struct Closing {
         code: u16,
