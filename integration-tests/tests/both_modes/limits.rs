@@ -402,3 +402,29 @@ async fn file_of_a_message_that_is_refused_is_not_shared() {
     }
     assert!(refused > 1, "the limit isn't reached");
 }
+
+#[tokio::test]
+async fn websockets_that_wait_for_their_hello() {
+    let server = Server::start(MODE).await;
+    let ann = Person::register(&server, "ann").await;
+    let mut waiting = Vec::new();
+    let refused = loop {
+        assert!(waiting.len() < 200, "no limit");
+        match Ws::try_open(server.address(), &[]).await {
+            Ok((ws, _)) => waiting.push(ws),
+            Err(error) => break error,
+        }
+    };
+    let Error::Http(answer) = *refused else {
+        panic!("{refused}");
+    };
+    assert_eq!(answer.status().as_u16(), 429);
+    assert!(answer.headers().contains_key("retry-after"));
+    // With the token in the upgrade it is another matter.
+    ann.connect(&server).await;
+    // Whoever has said hello leaves its place to others.
+    let hello = json!({"type": "hello", "token": ann.token()});
+    waiting[0].send(hello).await;
+    waiting[0].of_type("welcome").await;
+    Ws::bare(server.address()).await;
+}
