@@ -106,6 +106,8 @@ pub(super) fn owner_reader(settings: &KafkaSettings) -> ClientConfig {
     let mut config = client(settings, "owner", &READING);
     config.set("group.id", format!("{}.reader", settings.topic_prefix));
     config.set("enable.partition.eof", "true");
+    // Brokers show the end by an empty answer, for which they wait so long.
+    config.set("fetch.wait.max.ms", "10");
     config
 }
 

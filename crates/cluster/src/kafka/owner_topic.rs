@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 
 use super::error::{broken, call_failed, unavailable};
 use super::events::ClientEvents;
-use super::metadata::{DEADLINE, MetadataClient};
+use super::metadata::{self, DEADLINE, MetadataClient};
 use super::start_error::StartError;
 use super::{KafkaSettings, clients, topics};
 use crate::owner::{Installation, Place};
@@ -79,14 +79,7 @@ impl Place for OwnerTopic {
 
     async fn owner(&self) -> Result<Option<Installation>, PortError> {
         let settings = Arc::clone(&self.settings);
-        blocking(move || {
-            let asker = MetadataClient::new(&settings).map_err(StartError::from)?;
-            match asker.shape(&settings.installation_topic())? {
-                Some(_) => read(&settings),
-                None => Ok(None),
-            }
-        })
-        .await
+        blocking(move || read(&settings)).await
     }
 
     async fn claim(&self, installation: &Installation) -> Result<Installation, PortError> {
@@ -131,7 +124,7 @@ async fn write(settings: &KafkaSettings, claim: &Claim) -> Result<(), PortError>
         .map_err(|(error, _)| call_failed(error, &events))
 }
 
-/// Reads the topic, which exists, to its end.
+/// Reads the topic to its end. `None` as well if it does not exist.
 fn read(settings: &KafkaSettings) -> Result<Option<Installation>, PortError> {
     let events = ClientEvents::of("owner");
     let consumer: BaseConsumer<ClientEvents> = clients::owner_reader(settings)
@@ -139,6 +132,12 @@ fn read(settings: &KafkaSettings) -> Result<Option<Installation>, PortError> {
         .map_err(StartError::from)?;
     let topic = settings.installation_topic();
     let failed = |error: KafkaError| call_failed(error, &events);
+    if metadata::shape(&consumer, &topic)
+        .map_err(failed)?
+        .is_none()
+    {
+        return Ok(None);
+    }
     let mut list = TopicPartitionList::with_capacity(1);
     list.add_partition_offset(&topic, 0, rdkafka::Offset::Beginning)
         .map_err(failed)?;
