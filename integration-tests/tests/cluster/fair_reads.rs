@@ -9,6 +9,7 @@ use integration_tests::people::PASSWORD;
 use integration_tests::ws::send_frame;
 use integration_tests::{Person, Server, within};
 use reqwest::{Method, StatusCode};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 /// Pages that one user asks for at the same time.
@@ -19,6 +20,7 @@ const MESSAGES: usize = 50;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_pages_of_one_user_keep_nobody_from_logging_in() -> Result<()> {
+    raise_open_files()?;
     let cluster = Cluster::fresh().await?;
     let mut server = Server::of(&cluster, &[("LAKECHAT_LIMITS__LOGINS_PER_ADDRESS", "0")]).await;
     let ann = Person::register(&server, "ann").await;
@@ -58,4 +60,14 @@ async fn old_pages_of_one_user_keep_nobody_from_logging_in() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// By default a process may have fewer connections than this test opens.
+fn raise_open_files() -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    Ok(setrlimit(Resource::Nofile, raised)?)
 }

@@ -206,3 +206,33 @@ impl Line {
         Ok(connection)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn call_that_panics_fails_and_the_next_one_runs_over_another_connection() {
+        // The kernel takes the connections, and the calls send nothing.
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let servers: Arc<[_]> = Arc::new([Arc::new(Server::new(&address))]);
+        let queue = Arc::new(Queue::new());
+        let name = "hbase-test-0".to_owned();
+        let worker = Worker::start(name, queue.clone(), Takes::All, servers, 0, TIMEOUT);
+        let worker = worker.expect("a thread");
+        let panics = queue.call(|_| -> Result<(), _> { panic!("as a bug would") });
+        let failed = panics.await.expect_err("it panicked");
+        assert!(matches!(failed, HBaseError::Broken(_)), "{failed}");
+        assert_eq!(queue.call(|_| Ok(7)).await.expect("it runs"), 7);
+        listener.accept().expect("the first connection");
+        listener.accept().expect("the second connection");
+        queue.close();
+        drop(worker);
+        queue.call(|_| Ok(())).await.expect_err("it is closed");
+    }
+}
