@@ -9,6 +9,7 @@ mod access_token;
 mod hasher;
 mod password;
 mod refresh_token;
+mod refusals;
 mod rotation;
 mod sessions;
 mod signing_key;
@@ -27,6 +28,9 @@ use uuid::Uuid;
 use self::access_token::AccessTokens;
 use self::hasher::Hasher;
 use self::refresh_token::RefreshToken;
+use self::refusals::{
+    invalid_credentials, not_a_refresh_token, not_the_valid_refresh_token, taken, username_invalid,
+};
 use self::rotation::{Renewal, Standing};
 use self::sessions::{Sessions, TRIES};
 pub use self::signing_key::{KeyError, KeyFile, signing_key};
@@ -118,7 +122,7 @@ impl Accounts {
         username: &str,
         password: &str,
     ) -> Result<Login, Problem> {
-        let name = parse_name(username)?;
+        let name = UserName::parse(username).map_err(|_| username_invalid())?;
         let password = password::prepare(password)?;
         self.throttle.admit_registration(from).map_err(throttled)?;
         // Before the hash, because a hash costs a thousand times as much as a lookup.
@@ -316,41 +320,6 @@ impl Accounts {
         let lifetime_ms = u64::try_from(self.refresh_lifetime.as_millis()).unwrap_or(u64::MAX);
         now_ms.saturating_add(lifetime_ms)
     }
-}
-
-fn parse_name(username: &str) -> Result<UserName, Problem> {
-    UserName::parse(username).map_err(|_| {
-        let text = "A user name has 1 to 32 characters out of a-z, 0-9, '.', '_' and '-', and \
-                    begins with a letter or digit.";
-        Problem::new(Code::UsernameInvalid, text).field("username")
-    })
-}
-
-fn taken(name: &UserName) -> Problem {
-    let text = format!("The name {name} is taken; choose another one.");
-    Problem::new(Code::UsernameTaken, text).field("username")
-}
-
-fn invalid_credentials() -> Problem {
-    Problem::new(
-        Code::InvalidCredentials,
-        "There is no such user, or the password is wrong.",
-    )
-}
-
-fn not_a_refresh_token() -> Problem {
-    Problem::new(
-        Code::NotAuthenticated,
-        "This refresh token was not issued by this service; log in to get one.",
-    )
-}
-
-fn not_the_valid_refresh_token() -> Problem {
-    Problem::new(
-        Code::NotAuthenticated,
-        "This refresh token was never issued or has been replaced; use the newest one of its login, \
-         or log in again.",
-    )
 }
 
 fn throttled(refused: Problem) -> Problem {

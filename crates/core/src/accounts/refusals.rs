@@ -1,0 +1,36 @@
+//! Refusals of registrations, logins and refreshes.
+
+use crate::domain::{Code, Problem, UserName};
+
+pub fn username_invalid() -> Problem {
+    let text = "A user name has 1 to 32 characters out of a-z, 0-9, '.', '_' and '-', and begins \
+                with a letter or digit.";
+    Problem::new(Code::UsernameInvalid, text).field("username")
+}
+
+pub fn taken(name: &UserName) -> Problem {
+    let text = format!("The name {name} is taken; choose another one.");
+    Problem::new(Code::UsernameTaken, text).field("username")
+}
+
+pub fn invalid_credentials() -> Problem {
+    Problem::new(
+        Code::InvalidCredentials,
+        "There is no such user, or the password is wrong.",
+    )
+}
+
+pub fn not_a_refresh_token() -> Problem {
+    Problem::new(
+        Code::NotAuthenticated,
+        "This refresh token was not issued by this service; log in to get one.",
+    )
+}
+
+pub fn not_the_valid_refresh_token() -> Problem {
+    Problem::new(
+        Code::NotAuthenticated,
+        "This refresh token was never issued or has been replaced; use the newest one of its login, \
+         or log in again.",
+    )
+}
