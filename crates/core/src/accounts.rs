@@ -259,20 +259,26 @@ impl Accounts {
     /// Whether limits and earlier failures permit a login. If they don't, a login session of the user
     /// at this address shows that the user is known there.
     async fn admit_login(&self, name: Option<&UserName>, from: IpAddr) -> Result<(), Problem> {
-        let refused = match self.throttle.admit_login(name, from, Instant::now()) {
-            Ok(()) => return Ok(()),
-            Err(refused) => throttled(refused),
+        let admitted = match self.throttle.admit_login(name, from, Instant::now()) {
+            Err(_) if self.becomes_known(name, from).await => {
+                self.throttle.admit_login(name, from, Instant::now())
+            }
+            admitted => admitted,
         };
+        admitted.map_err(throttled)
+    }
+
+    /// Looks for a login session of the user at this address, if the user isn't known there.
+    async fn becomes_known(&self, name: Option<&UserName>, from: IpAddr) -> bool {
         let Some(name) = name.filter(|name| !self.throttle.is_known(name, from)) else {
-            return Err(refused);
+            return false;
         };
         if !self.throttle.may_look_up(from) || !self.sessions.has_one_at(name, from, now_ms()).await
         {
-            return Err(refused);
+            return false;
         }
         self.throttle.remember(name, from);
-        let admitted = self.throttle.admit_login(Some(name), from, Instant::now());
-        admitted.map_err(throttled)
+        true
     }
 
     async fn start_session(&self, user: UserName, from: IpAddr) -> Result<Login, Problem> {
