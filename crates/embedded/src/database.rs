@@ -7,6 +7,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::folder::{DataFolder, OpenError, private_file};
 use super::settings::EmbeddedSettings;
+use super::sqlite_log;
 
 /// "lake" in ASCII: `file` and SQLite's tools identify the database by it.
 const APPLICATION_ID: i32 = 0x6c61_6b65;
@@ -90,6 +91,7 @@ pub(super) fn open_unrestricted(
 }
 
 fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {
+    sqlite_log::start();
     // NO_MUTEX: each connection is used by one thread at a time.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;

@@ -37,6 +37,7 @@ mod read_pool;
 mod recent_records;
 mod row_cache;
 mod settings;
+mod sqlite_log;
 mod sweep_guard;
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,19 @@ async fn second_server_on_the_same_folder_refuses_to_start() {
 }
 
 #[tokio::test]
+async fn messages_of_sqlite_itself_are_in_the_log() {
+    let mut server = Server::start(MODE).await;
+    Person::register(&server, "ann").await;
+    server.kill_9().await;
+    server.restart().await;
+    eventually("the recovery of the WAL is logged", async || {
+        let log = server.log().join("\n");
+        log.contains("SQLite: recovered ").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn folder_that_others_may_write_to_and_a_linked_key_are_refused() {
     let mut server = Server::start(MODE).await;
     server.stop().await;
