@@ -27,6 +27,7 @@ pub mod listener;
 pub mod metrics;
 mod min_rate;
 mod page_body;
+mod parser_refusal;
 mod path_pattern;
 mod presence;
 mod query;

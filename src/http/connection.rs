@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,6 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::http::address_slots::AddressSlot;
 use crate::http::min_rate::MinRate;
+use crate::http::parser_refusal::{self, RequestSeen};
 use crate::http::stall_timer::StallTimer;
 
 /// A slot among the open connections of the server and of the peer. Dropping it frees both.
@@ -67,6 +68,9 @@ pub struct ClientSocket {
     stream: TcpStream,
     permit: ConnectionPermit,
     fully_read: FullyRead,
+    seen: RequestSeen,
+    /// What is left to write of hyper's own refusal.
+    refusal: Option<Bytes>,
     write: StallTimer,
     write_rate: MinRate,
     linger: StallTimer,
@@ -117,6 +121,8 @@ impl ClientSocket {
             stream,
             permit,
             fully_read: FullyRead(Arc::new(AtomicBool::new(true))),
+            seen: RequestSeen::default(),
+            refusal: None,
             write: StallTimer::new(limits.write_timeout),
             write_rate: limits.write_rate,
             linger: StallTimer::new(limits.linger),
@@ -126,6 +132,28 @@ impl ClientSocket {
 
     pub(super) fn fully_read(&self) -> FullyRead {
         self.fully_read.clone()
+    }
+
+    pub(super) fn request_seen(&self) -> RequestSeen {
+        self.seen.clone()
+    }
+
+    /// Writes the whole of hyper's own refusal, with a body. hyper repeats the call until it is
+    /// ready.
+    fn poll_refuse(&mut self, cx: &mut Context<'_>, head: &[u8]) -> Poll<io::Result<usize>> {
+        let mut left = match self.refusal.take() {
+            Some(left) => left,
+            None => parser_refusal::complete(head),
+        };
+        while !left.is_empty() {
+            let written = Pin::new(&mut self.stream).poll_write(cx, &left);
+            let Poll::Ready(written) = self.check_write(cx, written) else {
+                self.refusal = Some(left);
+                return Poll::Pending;
+            };
+            left.advance(written?);
+        }
+        Poll::Ready(Ok(head.len()))
     }
 
     fn check_write(
@@ -192,6 +220,9 @@ impl AsyncWrite for ClientSocket {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if !self.seen.get() {
+            return self.poll_refuse(cx, data);
+        }
         let written = Pin::new(&mut self.stream).poll_write(cx, data);
         self.check_write(cx, written)
     }
@@ -201,6 +232,10 @@ impl AsyncWrite for ClientSocket {
         cx: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if !self.seen.get() {
+            let head = data.iter().find(|part| !part.is_empty());
+            return self.poll_refuse(cx, head.map_or(&[], |head| &**head));
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, data);
         self.check_write(cx, written)
     }
@@ -269,6 +304,7 @@ mod tests {
                 client.read_exact(&mut some).await.expect("more");
             }
         };
+        socket.request_seen().set();
         let bytes = vec![b'x'; 64 << 20];
         let cut = tokio::select! {
             written = socket.write_all(&bytes) => written.expect_err("it is too slow"),

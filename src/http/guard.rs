@@ -26,6 +26,7 @@ use crate::http::connection::FullyRead;
 use crate::http::framing;
 use crate::http::host;
 use crate::http::min_rate::MinRate;
+use crate::http::parser_refusal::RequestSeen;
 use crate::http::refusal::{self, Refusal};
 use crate::http::request::{ClientAddr, RequestId};
 use crate::http::response;
@@ -47,6 +48,7 @@ pub(super) struct Guard<C> {
     /// Requests in progress of the clients behind proxies.
     pub(super) clients: AddressSlots,
     pub(super) fully_read: FullyRead,
+    pub(super) seen: RequestSeen,
     pub(super) body_timeout: Duration,
     pub(super) body_rate: MinRate,
     pub(super) shutdown: Shutdown,
@@ -61,6 +63,7 @@ impl<C> Clone for Guard<C> {
             peer: self.peer,
             clients: self.clients.clone(),
             fully_read: self.fully_read.clone(),
+            seen: self.seen.clone(),
             body_timeout: self.body_timeout,
             body_rate: self.body_rate.clone(),
             shutdown: self.shutdown.clone(),
@@ -74,6 +77,7 @@ impl<C: Send + Sync + 'static> hyper::service::Service<Request<Incoming>> for Gu
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.seen.set();
         Box::pin(self.clone().respond(request).map(Ok))
     }
 }

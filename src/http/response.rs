@@ -23,7 +23,14 @@ impl<B> HasBody for HttpResponse<B> {
 
 /// A JSON response.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    let text = serde_json::to_vec(body).expect("our responses have string keys and finite numbers");
+    let text = serde_json::to_string(body);
+    json_text(
+        status,
+        text.expect("our responses have string keys and finite numbers"),
+    )
+}
+
+fn json_text(status: StatusCode, text: String) -> Response {
     let mut response = HttpResponse::new(text.into());
     *response.status_mut() = status;
     response
@@ -39,8 +46,8 @@ pub fn empty(status: StatusCode) -> Response {
     response
 }
 
-/// A refusal in the format that all of them have. Its cause is left out: the caller logs it.
-pub fn problem(problem: &Problem, request_id: &str) -> Response {
+/// The body of a refusal.
+pub fn problem_text(problem: &Problem, request_id: &str) -> String {
     #[derive(Serialize)]
     struct Shape<'a> {
         error: WithId<'a>,
@@ -51,16 +58,17 @@ pub fn problem(problem: &Problem, request_id: &str) -> Response {
         problem: &'a Problem,
         request_id: &'a str,
     }
+    let error = WithId {
+        problem,
+        request_id,
+    };
+    serde_json::to_string(&Shape { error }).expect("problems have string keys")
+}
+
+/// A refusal in the format that all of them have. Its cause is left out: the caller logs it.
+pub fn problem(problem: &Problem, request_id: &str) -> Response {
     let status = status(problem.code);
-    let mut response = json(
-        status,
-        &Shape {
-            error: WithId {
-                problem,
-                request_id,
-            },
-        },
-    );
+    let mut response = json_text(status, problem_text(problem, request_id));
     let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -133,6 +141,7 @@ pub fn status(code: Code) -> StatusCode {
         Code::MediaTypeUnsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::ChecksumMismatch => StatusCode::UNPROCESSABLE_ENTITY,
         Code::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+        Code::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::DirectoryUnavailable

@@ -230,6 +230,7 @@ impl<C: Send + Sync + 'static> Server<C> {
             peer: peer.ip(),
             clients: self.clients.clone(),
             fully_read: socket.fully_read(),
+            seen: socket.request_seen(),
             body_timeout,
             body_rate: rate(body_timeout),
             shutdown: self.shutdown.clone(),

@@ -43,6 +43,7 @@ codes! {
     BodyTooLarge = "body_too_large",
     MediaTypeUnsupported = "media_type_unsupported",
     UpgradeRequired = "upgrade_required",
+    HeadersTooLarge = "headers_too_large",
     RateLimited = "rate_limited",
     Internal = "internal",
     DirectoryUnavailable = "directory_unavailable",

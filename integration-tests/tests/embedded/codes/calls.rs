@@ -34,6 +34,10 @@ pub const CASES: &[Case] = &[
     (Code::BadRequest, 400, |s| {
         Box::pin(s.raw("GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned()))
     }),
+    (Code::HeadersTooLarge, 431, |s| {
+        let many = "x: y\r\n".repeat(101);
+        Box::pin(s.raw(format!("GET /me HTTP/1.1\r\nhost: localhost\r\n{many}\r\n")))
+    }),
     (Code::HostNotAllowed, 421, |s| {
         Box::pin(
             s.raw("GET /me HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n".to_owned()),

@@ -103,6 +103,16 @@ async fn headers_have_a_limit() {
     let request = format!("GET /ping HTTP/1.1\r\nHost: a\r\nX: {too_long}\r\n\r\n");
     let _ = client.try_send(request.as_bytes()).await;
     assert_eq!(client.answer().await.status, 431);
+    let many = "X: y\r\n".repeat(101);
+    let too_many = format!("GET /ping HTTP/1.1\r\nHost: a\r\n{many}\r\n");
+    for request in [request, too_many] {
+        let mut client = demo.connect().await;
+        let _ = client.try_send(request.as_bytes()).await;
+        let answer = client.answer().await;
+        answer.is_refused(431, "headers_too_large");
+        assert!(answer.header("x-request-id").is_some() && answer.header("date").is_some());
+        client.is_closed().await;
+    }
 }
 
 #[tokio::test]
