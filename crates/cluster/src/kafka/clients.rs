@@ -7,7 +7,7 @@ use rdkafka::ClientConfig;
 use super::settings::KafkaSettings;
 
 /// How long a record may be in flight. After that its send failed, and whether it was written is unknown.
-pub(super) const SEND_TIMEOUT: Duration = Duration::from_secs(15);
+const SEND_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long a member of the archivers' group may miss heartbeats before its partitions go to others.
 const SESSION: Duration = Duration::from_secs(10);

@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerConte
 use rdkafka::producer::{NoCustomPartitioner, ThreadedProducer};
 use rdkafka::{ClientConfig, ClientContext};
 
-use super::clients::{self, SEND_TIMEOUT};
+use super::clients;
 use super::error::{KafkaFailure, unavailable};
 use super::events::ClientEvents;
 use super::settings::KafkaSettings;
@@ -103,13 +103,20 @@ impl Publisher {
         Arc::clone(&current.unwrap_or_else(PoisonError::into_inner).producer)
     }
 
-    /// After a fatal error an idempotent producer sends nothing any more. Records from here on go to another
-    /// one; those in flight in the failed one are reported as failed with an unknown outcome.
+    /// After a fatal error an idempotent producer sends nothing any more, and records go to another one. But
+    /// requests that are under way may still reach a broker, on a connection of their own. Until all records
+    /// of the failed producer are reported nothing is published, or one of them could be appended behind a
+    /// later one, and both be acked. Without answers that takes as long as a send may.
     fn replace(&self, failed: &Arc<Producer>) -> Result<Arc<Producer>, PortError> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&current.producer, failed) {
             if current.since.elapsed() < REPLACE_AFTER {
                 return Err(unavailable("Kafka's producer had a fatal error"));
+            }
+            if failed.in_flight_count() > 0 {
+                return Err(unavailable(
+                    "Kafka's producer had a fatal error, and the outcome of its records is not known yet",
+                ));
             }
             tracing::error!("Kafka's producer had a fatal error; replacing it");
             metrics::counter!("lakechat_log_producers_replaced_total").increment(1);
@@ -132,19 +139,14 @@ impl Drop for Publisher {
     }
 }
 
-/// Waits until a failed producer has reported its records in flight, and then drops it.
+/// Drops a failed producer on a thread of its own, as that waits for the producer's threads.
 fn retire(old: Arc<Producer>) {
-    let retiring = move || {
-        // After a time-out the drop reports the rest.
-        let _ = old.flush(SEND_TIMEOUT);
-        drop(old);
-    };
     // If no thread can be started, the closure and its producer are dropped here.
     if let Err(error) = thread::Builder::new()
         .name("kafka-producer-end".into())
-        .spawn(retiring)
+        .spawn(move || drop(old))
     {
-        tracing::warn!(%error, "can't start a thread to flush a failed producer; dropped it");
+        tracing::warn!(%error, "can't start a thread to drop a failed producer; dropped it");
     }
 }
 

@@ -25,17 +25,23 @@ fn cluster() -> Cluster {
 }
 
 fn cluster_with(mock: MockCluster<'static, DefaultProducerContext>) -> Cluster {
+    cluster_of(mock, 1)
+}
+
+fn cluster_of(mock: MockCluster<'static, DefaultProducerContext>, partitions: u16) -> Cluster {
     let settings = KafkaSettings {
         brokers: mock.bootstrap_servers(),
         topic_prefix: "test".into(),
-        partitions: 1,
+        partitions,
         record_bytes: 100_000,
         queue_bytes: 1 << 20,
         fetch_bytes: 1 << 20,
         believe_after: Duration::from_secs(1),
         options: BTreeMap::new(),
     };
-    mock.create_topic(&settings.messages_topic(), 1, 1).unwrap();
+    let count = partitions.into();
+    mock.create_topic(&settings.messages_topic(), count, 1)
+        .unwrap();
     let publisher = Publisher::new(&settings).unwrap();
     let (tell, failed) = channel();
     publisher.on_publish_failure(Arc::new(move |failure| drop(tell.send(failure))));
@@ -49,8 +55,12 @@ fn cluster_with(mock: MockCluster<'static, DefaultProducerContext>) -> Cluster {
 
 impl Cluster {
     fn publish(&self, ticket: u64) -> Result<(), PortError> {
+        self.publish_to(Partition(0), ticket)
+    }
+
+    fn publish_to(&self, partition: Partition, ticket: u64) -> Result<(), PortError> {
         self.publisher.publish(&OutgoingRecord {
-            partition: Partition(0),
+            partition,
             key: "ops".into(),
             value: ticket.to_string().into(),
             ticket,
@@ -94,6 +104,35 @@ fn another_producer_takes_over_after_a_fatal_error() {
     }
     assert!(!Arc::ptr_eq(&first, &cluster.publisher.current()));
     assert_eq!(cluster.read(1), ["2"]);
+}
+
+#[test]
+fn another_producer_waits_until_the_records_of_the_failed_one_are_reported() {
+    let cluster = cluster_of(MockCluster::new(2).unwrap(), 2);
+    let topic = cluster.settings.messages_topic();
+    for partition in 0..2 {
+        let leader = Some(partition + 1);
+        cluster
+            .mock
+            .partition_leader(&topic, partition, leader)
+            .unwrap();
+    }
+    let first = cluster.publisher.current();
+    // It is older than the least age of a producer that is replaced, and its record still under way.
+    let late = Duration::from_secs(3);
+    cluster.mock.broker_round_trip_time(2, late).unwrap();
+    cluster.publish_to(Partition(1), 1).unwrap();
+    let lost = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    cluster.mock.request_errors(RDKafkaApiKey::Produce, &[lost]);
+    let (mut ticket, started) = (2, Instant::now());
+    while Arc::ptr_eq(&first, &cluster.publisher.current()) {
+        assert!(started.elapsed() < PATIENCE);
+        // Refused after the fatal error, until the other one takes over.
+        drop(cluster.publish(ticket));
+        ticket += 1;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(first.in_flight_count(), 0);
 }
 
 #[test]
