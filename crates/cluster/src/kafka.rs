@@ -35,7 +35,7 @@ use self::producer::Publisher;
 use self::questions::Questions;
 use self::reader::KafkaReader;
 use self::topic_health::TopicHealth;
-use self::topics::PreparedTopics;
+use self::topics::{TopicAdmin, TopicWatch};
 use lakechat_core::domain::{Partition, now_ms};
 use lakechat_core::ports::broker::{
     DeadLetter, LogReader, Offset, OutgoingRecord, PublishFailureHandler,
@@ -56,8 +56,7 @@ pub struct KafkaBroker {
     dead_letters: DeadLetters,
     health: Arc<TopicHealth>,
     doubts: Arc<Doubts>,
-    warnings: Vec<String>,
-    retention: Option<Duration>,
+    topics: TopicWatch,
     /// By partition, the first offset that is read; empty: everything that the topic keeps.
     begins: Vec<Offset>,
 }
@@ -83,12 +82,10 @@ impl KafkaBroker {
         let health = Arc::new(TopicHealth::default());
         let doubts = Arc::new(Doubts::new(settings.believe_after));
         let asker = MetadataClient::new(&settings)?;
-        let PreparedTopics {
-            warnings,
-            retention,
-        } = runtime.block_on(topics::prepare(&settings, &asker))?;
-        for warning in &warnings {
-            tracing::warn!("{warning}");
+        let admin = TopicAdmin::new(&settings)?;
+        let mut state = runtime.block_on(admin.prepare())?;
+        if !state.faults.is_empty() {
+            return Err(StartError::Topics(std::mem::take(&mut state.faults)));
         }
         Ok(KafkaBroker {
             publisher: Publisher::new(&settings)?,
@@ -98,8 +95,7 @@ impl KafkaBroker {
             settings,
             health,
             doubts,
-            warnings,
-            retention,
+            topics: TopicWatch::start(admin, state, runtime),
             begins: Vec::new(),
         })
     }
@@ -116,10 +112,9 @@ impl KafkaBroker {
         offset.max(begin.unwrap_or(0))
     }
 
-    /// What makes acknowledged messages less safe than they could be, as it was logged at the start: a
-    /// sentence each.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
+    /// What makes messages less safe than they could be, as it was logged: a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        self.topics.warnings()
     }
 }
 
@@ -183,7 +178,7 @@ impl Broker for KafkaBroker {
     }
 
     fn retention(&self) -> Option<Duration> {
-        self.retention
+        self.topics.retention()
     }
 
     async fn offsets_for_times(

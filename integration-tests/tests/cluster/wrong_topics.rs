@@ -8,7 +8,7 @@ use integration_tests::cluster::Cluster;
 use integration_tests::hbase::{create, drop_table};
 use integration_tests::on_kafka::{GOOD, admin, make, options, read_all, with};
 use integration_tests::ws::{Got, send_frame};
-use integration_tests::{Person, Server, Ws, stack};
+use integration_tests::{Person, Server, Ws, eventually, stack};
 use lakechat_cluster::hbase::schema;
 use rdkafka::admin::NewPartitions;
 use serde_json::{Value, json};
@@ -222,6 +222,32 @@ async fn partitions_that_are_added_to_a_running_server_stop_it() -> Result<()> {
     server.http().get("/readyz", "").await.expect(503);
     let send = json!({"type": "send", "channel": "general", "text": "x", "client_msg_id": "x"});
     assert_eq!(ws.refused(send).await, "broker_unavailable");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retention_that_is_lowered_under_a_server_is_logged_with_the_command_that_corrects_it()
+-> Result<()> {
+    let cluster = Cluster::fresh().await?;
+    let (server, _ann, mut ws) = talking(&cluster).await;
+    let topic = cluster.topics.messages();
+    let entity = ["--entity-type", "topics", "--entity-name", topic.as_str()];
+    let lower = ["--alter", "--add-config", "retention.ms=3600000"];
+    stack::run(&[&["kafka", "configs"], &lower[..], &entity].concat())?;
+    let told = eventually("the log says so", async || {
+        let mut lines = server.log().into_iter();
+        lines.rfind(|line| line.contains("retention.ms is 3600000"))
+    })
+    .await;
+    do_as_told(&told, "kafka-configs.sh", "configs")?;
+    eventually("the log says that it was changed", async || {
+        let mut lines = server.log().into_iter();
+        lines.find(|line| line.contains("a setting of the log was changed"))
+    })
+    .await;
+    // Nothing of this stops the server.
+    server.http().get("/readyz", "").await.expect(200);
+    persist(&mut ws, "general", "after").await;
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
+use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
@@ -104,7 +105,7 @@ impl MetadataClient {
 
     /// A topic's shape; `None` if it does not exist.
     pub fn shape(&self, topic: &str) -> Result<Option<TopicShape>, PortError> {
-        self.explained(shape(&self.consumer, topic))
+        self.explained(shape(self.consumer.client(), topic))
     }
 
     fn of_all(&self, place: rdkafka::Offset) -> Result<Vec<Offset>, PortError> {
@@ -167,10 +168,10 @@ pub(super) fn ask(
 
 /// A topic's shape; `None` if a broker says that it does not exist.
 pub(super) fn shape(
-    consumer: &BaseConsumer<ClientEvents>,
+    client: &Client<ClientEvents>,
     topic: &str,
 ) -> Result<Option<TopicShape>, KafkaError> {
-    let metadata = consumer.fetch_metadata(Some(topic), DEADLINE)?;
+    let metadata = client.fetch_metadata(Some(topic), DEADLINE)?;
     let found = metadata.topics().iter().find(|t| t.name() == topic);
     match found.map(|t| (t, t.error())) {
         Some((found, None)) => Ok(Some(shape_of(found))),

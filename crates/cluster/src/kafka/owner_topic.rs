@@ -18,9 +18,10 @@ use tokio::runtime::Handle;
 
 use super::error::{broken, call_failed, unavailable};
 use super::events::ClientEvents;
-use super::metadata::{self, DEADLINE, MetadataClient};
+use super::metadata::{self, DEADLINE};
 use super::start_error::StartError;
-use super::{KafkaSettings, clients, topics};
+use super::topics::TopicAdmin;
+use super::{KafkaSettings, clients};
 use crate::owner::{Installation, Place};
 use lakechat_core::ports::PortError;
 
@@ -59,9 +60,9 @@ impl OwnerTopic {
         };
         let (settings, runtime) = (Arc::clone(&self.settings), Handle::current());
         blocking(move || {
-            let asker = MetadataClient::new(&settings).map_err(StartError::from)?;
+            let admin = TopicAdmin::new(&settings).map_err(StartError::from)?;
             runtime.block_on(async {
-                topics::prepare_installation(&settings, &asker).await?;
+                admin.prepare_installation().await?;
                 write(&settings, &claim).await
             })?;
             read(&settings)
@@ -132,7 +133,7 @@ fn read(settings: &KafkaSettings) -> Result<Option<Installation>, PortError> {
         .map_err(StartError::from)?;
     let topic = settings.installation_topic();
     let failed = |error: KafkaError| call_failed(error, &events);
-    if metadata::shape(&consumer, &topic)
+    if metadata::shape(consumer.client(), &topic)
         .map_err(failed)?
         .is_none()
     {

@@ -165,6 +165,32 @@ async fn retention_is_told_as_the_topic_has_it() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_change_while_the_server_runs_are_noticed() -> Result<()> {
+    let backend = fresh().await?;
+    let (broker, topic) = (&backend.broker, backend.topics.messages());
+    let alter = AlterConfig::new(ResourceSpecifier::Topic(&topic));
+    let alter = alter
+        .set("message.timestamp.type", "LogAppendTime")
+        .set("retention.ms", "3600000")
+        .set("unclean.leader.election.enable", "true");
+    for altered in admin()?.alter_configs([&alter], &options()).await? {
+        altered.map_err(|(_, code)| anyhow::anyhow!("{code}"))?;
+    }
+    eventually("the retention is known", async || {
+        Ok(broker.retention() == Some(Duration::from_secs(3_600)))
+    })
+    .await?;
+    let told = broker.warnings();
+    for part in [
+        "retention.ms is 3600000 and has to be at least 604800000",
+        "unclean.leader.election.enable=true",
+    ] {
+        ensure!(told.iter().any(|told| told.contains(part)), "{told:?}");
+    }
+    Ok(())
+}
+
 /// The stack has one broker.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_single_copy_is_warned_of() -> Result<()> {

@@ -56,7 +56,7 @@ impl FetchClient {
 
     /// The topic's shape; `None` if it does not exist.
     pub fn shape(&self) -> KafkaResult<Option<TopicShape>> {
-        metadata::shape(&self.consumer, &self.topic)
+        metadata::shape(self.consumer.client(), &self.topic)
     }
 
     /// The start or end offsets of partitions.

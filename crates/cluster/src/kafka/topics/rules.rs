@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::settings::KafkaSettings;
 use super::super::start_error::TopicFault;
-use super::ExistingTopic;
+use super::admin::ExistingTopic;
 
 const DAY_MS: u64 = 86_400_000;
 /// Records that are not archived within this time are lost. The archive lags by hours at worst.
