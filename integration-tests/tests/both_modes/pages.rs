@@ -138,7 +138,7 @@ async fn pages_of_history_stay_below_a_mebibyte_as_a_frame() {
         // Around the end there is only the older half of a page.
         let wanted = &sent[sent.len() - got.len()..];
         assert_eq!(got, wanted, "{first}");
-        assert!(got.len() > 5, "{first}");
+        assert!(got.len() > 1, "{first}");
         assert!(first == "around" || got.len() == sent.len(), "{first}");
     }
 }
