@@ -183,12 +183,19 @@ impl TopicAdmin {
             let answer = self.admin.describe_configs(&asked, &options()).await;
             let answer = answer.map_err(|error| self.failed(&what, error))?;
             match answer.into_iter().next() {
-                Some(Ok(resource)) => return Ok(entries(resource)),
-                // A broker that does not know the topic yet.
-                Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition))
+                Some(Ok(resource)) if !resource.entries.is_empty() => {
+                    return Ok(entries(resource));
+                }
+                // A broker that does not know the topic yet says so, or shows nothing of it.
+                Some(Ok(_) | Err(RDKafkaErrorCode::UnknownTopicOrPartition))
                     if Instant::now() < deadline =>
                 {
                     sleep(RETRY_PAUSE).await;
+                }
+                Some(Ok(_)) => {
+                    return Err(StartError::Away(unavailable(format!(
+                        "Kafka shows no settings of topic {topic}"
+                    ))));
                 }
                 Some(Err(code)) => return Err(self.failed(&what, KafkaError::AdminOp(code))),
                 None => {
