@@ -1,13 +1,14 @@
 /* Preloaded into a process, shifts its time of day by the milliseconds in the file that
    TEST_CLOCK_SHIFT names, as they are at each moment. Its other clocks are left alone. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,11 +37,12 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 }
 
 /* librdkafka's waits end at a time of day, which the kernel compares with its own. */
-int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restrict mutex,
-                           const struct timespec *restrict until) {
+int cnd_timedwait(cnd_t *restrict cond, mtx_t *restrict mutex,
+                  const struct timespec *restrict until) {
+    int (*wait)(cnd_t *, mtx_t *, const struct timespec *) = dlsym(RTLD_NEXT, "cnd_timedwait");
     struct timespec kernels = *until;
     if (shift_ms) shift(&kernels, -*shift_ms);
-    return pthread_cond_clockwait(cond, mutex, CLOCK_REALTIME, &kernels);
+    return wait(cond, mutex, &kernels);
 }
 
 int gettimeofday(struct timeval *restrict now, void *restrict zone) {
