@@ -54,7 +54,7 @@ async fn chat(args: ChatArgs) -> Result<()> {
         Arc::new(Credentials::with_callback(api, login, save))
     };
     let (session, events) = Session::start(credentials.clone(), Options::default());
-    let (input, lines, _editing) = open_input(mode, &screen, args.commands)?;
+    let (input, lines, _editing) = open_input(mode, &screen, args.text)?;
     let talk = Talk::new(session, credentials, args.channel, screen, input);
     if let Some(stop) = talk.run(events, lines, &mut signals).await? {
         if matches!(stop, Stop::LoginEnded(_)) {
@@ -68,7 +68,7 @@ async fn chat(args: ChatArgs) -> Result<()> {
 fn open_input(
     mode: Option<Mode>,
     screen: &Screen,
-    commands: bool,
+    verbatim: bool,
 ) -> Result<(InputKind, mpsc::Receiver<InputLine>, Option<Editing>)> {
     Ok(match mode {
         Some(mode) if terminal::can_edit() => {
@@ -77,6 +77,6 @@ fn open_input(
             (InputKind::Typed, lines, Some(editing))
         }
         Some(_) => (InputKind::Typed, input::lines(), None),
-        None => (InputKind::Piped { commands }, input::lines(), None),
+        None => (InputKind::Piped { verbatim }, input::lines(), None),
     })
 }

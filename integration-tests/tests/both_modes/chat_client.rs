@@ -17,7 +17,7 @@ async fn two_people_register_talk_and_exchange_a_file() {
     let text = b"the plan\n".repeat(30_000);
     std::fs::write(ann.path("plan.txt"), &text).expect("ours");
     let lines = "hi bob\n/upload plan.txt\n//not a command\n";
-    let ended = ann.pipes(&["--register", "--commands"], lines).await;
+    let ended = ann.pipes(&["--register"], lines).await;
     let printed = ended.succeeded();
     assert!(printed.contains(" ann: hi bob"), "{printed}");
 
@@ -33,7 +33,7 @@ async fn two_people_register_talk_and_exchange_a_file() {
     }
     let (_, rest) = printed.split_once("/download ").expect("how to fetch it");
     let lines = format!("/download {}\n", &rest[..36]);
-    let command = bob.without_password(&["--commands"]);
+    let command = bob.without_password(&[]);
     pipe(command, lines).await.succeeded();
     let saved = std::fs::read(bob.path("plan.txt"));
     assert_eq!(saved.expect("it is there"), text);

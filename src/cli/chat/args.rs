@@ -8,13 +8,12 @@ use lakechat_core::domain::{ChannelName, UserName};
 
 /// clap wraps the paragraphs.
 const AFTER_HELP: &str = "\
-In a terminal, lines that begin with a slash are commands; /help lists them. In piped input every \
-line is a message, \"/var/log is full\" too, unless --commands is given. Bytes that are not UTF-8 are \
-sent as replacement characters.
+Lines that begin with a slash are commands; /help lists them. With --text every line of piped input \
+is a message, \"/var/log is full\" too. Bytes that are not UTF-8 are sent as replacement characters.
 
 When piped input has ended, the client waits up to 30 s for the last answers. The exit code is 0 if \
-every line was sent (and, with --commands, every command was done), else 1, and the output names what \
-was not sent. If the channel can't be joined or the membership ends, the rest of the input is not \
+every line was sent and every command was done, else 1, and the output names what was not. An \
+unknown command is not done, so it fails the script. If the channel can't be joined or the membership ends, the rest of the input is not \
 sent: nothing goes to another channel.
 
 The password comes from the first line of the input (--password-stdin), from a file \
@@ -51,9 +50,9 @@ pub struct ChatArgs {
     /// Read the password from the first line of the input
     #[arg(long)]
     pub(super) password_stdin: bool,
-    /// Take lines of piped input that begin with a slash for commands
+    /// Send every line of piped input as it is, also those that begin with a slash
     #[arg(long)]
-    pub(super) commands: bool,
+    pub(super) text: bool,
     /// Allow http:// to other hosts: everybody on the way can read the password and all messages
     #[arg(long)]
     pub(super) insecure: bool,

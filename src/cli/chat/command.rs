@@ -66,7 +66,7 @@ impl Line {
             ("quit", "") => Line::Quit,
             ("help", "") => Line::Help,
             _ => Line::Invalid(format!(
-                "/{word} is not a command with these arguments; see /help"
+                "/{word} is not a command with these arguments; see /help, and --text to send such lines"
             )),
         }
     }

@@ -35,7 +35,7 @@ pub(super) enum InputKind {
     /// A person reads the output, and can react to it.
     Typed,
     /// A script: what can't be done as it was meant is not done, and the exit code shows it.
-    Piped { commands: bool },
+    Piped { verbatim: bool },
 }
 
 pub(super) struct Talk {
@@ -170,8 +170,8 @@ impl Talk {
 
     async fn execute(&mut self, line: &str) -> Result<()> {
         let line = match self.input {
-            InputKind::Piped { commands: false } => Line::verbatim(line),
-            InputKind::Piped { commands: true } | InputKind::Typed => Line::parse(line),
+            InputKind::Piped { verbatim: true } => Line::verbatim(line),
+            InputKind::Piped { verbatim: false } | InputKind::Typed => Line::parse(line),
         };
         match line {
             Line::Text(text) => match self.channel.clone() {

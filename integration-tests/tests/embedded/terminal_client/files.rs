@@ -44,7 +44,7 @@ async fn content_of_a_file_counts_not_its_size_and_pipes_do_not_hang() {
     std::fs::write(ann.path("empty"), "").expect("ours");
     let lines =
         "/upload /proc/cpuinfo\n/upload empty\n/upload pipe\n/upload /dev/zero\n/upload .\n";
-    let ended = ann.pipes(&["--register", "--commands"], lines).await;
+    let ended = ann.pipes(&["--register"], lines).await;
     let (stdout, stderr) = ended.failed();
     assert!(stderr.contains("3 lines or files failed"), "{stderr}");
     assert!(stdout.contains("pipe is not a file"), "{stdout}");
@@ -69,7 +69,7 @@ async fn download_touches_no_other_file_and_two_do_not_disturb_each_other() {
     std::fs::write(ann.path("report.bin.part"), "mine").expect("ours");
     let longest = "n".repeat(255);
     let lines = format!("/download {id} {longest}\n/download {id}\n/download {id}\n");
-    let ended = ann.pipes(&["--register", "--commands"], lines).await;
+    let ended = ann.pipes(&["--register"], lines).await;
     let (stdout, _) = ended.failed();
     assert!(stdout.contains("report.bin already exists"), "{stdout}");
     let expected = [".local", "report.bin", "report.bin.part", &longest];
@@ -87,7 +87,7 @@ async fn interrupted_download_leaves_nothing() {
     let bob = Person::register(&server, "bob").await;
     let id = posted(&server, &bob, "report.bin", &vec![7; 8 << 20]).await;
     let ann = Terminal::new(&server, "ann");
-    let mut running = Piped::start(ann.command(&["--register", "--commands"]));
+    let mut running = Piped::start(ann.command(&["--register"]));
     running.prints("#general").await;
     running.says(format!("/download {id}\n")).await;
     eventually("the download has begun or ended", async || {
@@ -110,7 +110,7 @@ async fn foreign_names_neither_deceive_nor_become_options() {
     let disguised = posted(&server, &bob, "report\u{202e}fdp.sh", b"2").await;
     let ann = Terminal::new(&server, "ann");
     let lines = format!("/download {option}\n/download {disguised}\n");
-    let ended = ann.pipes(&["--register", "--commands"], lines).await;
+    let ended = ann.pipes(&["--register"], lines).await;
     let stdout = ended.succeeded();
     assert!(
         stdout.contains("[report\\u{202e}fdp.sh, 1 bytes"),

@@ -9,11 +9,12 @@ use super::texts;
 use crate::MODE;
 
 #[tokio::test]
-async fn every_line_is_said_as_it_is() {
+async fn with_text_every_line_is_said_as_it_is() {
     let server = Server::start(MODE).await;
     let ann = Terminal::new(&server, "ann");
     let lines = b"first\ncaf\xe9\r\n\n/var/log is full\n//x\n/quit\nlast";
-    ann.pipes(&["--register"], lines).await.succeeded();
+    let ended = ann.pipes(&["--register", "--text"], lines).await;
+    ended.succeeded();
     let bob = Person::register(&server, "bob").await;
     let said = [
         "first",
@@ -46,7 +47,7 @@ async fn line_for_a_channel_that_cannot_be_joined_is_said_nowhere() {
     let server = Server::start(MODE).await;
     let ann = Terminal::new(&server, "ann");
     let lines = "before\n/join no-such-channel\nsecret\n";
-    let ended = ann.pipes(&["--register", "--commands"], lines).await;
+    let ended = ann.pipes(&["--register"], lines).await;
     let (_, stderr) = ended.failed();
     assert!(
         stderr.contains("can't join #no-such-channel: channel_not_found"),
@@ -68,7 +69,7 @@ async fn line_after_leaving_is_said_nowhere() {
     let bob = Person::register(&server, "bob").await;
     bob.create_channel(&server, "ops").await;
     let lines = "/join ops\n/leave\nsecret\n/join general\nafter\n";
-    let ended = ann.pipes(&["--register", "--commands"], lines).await;
+    let ended = ann.pipes(&["--register"], lines).await;
     let (stdout, stderr) = ended.failed();
     assert!(
         stdout.contains("not sent, because you are in no channel: secret"),
@@ -85,7 +86,7 @@ async fn line_after_the_end_of_the_membership_is_said_nowhere() {
     let ann = Terminal::new(&server, "ann");
     let bob = Person::register(&server, "bob").await;
     bob.create_channel(&server, "ops").await;
-    let command = ann.command(&["--register", "--commands"]);
+    let command = ann.command(&["--register"]);
     let mut running = Piped::start(command);
     running.says("/join ops\nbefore\n").await;
     running.prints("ann: before").await;
@@ -119,9 +120,7 @@ async fn line_after_the_end_of_the_membership_is_said_nowhere() {
 async fn misspelt_command_fails_the_script() {
     let server = Server::start(MODE).await;
     let ann = Terminal::new(&server, "ann");
-    let ended = ann
-        .pipes(&["--register", "--commands"], "/uplaod x\nhi\n")
-        .await;
+    let ended = ann.pipes(&["--register"], "/uplaod x\nhi\n").await;
     let (stdout, _) = ended.failed();
     assert!(stdout.contains("/uplaod is not a command"), "{stdout}");
     assert!(stdout.contains("ann: hi"), "{stdout}");

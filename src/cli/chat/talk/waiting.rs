@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    const PIPED: InputKind = InputKind::Piped { commands: false };
+    const PIPED: InputKind = InputKind::Piped { verbatim: false };
 
     fn id(text: &str) -> ClientMsgId {
         ClientMsgId::parse(text).unwrap()
