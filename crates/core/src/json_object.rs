@@ -183,8 +183,9 @@ impl<'de> Deserialize<'de> for JsonValue<'de> {
 
 struct AnyValue;
 
-/// The largest whole number that no other one is rounded to: 2^53 - 1.
-const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
+/// Up to here, 2^49, what the parser rounds to a whole number is that number: it may be off by some
+/// units of the last place, which are far below one half.
+const MAX_EXACT: f64 = 562_949_953_421_312.0;
 
 impl<'de> Visitor<'de> for AnyValue {
     type Value = JsonValue<'de>;
@@ -300,8 +301,8 @@ mod tests {
             (r#"{"n":1.0}"#, Some(1)),
             (r#"{"n":-2.00}"#, Some(-2)),
             (r#"{"n":1e3}"#, Some(1000)),
-            (r#"{"n":9007199254740991.0}"#, Some(9_007_199_254_740_991)),
-            (r#"{"n":9007199254740993.0}"#, None),
+            (r#"{"n":562949953421311.0}"#, Some(562_949_953_421_311)),
+            (r#"{"n":9007199254740991.0}"#, None),
             (r#"{"n":1.5}"#, None),
             (r#"{"n":1e300}"#, None),
         ] {
