@@ -32,6 +32,7 @@ async fn old_pages_of_one_user_keep_nobody_from_logging_in() -> Result<()> {
         ws.ask(frame).await;
     }
     // What was stored before a start is read from HBase.
+    server.kill_9().await;
     server.restart().await;
 
     let (http, token) = (server.http().clone(), Arc::<str>::from(ann.token()));

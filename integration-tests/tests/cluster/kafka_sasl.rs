@@ -13,7 +13,8 @@ use tempfile::TempDir;
 
 const CLUSTER_ID: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
 
-/// A broker that lets in `lakechat` with `right` by PLAIN, which librdkafka always has.
+/// A broker that lets in `lakechat` with `right` by PLAIN, which librdkafka always has. It creates topics
+/// by itself, as Kafka does by default and the stack does not.
 struct Asking {
     address: String,
     process: Child,
@@ -42,6 +43,7 @@ impl Asking {
                  listener.name.asks.plain.sasl.jaas.config=\
                  org.apache.kafka.common.security.plain.PlainLoginModule required \
                  username=\"broker\" password=\"own\" user_broker=\"own\" user_lakechat=\"right\";\n\
+                 auto.create.topics.enable=true\n\
                  log.dirs={}\n\
                  offsets.topic.replication.factor=1\n\
                  transaction.state.log.replication.factor=1\n\

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::super::clients;
 use super::super::error::{KafkaFailure, unavailable};
 use super::super::events::ClientEvents;
-use super::super::metadata::{self, DEADLINE, TopicShape};
+use super::super::metadata::{DEADLINE, MetadataClient, TopicShape};
 use super::super::settings::KafkaSettings;
 use super::super::start_error::{StartError, TopicFault};
 use super::rules;
@@ -43,6 +43,10 @@ pub(in super::super) struct TopicAdmin {
     settings: Arc<KafkaSettings>,
     admin: AdminClient<ClientEvents>,
     events: ClientEvents,
+    /// Describes topics. If the admin client did, brokers that create topics by themselves
+    /// (`auto.create.topics.enable`, Kafka's default) would create each missing one, with their own
+    /// number of partitions: to librdkafka it is a producer, and only consumers can ask them not to.
+    asker: MetadataClient,
 }
 
 impl TopicAdmin {
@@ -51,6 +55,7 @@ impl TopicAdmin {
         Ok(TopicAdmin {
             admin: clients::admin(settings).create_with_context(events.clone())?,
             events,
+            asker: MetadataClient::new(settings)?,
             settings: Arc::clone(settings),
         })
     }
@@ -96,16 +101,11 @@ impl TopicAdmin {
         }
     }
 
-    fn shape(&self, topic: &str) -> Result<Option<TopicShape>, StartError> {
-        let shape = metadata::shape(self.admin.inner(), topic);
-        shape.map_err(|error| self.failed("to describe topics", error))
-    }
-
     async fn existing(&self, topic: &str) -> Result<ExistingTopic, StartError> {
         let missing = || StartError::Away(unavailable(format!("topic {topic} does not exist")));
         Ok(ExistingTopic {
             topic: topic.to_owned(),
-            shape: self.shape(topic)?.ok_or_else(missing)?,
+            shape: self.asker.shape(topic)?.ok_or_else(missing)?,
             settings: self.settings_of(topic, Instant::now()).await?,
         })
     }
@@ -114,7 +114,7 @@ impl TopicAdmin {
         let deadline = Instant::now() + DEADLINE;
         let mut is_created = false;
         let shape = loop {
-            if let Some(shape) = self.shape(&wanted.topic)? {
+            if let Some(shape) = self.asker.shape(&wanted.topic)? {
                 break shape;
             }
             if Instant::now() >= deadline {
