@@ -22,7 +22,12 @@ const MESSAGES: usize = 50;
 async fn old_pages_of_one_user_keep_nobody_from_logging_in() -> Result<()> {
     raise_open_files()?;
     let cluster = Cluster::fresh().await?;
-    let mut server = Server::of(&cluster, &[("LAKECHAT_LIMITS__LOGINS_PER_ADDRESS", "0")]).await;
+    // Only HBase is to limit the pages.
+    let env = [
+        ("LAKECHAT_LIMITS__LOGINS_PER_ADDRESS", "0"),
+        ("LAKECHAT_FILES__TRANSFERS", "2000"),
+    ];
+    let mut server = Server::of(&cluster, &env).await;
     let ann = Person::register(&server, "ann").await;
     Person::register(&server, "bob").await;
     let mut ws = ann.joined(&server, "general").await;

@@ -181,7 +181,7 @@ async fn without_kafka_sends_and_reads_are_refused_and_files_and_sessions_go_on(
     assert!(!scene.away(&["broker"]).await, "nobody is to be sent here");
     assert_eq!(scene.ws.refused(lost.clone()).await, "broker_unavailable");
     assert_eq!(refused(scene.get(NEWEST)).await, "history_unavailable");
-    let mut second = scene.welcomed(&["broker", "directory"]).await;
+    let mut second = scene.welcomed(&["broker"]).await;
     assert_eq!(second.welcome["channels"], Value::Null, "it can't be read");
     let join = json!({"type": "join", "channel": "general", "after": "0"});
     assert_eq!(second.refused(join).await, "history_unavailable");
