@@ -68,7 +68,9 @@ async fn proxy_for(server: SocketAddr) -> (SocketAddr, Requests) {
 
 #[tokio::test]
 async fn proxy_of_the_environment_serves_calls_and_the_chat_alike() {
-    let server = Server::start(MODE).await;
+    // The host of `URL`, by which the proxy passes the requests on.
+    let host = ("LAKECHAT_SERVER__ALLOWED_HOSTS", "lakechat.invalid");
+    let server = Server::with(MODE, &[host]).await;
     let (address, requests) = proxy_for(server.address()).await;
     let ann = Terminal::at(URL, "ann");
     let proxy = format!("http://{address}");
