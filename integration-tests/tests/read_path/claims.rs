@@ -14,7 +14,7 @@ use crate::stage::Stage;
 const HERE: Partition = Partition(0);
 
 /// Fewer readings of the marks than it takes until a server stands in, and more than that.
-const TOO_FEW: u32 = 15;
+const TOO_FEW: u32 = 14;
 const ENOUGH: u32 = 21;
 
 /// A server whose partition 0 another one claims.

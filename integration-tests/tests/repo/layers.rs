@@ -14,7 +14,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "domain",
             "json_object: domain",
             "ports: domain",
-            "limits",
+            "limits: domain",
             "keyed_memory",
             "single_flight",
             "threads",
