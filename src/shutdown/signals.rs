@@ -42,12 +42,14 @@ impl fmt::Display for Signal {
     }
 }
 
-/// Every SIGHUP, SIGINT and SIGTERM after this call. Before it, they end the process at once. A signal
-/// that the process was started to ignore, as `nohup` does with SIGHUP, stays ignored.
+/// Every SIGHUP, SIGINT and SIGTERM after this call. Before it, they end the process at once. SIGHUP
+/// stays ignored if the process was started to ignore it, as by `nohup`; SIGINT doesn't, because shells
+/// let every background job of a script ignore it.
 pub fn signals() -> io::Result<impl Stream<Item = Signal> + Unpin> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let heard = Signal::ALL.into_iter();
-    let heard = heard.filter(|signal| !is_ignored(signal.number(), &status));
+    let heard =
+        heard.filter(|&signal| signal != Signal::Hangup || !is_ignored(signal.number(), &status));
     let streams = heard.map(stream_of).collect::<io::Result<Vec<_>>>()?;
     Ok(stream::select_all(streams))
 }

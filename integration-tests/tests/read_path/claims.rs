@@ -58,7 +58,11 @@ impl Scene {
 
     async fn is_stored(&self) {
         let end = self.server.broker.end_offsets().await.expect("known")[0];
-        let stored = async || (self.archived() == end).then_some(());
+        // Upkeep goes on reading meanwhile.
+        let stored = async || {
+            self.read_marks(1).await;
+            (self.archived() == end).then_some(())
+        };
         eventually("everything is stored", stored).await;
     }
 }
