@@ -43,8 +43,8 @@ impl fmt::Display for Signal {
 }
 
 /// Every SIGHUP, SIGINT and SIGTERM after this call. Before it, they end the process at once. SIGHUP
-/// stays ignored if the process was started to ignore it, as by `nohup`; SIGINT doesn't, because shells
-/// let every background job of a script ignore it.
+/// stays ignored if the process was started with it ignored, as `nohup` does; SIGINT doesn't, because
+/// shells start a script's background jobs with SIGINT ignored.
 pub fn signals() -> io::Result<impl Stream<Item = Signal> + Unpin> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let heard = Signal::ALL.into_iter();
