@@ -319,17 +319,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         };
         let at = self.chat.log.lock(channel.partition).last_id();
         outbox.push(wire::joined(reference, &channel.name, at, members, true));
-        let (chat, turn) = (self.chat.clone(), self.resume_turn.clone());
+        let resume = self.resume(channel, subscription, false);
         self.beside.push(Box::pin(async move {
-            let resume = Resume {
-                chat: &chat,
-                channel: &channel,
-                subscription: &subscription,
-                turn: &turn,
-                was_live: false,
-            };
             let resumed = resume.run(after).await;
-            Done::Resumed(reference, channel.name.clone(), resumed)
+            Done::Resumed(reference, resume.channel.name.clone(), resumed)
         }));
     }
 
@@ -340,17 +333,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 continue;
             };
             let (channel, subscription) = (joined.channel.clone(), joined.subscription.clone());
-            let (chat, turn) = (self.chat.clone(), self.resume_turn.clone());
-            self.beside.push(Box::pin(async move {
-                let resume = Resume {
-                    chat: &chat,
-                    channel: &channel,
-                    subscription: &subscription,
-                    turn: &turn,
-                    was_live: true,
-                };
-                Done::CaughtUp(resume.run(after).await)
-            }));
+            let resume = self.resume(channel, subscription, true);
+            self.beside.push(Box::pin(
+                async move { Done::CaughtUp(resume.run(after).await) },
+            ));
+        }
+    }
+
+    fn resume(
+        &self,
+        channel: Arc<HubChannel>,
+        subscription: Arc<Subscription>,
+        was_live: bool,
+    ) -> Resume {
+        Resume {
+            chat: self.chat.clone(),
+            channel,
+            subscription,
+            turn: self.resume_turn.clone(),
+            was_live,
         }
     }
 

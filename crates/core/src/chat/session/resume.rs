@@ -22,17 +22,17 @@ const FIRST_PAGE: usize = 50;
 const PAGE_BYTES: usize = 256 * 1024;
 
 /// A resume of one subscription.
-pub struct Resume<'a> {
-    pub chat: &'a Chat,
-    pub channel: &'a HubChannel,
-    pub subscription: &'a Arc<Subscription>,
+pub struct Resume {
+    pub chat: Arc<Chat>,
+    pub channel: Arc<HubChannel>,
+    pub subscription: Arc<Subscription>,
     /// Shared by the resumes of a session: one of them at a time reads a page and queues it.
-    pub turn: &'a Mutex<()>,
+    pub turn: Arc<Mutex<()>>,
     /// The session was live and has fallen behind: it is in the channel's list.
     pub was_live: bool,
 }
 
-impl Resume<'_> {
+impl Resume {
     /// Sends every message above `after`, then registers the session as live.
     ///
     /// If the session has left, it returns `Ok` even after a failure: the session may have joined
@@ -77,7 +77,7 @@ impl Resume<'_> {
 
     /// Reads a page and queues as much of it as there is room for. What isn't queued is read again.
     async fn send_page(&self, cursor: Id, limit: usize) -> Result<Sent, Problem> {
-        let (chat, channel) = (self.chat, self.channel);
+        let (chat, channel) = (&*self.chat, &*self.channel);
         let listener = self.subscription.listener();
         let mut sent = Sent {
             cursor,
@@ -115,7 +115,7 @@ impl Resume<'_> {
     /// Queues every message above the cursor and registers the session as live, if the tail has all
     /// of them and they leave half of the outbox free. Otherwise does nothing and returns false.
     fn go_live(&self, cursor: Id) -> Result<bool, Problem> {
-        let (chat, channel) = (self.chat, self.channel);
+        let (chat, channel) = (&*self.chat, &*self.channel);
         let listener = self.subscription.listener();
         let mut refused = None;
         let last = || {
@@ -144,11 +144,11 @@ impl Resume<'_> {
             open.then_some(last)
         };
         if self.was_live {
-            let live = channel.go_live_again(self.subscription, last);
+            let live = channel.go_live_again(&self.subscription, last);
             // The hub tells the sessions in its list what has ended: there is nothing to resume.
             return Ok(live || refused.is_some());
         }
-        let live = channel.go_live(self.subscription, last);
+        let live = channel.go_live(&self.subscription, last);
         match refused {
             Some(problem) => Err(problem),
             None => Ok(live),
