@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use lakechat_core::domain::Partition;
@@ -13,6 +14,9 @@ use lakechat_embedded::{DATABASE, Embedded, EmbeddedSettings};
 use tempfile::TempDir;
 
 use crate::contract::Backend;
+
+/// How far below a mark the log is kept.
+const WARM_UP: Duration = Duration::from_secs(20 * 60);
 
 /// The embedded back ends over a folder that goes with them.
 pub struct OnDisk {
@@ -27,7 +31,11 @@ pub async fn fresh() -> Result<OnDisk> {
 }
 
 pub fn open(folder: &Path) -> Result<Embedded> {
-    Ok(Embedded::open(folder, EmbeddedSettings::default())?)
+    let settings = EmbeddedSettings {
+        warm_up: WARM_UP,
+        ..EmbeddedSettings::default()
+    };
+    Ok(Embedded::open(folder, settings)?)
 }
 
 fn letter(line: &str) -> Result<DeadLetter> {
