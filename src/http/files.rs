@@ -5,6 +5,7 @@ mod digest;
 mod disposition;
 mod download;
 mod multipart;
+mod range;
 #[cfg(test)]
 mod tests;
 mod upload;

@@ -1,5 +1,6 @@
 //! Responses: JSON bodies, and problems in their one format with their status.
 
+use headers::{ContentRange, HeaderMapExt};
 use http::header::{
     CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
     WWW_AUTHENTICATE,
@@ -73,6 +74,9 @@ pub fn problem(problem: &Problem, request_id: &str) -> Response {
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
+    if let (StatusCode::RANGE_NOT_SATISFIABLE, Some(size)) = (status, problem.limit) {
+        headers.typed_insert(ContentRange::unsatisfied_bytes(size));
+    }
     if status == StatusCode::UPGRADE_REQUIRED {
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -134,6 +138,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::TooManyChannels => StatusCode::CONFLICT,
         Code::LengthRequired => StatusCode::LENGTH_REQUIRED,
         Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        Code::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
         Code::TransferCodingUnsupported => StatusCode::NOT_IMPLEMENTED,
         Code::BodyTooLarge | Code::FileTooLarge | Code::MessageTooLarge => {
             StatusCode::PAYLOAD_TOO_LARGE

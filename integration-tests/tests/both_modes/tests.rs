@@ -12,6 +12,7 @@ mod limits;
 mod pages;
 mod passwords;
 mod presence;
+mod ranges;
 mod request_limits;
 mod resume;
 mod roles;

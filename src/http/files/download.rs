@@ -1,18 +1,20 @@
 //! `GET` and `HEAD /download/<id>`.
 
+use std::ops::Range;
+
 use futures_util::{StreamExt, stream};
-use headers::{ETag, HeaderMapExt};
+use headers::{ContentLength, ContentRange, HeaderMapExt};
 use http::StatusCode;
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use tracing::Instrument;
 use warp::Reply;
 use warp::reply::Response;
 
-use super::conditions::{Condition, evaluate};
-use super::disposition;
+use super::conditions::{Condition, Validators};
+use super::{disposition, range};
 use crate::http::response;
 use lakechat_core::domain::{Code, File, FileId, Problem, UserName};
 use lakechat_core::files::{Files, MediaType};
@@ -37,55 +39,78 @@ pub(super) async fn find(files: &Files, id: &str) -> Result<File, Problem> {
     files.find(id).await
 }
 
-/// Streams a file to a user who may read it. For `HEAD`, and if the conditions in the request's
-/// headers say that the client has it, it sends headers and opens nothing.
+/// Streams a file, or the range that the request asks for, to a user who may read it. For `HEAD`, and
+/// if the conditions in the request's headers say that the client has it, it sends headers and opens
+/// nothing.
 ///
 /// A failure on the way is an error of the body's stream, which cuts the connection.
 pub(super) async fn send(
     files: &Files,
     file: &File,
     user: &UserName,
-    conditions: &HeaderMap,
+    request: &HeaderMap,
     is_head: bool,
 ) -> Result<Response, Problem> {
-    let etag = etag(file);
-    if evaluate(conditions, &etag)? == Condition::NotModified {
-        return Ok(not_modified(etag));
+    let validators = Validators::of(file);
+    if validators.evaluate(request)? == Condition::NotModified {
+        return Ok(not_modified(&validators));
     }
+    // Ranges are defined for GET alone.
+    let range = if !is_head && validators.range_fits(request) {
+        range::requested(request, file.size)?
+    } else {
+        None
+    };
+    let bytes = range.clone().unwrap_or(0..file.size);
     let mut response = if is_head {
         Response::default()
     } else {
-        let span = tracing::info_span!("download", file.id = %file.id, size_bytes = file.size);
-        let mut content = files.content(file, user).instrument(span.clone()).await?;
-        let content = stream::poll_fn(move |cx| {
-            let _entered = span.enter();
-            content.poll_next_unpin(cx)
-        });
-        warp::reply::stream(content).into_response()
+        content(files, file, user, bytes.clone()).await?
     };
-    describe(file, etag, response.headers_mut());
+    let headers = response.headers_mut();
+    describe(file, &validators, headers);
+    headers.typed_insert(ContentLength(bytes.end - bytes.start));
+    if let Some(range) = range {
+        let part = ContentRange::bytes(range, file.size);
+        headers.typed_insert(part.expect("it lies within the file"));
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
     Ok(response)
 }
 
-fn not_modified(etag: ETag) -> Response {
-    let mut response = response::empty(StatusCode::NOT_MODIFIED);
-    validate(etag, response.headers_mut());
-    response
+/// A response with these bytes as its body.
+async fn content(
+    files: &Files,
+    file: &File,
+    user: &UserName,
+    range: Range<u64>,
+) -> Result<Response, Problem> {
+    let size_bytes = range.end - range.start;
+    let span = tracing::info_span!("download", file.id = %file.id, size_bytes);
+    let content = files.content(file, range, user);
+    let mut content = content.instrument(span.clone()).await?;
+    let content = stream::poll_fn(move |cx| {
+        let _entered = span.enter();
+        content.poll_next_unpin(cx)
+    });
+    Ok(warp::reply::stream(content).into_response())
 }
 
-fn etag(file: &File) -> ETag {
-    let quoted = format!("\"{}\"", hex::encode(file.sha256));
-    quoted.parse().expect("hex digits in quotes")
+fn not_modified(validators: &Validators) -> Response {
+    let mut response = response::empty(StatusCode::NOT_MODIFIED);
+    validate(validators, response.headers_mut());
+    response
 }
 
 /// The headers by which a cache keeps the file. The right to read it can end, so each use must ask
 /// again.
-fn validate(etag: ETag, headers: &mut HeaderMap) {
-    headers.typed_insert(etag);
+fn validate(validators: &Validators, headers: &mut HeaderMap) {
+    headers.typed_insert(validators.etag.clone());
+    headers.typed_insert(validators.last_modified());
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
 }
 
-fn describe(file: &File, etag: ETag, headers: &mut HeaderMap) {
+fn describe(file: &File, validators: &Validators, headers: &mut HeaderMap) {
     // Other programs may write rows, too.
     let media_type = MediaType::parse(&file.media_type).unwrap_or_default();
     let kind = if INLINE_TYPES.contains(&media_type.essence()) {
@@ -94,12 +119,11 @@ fn describe(file: &File, etag: ETag, headers: &mut HeaderMap) {
         "attachment"
     };
     let media_type = HeaderValue::from_str(media_type.as_str()).expect("it is printable ASCII");
-    validate(etag, headers);
+    validate(validators, headers);
     headers.insert(CONTENT_TYPE, media_type);
-    headers.insert(CONTENT_LENGTH, file.size.into());
     headers.insert(CONTENT_DISPOSITION, disposition::compose(kind, &file.name));
     for (name, value) in [
-        (ACCEPT_RANGES, "none"),
+        (ACCEPT_RANGES, "bytes"),
         (CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ] {

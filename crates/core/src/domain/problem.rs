@@ -69,6 +69,7 @@ codes! {
     Forbidden = "forbidden",
     FileNotFound = "file_not_found",
     PreconditionFailed = "precondition_failed",
+    RangeNotSatisfiable = "range_not_satisfiable",
     // Channels and history.
     ChannelExists = "channel_exists",
     ChannelNameInvalid = "channel_name_invalid",

@@ -1,5 +1,6 @@
 //! Downloads: a file's bytes, at the reader's speed.
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -15,38 +16,51 @@ use crate::ports::file_store::ByteStream;
 use crate::ports::problem::stored_file_problem;
 
 impl Files {
-    /// The whole content of a file, for a user who may read it; the caller has checked that. The
-    /// stream yields exactly as many bytes as the row states, or ends with an error. The error is
-    /// `Broken` if the store has more or fewer bytes.
+    /// Bytes of a file, for a user who may read it. The caller has checked that, and that the range
+    /// lies within the size in the row. The stream yields exactly as many bytes as the range has, or
+    /// ends with an error. The error is `Broken` if the store has fewer bytes or yields more.
     ///
     /// Errors: `rate_limited`; `storage_unavailable`; `internal` if the store has lost the file.
-    pub async fn content(&self, file: &File, user: &UserName) -> Result<ByteStream, Problem> {
+    pub async fn content(
+        &self,
+        file: &File,
+        range: Range<u64>,
+        user: &UserName,
+    ) -> Result<ByteStream, Problem> {
+        let length = range.end - range.start;
         let slot = self.transfer_slot(user)?;
         let mut transfer = Transfer::download(file.id, user.clone(), slot);
         let opened = match &file.location {
-            FileLocation::Inline(bytes) => Ok(whole(bytes.clone())),
-            FileLocation::Stored(path) => self.store.read(path, 0, file.size).await,
+            FileLocation::Inline(cell) => part(cell, file.size, range),
+            FileLocation::Stored(path) => self.store.read(path, range.start, length).await,
         };
         let inner = opened.map_err(stored_file_problem).inspect_err(|problem| {
             transfer.end(problem.code.as_str());
         })?;
-        // No chunk will complete an empty file.
-        if file.size == 0 {
+        // No chunk will complete what is empty.
+        if length == 0 {
             transfer.done();
         }
         Ok(Box::pin(Content {
             inner,
-            left: file.size,
+            left: length,
             transfer,
         }))
     }
 }
 
-fn whole(bytes: Bytes) -> ByteStream {
-    Box::pin(stream::once(std::future::ready(Ok(bytes))))
+/// A range of the cell of a file that has so many bytes.
+fn part(cell: &Bytes, size: u64, range: Range<u64>) -> Result<ByteStream, PortError> {
+    if cell.len() as u64 != size {
+        let has = cell.len();
+        let reason = format!("the cell of a file of {size} bytes has {has}");
+        return Err(PortError::broken("directory", reason));
+    }
+    let bytes = cell.slice(range.start as usize..range.end as usize);
+    Ok(Box::pin(stream::once(std::future::ready(Ok(bytes)))))
 }
 
-/// A file's bytes, checked against the size in its row.
+/// Bytes of a file, checked against the size in its row.
 struct Content {
     inner: ByteStream,
     left: u64,

@@ -1,5 +1,6 @@
 //! Tests of uploads, downloads and the sweeper, over a directory and a store in memory.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::testing::{Bench, INLINE_BYTES, MAX_BYTES, MemoryGuard, Step, user};
 use super::*;
 use crate::domain::FileLocation;
 use crate::ports::PortError;
+use crate::ports::file_store::ByteStream;
 
 fn new_file() -> NewFile {
     NewFile {
@@ -35,12 +37,16 @@ async fn take(bench: &Bench, bytes: &[u8]) -> Result<File, Problem> {
         .await
 }
 
+async fn open(bench: &Bench, file: &File, range: Range<u64>) -> Result<ByteStream, Problem> {
+    bench.files.content(file, range, &user("ann")).await
+}
+
 async fn read_back(bench: &Bench, file: &File) -> Result<Vec<u8>, PortError> {
-    let content = bench
-        .files
-        .content(file, &user("ann"))
-        .await
-        .expect("opens");
+    let content = open(bench, file, 0..file.size).await.expect("opens");
+    all_of(content).await
+}
+
+async fn all_of(content: ByteStream) -> Result<Vec<u8>, PortError> {
     content
         .try_fold(Vec::new(), async |mut all, chunk| {
             all.extend_from_slice(&chunk);
@@ -197,12 +203,27 @@ async fn a_store_that_has_less_ends_the_stream_with_an_error() {
 }
 
 #[tokio::test]
-async fn a_store_that_has_more_ends_the_stream_with_an_error() {
+async fn a_cell_of_another_length_than_its_row_says_is_an_internal_failure() {
     let bench = Bench::new();
     let mut file = take(&bench, b"twelve bytes").await.expect("taken");
-    file.size = 5;
-    let broken = read_back(&bench, &file).await.expect_err("long");
-    assert!(matches!(broken, PortError::Broken { .. }));
+    for size in [0, 5, 13] {
+        file.size = size;
+        let opened = open(&bench, &file, 0..size).await;
+        assert_eq!(opened.err().expect("another").code, Code::Internal);
+    }
+}
+
+#[tokio::test]
+async fn a_range_is_read_alone() {
+    let bench = Bench::new();
+    for bytes in [noise(1000), noise(300_000)] {
+        let file = take(&bench, &bytes).await.expect("taken");
+        for range in [0..1, 0..1000, 7..7, 999..1000, 500..900] {
+            let content = open(&bench, &file, range.clone()).await.expect("opens");
+            let wanted = &bytes[range.start as usize..range.end as usize];
+            assert_eq!(all_of(content).await.expect("reads"), wanted);
+        }
+    }
 }
 
 #[tokio::test]
@@ -210,7 +231,7 @@ async fn what_is_away_is_said() {
     let bench = Bench::new();
     let file = take(&bench, &noise(300_000)).await.expect("taken");
     bench.store.fail_at(Step::Read);
-    let opened = bench.files.content(&file, &user("ann")).await;
+    let opened = open(&bench, &file, 0..file.size).await;
     assert_eq!(opened.err().expect("away").code, Code::StorageUnavailable);
     let missing = bench.files.find(FileId::random()).await;
     assert_eq!(missing.expect_err("none").code, Code::FileNotFound);
@@ -224,7 +245,7 @@ async fn a_file_that_the_store_has_lost_is_an_internal_failure() {
     let bench = Bench::new();
     let file = take(&bench, &noise(300_000)).await.expect("taken");
     bench.store.shared.files.lock().unwrap().clear();
-    let opened = bench.files.content(&file, &user("ann")).await;
+    let opened = open(&bench, &file, 0..file.size).await;
     assert_eq!(opened.err().expect("lost").code, Code::Internal);
 }
 

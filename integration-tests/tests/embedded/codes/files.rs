@@ -69,6 +69,16 @@ pub const CASES: &[Case] = &[
             refused(request.header("if-match", "\"other\"")).await
         })
     }),
+    (Code::RangeNotSatisfiable, 416, |s| {
+        Box::pin(async move {
+            let file = s.http().upload(s.ann.token(), "mine", "x").await;
+            let file = file.expect(201).json();
+            let path = format!("/download/{}", file["id"].as_str().expect("an id"));
+            let request = s.http().request(Method::GET, &path);
+            let request = request.bearer_auth(s.ann.token());
+            refused(request.header("range", "bytes=1-")).await
+        })
+    }),
     (Code::FileNotFound, 404, |s| {
         Box::pin(async move { s.get(&format!("/download/{}", uuid::Uuid::new_v4())).await })
     }),

@@ -26,7 +26,7 @@ async fn downloads_say_what_they_are() {
         ("x-content-type-options", "nosniff"),
         ("content-security-policy", "sandbox; default-src 'none'"),
         ("cache-control", "private, no-cache"),
-        ("accept-ranges", "none"),
+        ("accept-ranges", "bytes"),
     ] {
         assert_eq!(got.headers()[name], value);
     }
@@ -56,7 +56,7 @@ async fn a_file_that_the_client_has_is_not_opened() {
         assert_eq!(got.headers()["cache-control"], "private, no-cache");
         assert_eq!(
             got.headers().len(),
-            2,
+            3,
             "nothing about a body that isn't sent"
         );
         assert_eq!(bytes_of(got).await.unwrap(), "");
@@ -65,6 +65,34 @@ async fn a_file_that_the_client_has_is_not_opened() {
         assert_eq!(refused, Some(Code::PreconditionFailed));
     }
     assert_eq!(bench.store.shared.reads.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_range_is_sent_alone_and_says_where_it_lies() {
+    let bench = Bench::new();
+    for bytes in [noise(1000), noise(100_000)] {
+        let sent = send_raw(&bench, &[], "", &bytes).await.expect("taken");
+        let id = sent["id"].as_str().unwrap();
+        let asked = headers(&[("range", "bytes=10-19".to_owned())]);
+        let got = get_if(&bench, id, &asked, false).await.expect("there");
+        assert_eq!(got.status(), StatusCode::PARTIAL_CONTENT);
+        assert_eq!(got.headers()[CONTENT_LENGTH], "10");
+        let place = format!("bytes 10-19/{}", bytes.len());
+        assert_eq!(got.headers()["content-range"], place);
+        assert_eq!(bytes_of(got).await.unwrap(), bytes[10..20]);
+
+        let stale = ("if-range", "\"other\"".to_owned());
+        let asked = headers(&[("range", "bytes=10-19".to_owned()), stale]);
+        let got = get_if(&bench, id, &asked, false).await.expect("there");
+        assert_eq!(got.status(), StatusCode::OK);
+        assert_eq!(bytes_of(got).await.unwrap(), bytes);
+
+        let asked = headers(&[("range", format!("bytes={}-", bytes.len()))]);
+        let refused = get_if(&bench, id, &asked, false).await.err();
+        assert_eq!(refused, Some(Code::RangeNotSatisfiable));
+        let head = get_if(&bench, id, &asked, true).await.expect("there");
+        assert_eq!(head.status(), StatusCode::OK, "HEAD has no ranges");
+    }
 }
 
 #[tokio::test]
