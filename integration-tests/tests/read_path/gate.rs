@@ -1,7 +1,7 @@
 //! History that stands still and fails when the test wants it to.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use lakechat_core::domain::{
@@ -21,7 +21,11 @@ pub struct GatedHistory {
     unreadable: AtomicBool,
     reads: AtomicUsize,
     refuses: AtomicBool,
+    refused_channel: Mutex<Option<ChannelName>>,
     panics: AtomicBool,
+    appends: AtomicUsize,
+    rows: AtomicUsize,
+    marks: AtomicUsize,
 }
 
 impl GatedHistory {
@@ -33,7 +37,11 @@ impl GatedHistory {
             unreadable: AtomicBool::new(false),
             reads: AtomicUsize::new(0),
             refuses: AtomicBool::new(false),
+            refused_channel: Mutex::default(),
             panics: AtomicBool::new(false),
+            appends: AtomicUsize::new(0),
+            rows: AtomicUsize::new(0),
+            marks: AtomicUsize::new(0),
         })
     }
 
@@ -58,6 +66,27 @@ impl GatedHistory {
     /// Whether writes fail with `Broken`.
     pub fn set_refusing(&self, refusing: bool) {
         self.refuses.store(refusing, Relaxed);
+    }
+
+    /// From here on a call with a row of this channel fails with `Broken`.
+    pub fn refuse_rows_of(&self, channel: &ChannelName) {
+        let mut refused = self.refused_channel.lock().expect("no panic while held");
+        *refused = Some(channel.clone());
+    }
+
+    /// The calls so far that stored rows.
+    pub fn appends(&self) -> usize {
+        self.appends.load(Relaxed)
+    }
+
+    /// The rows that were stored so far.
+    pub fn rows(&self) -> usize {
+        self.rows.load(Relaxed)
+    }
+
+    /// The marks that were written so far.
+    pub fn marks_written(&self) -> usize {
+        self.marks.load(Relaxed)
     }
 
     /// From here on every write panics.
@@ -109,7 +138,22 @@ pub fn away(part: &'static str) -> PortError {
 #[async_trait]
 impl History for GatedHistory {
     async fn append(&self, rows: Vec<HistoryRow>) -> Result<(), PortError> {
-        self.write(self.inner.append(rows)).await
+        let refused = self.refused_channel.lock().expect("no panic").clone();
+        if rows
+            .iter()
+            .any(|row| Some(&row.channel) == refused.as_ref())
+        {
+            return Err(PortError::broken("history", "a row is refused"));
+        }
+        let count = rows.len();
+        self.write(self.inner.append(rows)).await?;
+        self.appends.fetch_add(1, Relaxed);
+        self.rows.fetch_add(count, Relaxed);
+        Ok(())
+    }
+
+    fn prefers_few_calls(&self) -> bool {
+        true
     }
 
     async fn marks(&self) -> Result<Vec<Mark>, PortError> {
@@ -117,7 +161,9 @@ impl History for GatedHistory {
     }
 
     async fn advance_mark(&self, partition: Partition, mark: Mark) -> Result<(), PortError> {
-        self.write(self.inner.advance_mark(partition, mark)).await
+        self.write(self.inner.advance_mark(partition, mark)).await?;
+        self.marks.fetch_add(1, Relaxed);
+        Ok(())
     }
 
     async fn messages(

@@ -12,6 +12,7 @@ mod claims;
 mod client;
 mod deaths;
 mod fickle;
+mod flushes;
 mod gate;
 mod held_channels;
 mod loads;

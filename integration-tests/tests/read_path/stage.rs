@@ -41,6 +41,11 @@ impl Stage {
         let shape = Stage::shape(tail_bytes);
         let folder = tempfile::tempdir().expect("a folder");
         let server = Server::start(folder.path(), &shape).await;
+        Stage::on(server, folder, age_ms).await
+    }
+
+    /// The same, on a server of another shape.
+    pub async fn on(server: Server, folder: TempDir, age_ms: u64) -> Stage {
         let ann = UserName::parse("ann").expect("a plain name");
         let channel = ChannelName::parse("ops").expect("a plain name");
         let token = server.register(&ann).await.expose().clone();

@@ -73,6 +73,11 @@ impl History for HBaseHistory {
         self.store(&rows).await.map_err(port_error)
     }
 
+    /// A call costs its share of a sync of the write-ahead log in each region that it touches.
+    fn prefers_few_calls(&self) -> bool {
+        true
+    }
+
     async fn marks(&self) -> Result<Vec<Mark>, PortError> {
         self.marks.read(&self.client).await.map_err(port_error)
     }

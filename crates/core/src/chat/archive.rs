@@ -5,20 +5,23 @@
 
 mod archivers;
 mod catch_up;
+mod mark;
 mod neglect;
+mod shared_append;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use archivers::Archivers;
 use catch_up::CatchUpBudget;
+use shared_append::SharedAppend;
 
 use super::log::Log;
 use crate::chat::log::entry::Entry;
@@ -75,7 +78,13 @@ struct Archiver {
     history: Arc<dyn History>,
     partition: Partition,
     batching: Batching,
+    shared: SharedAppend,
+    /// Up to where history has the rows. The mark that history has may be behind it.
     mark: Mark,
+    /// The offset of the mark that history has.
+    marked: Offset,
+    /// When the next mark is due.
+    mark_at: Instant,
     /// The last message number per channel. Valid only while batches follow each other without a
     /// gap.
     numbers: HashMap<ChannelName, u64>,
@@ -93,6 +102,7 @@ impl Archiver {
         history: Arc<dyn History>,
         partition: Partition,
         batching: Batching,
+        shared: SharedAppend,
         catch_ups: CatchUpBudget,
     ) -> Archiver {
         Archiver {
@@ -100,7 +110,10 @@ impl Archiver {
             history,
             partition,
             batching,
+            shared,
             mark: Mark::default(),
+            marked: 0,
+            mark_at: Instant::now(),
             numbers: HashMap::new(),
             is_refused: false,
             catch_ups,
@@ -166,8 +179,9 @@ impl Archiver {
         }
     }
 
-    /// Waits for records from the mark on. Returns them when they fill a batch or when `linger` has
-    /// passed; None if the tail no longer reaches back to the mark.
+    /// Waits for records from the mark on. Returns them when they fill a batch, when an ack waits for them,
+    /// or at the next moment at which the archivers store; nothing if only the mark is due; None if
+    /// the tail no longer reaches back to the mark.
     async fn next_batch(
         &mut self,
         filled: &mut watch::Receiver<Offset>,
@@ -181,23 +195,31 @@ impl Archiver {
             }
             if !entries.is_empty() {
                 // After a timeout the batch isn't full. `in_tail` returns what there is.
-                let _elapsed = timeout(self.batching.linger, self.full(filled)).await;
+                let _elapsed = timeout_at(self.shared.next_moment(), self.full(filled)).await;
                 return self.in_tail();
             }
             self.clear_refusal();
-            if filled.changed().await.is_err() {
-                // Not reached: `self.log` owns the sender.
-                std::future::pending::<()>().await;
+            tokio::select! {
+                // Loses nothing: the tail is read again. Not an error, as `self.log` owns the sender.
+                _ = filled.changed() => {}
+                () = self.mark_due() => return Some(entries),
             }
         }
     }
 
+    /// Waits until the tail has a full batch, or an ack waits for history.
     async fn full(&self, filled: &mut watch::Receiver<Offset>) {
         let full = || {
             let state = self.log.lock(self.partition);
             state.tail.count_from(self.mark.offset) >= self.batching.rows
         };
-        while !full() && filled.changed().await.is_ok() {}
+        while !full() {
+            tokio::select! {
+                // Neither loses anything: the tail has the records, and a batch with them follows.
+                changed = filled.changed() => if changed.is_err() { return },
+                () = self.log.awaits_history(self.partition) => return,
+            }
+        }
     }
 
     /// The records from the mark on. Empty for a stopped partition, whose log may not be the one
@@ -210,41 +232,42 @@ impl Archiver {
         state.tail.from(self.mark.offset, self.batching.rows)
     }
 
-    /// Writes a batch: the rows, the dead letters, and last the mark.
+    /// Writes a batch: the rows, the dead letters, and last the mark, if it is due.
     async fn store(&mut self, entries: &[Arc<Entry>]) -> Result<(), PortError> {
-        let Some(last) = entries.last() else {
-            return Ok(());
-        };
-        let began = Instant::now();
-        let rows = self.rows(entries).await?;
-        let count = rows.len();
-        let history = self.history.clone();
-        if !rows.is_empty() {
-            retry("rows", || history.append(rows.clone())).await?;
+        if let Some(last) = entries.last() {
+            let began = Instant::now();
+            let rows = self.rows(entries).await?;
+            let count = rows.len();
+            self.append(rows).await?;
+            self.dead_letter(entries).await?;
+            let on_time = entries.iter().rev().find(|e| !e.verdict.is_late());
+            self.mark = Mark {
+                offset: last.offset + 1,
+                id: last.id,
+                time_ms: on_time.map_or(self.mark.time_ms, |e| e.append_ms),
+            };
+            metrics::histogram!("lakechat_archive_batch_rows").record(count as f64);
+            let took = began.elapsed().as_secs_f64();
+            metrics::histogram!("lakechat_archive_batch_seconds").record(took);
+            let lag_ms = self.log.broker().now_ms().saturating_sub(last.append_ms);
+            metrics::histogram!("lakechat_archive_lag_seconds").record(lag_ms as f64 / 1000.0);
         }
-        self.dead_letter(entries).await?;
-        let on_time = entries.iter().rev().find(|e| !e.verdict.is_late());
-        let mark = Mark {
-            offset: last.offset + 1,
-            id: last.id,
-            time_ms: on_time.map_or(self.mark.time_ms, |e| e.append_ms),
-        };
-        retry("a mark", || history.advance_mark(self.partition, mark)).await?;
-        // Only after the mark is stored: `learn_mark` releases the acks that wait for history, and
-        // lets the tail evict the records.
-        self.set_mark(mark);
+        self.write_mark().await?;
         self.clear_refusal();
-        self.log.learn_mark(self.partition, mark);
-        self.log.broker().mark_archived(self.partition, mark.offset);
-        metrics::histogram!("lakechat_archive_batch_rows").record(count as f64);
-        metrics::histogram!("lakechat_archive_batch_seconds").record(began.elapsed().as_secs_f64());
-        let lag_ms = self.log.broker().now_ms().saturating_sub(last.append_ms);
-        metrics::histogram!("lakechat_archive_lag_seconds").record(lag_ms as f64 / 1000.0);
         Ok(())
     }
 
+    async fn append(&self, rows: Vec<HistoryRow>) -> Result<(), PortError> {
+        // A full batch gains nothing from others' rows.
+        let shares = rows.len() < self.batching.rows;
+        if rows.is_empty() || shares && self.shared.append(rows.clone()).await {
+            return Ok(());
+        }
+        retry("rows", || self.history.append(rows.clone())).await
+    }
+
     /// Stores unreadable records as dead letters, before the mark moves past them.
-    async fn dead_letter(&self, entries: &[Arc<Entry>]) -> Result<(), PortError> {
+    async fn dead_letter(&mut self, entries: &[Arc<Entry>]) -> Result<(), PortError> {
         let dead = entries.iter().filter_map(|e| e.dead.as_deref().cloned());
         let letters: Vec<DeadLetter> = dead.collect();
         if letters.is_empty() {
@@ -253,6 +276,8 @@ impl Archiver {
         let broker = self.log.broker();
         retry("dead letters", || broker.dead_letter(&letters)).await?;
         metrics::counter!("lakechat_dead_letters_total").increment(letters.len() as u64);
+        // Without a mark behind them the next archiver would store them again.
+        self.mark_at = Instant::now();
         Ok(())
     }
 
@@ -287,19 +312,6 @@ impl Archiver {
         let n = before.map_or(0, |(_, n)| n) + 1;
         self.numbers.insert(channel.clone(), n);
         Ok(n)
-    }
-
-    fn set_mark(&mut self, mark: Mark) {
-        self.mark = mark;
-        self.stored.store(mark.offset, Relaxed);
-    }
-
-    async fn mark_of_history(&self) -> Result<Mark, PortError> {
-        let marks = retry("marks", || self.history.marks()).await?;
-        Ok(marks
-            .get(self.partition.index())
-            .copied()
-            .unwrap_or_default())
     }
 }
 

@@ -22,7 +22,7 @@ pub mod tail;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::clock::boot_ms;
 use crate::domain::{ChannelName, ClientMsgId, Code, Partition, Problem, UserName};
@@ -76,6 +76,8 @@ struct PartitionSlot {
     /// One past the last record that was added to the tail.
     filled: watch::Sender<Offset>,
     mark: watch::Sender<Mark>,
+    /// An ack waits for history.
+    awaits_history: Notify,
 }
 
 /// Most acks that may wait for history in a partition. Any further one fails at once with
@@ -101,6 +103,7 @@ impl Log {
             position: watch::Sender::new(0),
             filled: watch::Sender::new(0),
             mark: watch::Sender::new(Mark::default()),
+            awaits_history: Notify::new(),
         };
         let log = Arc::new(Log {
             partitions: (0..count).map(slot).collect(),
@@ -167,6 +170,15 @@ impl Log {
     /// [`Log::position`] does.
     pub fn filled(&self, partition: Partition) -> watch::Receiver<Offset> {
         self.partitions[partition.index()].filled.subscribe()
+    }
+
+    /// Waits until an ack of this partition waits for history; returns at once if one has begun to
+    /// since the last call.
+    pub async fn awaits_history(&self, partition: Partition) {
+        self.partitions[partition.index()]
+            .awaits_history
+            .notified()
+            .await;
     }
 
     /// The newest known mark.
@@ -339,6 +351,10 @@ impl Log {
             persisting.give_up();
         } else {
             state.persisting.push(persisting.since(boot_ms()));
+            drop(state);
+            self.partitions[partition.index()]
+                .awaits_history
+                .notify_one();
         }
     }
 

@@ -58,6 +58,12 @@ pub trait History: Send + Sync {
     /// skip the message until its own row is stored.
     async fn append(&self, rows: Vec<HistoryRow>) -> Result<(), PortError>;
 
+    /// Whether the cost of an `append` depends on the number of calls so much that callers should join
+    /// the rows of all partitions in one call, although they come in bursts then.
+    fn prefers_few_calls(&self) -> bool {
+        false
+    }
+
     /// The marks of all partitions, at [`Partition::index`]. A partition whose mark was never
     /// advanced is at offset 0 with time 0. Its id is [`Id::ZERO`], or the last id of the log that
     /// this log replaced: the ids of this log have to be larger.

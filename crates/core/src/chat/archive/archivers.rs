@@ -12,6 +12,7 @@ use tracing::Instrument;
 
 use super::catch_up::CatchUpBudget;
 use super::neglect::Neglect;
+use super::shared_append::SharedAppend;
 use super::{Archiver, Batching};
 use crate::chat::log::Log;
 use crate::domain::Partition;
@@ -22,6 +23,7 @@ pub struct Archivers {
     log: Arc<Log>,
     history: Arc<dyn History>,
     batching: Batching,
+    shared: SharedAppend,
     stop: CancellationToken,
     running: HashMap<Partition, Running>,
     neglect: Neglect,
@@ -48,6 +50,7 @@ impl Archivers {
     ) -> Archivers {
         Archivers {
             log,
+            shared: SharedAppend::new(history.clone(), batching.linger),
             history,
             batching,
             stop,
@@ -117,6 +120,7 @@ impl Archivers {
                 self.history.clone(),
                 partition,
                 self.batching,
+                self.shared.clone(),
                 self.catch_ups.clone(),
             )
         };
