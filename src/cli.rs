@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod chat;
 pub mod config;
+pub mod health;
 #[cfg(feature = "cluster")]
 pub mod log;
 #[cfg(feature = "cluster")]

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use self::cli::{backup, chat, config as config_cli};
+use self::cli::{backup, chat, config as config_cli, health};
 #[cfg(feature = "cluster")]
 use self::cli::{log, schema};
 use self::config::{ConfigErrors, Flags};
@@ -78,6 +78,7 @@ enum Command {
     Backup(BackupArgs),
     /// Chat in the terminal, or send the lines of a script
     Chat(chat::ChatArgs),
+    Health(health::HealthArgs),
     /// Print the version
     Version,
 }
@@ -119,6 +120,10 @@ fn main() -> ExitCode {
             backup::run(&args, &config.data_dir, &config.secret_file())
         }),
         Command::Chat(args) => exit_code(run_chat(args)),
+        Command::Health(args) => with_config(&args.flags, |config| {
+            println!("{}", runtime()?.block_on(health::run(&args, config))?);
+            Ok(())
+        }),
         Command::Version => {
             println!("lakechat {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

@@ -2,6 +2,7 @@
 
 use futures_util::stream;
 use integration_tests::people::channel;
+use integration_tests::server::command;
 use integration_tests::{Person, Server, Ws, eventually, within};
 use lakechat_client::Event;
 use rustix::process::Signal;
@@ -152,6 +153,44 @@ async fn draining_server_answers_probes_and_refuses_the_rest() {
     drop(more);
     assert_eq!(within(uploading).await.expect("no panic"), Ok(400_000));
     assert_eq!(server.ended().await.code(), Some(0));
+}
+
+/// Exit code and what it printed on both outputs.
+async fn health(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut asked = command(&[&["health"], args].concat());
+    let output = within(asked.envs(env.iter().copied()).output()).await;
+    let output = output.expect("it runs");
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
+}
+
+#[tokio::test]
+async fn health_command_tells_a_ready_server_from_one_that_drains_or_is_gone() {
+    let mut server = Server::start(MODE).await;
+    let ann = Person::register(&server, "ann").await;
+    let address = server.address().to_string();
+    let (code, said) = health(&[], &[("LAKECHAT_LISTEN", &address)]).await;
+    assert!(said.contains(r#""ready":true"#), "{said}");
+    assert_eq!(code, Some(0));
+
+    let (more, uploading) = long_upload(&server, &ann).await;
+    server.signal(Signal::TERM);
+    let url = server.url();
+    let said = eventually("it says that it is not ready", async || {
+        let (code, said) = health(&["--url", &url], &[]).await;
+        (code == Some(1)).then_some(said)
+    })
+    .await;
+    assert!(said.contains("is not ready (503"), "{said}");
+    drop(more);
+    let _ = within(uploading).await;
+    server.ended().await;
+    let (code, said) = health(&["--url", &url], &[]).await;
+    assert!(said.contains("does not answer"), "{said}");
+    assert_eq!(code, Some(1));
 }
 
 #[tokio::test]
