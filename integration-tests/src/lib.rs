@@ -13,6 +13,7 @@ pub mod hbase;
 pub mod hbase_shell;
 pub mod http;
 pub mod input;
+pub mod nginx;
 pub mod on_disk;
 pub mod on_hbase;
 pub mod on_hdfs;

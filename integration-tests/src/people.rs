@@ -20,7 +20,12 @@ pub const PASSWORD: &str = "correct horse";
 
 impl Person {
     pub async fn register(server: &Server, name: &str) -> Person {
-        let api = Api::new(server.url().parse().expect("a URL")).expect("a client");
+        Person::register_at(&server.url(), name).await
+    }
+
+    /// Through what is in front of the servers.
+    pub async fn register_at(url: &str, name: &str) -> Person {
+        let api = Api::new(url.parse().expect("a URL")).expect("a client");
         let login = api.register(name, PASSWORD).await.expect("a free name");
         Person { login, api }
     }

@@ -40,7 +40,13 @@ impl Ws {
     /// With a token in the header; the welcome is read.
     pub async fn connect(address: SocketAddr, token: &str) -> Ws {
         let tcp = TcpStream::connect(address).await.expect("it listens");
-        Ws::connect_over(tcp, token).await
+        Ws::connect_over(tcp, "/chat", token).await
+    }
+
+    /// The same with a query, such as `channel=general`, which a proxy may balance by.
+    pub async fn connect_with(address: SocketAddr, query: &str, token: &str) -> Ws {
+        let tcp = TcpStream::connect(address).await.expect("it listens");
+        Ws::connect_over(tcp, &format!("/chat?{query}"), token).await
     }
 
     /// With a receive buffer so small that what isn't read soon waits in the server.
@@ -48,12 +54,12 @@ impl Ws {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a small buffer");
         let tcp = socket.connect(address).await.expect("it listens");
-        Ws::connect_over(tcp, token).await
+        Ws::connect_over(tcp, "/chat", token).await
     }
 
-    async fn connect_over(tcp: TcpStream, token: &str) -> Ws {
+    async fn connect_over(tcp: TcpStream, target: &str, token: &str) -> Ws {
         let bearer = format!("Bearer {token}");
-        let opened = Ws::open(tcp, &[("authorization", &bearer)]).await;
+        let opened = Ws::open(tcp, target, &[("authorization", &bearer)]).await;
         let (mut ws, _) = opened.expect("an upgrade");
         ws.welcome = ws.of_type("welcome").await;
         ws
@@ -70,13 +76,17 @@ impl Ws {
         headers: &[(&str, &str)],
     ) -> Result<(Ws, Response), Box<Error>> {
         let tcp = TcpStream::connect(address).await.expect("it listens");
-        Ws::open(tcp, headers).await
+        Ws::open(tcp, "/chat", headers).await
     }
 
-    async fn open(tcp: TcpStream, headers: &[(&str, &str)]) -> Result<(Ws, Response), Box<Error>> {
+    async fn open(
+        tcp: TcpStream,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<(Ws, Response), Box<Error>> {
         tcp.set_nodelay(true).expect("a TCP socket");
         let address = tcp.peer_addr().expect("connected");
-        let request = format!("ws://{address}/chat").into_client_request();
+        let request = format!("ws://{address}{target}").into_client_request();
         let mut request = request.expect("a request");
         for (name, value) in headers {
             let name: HeaderName = name.parse().expect("a header's name");

@@ -12,6 +12,7 @@ mod fair_reads;
 mod hbase_schema;
 mod kafka_sasl;
 mod log_gaps;
+mod nginx;
 mod owners;
 mod real_input;
 mod servers;

@@ -9,6 +9,7 @@ mod documents;
 mod drain;
 mod log;
 mod memory;
+mod nginx;
 mod observe;
 mod real_input;
 mod refresh_tokens;
