@@ -31,11 +31,12 @@ use crate::http::address_limits::AddressLimits;
 use crate::http::context::ServiceContext;
 use crate::readiness::{Part, Readiness};
 use crate::shutdown::{Deadlines, Outcome, Shutdown, Stage, Tasks, signals};
-use lakechat_core::accounts::{self, Accounts, KeyFile};
+use lakechat_core::accounts::{self, Accounts, KeyError, KeyFile};
 use lakechat_core::chat::{
     self, BackgroundTask, Batching, MemoryBounds, OutboxBounds, SessionLimits, Threads,
 };
-use lakechat_core::files::{self, Files};
+use lakechat_core::domain::Secret;
+use lakechat_core::files::{self, Files, LinkSigner};
 
 /// The least bound of a session's outbox, in bytes.
 const OUTBOX_BYTES: usize = 4 * 1024 * 1024;
@@ -125,7 +126,9 @@ async fn start(
     for task in background {
         spawn(task, shutdown, tasks);
     }
-    let accounts = Arc::new(accounts(config, &ports)?);
+    let key = signing_key(config)?;
+    let links = LinkSigner::new(&key);
+    let accounts = Arc::new(accounts(config, &ports, key)?);
     let files = Arc::new(Files::new(
         ports.directory.file_rows.clone(),
         ports.files.clone(),
@@ -147,6 +150,7 @@ async fn start(
         accounts,
         chat,
         files,
+        links,
         addresses,
         public_url: config.server.public_url.clone(),
         allowed_origins: config.server.allowed_origins.clone(),
@@ -172,16 +176,24 @@ fn watch(
     });
 }
 
-fn accounts(config: &Config, ports: &Ports) -> anyhow::Result<Accounts> {
-    let key = KeyFile {
+/// The key of access tokens and download links.
+fn signing_key(config: &Config) -> Result<Secret<Vec<u8>>, KeyError> {
+    accounts::signing_key(KeyFile {
         path: &config.secret_file(),
         // Each server of a cluster would make another one, and refuse the others' tokens.
         create: config.mode == Mode::Embedded,
         // Nobody but the server puts a key into its data folder.
         follow_link: config.mode == Mode::Cluster || config.auth.secret_file.is_some(),
-    };
+    })
+}
+
+fn accounts(
+    config: &Config,
+    ports: &Ports,
+    signing_key: Secret<Vec<u8>>,
+) -> anyhow::Result<Accounts> {
     let settings = accounts::AccountsSettings {
-        signing_key: accounts::signing_key(key)?,
+        signing_key,
         access_token: Duration::from_secs(config.auth.access_token_seconds),
         refresh_token: Duration::from_secs(config.auth.refresh_token_seconds),
         logins_per_address: config.limits.logins_per_address,

@@ -16,7 +16,7 @@ use crate::http::query::Query;
 use crate::http::request::{Caller, ClientAddr, RequestId};
 use crate::http::url_path::UrlPath;
 use lakechat_core::accounts::Identity;
-use lakechat_core::domain::Problem;
+use lakechat_core::domain::{Problem, UserName};
 use lakechat_core::limits::RequestKind;
 
 /// The largest JSON body, bytes.
@@ -152,8 +152,18 @@ impl Call {
     pub async fn identity_for(&self, kind: RequestKind) -> Result<Identity, Problem> {
         let token = bearer(&self.request.headers)?;
         let identity = self.context.accounts.authenticate(token).await?;
-        self.caller().identify(identity.user.clone());
-        self.context.chat.admit_request(&identity.user, kind)?;
+        self.count_for(&identity.user, kind)?;
         Ok(identity)
+    }
+
+    /// A user in whose name a signed URL speaks, as [`Call::identity`] does for a token.
+    pub fn admit(&self, user: UserName) -> Result<UserName, Problem> {
+        self.count_for(&user, RequestKind::Call)?;
+        Ok(user)
+    }
+
+    fn count_for(&self, user: &UserName, kind: RequestKind) -> Result<(), Problem> {
+        self.caller().identify(user.clone());
+        self.context.chat.admit_request(user, kind)
     }
 }

@@ -8,12 +8,13 @@ use crate::config::{Origin, PublicUrl};
 use crate::http::address_limits::AddressLimits;
 use lakechat_core::accounts::Accounts;
 use lakechat_core::chat::Chat;
-use lakechat_core::files::Files;
+use lakechat_core::files::{Files, LinkSigner};
 
 pub struct ServiceContext {
     pub accounts: Arc<Accounts>,
     pub chat: Arc<Chat>,
     pub files: Arc<Files>,
+    pub links: LinkSigner,
     /// How many WebSockets each client address may open.
     pub addresses: AddressLimits,
     pub public_url: Option<PublicUrl>,

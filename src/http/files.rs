@@ -1,9 +1,10 @@
-//! `/upload` and `/download/<id>`.
+//! `/upload`, `/download/<id>` and signed URLs.
 
 mod conditions;
 mod digest;
 mod disposition;
 mod download;
+mod link;
 mod multipart;
 mod range;
 #[cfg(test)]
@@ -16,7 +17,8 @@ use warp::reply::Response;
 
 use super::body::require_length;
 use super::call::Call;
-use lakechat_core::domain::{Code, Problem};
+use lakechat_core::domain::{Code, File, FileId, Problem, UserName, now_ms};
+use lakechat_core::files::DownloadLink;
 
 /// `POST /upload`
 pub async fn upload(call: Call) -> Result<Response, Problem> {
@@ -31,18 +33,50 @@ pub async fn upload(call: Call) -> Result<Response, Problem> {
     upload::receive(files, &user, base.as_deref(), &headers, query, chunks).await
 }
 
-/// `GET` and `HEAD /download/<id>`
+/// `GET` and `HEAD /download/<id>`, with a token or as a signed URL
 pub async fn download(call: Call) -> Result<Response, Problem> {
+    let (query, now_ms) = (call.query()?, now_ms());
+    let id = download::parse_id(call.param("id"))?;
+    let (user, caching) = if query.is_empty() {
+        (call.identity().await?.user, download::PRIVATE)
+    } else {
+        let link = link::verified(id, query, &call.context.links, now_ms)?;
+        let caching = link::caching(&link, now_ms);
+        (call.admit(link.user)?, caching)
+    };
+    let file = readable(&call, id, &user).await?;
+    let is_head = call.request.method == Method::HEAD;
+    let conditions = &call.request.headers;
+    let files = &call.context.files;
+    download::send(files, &file, &user, conditions, caching, is_head).await
+}
+
+/// `POST /download/<id>/sign`
+pub async fn sign(mut call: Call) -> Result<Response, Problem> {
     call.no_query()?;
     let user = call.identity().await?.user;
+    let id = download::parse_id(call.param("id"))?;
+    let body = call.optional_json().await?;
+    let expires_at_ms = link::expiry(body.as_deref(), now_ms())?;
+    readable(&call, id, &user).await?;
+    let link = DownloadLink {
+        file: id,
+        user,
+        expires_at_ms,
+    };
+    let base = call.context.public_url.as_ref().map(|url| url.join(""));
+    let base = base.unwrap_or_default();
+    Ok(link::signed(&link, &call.context.links, &base))
+}
+
+/// A file, if the user may read it at this moment.
+async fn readable(call: &Call, id: FileId, user: &UserName) -> Result<File, Problem> {
     let context = &call.context;
-    let file = download::find(&context.files, call.param("id")).await?;
-    if !context.chat.may_read_file(&user, &file).await? {
+    let file = context.files.find(id).await?;
+    if !context.chat.may_read_file(user, &file).await? {
         let text =
             "Only its uploader and readers of a channel in which it was posted may read this file.";
         return Err(Problem::new(Code::Forbidden, text));
     }
-    let is_head = call.request.method == Method::HEAD;
-    let conditions = &call.request.headers;
-    download::send(&context.files, &file, &user, conditions, is_head).await
+    Ok(file)
 }

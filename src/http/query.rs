@@ -28,6 +28,10 @@ impl Query {
         Ok(Query(params))
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The parameter's value, if it is there.
     pub fn take(&mut self, name: &str) -> Option<String> {
         let at = self.0.iter().position(|(n, _)| n == name)?;

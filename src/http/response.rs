@@ -119,7 +119,11 @@ pub fn status(code: Code) -> StatusCode {
         | Code::TokenExpired
         | Code::TokenRevoked
         | Code::InvalidCredentials => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::RoleRequired | Code::NotAMember => StatusCode::FORBIDDEN,
+        Code::Forbidden
+        | Code::RoleRequired
+        | Code::NotAMember
+        | Code::SignatureInvalid
+        | Code::UrlExpired => StatusCode::FORBIDDEN,
         Code::NotFound
         | Code::UserNotFound
         | Code::FileNotFound

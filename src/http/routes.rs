@@ -17,6 +17,7 @@ pub fn table() -> RouteTable<ServiceContext> {
         Route::new(Method::POST, "/upload", files::upload),
         Route::new(Method::GET, "/download/<id>", files::download),
         Route::new(Method::HEAD, "/download/<id>", files::download),
+        Route::new(Method::POST, "/download/<id>/sign", files::sign),
         Route::new(Method::GET, "/channels", channels::list),
         Route::new(Method::POST, "/channels", channels::create),
         Route::new(Method::GET, "/channels/<c>", channels::get),

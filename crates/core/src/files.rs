@@ -5,6 +5,7 @@
 //! left.
 
 mod download;
+mod download_link;
 mod draft;
 mod media_type;
 mod name;
@@ -18,6 +19,7 @@ mod upload;
 
 use std::sync::Arc;
 
+pub use download_link::{DownloadLink, LinkSigner, signature_invalid};
 pub use media_type::MediaType;
 pub use name::FileName;
 pub use upload::NewFile;

@@ -9,6 +9,7 @@ mod frames;
 mod kill;
 mod large_files;
 mod limits;
+mod links;
 mod pages;
 mod passwords;
 mod presence;

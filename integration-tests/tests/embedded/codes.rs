@@ -38,6 +38,16 @@ type Case = (Code, u16, fn(&Stage) -> Refused<'_>);
 /// name.
 const ELSEWHERE: &[(Code, &str, &str)] = &[
     (
+        Code::SignatureInvalid,
+        "both_modes/links.rs",
+        "url_that_was_changed_is_refused",
+    ),
+    (
+        Code::UrlExpired,
+        "both_modes/links.rs",
+        "url_ends_at_its_expiry",
+    ),
+    (
         Code::TokenExpired,
         "both_modes/tokens.rs",
         "expired_token_is_refused_by_name",

@@ -30,13 +30,16 @@ const INLINE_TYPES: [&str; 6] = [
     "text/plain",
 ];
 
-/// The file of an id from a path.
-pub(super) async fn find(files: &Files, id: &str) -> Result<File, Problem> {
-    let id = FileId::parse_given(id).ok_or_else(|| {
+/// How caches may keep what was downloaded with a token. The right to read it can end, so each use
+/// must ask again.
+pub(super) const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
+
+/// An id from a path.
+pub(super) fn parse_id(id: &str) -> Result<FileId, Problem> {
+    FileId::parse_given(id).ok_or_else(|| {
         let text = "A file's id must be a UUID with hyphens.";
         Problem::new(Code::IdInvalid, text).field("id")
-    })?;
-    files.find(id).await
+    })
 }
 
 /// Streams a file, or the range that the request asks for, to a user who may read it. For `HEAD`, and
@@ -49,11 +52,12 @@ pub(super) async fn send(
     file: &File,
     user: &UserName,
     request: &HeaderMap,
+    caching: HeaderValue,
     is_head: bool,
 ) -> Result<Response, Problem> {
     let validators = Validators::of(file);
     if validators.evaluate(request)? == Condition::NotModified {
-        return Ok(not_modified(&validators));
+        return Ok(not_modified(&validators, caching));
     }
     // Ranges are defined for GET alone.
     let range = if !is_head && validators.range_fits(request) {
@@ -68,7 +72,8 @@ pub(super) async fn send(
         content(files, file, user, bytes.clone()).await?
     };
     let headers = response.headers_mut();
-    describe(file, &validators, headers);
+    describe(file, headers);
+    validate(&validators, caching, headers);
     headers.typed_insert(ContentLength(bytes.end - bytes.start));
     if let Some(range) = range {
         let part = ContentRange::bytes(range, file.size);
@@ -96,21 +101,20 @@ async fn content(
     Ok(warp::reply::stream(content).into_response())
 }
 
-fn not_modified(validators: &Validators) -> Response {
+fn not_modified(validators: &Validators, caching: HeaderValue) -> Response {
     let mut response = response::empty(StatusCode::NOT_MODIFIED);
-    validate(validators, response.headers_mut());
+    validate(validators, caching, response.headers_mut());
     response
 }
 
-/// The headers by which a cache keeps the file. The right to read it can end, so each use must ask
-/// again.
-fn validate(validators: &Validators, headers: &mut HeaderMap) {
+/// The headers by which a cache keeps the file.
+fn validate(validators: &Validators, caching: HeaderValue, headers: &mut HeaderMap) {
     headers.typed_insert(validators.etag.clone());
     headers.typed_insert(validators.last_modified());
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(CACHE_CONTROL, caching);
 }
 
-fn describe(file: &File, validators: &Validators, headers: &mut HeaderMap) {
+fn describe(file: &File, headers: &mut HeaderMap) {
     // Other programs may write rows, too.
     let media_type = MediaType::parse(&file.media_type).unwrap_or_default();
     let kind = if INLINE_TYPES.contains(&media_type.essence()) {
@@ -119,7 +123,6 @@ fn describe(file: &File, validators: &Validators, headers: &mut HeaderMap) {
         "attachment"
     };
     let media_type = HeaderValue::from_str(media_type.as_str()).expect("it is printable ASCII");
-    validate(validators, headers);
     headers.insert(CONTENT_TYPE, media_type);
     headers.insert(CONTENT_DISPOSITION, disposition::compose(kind, &file.name));
     for (name, value) in [

@@ -18,7 +18,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use warp::reply::Response;
 
-use super::download::{self, find};
+use super::download::{self, PRIVATE, parse_id};
 use super::upload;
 use crate::http::query::Query;
 use lakechat_core::domain::{Code, FileId, Problem};
@@ -110,8 +110,8 @@ async fn get_if(
 ) -> Result<Response, Code> {
     let user = user("ann");
     let answer = async {
-        let file = find(&bench.files, id).await?;
-        download::send(&bench.files, &file, &user, conditions, head).await
+        let file = bench.files.find(parse_id(id)?).await?;
+        download::send(&bench.files, &file, &user, conditions, PRIVATE, head).await
     };
     sendable(answer)
         .await

@@ -70,6 +70,8 @@ codes! {
     FileNotFound = "file_not_found",
     PreconditionFailed = "precondition_failed",
     RangeNotSatisfiable = "range_not_satisfiable",
+    SignatureInvalid = "signature_invalid",
+    UrlExpired = "url_expired",
     // Channels and history.
     ChannelExists = "channel_exists",
     ChannelNameInvalid = "channel_name_invalid",
