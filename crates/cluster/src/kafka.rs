@@ -7,6 +7,7 @@
 mod assignment;
 mod clients;
 mod dead_letters;
+mod dead_letters_reader;
 mod doubts;
 mod error;
 mod events;
@@ -38,7 +39,7 @@ use self::topic_health::TopicHealth;
 use self::topics::{TopicAdmin, TopicWatch};
 use lakechat_core::domain::{Partition, now_ms};
 use lakechat_core::ports::broker::{
-    DeadLetter, LogReader, Offset, OutgoingRecord, PublishFailureHandler,
+    DeadLetter, DeadLetterListing, LogReader, Offset, OutgoingRecord, PublishFailureHandler,
 };
 use lakechat_core::ports::{Broker, PortError};
 
@@ -66,9 +67,19 @@ impl KafkaBroker {
     ///
     /// A retry may help if [`StartError::is_away`]. The future may be dropped.
     pub async fn connect(settings: KafkaSettings) -> Result<KafkaBroker, StartError> {
+        KafkaBroker::open(settings, true).await
+    }
+
+    /// Connects to topics that exist, and checks them. A missing one counts as away.
+    pub async fn connect_existing(settings: KafkaSettings) -> Result<KafkaBroker, StartError> {
+        KafkaBroker::open(settings, false).await
+    }
+
+    async fn open(settings: KafkaSettings, creates: bool) -> Result<KafkaBroker, StartError> {
         let runtime = Handle::current();
-        let connected =
-            tokio::task::spawn_blocking(move || KafkaBroker::connect_blocking(settings, &runtime));
+        let connected = tokio::task::spawn_blocking(move || {
+            KafkaBroker::connect_blocking(settings, creates, &runtime)
+        });
         connected
             .await
             .unwrap_or_else(|panic| Err(StartError::Thread(panic.to_string())))
@@ -76,6 +87,7 @@ impl KafkaBroker {
 
     fn connect_blocking(
         settings: KafkaSettings,
+        creates: bool,
         runtime: &Handle,
     ) -> Result<KafkaBroker, StartError> {
         let settings = Arc::new(settings);
@@ -83,7 +95,10 @@ impl KafkaBroker {
         let doubts = Arc::new(Doubts::new(settings.believe_after));
         let asker = MetadataClient::new(&settings)?;
         let admin = TopicAdmin::new(&settings)?;
-        let mut state = runtime.block_on(admin.prepare())?;
+        let mut state = match creates {
+            true => runtime.block_on(admin.prepare())?,
+            false => runtime.block_on(admin.look())?,
+        };
         if !state.faults.is_empty() {
             return Err(StartError::Topics(std::mem::take(&mut state.faults)));
         }
@@ -203,6 +218,10 @@ impl Broker for KafkaBroker {
 
     async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
         self.dead_letters.dead_letter(letters).await
+    }
+
+    async fn dead_letters(&self) -> Result<DeadLetterListing, PortError> {
+        dead_letters_reader::list(&self.settings)
     }
 
     fn fault(&self) -> Option<String> {

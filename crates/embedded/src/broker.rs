@@ -3,19 +3,25 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, params};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use rusqlite::{Connection, Row, params};
 use tokio::sync::watch;
 
-use super::columns::{Text, int};
+use super::columns::{ReadColumn, Text, int, limit};
 use super::engine::Engine;
 use super::log_reader::SqliteReader;
 use super::offsets::{offset_for_time, start_offsets};
 use super::part;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::{
-    DeadLetter, LogReader, Offset, OutgoingRecord, PublishFailureHandler,
+    DeadLetter, DeadLetterListing, LogReader, LogRecord, Offset, OutgoingRecord,
+    PublishFailureHandler,
 };
 use lakechat_core::ports::{Broker, PortError};
+
+/// Dead letters that are read at a time.
+const PAGE_LETTERS: usize = 100;
 
 pub(super) struct SqliteBroker {
     engine: Arc<Engine>,
@@ -61,11 +67,15 @@ impl Broker for SqliteBroker {
 
     async fn end_offsets(&self) -> Result<Vec<Offset>, PortError> {
         self.check_health()?;
+        if self.engine.is_read_only {
+            self.engine.follow_log_end(part::BROKER).await?;
+        }
         Ok(self.log_ends())
     }
 
     fn known_end_offsets(&self) -> Option<Vec<Offset>> {
-        self.check_health().ok().map(|()| self.log_ends())
+        let is_known = !self.engine.is_read_only && self.check_health().is_ok();
+        is_known.then(|| self.log_ends())
     }
 
     async fn start_offsets(&self) -> Result<Vec<Offset>, PortError> {
@@ -109,6 +119,55 @@ impl Broker for SqliteBroker {
         };
         self.engine.write(part::BROKER, write).await
     }
+
+    async fn dead_letters(&self) -> Result<DeadLetterListing, PortError> {
+        let engine = Arc::clone(&self.engine);
+        let pages = stream::try_unfold(None, move |last| {
+            let engine = Arc::clone(&engine);
+            async move {
+                let read = move |db: &_| dead_letters(db, last);
+                let page = engine.read(part::BROKER, read).await?;
+                let last = page.last().map(|letter| place(&letter.record));
+                Ok(last.map(|last| (stream::iter(page).map(Ok), Some(last))))
+            }
+        });
+        Ok(Box::pin(pages.try_flatten()))
+    }
+}
+
+type Place = (Partition, Offset);
+
+fn place(record: &LogRecord) -> Place {
+    (record.partition, record.offset)
+}
+
+/// A page of the dead letters that follow a place.
+fn dead_letters(db: &Connection, after: Option<Place>) -> rusqlite::Result<Vec<DeadLetter>> {
+    let mut select = db.prepare_cached(
+        "SELECT partition, offset, append_ms, channel, record, reason FROM dead_letters
+         WHERE (partition, offset) > (?1, ?2) ORDER BY partition, offset LIMIT ?3",
+    )?;
+    let after = after.map_or((-1, 0), |(partition, offset)| {
+        (i64::from(partition.0), int(offset))
+    });
+    let letters = select.query_map(params![after.0, after.1, limit(PAGE_LETTERS)], letter)?;
+    letters.collect()
+}
+
+fn letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
+    let bytes = |index| -> rusqlite::Result<Bytes> {
+        Ok(Bytes::copy_from_slice(row.get_ref(index)?.as_bytes()?))
+    };
+    Ok(DeadLetter {
+        record: LogRecord {
+            partition: Partition(row.get(0)?),
+            offset: row.number(1)?,
+            append_ms: row.number(2)?,
+            key: bytes(3)?,
+            value: bytes(4)?,
+        },
+        reason: row.text(5)?.into(),
+    })
 }
 
 fn dead_letter(

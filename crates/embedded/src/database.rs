@@ -59,6 +59,25 @@ pub(super) fn open(
         let version = ensure_schema(&db, settings.partitions)?;
         Ok((db, version))
     });
+    of_this_schema(folder, opened)
+}
+
+/// Opens a database that exists, for reading only.
+pub(super) fn open_existing(
+    folder: &DataFolder,
+    busy_timeout: Duration,
+) -> Result<Connection, OpenError> {
+    let opened = open_reader(&folder.database(), busy_timeout).and_then(|db| {
+        let version = schema_version(&db)?;
+        Ok((db, version))
+    });
+    of_this_schema(folder, opened)
+}
+
+fn of_this_schema(
+    folder: &DataFolder,
+    opened: rusqlite::Result<(Connection, i32)>,
+) -> Result<Connection, OpenError> {
     match opened {
         Ok((db, SCHEMA_VERSION)) => Ok(db),
         Ok((_, version)) => Err(OpenError::Incomplete {
@@ -67,8 +86,15 @@ pub(super) fn open(
                 "its database has schema {version}; this release needs {SCHEMA_VERSION}"
             ),
         }),
-        Err(source) => Err(OpenError::Database { path, source }),
+        Err(source) => Err(OpenError::Database {
+            path: folder.database(),
+            source,
+        }),
     }
+}
+
+fn schema_version(db: &Connection) -> rusqlite::Result<i32> {
+    db.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 /// Opens a connection that only reads.
@@ -104,7 +130,7 @@ fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> 
 /// Creates the tables of a new database; returns the version of the schema that it has.
 fn ensure_schema(db: &Connection, partitions: u16) -> rusqlite::Result<i32> {
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
-    let version: i32 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let version = schema_version(&tx)?;
     if version == SCHEMA_VERSION {
         tx.execute_batch(DEAD_LETTERS)?;
         add_missing_columns(&tx)?;

@@ -115,6 +115,11 @@ impl FileRows for SqliteDirectory {
             .await
     }
 
+    async fn list(&self, after: Option<FileId>, limit: usize) -> Result<Vec<File>, PortError> {
+        let read = move |db: &_| files::list(db, after, limit);
+        self.engine.read(part::DIRECTORY, read).await
+    }
+
     async fn mark_posted(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
         let channel = channel.clone();
         let write = move |db: &_| files::post(db, id, &channel);

@@ -23,6 +23,8 @@ use lakechat_core::ports::broker::{Offset, PublishFailureHandler};
 
 pub(super) struct Engine {
     pub partitions: u16,
+    /// Another process may write to the database: this one's memory doesn't tell where the log ends.
+    pub is_read_only: bool,
     /// How far before a partition's mark the log is kept.
     pub warm_up: Duration,
     pub clock: LogClock,
@@ -49,6 +51,7 @@ impl Engine {
         })?;
         Ok(Engine {
             partitions: log.partitions,
+            is_read_only: false,
             warm_up: settings.warm_up,
             clock: LogClock::starting_after(log.last_append_ms),
             queue: Queue::new(settings.queue_bytes),
@@ -60,6 +63,13 @@ impl Engine {
             maintenance: Signal::default(),
             on_publish_failure: OnceLock::new(),
         })
+    }
+
+    /// Reads where the log ends, and lets readers read up to there.
+    pub async fn follow_log_end(self: &Arc<Self>, part: &'static str) -> Result<(), PortError> {
+        let log = self.read(part, LogState::read).await?;
+        self.recent_records.move_end_to(log.end);
+        Ok(())
     }
 
     /// Runs `work` in the writer's next transaction and returns after the commit.

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use self::blocking_jobs::BlockingJobs;
 use self::draft::Draft;
 use self::errors::port_error;
-use self::paths::{relative_path, remove_file, resolve};
+use self::paths::{file_size, relative_path, remove_file, resolve};
 use self::writer::FolderWriter;
 use super::folder::DataFolder;
 use lakechat_core::domain::FileId;
@@ -58,9 +58,9 @@ impl FileStore for FolderStore {
         Ok(read::stream(file, length, self.jobs.clone()))
     }
 
-    async fn contains(&self, path: &str) -> Result<bool, PortError> {
+    async fn size(&self, path: &str) -> Result<Option<u64>, PortError> {
         let path = resolve(&self.files, path)?;
-        self.jobs.run(move || path.try_exists()).await
+        self.jobs.run(move || file_size(&path)).await
     }
 
     async fn remove(&self, path: &str) -> Result<(), PortError> {

@@ -13,7 +13,7 @@ use super::part;
 use lakechat_core::domain::{
     Cells, Change, Channel, ChannelName, HistoryRow, Id, Member, Message, Partition, UserName,
 };
-use lakechat_core::ports::history::{Mark, MessageRange};
+use lakechat_core::ports::history::{ChannelRows, Mark, MessageRange};
 use lakechat_core::ports::{History, PortError};
 
 /// Rows of one job. A batch of the writer ends only between jobs, so larger ones would delay the log's
@@ -84,6 +84,16 @@ impl History for SqliteHistory {
     ) -> Result<Vec<Change>, PortError> {
         let channel = channel.clone();
         let read = move |db: &_| read::changes(db, &channel, after, before, limit);
+        self.engine.read(part::HISTORY, read).await
+    }
+
+    async fn channels_with_rows(
+        &self,
+        after: Option<&ChannelRows>,
+        limit: usize,
+    ) -> Result<Vec<ChannelRows>, PortError> {
+        let after = after.map(|rows| rows.channel.clone());
+        let read = move |db: &_| read::channels_with_rows(db, after.as_ref(), limit);
         self.engine.read(part::HISTORY, read).await
     }
 

@@ -33,6 +33,7 @@ mod memory_presence;
 mod offsets;
 mod part;
 mod queue;
+mod read_only;
 mod read_pool;
 mod recent_records;
 mod row_cache;
@@ -57,6 +58,7 @@ use lakechat_core::ports::{Broker, Directory, FileStore, History, PortError};
 pub use self::backup::{BackupError, BackupProgress, backup};
 pub use self::folder::{DATABASE, FILES, KEY, LAYOUT, OpenError};
 pub use self::memory_presence::MemoryPresence;
+pub use self::read_only::ReadOnlyEmbedded;
 pub use self::settings::EmbeddedSettings;
 pub use self::sweep_guard::SameFolder;
 

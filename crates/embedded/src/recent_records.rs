@@ -56,6 +56,15 @@ impl RecentRecords {
         self.ring().end
     }
 
+    /// Moves the end past records that another process has committed. Readers find them on the disk.
+    pub fn move_end_to(&self, end: Offset) {
+        let mut ring = self.ring();
+        if end > ring.end {
+            ring.records.clear();
+            (ring.bytes, ring.first, ring.end) = (0, end, end);
+        }
+    }
+
     /// Adds committed records. Above the bound the oldest are dropped: readers find them on the disk.
     pub fn extend(&self, records: impl Iterator<Item = LogRecord>) {
         let mut ring = self.ring();

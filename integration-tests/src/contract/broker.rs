@@ -43,6 +43,7 @@ macro_rules! broker_contract {
                 offsets_and_times_continue_after_everything_was_trimmed;
             dead_letters:
                 dead_letters_are_kept_unchanged
+                dead_letters_are_listed_to_the_last
                 unreadable_records_are_dead_lettered_before_the_mark_passes_them;
         }
     };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use futures_util::{StreamExt, TryStreamExt};
 use lakechat_core::chat::{
     self, BackgroundTask, Batching, MemoryBounds, OutboxBounds, SessionLimits,
 };
@@ -35,6 +36,32 @@ pub async fn dead_letters_are_kept_unchanged<B: Backend>(backend: B) -> Result<(
     }
     ensure!(kept.iter().all(|b| letters.contains(b)), "{kept:?}");
     broker.dead_letter(&[]).await?;
+    Ok(())
+}
+
+pub async fn dead_letters_are_listed_to_the_last<B: Backend>(backend: B) -> Result<()> {
+    let broker = backend.broker();
+    let listed: Vec<DeadLetter> = broker.dead_letters().await?.try_collect().await?;
+    ensure!(listed.is_empty(), "{listed:?}");
+    let letter = |n: u64| DeadLetter {
+        record: LogRecord {
+            partition: Partition((n % 3) as u16),
+            offset: n / 3,
+            append_ms: 1_790_000_000_000 + n,
+            key: random().into(),
+            value: b"\xff\0{".to_vec().into(),
+        },
+        reason: format!("test {n}").into(),
+    };
+    // More than is read at a time.
+    let letters: Vec<_> = (0..250).map(letter).collect();
+    broker.dead_letter(&letters).await?;
+    let mut listed: Vec<DeadLetter> = broker.dead_letters().await?.try_collect().await?;
+    listed.sort_by_key(|letter| letter.record.append_ms);
+    ensure!(listed == letters, "{listed:?}");
+    // A listing may be dropped half-way.
+    let first = broker.dead_letters().await?.next().await;
+    ensure!(first.is_some_and(|first| first.is_ok()));
     Ok(())
 }
 

@@ -30,6 +30,7 @@ macro_rules! directory_contract {
                 session_created_again_is_unchanged
                 sessions_are_found_by_their_user
                 file_rows_are_read_as_stored_wherever_the_bytes_are
+                file_rows_are_listed_by_id
                 file_is_posted_in_each_channel_once
                 general_can_be_looked_up_in_any_state
                 everything_survives_a_restart;
@@ -389,6 +390,39 @@ pub async fn file_rows_are_read_as_stored_wherever_the_bytes_are<B: Backend>(
     }
     for file in files {
         assert_eq!(directory.file_rows.find(file.id).await?, Some(file));
+    }
+    Ok(())
+}
+
+pub async fn file_rows_are_listed_by_id<B: Backend>(backend: B) -> Result<()> {
+    let rows = backend.directory().file_rows;
+    let mut files = Vec::new();
+    for n in 0..7 {
+        let location = match n % 2 {
+            0 => FileLocation::Inline(Bytes::from_static(b"bytes")),
+            _ => FileLocation::Stored("ab/ab-path".into()),
+        };
+        let file = file("x", location);
+        rows.put(&file).await?;
+        files.push(file);
+    }
+    // No row of a file: a server has only begun to post one.
+    let channel = channel_named("ops");
+    rows.mark_posted(FileId::random(), &channel).await?;
+    for limit in [1, 3, 100] {
+        let mut listed: Vec<File> = Vec::new();
+        loop {
+            let page = rows.list(listed.last().map(|file| file.id), limit).await?;
+            assert!(page.len() <= limit);
+            if page.is_empty() {
+                break;
+            }
+            listed.extend(page);
+        }
+        assert!(listed.is_sorted_by(|a, b| a.id < b.id));
+        for file in &files {
+            assert!(listed.contains(file), "{file:?}");
+        }
     }
     Ok(())
 }

@@ -147,9 +147,9 @@ pub async fn removed_file_is_broken_and_removing_again_is_no_error<B: Backend>(
     let files = backend.file_store();
     let path = store(&files, &content(1_000), 1_000).await?;
     let other = store(&files, &content(1_000), 1_000).await?;
-    assert!(files.contains(&path).await?);
+    assert_eq!(files.size(&path).await?, Some(1_000));
     files.remove(&path).await?;
-    assert!(!files.contains(&path).await?);
+    assert_eq!(files.size(&path).await?, None);
     assert_broken(&files, &path, 0, 1_000).await;
     files.remove(&path).await?;
     assert_eq!(read(&files, &other, 0, 1_000).await?, content(1_000));

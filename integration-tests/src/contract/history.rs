@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use lakechat_core::domain::{
-    Attachment, Cells, ChannelName, ClientMsgId, FileId, HistoryRow, Id, Message, Partition,
+    Attachment, Cells, Change, ChangeKind, ChannelName, ClientMsgId, FileId, HistoryRow, Id,
+    Message, Partition,
 };
 use lakechat_core::ports::History;
-use lakechat_core::ports::history::{Mark, MessageRange};
+use lakechat_core::ports::history::{ChannelRows, Mark, MessageRange};
 
 use super::{Backend, channel, channel_named, id, random, user_named};
 
@@ -23,6 +24,7 @@ macro_rules! history_contract {
                 channels_are_separate
                 private_messages_are_read_like_public_ones
                 large_batch_is_complete_when_append_returns
+                channels_with_rows_are_listed_once
                 last_number_is_that_of_the_last_message_below
                 rows_survive_a_restart
                 marks_are_zero_until_moved
@@ -45,6 +47,54 @@ macro_rules! history_contract {
                 channel_state_is_kept_where_the_log_has_none;
         }
     };
+}
+
+pub async fn channels_with_rows_are_listed_once<B: Backend>(backend: B) -> Result<()> {
+    let history = backend.history();
+    let mut stored = Vec::new();
+    for private in [false, true] {
+        for _ in 0..3 {
+            let name = random();
+            let channel = match private {
+                true => channel_named(&format!("dm:a{name}:b{name}")),
+                false => channel(),
+            };
+            let rows = (1..=3).map(|n| HistoryRow {
+                private,
+                ..message_row(&channel, n)
+            });
+            history.append(rows.collect()).await?;
+            stored.push(ChannelRows { channel, private });
+        }
+    }
+    // Neither a channel without a row, nor one with a change whose message is not stored.
+    let change = Change {
+        id: id(9),
+        target: id(8),
+        user: user_named("ann"),
+        kind: ChangeKind::Delete,
+    };
+    let unborn = channel();
+    history
+        .append(vec![row(&unborn, Cells::Change(change))])
+        .await?;
+    for limit in [1, 2, 100] {
+        let mut listed: Vec<ChannelRows> = Vec::new();
+        loop {
+            let page = history.channels_with_rows(listed.last(), limit).await?;
+            assert!(page.len() <= limit);
+            let is_last = page.len() < limit;
+            listed.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        for rows in &stored {
+            assert_eq!(listed.iter().filter(|r| *r == rows).count(), 1, "{rows:?}");
+        }
+        assert!(!listed.iter().any(|rows| rows.channel == unborn));
+    }
+    Ok(())
 }
 
 pub(super) const ALL: MessageRange = MessageRange::Oldest {

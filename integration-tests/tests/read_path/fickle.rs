@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::{
-    DeadLetter, LogReader, LogRecord, Offset, OutgoingRecord, PublishFailure, PublishFailureHandler,
+    DeadLetter, DeadLetterListing, LogReader, LogRecord, Offset, OutgoingRecord, PublishFailure,
+    PublishFailureHandler,
 };
 use lakechat_core::ports::{Broker, PortError};
 use tokio::sync::watch;
@@ -272,6 +273,10 @@ impl Broker for FickleBroker {
 
     async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
         self.inner.dead_letter(letters).await
+    }
+
+    async fn dead_letters(&self) -> Result<DeadLetterListing, PortError> {
+        self.inner.dead_letters().await
     }
 }
 

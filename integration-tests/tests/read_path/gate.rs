@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use lakechat_core::domain::{
     Change, Channel, ChannelName, HistoryRow, Id, Member, Message, Partition, UserName,
 };
-use lakechat_core::ports::history::{Mark, MessageRange};
+use lakechat_core::ports::history::{ChannelRows, Mark, MessageRange};
 use lakechat_core::ports::{History, PortError};
 use rand::RngExt;
 use tokio::sync::watch;
@@ -184,6 +184,14 @@ impl History for GatedHistory {
     ) -> Result<Vec<Change>, PortError> {
         self.read(self.inner.changes(channel, after, before, limit))
             .await
+    }
+
+    async fn channels_with_rows(
+        &self,
+        after: Option<&ChannelRows>,
+        limit: usize,
+    ) -> Result<Vec<ChannelRows>, PortError> {
+        self.read(self.inner.channels_with_rows(after, limit)).await
     }
 
     async fn last_message_number(

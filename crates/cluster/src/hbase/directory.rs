@@ -102,6 +102,11 @@ impl FileRows for HBaseDirectory {
         files::find(&self.client, id).await.map_err(port_error)
     }
 
+    async fn list(&self, after: Option<FileId>, limit: usize) -> Result<Vec<File>, PortError> {
+        let found = files::list(&self.client, after, limit);
+        found.await.map_err(port_error)
+    }
+
     async fn mark_posted(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
         files::post(&self.client, id, channel)
             .await

@@ -5,6 +5,7 @@ mod channels;
 pub(super) mod marks;
 mod members;
 mod messages;
+mod with_rows;
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use super::put;
 use lakechat_core::domain::{
     Change, Channel, ChannelName, HistoryRow, Id, Member, Message, Partition, UserName,
 };
-use lakechat_core::ports::history::{Mark, MessageRange};
+use lakechat_core::ports::history::{ChannelRows, Mark, MessageRange};
 use lakechat_core::ports::{History, PortError};
 
 const PART: &str = "history";
@@ -105,6 +106,15 @@ impl History for HBaseHistory {
         limit: usize,
     ) -> Result<Vec<Change>, PortError> {
         let found = messages::changes(&self.client, channel, after, before, limit);
+        found.await.map_err(port_error)
+    }
+
+    async fn channels_with_rows(
+        &self,
+        after: Option<&ChannelRows>,
+        limit: usize,
+    ) -> Result<Vec<ChannelRows>, PortError> {
+        let found = with_rows::channels(&self.client, after, limit);
         found.await.map_err(port_error)
     }
 

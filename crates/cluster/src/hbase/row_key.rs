@@ -16,9 +16,21 @@ fn hh(name: &str) -> String {
     hex::encode(&Md5::digest(name.as_bytes())[..1])
 }
 
+/// The prefix of the keys of a channel's messages, and of its changes.
+pub(super) fn events_prefix(channel: &ChannelName) -> Vec<u8> {
+    format!("{}{channel}\0", hh(channel.as_str())).into_bytes()
+}
+
 /// The key of a message or a change.
 pub(super) fn event(channel: &ChannelName, id: Id) -> Vec<u8> {
-    format!("{}{channel}\0{id}", hh(channel.as_str())).into_bytes()
+    under(events_prefix(channel), &id.to_string())
+}
+
+/// The channel in a message's or a change's key.
+pub(super) fn channel_of(key: &[u8]) -> Option<ChannelName> {
+    let end = key.iter().position(|byte| *byte == 0)?;
+    let name = std::str::from_utf8(key.get(2..end)?).ok()?;
+    ChannelName::parse(name).ok()
 }
 
 /// The id at the end of a message's or a change's key.
@@ -73,6 +85,7 @@ mod tests {
         let key = event(&ops, id);
         assert_eq!(key, b"e8ops\x0000000000000000000042");
         assert_eq!(id_of(&key), Some(id));
+        assert_eq!(channel_of(&key), Some(ops.clone()));
         let member = under(members_prefix(&ops), "ann");
         assert_eq!(member, b"e8c/ops\0ann");
         assert_eq!(rest(&member, &members_prefix(&ops)), Some("ann"));

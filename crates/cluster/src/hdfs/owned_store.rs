@@ -77,8 +77,8 @@ impl FileStore for OwnedStore {
         self.store.read(path, offset, length).await
     }
 
-    async fn contains(&self, path: &str) -> Result<bool, PortError> {
-        self.store.contains(path).await
+    async fn size(&self, path: &str) -> Result<Option<u64>, PortError> {
+        self.store.size(path).await
     }
 
     async fn remove(&self, path: &str) -> Result<(), PortError> {

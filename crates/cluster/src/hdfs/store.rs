@@ -76,10 +76,10 @@ impl FileStore for HdfsStore {
         Ok(range.stream(&self.tasks))
     }
 
-    async fn contains(&self, path: &str) -> Result<bool, PortError> {
+    async fn size(&self, path: &str) -> Result<Option<u64>, PortError> {
         let path = self.site.stored_path(path)?;
         let status = self.site.client.stat(&path).await?;
-        Ok(status.is_some())
+        Ok(status.map(|status| status.length))
     }
 
     async fn remove(&self, path: &str) -> Result<(), PortError> {

@@ -101,9 +101,10 @@ pub(super) fn reader(settings: &KafkaSettings) -> ClientConfig {
     config
 }
 
-/// A reader of the topic that names the installation: it is read to its end.
-pub(super) fn owner_reader(settings: &KafkaSettings) -> ClientConfig {
-    let mut config = client(settings, "owner", &READING);
+/// A reader of another topic than the log, such as the one that names the installation: it is read to its
+/// end.
+pub(super) fn reader_to_end(settings: &KafkaSettings, name: &str) -> ClientConfig {
+    let mut config = client(settings, name, &READING);
     config.set("group.id", format!("{}.reader", settings.topic_prefix));
     config.set("enable.partition.eof", "true");
     // Brokers show the end by an empty answer, for which they wait so long.

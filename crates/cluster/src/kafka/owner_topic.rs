@@ -128,7 +128,7 @@ async fn write(settings: &KafkaSettings, claim: &Claim) -> Result<(), PortError>
 /// Reads the topic to its end. `None` as well if it does not exist.
 fn read(settings: &KafkaSettings) -> Result<Option<Installation>, PortError> {
     let events = ClientEvents::of("owner");
-    let consumer: BaseConsumer<ClientEvents> = clients::owner_reader(settings)
+    let consumer: BaseConsumer<ClientEvents> = clients::reader_to_end(settings, "owner")
         .create_with_context(events.clone())
         .map_err(StartError::from)?;
     let topic = settings.installation_topic();

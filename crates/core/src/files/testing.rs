@@ -128,6 +128,16 @@ impl FileRows for MemoryRows {
             .cloned())
     }
 
+    async fn list(&self, after: Option<FileId>, limit: usize) -> Result<Vec<File>, PortError> {
+        self.here()?;
+        let files = self.files.lock().expect("no test panics with it");
+        let mut listed: Vec<_> = files.values().cloned().collect();
+        listed.sort_by_key(|file| file.id);
+        listed.retain(|file| after.is_none_or(|after| file.id > after));
+        listed.truncate(limit);
+        Ok(listed)
+    }
+
     async fn mark_posted(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
         self.here()?;
         self.posts
@@ -241,9 +251,9 @@ impl FileStore for MemoryStore {
         Ok(Box::pin(stream::iter(chunks)))
     }
 
-    async fn contains(&self, path: &str) -> Result<bool, PortError> {
+    async fn size(&self, path: &str) -> Result<Option<u64>, PortError> {
         let files = self.shared.files.lock().expect("no test panics with it");
-        Ok(files.contains_key(path))
+        Ok(files.get(path).map(|file| file.bytes.len() as u64))
     }
 
     async fn remove(&self, path: &str) -> Result<(), PortError> {

@@ -105,9 +105,9 @@ impl Files {
         let FileLocation::Stored(path) = &file.location else {
             return Ok(());
         };
-        match self.store.contains(path).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(storage_unavailable(PortError::unavailable(
+        match self.store.size(path).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(storage_unavailable(PortError::unavailable(
                 "files",
                 "the file was swept before its row was written",
             ))),

@@ -1,10 +1,12 @@
 //! The log: partitions of records. Every server reads the records of a partition in the same order.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::Stream;
 use tokio::sync::watch;
 
 use super::PortError;
@@ -33,6 +35,9 @@ pub struct DeadLetter {
     pub record: LogRecord,
     pub reason: Arc<str>,
 }
+
+/// Dead letters, one by one. An error ends the stream; a stream that ends without an error is complete.
+pub type DeadLetterListing = Pin<Box<dyn Stream<Item = Result<DeadLetter, PortError>> + Send>>;
 
 /// A record to be published.
 #[derive(Clone, Debug)]
@@ -169,6 +174,10 @@ pub trait Broker: Send + Sync {
     /// After an error, or if the future is dropped, any of the letters may be stored. The caller
     /// retries with all of them. A letter that is stored twice may appear twice.
     async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), PortError>;
+
+    /// Lists the dead letters that were stored before the call and are still kept, in any order. A letter
+    /// that was stored twice may appear twice. Memory is bounded for any number of letters.
+    async fn dead_letters(&self) -> Result<DeadLetterListing, PortError>;
 
     /// Why the log must not be used until an operator has acted, if so. While there is a reason,
     /// `publish` returns `Broken`. The reason disappears when the adapter finds the log repaired.

@@ -97,6 +97,10 @@ pub trait FileRows: Send + Sync {
     /// The file with this id, if it has a row.
     async fn find(&self, id: FileId) -> Result<Option<File>, PortError>;
 
+    /// Up to `limit` files whose ids follow `after`, ordered by id. Without `after`, it begins with the
+    /// first. Small files come with their bytes.
+    async fn list(&self, after: Option<FileId>, limit: usize) -> Result<Vec<File>, PortError>;
+
     /// Adds a channel to those in which a file was posted. Adding it again has no effect.
     async fn mark_posted(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError>;
 

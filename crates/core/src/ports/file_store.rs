@@ -53,8 +53,8 @@ pub trait FileStore: Send + Sync {
     /// most. Dropping the stream ends the reading and frees its resources.
     async fn read(&self, path: &str, offset: u64, length: u64) -> Result<ByteStream, PortError>;
 
-    /// Whether a committed file exists.
-    async fn contains(&self, path: &str) -> Result<bool, PortError>;
+    /// The size of a committed file in bytes; `None` if it doesn't exist.
+    async fn size(&self, path: &str) -> Result<Option<u64>, PortError>;
 
     /// Removes a file. Returns `Ok` if it doesn't exist. After `Unavailable`, or if the future is
     /// dropped, the file may be removed or not; retrying is safe.

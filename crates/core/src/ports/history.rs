@@ -30,6 +30,14 @@ pub enum MessageRange {
     Oldest { after: Id, before: Id },
 }
 
+/// A channel that has rows of messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelRows {
+    pub channel: ChannelName,
+    /// Whether they are stored as rows of a private channel: see [`HistoryRow::private`].
+    pub private: bool,
+}
+
 /// The rows of all channels. Within a channel they are ordered by id, which is the order of the
 /// log.
 ///
@@ -97,6 +105,15 @@ pub trait History: Send + Sync {
         before: Id,
         limit: usize,
     ) -> Result<Vec<Change>, PortError>;
+
+    /// Up to `limit` of the channels that have rows of messages, in an order of the store's own. It begins
+    /// after `after`, an element of an earlier answer, or else with the first. A channel whose rows are
+    /// stored both as private ones and as public ones may appear twice.
+    async fn channels_with_rows(
+        &self,
+        after: Option<&ChannelRows>,
+        limit: usize,
+    ) -> Result<Vec<ChannelRows>, PortError>;
 
     /// The id and the number of a channel's last message with an id below `before`. `None` if there
     /// is no such message.

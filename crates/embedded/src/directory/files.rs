@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::columns::{ReadColumn, int, invalid_value};
+use crate::columns::{ReadColumn, int, invalid_value, limit as rows};
 use lakechat_core::domain::{ChannelName, File, FileId, FileLocation};
 
 /// Stores a file. An existing row is identical, as files never change.
@@ -32,28 +32,36 @@ pub(super) fn put(db: &Connection, file: &File) -> Result<()> {
 
 pub(super) fn find(db: &Connection, id: FileId) -> Result<Option<File>> {
     let mut select = db.prepare_cached(
-        "SELECT name, size, sha256, type, uploader, created_at, path, data FROM files
+        "SELECT id, name, size, sha256, type, uploader, created_at, path, data FROM files
          WHERE id = ?1",
     )?;
-    select
-        .query_row([id.to_string()], |row| file(id, row))
-        .optional()
+    select.query_row([id.to_string()], file).optional()
 }
 
-fn file(id: FileId, row: &Row<'_>) -> Result<File> {
+pub(super) fn list(db: &Connection, after: Option<FileId>, limit: usize) -> Result<Vec<File>> {
+    let mut select = db.prepare_cached(
+        "SELECT id, name, size, sha256, type, uploader, created_at, path, data FROM files
+         WHERE id > ?1 ORDER BY id LIMIT ?2",
+    )?;
+    let after = after.map_or(String::new(), |id| id.to_string());
+    let files = select.query_map(params![after, rows(limit)], file)?;
+    files.collect()
+}
+
+fn file(row: &Row<'_>) -> Result<File> {
     let mut sha256 = [0; 32];
-    hex::decode_to_slice(row.text(2)?, &mut sha256).map_err(|_| invalid_value(2, "sha256"))?;
+    hex::decode_to_slice(row.text(3)?, &mut sha256).map_err(|_| invalid_value(3, "sha256"))?;
     Ok(File {
-        id,
-        name: row.get(0)?,
-        size: row.number(1)?,
+        id: row.file_id(0)?,
+        name: row.get(1)?,
+        size: row.number(2)?,
         sha256,
-        media_type: row.get(3)?,
-        uploader: row.user(4)?,
-        created_at_ms: row.number(5)?,
-        location: match row.get(6)? {
+        media_type: row.get(4)?,
+        uploader: row.user(5)?,
+        created_at_ms: row.number(6)?,
+        location: match row.get(7)? {
             Some(path) => FileLocation::Stored(path),
-            None => FileLocation::Inline(Bytes::from(row.get::<_, Vec<u8>>(7)?)),
+            None => FileLocation::Inline(Bytes::from(row.get::<_, Vec<u8>>(8)?)),
         },
     })
 }

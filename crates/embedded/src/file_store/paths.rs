@@ -23,6 +23,15 @@ pub(super) fn resolve(files: &Path, path: &str) -> Result<PathBuf, PortError> {
     }
 }
 
+/// The size of a file in bytes; `None` if it doesn't exist.
+pub(super) fn file_size(path: &Path) -> io::Result<Option<u64>> {
+    match path.metadata() {
+        Ok(metadata) => Ok(Some(metadata.len())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
 /// Removes a file; returns whether it was there.
 pub(super) fn remove_file(path: &Path) -> io::Result<bool> {
     match std::fs::remove_file(path) {

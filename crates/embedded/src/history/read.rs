@@ -6,7 +6,7 @@ use crate::columns::{ReadColumn, id, invalid_value, limit as rows};
 use lakechat_core::domain::{
     Attachment, Change, ChangeKind, ChannelName, Id, Member, Message, Role, UserName,
 };
-use lakechat_core::ports::history::MessageRange;
+use lakechat_core::ports::history::{ChannelRows, MessageRange};
 
 /// Topic and archival of a channel.
 #[derive(Default)]
@@ -123,6 +123,34 @@ fn change(row: &Row<'_>) -> Result<Change> {
             _ => return Err(invalid_value(3, "kind of change")),
         },
     })
+}
+
+pub(super) fn channels_with_rows(
+    db: &Connection,
+    after: Option<&ChannelName>,
+    limit: usize,
+) -> Result<Vec<ChannelRows>> {
+    // Each channel is found by one step in the primary key, however many rows it has.
+    let mut select = db.prepare_cached(
+        "SELECT channel, private FROM messages
+         WHERE channel > ?1 AND sender IS NOT NULL ORDER BY channel LIMIT 1",
+    )?;
+    let next = |row: &Row<'_>| {
+        Ok(ChannelRows {
+            channel: row.channel(0)?,
+            private: row.get(1)?,
+        })
+    };
+    let mut found: Vec<ChannelRows> = Vec::new();
+    while found.len() < limit {
+        let last = found.last().map(|rows| &rows.channel).or(after);
+        let last = last.map_or("", |name| name.as_str());
+        match select.query_row([last], next).optional()? {
+            Some(rows) => found.push(rows),
+            None => break,
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn last_message_number(

@@ -6,6 +6,8 @@ use super::super::client::Client;
 use super::super::error::HBaseError;
 use super::super::put::{self, Put};
 use super::super::row::{self, Row};
+use super::super::row_key;
+use super::super::scan::Scan;
 use super::super::tables::Table;
 use lakechat_core::domain::{ChannelName, File, FileId, FileLocation, UserName};
 
@@ -48,6 +50,28 @@ async fn write(client: &Client, put: Put, timestamp: u64) -> Result<(), HBaseErr
 pub(super) async fn find(client: &Client, id: FileId) -> Result<Option<File>, HBaseError> {
     let found = get(client, id, &["d", "b"]).await?;
     found.map_or(Ok(None), |row| file(id, row))
+}
+
+/// Ids are hex digits, so rows such as `swept` lie behind them or are no ids.
+pub(super) async fn list(
+    client: &Client,
+    after: Option<FileId>,
+    limit: usize,
+) -> Result<Vec<File>, HBaseError> {
+    let scan = Scan {
+        table: Table::Files,
+        from: after.map_or(Vec::new(), |id| row_key::next(key(id))),
+        to: b"g".to_vec(),
+        reversed: false,
+        columns: &["d", "b"],
+    };
+    let read = move |connection: &mut _, tables: &_| {
+        scan.collect(connection, tables, limit, |row| {
+            let id = std::str::from_utf8(&row.key).ok().and_then(FileId::parse);
+            id.map_or(Ok(None), |id| file(id, row))
+        })
+    };
+    client.read(read).await
 }
 
 pub(super) async fn posted_in(client: &Client, id: FileId) -> Result<Vec<ChannelName>, HBaseError> {

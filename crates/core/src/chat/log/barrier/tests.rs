@@ -4,7 +4,9 @@ use tokio::sync::watch;
 use super::*;
 use crate::chat::log::MemoryBounds;
 use crate::ports::Broker;
-use crate::ports::broker::{DeadLetter, LogReader, OutgoingRecord, PublishFailureHandler};
+use crate::ports::broker::{
+    DeadLetter, DeadLetterListing, LogReader, OutgoingRecord, PublishFailureHandler,
+};
 
 /// A log of one partition that only has a log-end offset.
 struct Ending(Offset);
@@ -46,6 +48,10 @@ impl Broker for Ending {
     }
 
     async fn dead_letter(&self, _: &[DeadLetter]) -> Result<(), PortError> {
+        unreachable!("nothing is stored here")
+    }
+
+    async fn dead_letters(&self) -> Result<DeadLetterListing, PortError> {
         unreachable!("nothing is stored here")
     }
 }
