@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::proxy::{Proxy, ProxyUnsupported};
-use super::wire::{ChannelInfo, Page, Refusal};
+use super::wire::{ChannelInfo, ErrorBody, Page, Refusal};
 use lakechat_core::domain::{ChannelName, FileId, Id, Secret, UserName};
 
 /// Timeout of every call except transfers, which have none.
@@ -258,10 +258,6 @@ async fn parsed<T: DeserializeOwned>(response: Response) -> Result<T, CallError>
 
 /// The response if its status is 2xx, otherwise the refusal that it contains.
 async fn checked(response: Response) -> Result<Response, CallError> {
-    #[derive(Deserialize)]
-    struct ErrorBody {
-        error: Refusal,
-    }
     let status = response.status();
     if status.is_success() {
         return Ok(response);

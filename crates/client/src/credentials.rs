@@ -1,6 +1,7 @@
-//! The tokens of one login, shared by everything that acts for it.
+//! The tokens of one login, shared by everything that acts for it, and the servers that accept them.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
@@ -12,7 +13,10 @@ type OnRenewed = Box<dyn Fn(&Login) + Send + Sync>;
 
 /// One login's tokens.
 pub struct Credentials {
-    api: Api,
+    /// The servers of one service; at least one.
+    servers: Vec<Api>,
+    /// The server in use is this one, modulo their number.
+    current: AtomicUsize,
     login: Mutex<Login>,
     /// Held during a renewal, because a refresh token that is used twice ends the login.
     renewal: tokio::sync::Mutex<()>,
@@ -31,15 +35,30 @@ impl Credentials {
         on_renewed: impl Fn(&Login) + Send + Sync + 'static,
     ) -> Credentials {
         Credentials {
-            api,
+            servers: vec![api],
+            current: AtomicUsize::new(0),
             login: Mutex::new(login),
             renewal: tokio::sync::Mutex::new(()),
             on_renewed: Box::new(on_renewed),
         }
     }
 
+    /// Adds other servers of the same service. A session whose connection ends goes to the next one.
+    pub fn also_at(mut self, servers: impl IntoIterator<Item = Api>) -> Credentials {
+        self.servers.extend(servers);
+        self
+    }
+
+    /// The server in use.
     pub fn api(&self) -> &Api {
-        &self.api
+        &self.servers[self.current.load(Ordering::Relaxed) % self.servers.len()]
+    }
+
+    /// Goes on to the next server, unless somebody else has gone on from this one already.
+    pub(super) fn leave_server(&self, left: &Api) {
+        if self.api().base() == left.base() {
+            self.current.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub fn user(&self) -> UserName {
@@ -60,7 +79,7 @@ impl Credentials {
         if login.token.expose() != used {
             return Ok(login.token.expose().clone());
         }
-        let renewed = self.api.refresh(login.refresh_token.expose()).await?;
+        let renewed = self.api().refresh(login.refresh_token.expose()).await?;
         (self.on_renewed)(&renewed);
         let token = renewed.token.expose().clone();
         *self.lock() = renewed;

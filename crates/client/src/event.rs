@@ -46,6 +46,11 @@ pub enum Event {
         client_msg_id: ClientMsgId,
         refusal: Refusal,
     },
+    /// The server refused a join or a post for the moment. The session tries again.
+    Deferred {
+        channel: ChannelName,
+        refusal: Refusal,
+    },
     /// The session has ended and will not reconnect. The last event.
     Stopped(Stop),
 }

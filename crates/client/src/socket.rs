@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 use crate::proxy::Proxy;
+use crate::wire::{ErrorBody, Refusal};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 pub(super) type Reader = SplitStream<Socket>;
@@ -26,10 +27,12 @@ pub(super) type Writer = SplitSink<Socket, Message>;
 pub(super) enum OpenError {
     #[error("the server refused the token")]
     Unauthorized,
-    #[error("the server refused the upgrade with HTTP {status}")]
+    #[error("the server refused the upgrade with HTTP {status}{}", said(.refusal))]
     Refused {
         status: StatusCode,
         retry_after: Option<Duration>,
+        /// If it is lakechat's, and came in the same segments as the head.
+        refusal: Option<Refusal>,
     },
     #[error("the server redirects to {0}; use that address instead")]
     Redirected(String),
@@ -102,7 +105,17 @@ fn refused(response: &http::Response<Option<Vec<u8>>>) -> OpenError {
     OpenError::Refused {
         status: response.status(),
         retry_after: seconds.map(Duration::from_secs),
+        refusal: response.body().as_deref().and_then(refusal_in),
     }
+}
+
+fn refusal_in(body: &[u8]) -> Option<Refusal> {
+    Some(serde_json::from_slice::<ErrorBody>(body).ok()?.error)
+}
+
+fn said(refusal: &Option<Refusal>) -> String {
+    let text = refusal.as_ref().map(|refusal| format!(": {refusal}"));
+    text.unwrap_or_default()
 }
 
 fn chat_url(base: &Url) -> String {

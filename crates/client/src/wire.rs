@@ -49,6 +49,12 @@ pub struct Refusal {
     pub request_id: Option<String>,
 }
 
+/// The body of a response that refuses a request.
+#[derive(Debug, Deserialize)]
+pub(super) struct ErrorBody {
+    pub error: Refusal,
+}
+
 impl Refusal {
     /// A refusal by this client itself, without a request to the server.
     pub(super) fn own(code: &str, message: impl Into<String>) -> Refusal {

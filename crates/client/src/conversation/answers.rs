@@ -139,6 +139,7 @@ impl Conversation {
             if let Some(subscription) = self.subscriptions.get_mut(&channel) {
                 subscription.phase = Phase::NotJoined(now + retry_wait(&refusal));
             }
+            self.events.push_back(Event::Deferred { channel, refusal });
             return;
         }
         self.unsubscribed(channel, Leaving::Refused(refusal));
@@ -162,10 +163,12 @@ impl Conversation {
         let Some(post) = self.outbox.retry_later(reference) else {
             return;
         };
-        let subscription = self.subscriptions.get_mut(&post.channel);
+        let channel = post.channel.clone();
+        let subscription = self.subscriptions.get_mut(&channel);
         if let Some(phase @ (Phase::Live | Phase::Paused(_))) = subscription.map(|s| &mut s.phase) {
             *phase = Phase::Paused(now + retry_wait(&refusal));
         }
+        self.events.push_back(Event::Deferred { channel, refusal });
     }
 }
 

@@ -219,6 +219,11 @@ fn refused_for_now_is_tried_again_when_the_server_said_and_holds_back_the_rest()
     rig.post("1");
     let send = rig.wrote_one();
     rig.receive(refusal(&send["ref"], "rate_limited", 300));
+    let last = rig.events().pop();
+    assert!(
+        matches!(&last, Some(Event::Deferred { refusal, .. }) if refusal.code == "rate_limited"),
+        "{last:?}"
+    );
     rig.post("2");
     assert_eq!(
         rig.conversation.next_due(),

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use super::command::Command;
 use super::ending::{Ending, TokenState};
 use super::options::Options;
-use crate::api::CallError;
+use crate::api::{Api, CallError};
 use crate::backoff::Backoff;
 use crate::conversation::Conversation;
 use crate::credentials::Credentials;
@@ -102,8 +102,18 @@ impl Driver {
         }
     }
 
-    /// Runs one connection. `used` is set to its token if the next connection needs another one.
+    /// Runs one connection, and goes on to the next server if it ends. `used` is set to its token if the
+    /// next connection needs another one.
     async fn connect_and_run(&mut self, used: &mut Option<String>) -> Ending {
+        let api = self.credentials.api().clone();
+        let ending = self.run_at(&api, used).await;
+        if matches!(ending, Ending::Reconnect { .. }) {
+            self.credentials.leave_server(&api);
+        }
+        ending
+    }
+
+    async fn run_at(&mut self, api: &Api, used: &mut Option<String>) -> Ending {
         if let Some(token) = used.as_deref() {
             if let Err(ending) = self.renew(token).await {
                 return ending;
@@ -111,7 +121,7 @@ impl Driver {
             *used = None;
         }
         let token = self.credentials.token();
-        let ending = match self.open(&token).await {
+        let ending = match self.open(api, &token).await {
             Ok((writer, reader, welcome)) => {
                 self.run_connection(writer, reader, welcome, token.clone())
                     .await
@@ -160,8 +170,12 @@ impl Driver {
     }
 
     /// Opens a connection and waits for the server's `welcome`.
-    async fn open(&mut self, token: &str) -> Result<(Writer, Reader, Box<Welcome>), Ending> {
-        let api = self.credentials.api().clone();
+    async fn open(
+        &mut self,
+        api: &Api,
+        token: &str,
+    ) -> Result<(Writer, Reader, Box<Welcome>), Ending> {
+        let api = api.clone();
         let (token, limit) = (token.to_owned(), self.options.connect_timeout);
         let opening = async move {
             let opened = socket::open(api.base(), api.proxy(), &token, limit).await;

@@ -60,7 +60,7 @@ impl Talk {
                     .note(&format!("{reason}; trying again in {wait:.1} s"));
             }
             Event::Reconnected(_) => self.screen.note("connected again"),
-            Event::Connected(_) | Event::Stopped(_) => {}
+            Event::Connected(_) | Event::Deferred { .. } | Event::Stopped(_) => {}
         }
     }
 
