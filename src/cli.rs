@@ -8,3 +8,4 @@ pub mod health;
 pub mod log;
 #[cfg(feature = "cluster")]
 pub mod schema;
+pub mod simulate;

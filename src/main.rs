@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use self::cli::{backup, chat, config as config_cli, health};
+use self::cli::{backup, chat, config as config_cli, health, simulate};
 #[cfg(feature = "cluster")]
 use self::cli::{log, schema};
 use self::config::{ConfigErrors, Flags};
@@ -79,6 +79,7 @@ enum Command {
     /// Chat in the terminal, or send the lines of a script
     Chat(chat::ChatArgs),
     Health(health::HealthArgs),
+    Simulate(Box<simulate::SimulateArgs>),
     /// Print the version
     Version,
 }
@@ -124,6 +125,9 @@ fn main() -> ExitCode {
             println!("{}", runtime()?.block_on(health::run(&args, config))?);
             Ok(())
         }),
+        Command::Simulate(args) => {
+            exit_code(runtime().and_then(|runtime| runtime.block_on(simulate::run(*args))))
+        }
         Command::Version => {
             println!("lakechat {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

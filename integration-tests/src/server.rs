@@ -275,9 +275,13 @@ impl Server {
         (output.status, stderr)
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("the server runs")
+    }
+
     pub fn signal(&self, signal: Signal) {
-        let pid = self.child.id().and_then(|id| Pid::from_raw(id as i32));
-        let pid = pid.expect("the server runs");
+        let pid = Pid::from_raw(self.id().cast_signed()).expect("a process");
         kill_process(pid, signal).expect("a child of ours can be signalled");
     }
 
@@ -291,7 +295,7 @@ impl Server {
     }
 
     fn threads_are_stopped(&self) -> bool {
-        let id = self.child.id().expect("the server runs");
+        let id = self.id();
         let threads = std::fs::read_dir(format!("/proc/{id}/task")).expect("it lives");
         // Threads that ended meanwhile have no state.
         threads
@@ -305,7 +309,7 @@ impl Server {
 
     /// Resident memory in KiB.
     pub fn rss_kib(&self) -> u64 {
-        let id = self.child.id().expect("the server runs");
+        let id = self.id();
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("it lives");
         let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
         let kib = line.and_then(|l| l.trim().strip_suffix(" kB"));

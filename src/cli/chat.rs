@@ -21,7 +21,9 @@ use anyhow::{Result, anyhow, bail};
 use tokio::sync::mpsc;
 
 pub use self::args::ChatArgs;
+pub(super) use self::args::server;
 use self::input::InputLine;
+pub(super) use self::login::check_privacy;
 use lakechat_client::{Api, Credentials, Options, Session, Stop};
 use plain::plain;
 use screen::Screen;
@@ -37,7 +39,7 @@ pub async fn run(args: ChatArgs) -> Result<()> {
 }
 
 async fn chat(args: ChatArgs) -> Result<()> {
-    login::check_privacy(&args)?;
+    check_privacy(&args.url, args.insecure)?;
     let mut signals = Signals::listen()?;
     // Restored when this is dropped, also if a signal comes while the password is typed.
     let mode = Mode::of_input();

@@ -17,6 +17,7 @@ mod ranges;
 mod request_limits;
 mod resume;
 mod roles;
+mod simulate;
 mod slow_reader;
 mod standstill;
 mod tokens;

@@ -15,6 +15,7 @@ mod real_input;
 mod refresh_tokens;
 mod requests;
 mod server_folder;
+mod simulate_faults;
 mod start;
 mod terminal_client;
 

@@ -58,7 +58,8 @@ pub struct ChatArgs {
     pub(super) insecure: bool,
 }
 
-fn server(text: &str) -> Result<Url, &'static str> {
+/// Parses the URL of a server.
+pub(in crate::cli) fn server(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).ok();
     let is_server = |url: &Url| {
         matches!(url.scheme(), "http" | "https")

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, stdin};
 
 use anyhow::{Context, Result, bail};
 use http::StatusCode;
+use reqwest::Url;
 use tokio::task::spawn_blocking;
 
 use super::args::ChatArgs;
@@ -14,12 +15,11 @@ use super::tokens::Tokens;
 use lakechat_client::{Api, CallError, Login, is_loopback};
 
 /// Refuses to send a password where others on the way could read it.
-pub(super) fn check_privacy(args: &ChatArgs) -> Result<()> {
-    if args.url.scheme() == "http" && !is_loopback(&args.url) && !args.insecure {
+pub(in crate::cli) fn check_privacy(url: &Url, insecure: bool) -> Result<()> {
+    if url.scheme() == "http" && !is_loopback(url) && !insecure {
         bail!(
-            "{} is not encrypted: on the way, others could read the password and all messages; \
-             use https://, or --insecure if you trust the network",
-            args.url
+            "{url} is not encrypted: on the way, others could read the password and all messages; \
+             use https://, or --insecure if you trust the network"
         );
     }
     Ok(())
