@@ -16,6 +16,7 @@ mod nginx;
 mod owners;
 mod real_input;
 mod servers;
+mod simulate_servers;
 mod wrong_hosts;
 mod wrong_topics;
 
