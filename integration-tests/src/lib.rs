@@ -7,6 +7,7 @@
 pub mod alone;
 pub mod archive;
 pub mod bytes;
+pub mod certificate;
 pub mod cluster;
 pub mod contract;
 pub mod fault_proxy;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use crate::certificate::{docker_nginx, make_certificate};
 use crate::eventually;
 
 /// How requests are spread, by the name of the file in `docker/nginx`.
@@ -19,7 +20,7 @@ pub enum Balance {
 
 impl Balance {
     fn file(self) -> PathBuf {
-        parts().join(match self {
+        docker_nginx().join(match self {
             Balance::Sticky => "sticky.conf",
             Balance::Random => "random.conf",
         })
@@ -32,11 +33,6 @@ pub struct Nginx {
     folder: TempDir,
     plain: SocketAddr,
     tls: SocketAddr,
-}
-
-/// The folder with the parts that are included.
-fn parts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docker/nginx")
 }
 
 fn free_address() -> Result<SocketAddr> {
@@ -116,15 +112,6 @@ fn nginx(folder: &Path) -> Command {
     command
 }
 
-/// By the script of the image.
-async fn make_certificate(folder: &Path) -> Result<()> {
-    let script = parts().join("make-certificate");
-    let output = Command::new(script).arg(folder).output().await?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "a certificate: {errors}");
-    Ok(())
-}
-
 /// What `docker/nginx/nginx.conf` is for the container.
 fn configuration(
     balance: Balance,
@@ -133,7 +120,7 @@ fn configuration(
     tls: SocketAddr,
 ) -> String {
     let servers: String = servers.iter().map(|s| format!("server {s}; ")).collect();
-    let parts = parts();
+    let parts = docker_nginx();
     let parts = parts.display();
     let balance = balance.file();
     let balance = balance.display();

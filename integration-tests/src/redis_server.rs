@@ -1,6 +1,7 @@
 //! A Redis of a test's own, that can be stopped, killed and asked by `redis-cli`.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use crate::certificate::make_certificate;
 use crate::contract::place::{PlaceBackend, installation};
 use crate::contract::presence::{PRESENCE_DEADLINE, PresenceStore};
 use crate::contract::{eventually, random};
@@ -28,6 +30,8 @@ pub struct RedisServer {
     child: Option<Child>,
     port: u16,
     password: Option<String>,
+    /// It speaks nothing but TLS.
+    has_tls: bool,
     folder: TempDir,
     /// The installation of the servers that use it.
     pub ours: Installation,
@@ -48,6 +52,7 @@ impl RedisServer {
             child: None,
             port,
             password: None,
+            has_tls: false,
             folder: tempfile::tempdir()?,
             ours: installation(),
         })
@@ -59,15 +64,44 @@ impl RedisServer {
         self
     }
 
+    /// One that speaks nothing but TLS, under a certificate of its own.
+    pub async fn over_tls(mut self) -> Result<RedisServer> {
+        make_certificate(self.folder.path()).await?;
+        self.has_tls = true;
+        Ok(self)
+    }
+
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        let scheme = if self.has_tls { "rediss" } else { "redis" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+
+    /// The file with the certificate of one with TLS.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("cert.pem")
     }
 
     /// Returns when it answers.
     pub async fn start(&mut self) -> Result<()> {
         let mut command = Command::new("redis-server");
+        let port = self.port.to_string();
+        if self.has_tls {
+            let folder = self.folder.path();
+            command.args([
+                "--port",
+                "0",
+                "--tls-port",
+                &port,
+                "--tls-auth-clients",
+                "no",
+            ]);
+            command.arg("--tls-cert-file").arg(folder.join("cert.pem"));
+            command.arg("--tls-key-file").arg(folder.join("key.pem"));
+        } else {
+            command.args(["--port", &port]);
+        }
         command
-            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
+            .args(["--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--dir"])
             .arg(self.folder.path())
             .stdin(Stdio::null())
@@ -97,6 +131,9 @@ impl RedisServer {
     pub async fn cli(&self, args: &[&str]) -> Result<String> {
         let mut command = Command::new("redis-cli");
         command.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        if self.has_tls {
+            command.arg("--tls").arg("--cacert").arg(self.certificate());
+        }
         if let Some(password) = &self.password {
             command.env("REDISCLI_AUTH", password);
         }

@@ -20,6 +20,7 @@ impl Simulated {
         assert!(self.output.status.success(), "{self:#?}");
         assert!(self.printed.starts_with("PASSED: "), "{self:#?}");
         assert_eq!(self.report["passed"], true);
+        println!("{}", self.printed);
         &self.report
     }
 
