@@ -13,6 +13,8 @@ mod error;
 mod events;
 mod metadata;
 mod owner_topic;
+mod pace;
+mod paced_publisher;
 mod producer;
 mod questions;
 mod reader;
@@ -32,6 +34,7 @@ use self::assignment::Assignment;
 use self::dead_letters::DeadLetters;
 use self::doubts::Doubts;
 use self::metadata::MetadataClient;
+use self::paced_publisher::PacedPublisher;
 use self::producer::Publisher;
 use self::questions::Questions;
 use self::reader::KafkaReader;
@@ -51,7 +54,7 @@ pub use self::start_error::{StartError, TopicFault};
 /// group.
 pub struct KafkaBroker {
     settings: Arc<KafkaSettings>,
-    publisher: Publisher,
+    publisher: PacedPublisher,
     questions: Questions,
     assignment: Assignment,
     dead_letters: DeadLetters,
@@ -102,8 +105,9 @@ impl KafkaBroker {
         if !state.faults.is_empty() {
             return Err(StartError::Topics(std::mem::take(&mut state.faults)));
         }
+        let publisher = PacedPublisher::start(Publisher::new(&settings)?, settings.queue_bytes);
         Ok(KafkaBroker {
-            publisher: Publisher::new(&settings)?,
+            publisher: publisher.map_err(|error| StartError::Thread(error.to_string()))?,
             questions: Questions::start(asker, Arc::clone(&health), Arc::clone(&doubts))?,
             assignment: Assignment::new(Arc::clone(&settings)),
             dead_letters: DeadLetters::new(&settings),
@@ -144,12 +148,12 @@ impl Broker for KafkaBroker {
     }
 
     fn on_publish_failure(&self, handler: PublishFailureHandler) {
-        self.publisher.on_publish_failure(handler);
+        self.publisher.publisher().on_publish_failure(handler);
     }
 
     fn publish(&self, record: OutgoingRecord) -> Result<(), PortError> {
         self.health.check()?;
-        self.publisher.publish(&record)
+        self.publisher.publish(record)
     }
 
     fn reader(&self, from: &[(Partition, Offset)]) -> Result<Box<dyn LogReader>, PortError> {

@@ -48,8 +48,8 @@ pub(super) fn producer(settings: &KafkaSettings) -> ClientConfig {
             ("acks", "all"),
             // Sequence numbers keep librdkafka's own retries from doubling or reordering records.
             ("enable.idempotence", "true"),
-            // Gathers the records of a burst into one request.
-            ("linger.ms", "1"),
+            // `PacedPublisher` decides which records wait for others.
+            ("linger.ms", "0"),
             // Full: `publish` fails at once, and so does the send.
             ("queue.buffering.max.kbytes", &kbytes),
         ],

@@ -1,7 +1,7 @@
 //! Publishes records to the log.
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -81,10 +81,21 @@ impl Publisher {
         })
     }
 
-    /// Sets the gauge of records in flight.
-    pub fn record_queue_length(&self) {
-        let count = self.current().in_flight_count();
-        metrics::gauge!("lakechat_log_queue_records").set(f64::from(count));
+    /// Reports a record that was not queued after all.
+    pub fn report_refused(&self, ticket: u64, error: &PortError) {
+        if let Some(handler) = self.on_failure.get() {
+            handler(PublishFailure {
+                ticket,
+                refused: true,
+                reason: error.to_string().into(),
+            });
+        }
+    }
+
+    /// Sets the gauge of records that wait, `held` of them elsewhere, or are in flight.
+    pub fn record_queue_length(&self, held: usize) {
+        let count = f64::from(self.current().in_flight_count()) + held as f64;
+        metrics::gauge!("lakechat_log_queue_records").set(count);
     }
 
     /// An error means that the record was not queued: it will not be written.

@@ -10,17 +10,17 @@ use rdkafka::{Message, TopicPartitionList};
 use super::*;
 use lakechat_core::domain::Partition;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(in super::super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// librdkafka's mock cluster: it fails on request, which a real one does not.
-struct Cluster {
-    mock: MockCluster<'static, DefaultProducerContext>,
-    settings: KafkaSettings,
-    publisher: Publisher,
-    failed: Receiver<PublishFailure>,
+pub(in super::super) struct Cluster {
+    pub mock: MockCluster<'static, DefaultProducerContext>,
+    pub settings: KafkaSettings,
+    pub publisher: Publisher,
+    pub failed: Receiver<PublishFailure>,
 }
 
-fn cluster() -> Cluster {
+pub(in super::super) fn cluster() -> Cluster {
     cluster_with(MockCluster::new(1).unwrap())
 }
 
@@ -67,24 +67,28 @@ impl Cluster {
         })
     }
 
-    /// The values in the log, when there are so many.
     fn read(&self, count: usize) -> Vec<String> {
-        let consumer: BaseConsumer = clients::reader(&self.settings).create().unwrap();
-        let mut list = TopicPartitionList::new();
-        let begin = rdkafka::Offset::Offset(0);
-        list.add_partition_offset(&self.settings.messages_topic(), 0, begin)
-            .unwrap();
-        consumer.assign(&list).unwrap();
-        let (mut values, started) = (Vec::new(), Instant::now());
-        while values.len() < count {
-            assert!(started.elapsed() < PATIENCE, "read {values:?}");
-            if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
-                let value = message.payload().unwrap().to_vec();
-                values.push(String::from_utf8(value).unwrap());
-            }
-        }
-        values
+        read(&self.settings, count)
     }
+}
+
+/// The values in the log, when there are so many.
+pub(in super::super) fn read(settings: &KafkaSettings, count: usize) -> Vec<String> {
+    let consumer: BaseConsumer = clients::reader(settings).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    let begin = rdkafka::Offset::Offset(0);
+    list.add_partition_offset(&settings.messages_topic(), 0, begin)
+        .unwrap();
+    consumer.assign(&list).unwrap();
+    let (mut values, started) = (Vec::new(), Instant::now());
+    while values.len() < count {
+        assert!(started.elapsed() < PATIENCE, "read {values:?}");
+        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+            let value = message.payload().unwrap().to_vec();
+            values.push(String::from_utf8(value).unwrap());
+        }
+    }
+    values
 }
 
 #[test]
