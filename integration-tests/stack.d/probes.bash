@@ -21,14 +21,14 @@ answers() { # process or service
   esac 2>/dev/null
 }
 
-listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+listens() { (exec 3<>"/dev/tcp/$STACK_HOST/$1") 2>/dev/null; }
 
 # Sends what printf makes of the format, and reads: to the end, so many bytes, or what a size of four
 # bytes in front says (`sized`).
 ask() { # port format [bytes|sized]
   local size=${3:-}
   (
-    exec 3<>"/dev/tcp/127.0.0.1/$1"
+    exec 3<>"/dev/tcp/$STACK_HOST/$1"
     # shellcheck disable=SC2059  # the format is the message
     printf "$2" >&3
     [ "$size" != sized ] || size=$((16#$(timeout 5 head -c 4 <&3 | hex)))

@@ -4,6 +4,16 @@ PROCESSES=(zookeeper namenode datanode1 datanode2 kafka redis regionserver maste
 # What several of them do together, tried when they all run: a file is written, a table read.
 SERVICES=(hdfs hbase)
 
+# Where a process is reached, and asked whether it answers. In docker/platform each has a host of its own, and those
+# of the NameNode and of ZooKeeper are in the environment, too.
+STACK_HOST=${STACK_HOST:-127.0.0.1}
+# The same for the settings in XML.
+HOSTS=(
+  "-Dstack.host=$STACK_HOST"
+  "-Dstack.namenode=${STACK_NAMENODE:-127.0.0.1}"
+  "-Dstack.zookeeper=${STACK_ZOOKEEPER:-127.0.0.1}"
+)
+
 # The first is where clients go.
 ports_of() {
   case $1 in
@@ -54,7 +64,7 @@ done
 java_server() { # class path, megabytes of heap, arguments…
   printf '%s\n' "$JAVA" "-Xmx$2m" -XX:+UseSerialGC -XX:-UsePerfData -XX:+ExitOnOutOfMemoryError \
     -Djava.net.preferIPv4Stack=true "-Dlog4j.configuration=file:$PARTS/log4j.properties" -Dstack.log=INFO \
-    -cp "$1" "${@:3}"
+    "${HOSTS[@]}" -cp "$1" "${@:3}"
 }
 
 hdfs_server() { # system properties… class arguments…
@@ -69,7 +79,7 @@ hbase_server() { # megabytes, class, arguments…
 datanode() { # its name, data port, http port
   hdfs_server org.apache.hadoop.hdfs.server.datanode.DataNode -conf "$PARTS/hdfs-servers.xml" \
     -D "dfs.datanode.data.dir=file://$HOME_DIR/data/$1" \
-    -D "dfs.datanode.address=127.0.0.1:$2" -D "dfs.datanode.http.address=127.0.0.1:$3"
+    -D "dfs.datanode.address=$STACK_HOST:$2" -D "dfs.datanode.http.address=$STACK_HOST:$3"
 }
 
 command_of() {
@@ -84,8 +94,10 @@ command_of() {
     regionserver) hbase_server 1024 org.apache.hadoop.hbase.regionserver.HRegionServer start ;;
     thrift)
       HBASE_SITE=$PARTS/thrift: hbase_server 512 org.apache.hadoop.hbase.thrift.ThriftServer \
-        -b 127.0.0.1 -p 9090 --infoport -1 start ;;
-    kafka) java_server "$(jars kafka)" 512 kafka.Kafka "$PARTS/kafka.properties" ;;
+        -b "$STACK_HOST" -p 9090 --infoport -1 start ;;
+    kafka)
+      java_server "$(jars kafka)" 512 kafka.Kafka "$PARTS/kafka.properties" \
+        --override "listeners=PLAINTEXT://$STACK_HOST:9092,CONTROLLER://127.0.0.1:9093" ;;
     redis) printf '%s\n' redis-server "$PARTS/redis.conf" ;;
   esac
 }

@@ -4,7 +4,7 @@ java_tool() { # class path, arguments…
   prepare_tools
   exec "$JAVA" -Xshare:auto -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData \
     -Djava.net.preferIPv4Stack=true "-Dlog4j.configuration=file:$PARTS/log4j.properties" \
-    "-Dstack.log=${STACK_LOG:-ERROR}" -cp "$@"
+    "-Dstack.log=${STACK_LOG:-ERROR}" "${HOSTS[@]}" -cp "$@"
 }
 
 prepare_tools() {

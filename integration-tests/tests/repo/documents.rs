@@ -17,7 +17,7 @@ fn names_in(cell: &str) -> impl Iterator<Item = String> {
 }
 
 /// The names in `counter!("lakechat_…"` and the like, apart from those of tests.
-fn emitted() -> BTreeSet<String> {
+pub fn emitted() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for source in ["src", "crates"].into_iter().flat_map(sources) {
         let (shipped, _tests) = source

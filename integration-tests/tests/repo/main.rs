@@ -1,5 +1,6 @@
 //! What the sources have to keep to, read from the sources.
 
+mod docker;
 mod documents;
 mod layers;
 mod thrift_calls;
