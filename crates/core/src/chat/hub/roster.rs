@@ -17,17 +17,40 @@ pub struct Roster {
     /// Includes former members, with role `none`: their ids decide whether a membership event is
     /// newer.
     members: BTreeMap<UserName, Member>,
+    /// The members that are not former ones, and the owners among them. Each join asks for the one, and
+    /// each look at a role for the other: counting thousands of members then would cost more than the
+    /// rest of it.
+    count: usize,
+    owners: usize,
     general: bool,
 }
 
 impl Roster {
     pub fn new(channel: &Channel, members: Vec<Member>) -> Roster {
-        Roster {
+        let mut roster = Roster {
             topic: channel.topic.clone(),
             archived: channel.archived,
-            members: members.into_iter().map(|m| (m.user.clone(), m)).collect(),
+            members: BTreeMap::new(),
+            count: 0,
+            owners: 0,
             general: channel.name.is_general(),
+        };
+        for member in members {
+            roster.set(member);
         }
+        roster
+    }
+
+    /// Adds or replaces a member, and returns what it replaced.
+    fn set(&mut self, member: Member) -> Option<Member> {
+        let after = member.role;
+        let before = self.members.insert(member.user.clone(), member);
+        let before_role = before.as_ref().map_or(Role::None, |m| m.role);
+        self.count += usize::from(after.is_member());
+        self.count -= usize::from(before_role.is_member());
+        self.owners += usize::from(after == Role::Owner);
+        self.owners -= usize::from(before_role == Role::Owner);
+        before
     }
 
     /// Applies an accepted record of this channel. Returns the user whose membership it ended, if
@@ -66,7 +89,6 @@ impl Roster {
         if before.is_some_and(|m| m.changed >= id) {
             return None;
         }
-        let ended = before.is_some_and(|m| m.role.is_member()) && !role.is_member();
         let joined_before_ms = before.map_or(0, |m| m.joined_at_ms);
         let joined_at_ms = if joined { id.ms() } else { joined_before_ms };
         let member = Member {
@@ -75,7 +97,8 @@ impl Roster {
             joined_at_ms,
             changed: id,
         };
-        self.members.insert(user.clone(), member);
+        let before = self.set(member);
+        let ended = before.is_some_and(|m| m.role.is_member()) && !role.is_member();
         ended.then(|| user.clone())
     }
 
@@ -104,7 +127,7 @@ impl Roster {
     }
 
     pub fn count(&self) -> usize {
-        self.members.values().filter(|m| m.role.is_member()).count()
+        self.count
     }
 
     /// The effective role of a user: `owner` also for the heir of a channel without an owner.
@@ -132,12 +155,11 @@ impl Roster {
     /// The member that counts as owner when no owner is left: the oldest admin, or else the oldest
     /// member. `general` has no heir.
     fn heir(&self) -> Option<&UserName> {
-        let all = || self.members.values().filter(|m| m.role.is_member());
-        if self.general || all().any(|m| m.role == Role::Owner) {
+        if self.general || self.owners > 0 {
             return None;
         }
         let oldest = |role| {
-            let of_role = all().filter(move |m| m.role == role);
+            let of_role = self.members.values().filter(move |m| m.role == role);
             of_role
                 .min_by_key(|m| (m.joined_at_ms, &m.user))
                 .map(|m| &m.user)
@@ -228,6 +250,27 @@ mod tests {
             },
         ));
         assert_eq!(r.topic(), Some("new"));
+    }
+
+    #[test]
+    fn members_and_owners_are_counted_whatever_order_their_events_have() {
+        let roles = [Role::Owner, Role::Admin, Role::Member, Role::None];
+        for first in roles {
+            for second in roles {
+                let mut r = roster("ops");
+                for (id, role) in [(4, first), (3, Role::Owner), (4, first), (9, second)] {
+                    r.apply(&member(id, "bob", role));
+                }
+                r.apply(&member(10, "zoe", Role::Member));
+                let counted = r.members.values().filter(|m| m.role.is_member()).count();
+                let owners = r.members.values().filter(|m| m.role == Role::Owner).count();
+                assert_eq!(
+                    (r.count, r.owners),
+                    (counted, owners),
+                    "{first:?} {second:?}"
+                );
+            }
+        }
     }
 
     #[test]
