@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::chat::clock::boot_ms;
 use crate::chat::log::Log;
@@ -19,6 +19,14 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// How often the log-end offsets are requested when nobody reads. Sends need them, see `freshness`.
 const IDLE: Duration = Duration::from_secs(2);
+
+/// While many reads come, requests begin this far apart. So thousands of sessions that reconnect cause
+/// hundreds of requests, and not one for every two or three of them.
+const SPACING: Duration = Duration::from_millis(4);
+
+/// A request for at least so many reads shows that many come. A client that reads page after page
+/// doesn't wait for the spacing.
+const MANY: usize = 8;
 
 type Answer = Result<Arc<Vec<Offset>>, Arc<PortError>>;
 
@@ -130,7 +138,7 @@ impl Barrier {
             let _elapsed = timeout(IDLE, self.asked.notified()).await;
             // Before the request, so that its answer covers the log as of the start of these reads.
             let waiting = std::mem::take(&mut *self.waiting.lock().expect("no panic while held"));
-            let asked_ms = boot_ms();
+            let (asked_at, asked_ms) = (Instant::now(), boot_ms());
             let answer = self
                 .log
                 .broker()
@@ -143,9 +151,13 @@ impl Barrier {
             }
             let told = answer.as_deref().map(Vec::as_slice).map_err(|e| &**e);
             self.log.end_was_asked(asked_ms, told);
+            let many = waiting.len() >= MANY;
             for tell in waiting {
                 // Fails if the read no longer waits.
                 drop(tell.send(answer.clone()));
+            }
+            if many {
+                sleep_until(asked_at + SPACING).await;
             }
         }
     }

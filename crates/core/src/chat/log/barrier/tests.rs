@@ -1,4 +1,7 @@
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use tokio::sync::watch;
 
 use super::*;
@@ -8,8 +11,9 @@ use crate::ports::broker::{
     DeadLetter, DeadLetterListing, LogReader, OutgoingRecord, PublishFailureHandler,
 };
 
-/// A log of one partition that only has a log-end offset.
-struct Ending(Offset);
+/// A log of one partition that only has a log-end offset. It counts how often it was asked.
+#[derive(Clone)]
+struct Ending(Offset, Arc<AtomicUsize>);
 
 #[async_trait]
 impl Broker for Ending {
@@ -32,6 +36,7 @@ impl Broker for Ending {
     }
 
     async fn end_offsets(&self) -> Result<Vec<Offset>, PortError> {
+        self.1.fetch_add(1, SeqCst);
         Ok(vec![self.0])
     }
 
@@ -60,11 +65,15 @@ const HERE: Partition = Partition(0);
 
 /// A barrier over a log that ends at 7, and the task that requests the log-end offsets.
 fn barrier() -> (Arc<Barrier>, tokio::task::JoinHandle<()>) {
+    barrier_over(Ending(7, Arc::default()))
+}
+
+fn barrier_over(log: Ending) -> (Arc<Barrier>, tokio::task::JoinHandle<()>) {
     let bounds = MemoryBounds {
         tail_bytes: 0,
         window_bytes: 0,
     };
-    let barrier = Barrier::new(Log::new(Arc::new(Ending(7)), bounds));
+    let barrier = Barrier::new(Log::new(Arc::new(log), bounds));
     let asking = barrier.clone();
     (barrier, tokio::spawn(async move { asking.run().await }))
 }
@@ -103,4 +112,26 @@ async fn a_start_does_not_wait_for_a_partition_that_is_stopped() {
     waited.expect_err("more is to be read");
     barrier.log.lock(HERE).stop("the test wants it".into());
     start.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_for_many_reads_are_spaced_and_those_for_few_are_not() {
+    let log = Ending(7, Arc::default());
+    let (barrier, _asking) = barrier_over(log.clone());
+    barrier.log.advance(HERE, 7);
+    let began = Instant::now();
+    for _ in 0..10 {
+        barrier.pass(HERE).await.expect("all is read");
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(log.1.load(SeqCst), 10);
+
+    let reads = (0..100).map(|_| async {
+        for _ in 0..10 {
+            barrier.pass(HERE).await.expect("all is read");
+        }
+    });
+    join_all(reads).await;
+    assert_eq!(log.1.load(SeqCst), 20);
+    assert_eq!(began.elapsed(), 9 * SPACING);
 }
