@@ -210,8 +210,7 @@ fn chat_ports(ports: &Ports) -> chat::Ports {
     chat::Ports {
         broker: ports.broker.clone(),
         history: ports.history.clone(),
-        channels: ports.directory.channels.clone(),
-        file_rows: ports.directory.file_rows.clone(),
+        directory: (&ports.directory).into(),
         presence: ports.presence.clone(),
     }
 }

@@ -16,6 +16,7 @@ mod history;
 mod installation;
 mod lanes;
 mod log_row;
+mod memberships;
 mod pool;
 mod put;
 mod queue;

@@ -38,7 +38,7 @@ use self::throttle::Throttle;
 use crate::domain::{Code, LoginSession, Problem, Secret, User, UserName, now_ms};
 use crate::ports::directory::CreateOutcome;
 use crate::ports::problem::directory_unavailable;
-use crate::ports::{CalledFor, Caller, LoginSessions, Users};
+use crate::ports::{CalledFor, Caller, LoginSessions, PortError, Users};
 use crate::single_flight::SingleFlight;
 
 #[derive(Clone, Debug)]
@@ -236,6 +236,23 @@ impl Accounts {
         let identity = self.tokens.read(token, now_ms())?;
         self.sessions.check(&identity).await?;
         Ok(identity)
+    }
+
+    /// The identity in an access token, whose login session may have ended: the caller looks that up
+    /// and asks [`Accounts::confirm`].
+    pub fn read_token(&self, token: &str) -> Result<Identity, Problem> {
+        self.tokens.read(token, now_ms())
+    }
+
+    /// `token_revoked` if the login session has ended or doesn't exist, according to what the
+    /// directory has just answered. If it is unavailable, its last known answer for this login
+    /// session counts.
+    pub fn confirm(
+        &self,
+        identity: &Identity,
+        answer: Result<Option<&LoginSession>, Arc<PortError>>,
+    ) -> Result<(), Problem> {
+        self.sessions.confirm(identity, answer)
     }
 
     /// The identity in an access token, if the directory confirms that its login session has not

@@ -39,8 +39,8 @@ pub use hub::outbox::OutboxBounds;
 pub use log::MemoryBounds;
 pub use log::fold::{WARM_UP_MS, WINDOW_MS};
 pub use service::{
-    ChannelPage, ChannelPresence, Chat, ChatSettings, Health, MemberPage, PAGE_BYTES, Page,
-    PageQuery, PartHealth, PresentSession, PresentUser, limit_invalid,
+    ChannelPage, ChannelPresence, Chat, ChatSettings, DirectoryPorts, Health, MemberPage,
+    PAGE_BYTES, Page, PageQuery, PartHealth, PresentSession, PresentUser, limit_invalid,
 };
 pub use start::{BackgroundTask, Ports, Running, StartError, Threads, start};
 pub use wire::{ChannelObject, SessionLimits};

@@ -14,7 +14,7 @@ pub mod problem;
 pub mod secret;
 pub mod user;
 
-pub use channel::{Channel, ChannelKind, Member, Role};
+pub use channel::{Channel, ChannelKind, Member, Membership, Role};
 pub use clock::now_ms;
 pub use file::{Attachment, File, FileId, FileLocation};
 pub use id::{Id, Partition};

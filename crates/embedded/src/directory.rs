@@ -10,10 +10,11 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::engine::Engine;
+use super::history;
 use super::part;
 use lakechat_core::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
-use lakechat_core::ports::directory::CreateOutcome;
-use lakechat_core::ports::{Channels, FileRows, LoginSessions, PortError, Users};
+use lakechat_core::ports::directory::{CreateOutcome, UserRow};
+use lakechat_core::ports::{Channels, FileRows, LoginSessions, PortError, UserRows, Users};
 
 pub(super) struct SqliteDirectory {
     engine: Arc<Engine>,
@@ -97,6 +98,16 @@ impl LoginSessions for SqliteDirectory {
         let write = move |db: &_| Ok((users::replace_session(db, &old, &new)?, pending));
         let (replaced, _pending) = self.engine.write(part::DIRECTORY, write).await?;
         Ok(replaced)
+    }
+}
+
+#[async_trait]
+impl UserRows for SqliteDirectory {
+    async fn find(&self, user: &UserName, login_session: Uuid) -> Result<UserRow, PortError> {
+        Ok(UserRow {
+            login_session: LoginSessions::find(self, user, login_session).await?,
+            memberships: history::memberships(&self.engine, user).await?,
+        })
     }
 }
 

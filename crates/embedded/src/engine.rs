@@ -17,7 +17,7 @@ use super::read_pool::ReadPool;
 use super::recent_records::RecentRecords;
 use super::row_cache::RowCache;
 use super::settings::EmbeddedSettings;
-use lakechat_core::domain::{ChannelName, LoginSession, Member, UserName};
+use lakechat_core::domain::{LoginSession, Membership, UserName};
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::{Offset, PublishFailureHandler};
 
@@ -33,7 +33,7 @@ pub(super) struct Engine {
     pub read_pool: ReadPool,
     // Every chat session reads both when it starts.
     pub session_cache: Arc<RowCache<(UserName, Uuid), Option<LoginSession>>>,
-    pub membership_cache: Arc<RowCache<UserName, Vec<(ChannelName, Member)>>>,
+    pub membership_cache: Arc<RowCache<UserName, Vec<Membership>>>,
     pub health: Health,
     pub maintenance: Signal,
     pub on_publish_failure: OnceLock<PublishFailureHandler>,
@@ -160,8 +160,8 @@ fn session_bytes(session: &Option<LoginSession>) -> usize {
     size_of::<((UserName, Uuid), LoginSession)>() + session.as_ref().map_or(0, texts)
 }
 
-fn membership_bytes(memberships: &[(ChannelName, Member)]) -> usize {
-    let texts = |(name, m): &(ChannelName, Member)| name.as_str().len() + m.user.as_str().len();
+fn membership_bytes(memberships: &[Membership]) -> usize {
+    let texts = |membership: &Membership| membership.channel.as_str().len();
     let own = size_of::<UserName>() + size_of_val(memberships);
     own + memberships.iter().map(texts).sum::<usize>()
 }

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use super::engine::Engine;
 use super::part;
 use lakechat_core::domain::{
-    Cells, Change, Channel, ChannelName, HistoryRow, Id, Member, Message, Partition, UserName,
+    Cells, Change, Channel, ChannelName, HistoryRow, Id, Member, Membership, Message, Partition,
+    UserName,
 };
 use lakechat_core::ports::history::{ChannelRows, Mark, MessageRange};
 use lakechat_core::ports::{History, PortError};
@@ -118,12 +119,8 @@ impl History for SqliteHistory {
         self.engine.read(part::HISTORY, read).await
     }
 
-    async fn memberships(&self, user: &UserName) -> Result<Vec<(ChannelName, Member)>, PortError> {
-        let key = user.clone();
-        let user = user.clone();
-        let read = move |db: &_| read::memberships(db, &user);
-        let cache = &self.engine.membership_cache;
-        cache.get(key, self.engine.read(part::HISTORY, read)).await
+    async fn memberships(&self, user: &UserName) -> Result<Vec<Membership>, PortError> {
+        memberships(&self.engine, user).await
     }
 
     async fn fill_channel_state(&self, channels: &mut [Channel]) -> Result<(), PortError> {
@@ -140,6 +137,17 @@ impl History for SqliteHistory {
         }
         Ok(())
     }
+}
+
+pub(super) async fn memberships(
+    engine: &Arc<Engine>,
+    user: &UserName,
+) -> Result<Vec<Membership>, PortError> {
+    let key = user.clone();
+    let user = user.clone();
+    let read = move |db: &_| read::memberships(db, &user);
+    let cache = &engine.membership_cache;
+    cache.get(key, engine.read(part::HISTORY, read)).await
 }
 
 /// The users whose memberships the rows change.

@@ -74,8 +74,7 @@ pub async fn unreadable_records_are_dead_lettered_before_the_mark_passes_them<B:
     let ports = chat::Ports {
         broker: broker.clone(),
         history: history.clone(),
-        channels: backend.directory().channels.clone(),
-        file_rows: backend.directory().file_rows.clone(),
+        directory: (&backend.directory()).into(),
         presence: Arc::new(MemoryPresence::new("a")),
     };
     let running = chat::start(ports, settings()).await?;

@@ -3,13 +3,14 @@
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 use lakechat_core::domain::{
-    Channel, ChannelKind, ChannelName, File, FileId, FileLocation, LoginSession, ReplacedToken,
-    User, UserName,
+    Channel, ChannelKind, ChannelName, File, FileId, FileLocation, LoginSession, Membership,
+    ReplacedToken, Role, User, UserName,
 };
-use lakechat_core::ports::directory::CreateOutcome;
+use lakechat_core::ports::directory::{CreateOutcome, UserRow};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use super::members::event;
 use super::{Backend, channel, channel_named, random, user};
 
 /// Tests of every rule of the directory.
@@ -29,6 +30,8 @@ macro_rules! directory_contract {
                 one_of_many_concurrent_replacements_succeeds
                 session_created_again_is_unchanged
                 sessions_are_found_by_their_user
+                row_of_a_user_has_a_login_session_and_all_memberships
+                rows_of_many_users_read_at_once_are_each_their_own
                 file_rows_are_read_as_stored_wherever_the_bytes_are
                 file_rows_are_listed_by_id
                 file_is_posted_in_each_channel_once
@@ -342,6 +345,80 @@ pub async fn sessions_are_found_by_their_user<B: Backend>(backend: B) -> Result<
     found.sort_by_key(|session| session.id);
     expected.sort_by_key(|session| session.id);
     assert_eq!(found, expected);
+    Ok(())
+}
+
+pub async fn row_of_a_user_has_a_login_session_and_all_memberships<B: Backend>(
+    backend: B,
+) -> Result<()> {
+    let (directory, history, ann) = (backend.directory(), backend.history(), user());
+    let rows = &directory.user_rows;
+    assert_eq!(rows.find(&ann, Uuid::new_v4()).await?, UserRow::default());
+    directory.users.create(&account(&ann, "x")).await?;
+    assert_eq!(rows.find(&ann, Uuid::new_v4()).await?, UserRow::default());
+
+    let (first, second) = (login(&ann), login(&ann));
+    directory.login_sessions.create(&first).await?;
+    directory.login_sessions.create(&second).await?;
+    let events = (1..4).map(|by| event(&channel(), by, &ann, Role::Member, true));
+    history.append(events.collect()).await?;
+    let memberships = history.memberships(&ann).await?;
+    assert_eq!(memberships.len(), 3);
+    let with = |session: &LoginSession| UserRow {
+        login_session: Some(session.clone()),
+        memberships: memberships.clone(),
+    };
+    assert_eq!(rows.find(&ann, first.id).await?, with(&first));
+    assert_eq!(rows.find(&ann, second.id).await?, with(&second));
+    let unknown = rows.find(&ann, Uuid::new_v4()).await?;
+    assert_eq!(
+        (unknown.login_session, unknown.memberships),
+        (None, memberships.clone())
+    );
+
+    let ended = LoginSession {
+        revoked: true,
+        ..first.clone()
+    };
+    assert!(directory.login_sessions.replace(&first, &ended).await?);
+    assert_eq!(rows.find(&ann, first.id).await?, with(&ended));
+    Ok(())
+}
+
+pub async fn rows_of_many_users_read_at_once_are_each_their_own<B: Backend>(
+    backend: B,
+) -> Result<()> {
+    let (directory, history) = (backend.directory(), backend.history());
+    let mut expected = Vec::new();
+    for n in 0..40_u64 {
+        let session = login(&user());
+        // Some users have no login session, and some are in no channel.
+        if !n.is_multiple_of(3) {
+            directory.login_sessions.create(&session).await?;
+        }
+        if !n.is_multiple_of(4) {
+            let joined = event(&channel(), n + 1, &session.user, Role::Member, true);
+            history.append(vec![joined]).await?;
+        }
+        let memberships = history.memberships(&session.user).await?;
+        expected.push((session, memberships, n));
+    }
+    // Two at the same time for each user.
+    let find = async |session: &LoginSession, memberships: &Vec<Membership>, n: u64| {
+        let row = directory.user_rows.find(&session.user, session.id).await?;
+        let expected = UserRow {
+            login_session: (!n.is_multiple_of(3)).then(|| session.clone()),
+            memberships: memberships.clone(),
+        };
+        ensure!(row == expected, "{row:?} instead of {expected:?}");
+        ensure!(memberships.len() == usize::from(!n.is_multiple_of(4)));
+        Ok(())
+    };
+    let twice = expected.iter().flat_map(|one| [one, one]);
+    let finds = twice.map(|(session, memberships, n)| find(session, memberships, *n));
+    for found in futures_util::future::join_all(finds).await {
+        found?;
+    }
     Ok(())
 }
 

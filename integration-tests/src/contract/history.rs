@@ -43,6 +43,7 @@ macro_rules! history_contract {
                 newer_event_sets_the_role_in_any_order
                 joining_sets_the_time_and_changing_the_role_does_not
                 memberships_are_all_channels_of_a_user
+                newest_event_sets_a_membership_in_any_order
                 topic_and_archival_come_from_the_log
                 channel_state_is_kept_where_the_log_has_none;
         }

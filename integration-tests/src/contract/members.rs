@@ -4,14 +4,20 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use lakechat_core::domain::{
-    Cells, Channel, ChannelKind, ChannelName, HistoryRow, Member, Role, UserName,
+    Cells, Channel, ChannelKind, ChannelName, HistoryRow, Member, Membership, Role, UserName,
 };
 use lakechat_core::ports::History;
 
 use super::history::row;
 use super::{Backend, channel, id, user, user_named};
 
-fn event(channel: &ChannelName, by: u64, user: &UserName, role: Role, joined: bool) -> HistoryRow {
+pub(super) fn event(
+    channel: &ChannelName,
+    by: u64,
+    user: &UserName,
+    role: Role,
+    joined: bool,
+) -> HistoryRow {
     let cells = Cells::Member {
         id: id(by),
         user: user.clone(),
@@ -112,15 +118,40 @@ pub async fn memberships_are_all_channels_of_a_user<B: Backend>(backend: B) -> R
     }
     let found = history.memberships(&ann).await?;
     channels.sort();
-    assert!(found.iter().map(|(channel, _)| channel).eq(&channels));
-    for (channel, member) in found {
-        let stands = history.members(&channel, None, 10).await?;
-        assert!(
-            stands.contains(&member),
-            "the lists of channel and user agree"
+    assert!(found.iter().map(|m| &m.channel).eq(&channels));
+    for membership in found {
+        let stands = history.members(&membership.channel, None, 10).await?;
+        let member = stands.iter().find(|member| member.user == ann);
+        let member = member.context("the lists of channel and user agree")?;
+        assert_eq!(
+            (membership.role, membership.changed),
+            (member.role, member.changed)
         );
-        assert_eq!(member.user, ann);
     }
+    Ok(())
+}
+
+pub async fn newest_event_sets_a_membership_in_any_order<B: Backend>(backend: B) -> Result<()> {
+    let (history, ann) = (backend.history(), user());
+    let roles = [(1, Role::Member), (2, Role::None), (3, Role::Admin)];
+    let mut expected = Vec::new();
+    for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
+        let channel = channel();
+        for i in order {
+            let (by, role) = roles[i];
+            let row = event(&channel, by, &ann, role, by == 1);
+            // Again, as by another archiver.
+            history.append(vec![row.clone()]).await?;
+            history.append(vec![row]).await?;
+        }
+        expected.push(Membership {
+            channel,
+            role: Role::Admin,
+            changed: id(3),
+        });
+    }
+    expected.sort_by(|a, b| a.channel.cmp(&b.channel));
+    assert_eq!(history.memberships(&ann).await?, expected);
     Ok(())
 }
 

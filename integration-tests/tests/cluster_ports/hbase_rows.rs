@@ -178,12 +178,10 @@ async fn members_stand_on_both_sides_and_topics_with_their_channel() -> Result<(
         "d:role owner".to_owned(),
     ];
     let member = member.map(|cell| format!("{cell} @{}", stamp(1, 0)));
-    for key in [
-        format!("{}c/{channel}\0{ann}", hh(channel.as_str())),
-        format!("{}u/{ann}\0{channel}", hh(ann.as_str())),
-    ] {
-        assert_eq!(cells(&on, "members", &key)?, member);
-    }
+    let key = format!("{}c/{channel}\0{ann}", hh(channel.as_str()));
+    assert_eq!(cells(&on, "members", &key)?, member);
+    let membership = format!("c:{channel} owner {} @{}", id(1, 0), stamp(1, 0));
+    assert_eq!(cells(&on, "users", ann.as_str())?, [membership]);
     let expected = [
         format!("d:state archived @{}", stamp(3, 0)),
         format!("d:state_changed {} @{}", id(3, 0), stamp(3, 0)),

@@ -23,8 +23,7 @@ async fn reader_that_panics_is_known_to_have_ended() {
     let ports = chat::Ports {
         broker,
         history: embedded.history(),
-        channels: embedded.directory().channels.clone(),
-        file_rows: embedded.directory().file_rows.clone(),
+        directory: (&embedded.directory()).into(),
         presence: Arc::new(MemoryPresence::new("a")),
     };
     let running = chat::start(ports, chat_settings(&Stage::shape(1 << 20))).await;

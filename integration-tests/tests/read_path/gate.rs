@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use lakechat_core::domain::{
-    Change, Channel, ChannelName, HistoryRow, Id, Member, Message, Partition, UserName,
+    Change, Channel, ChannelName, HistoryRow, Id, Member, Membership, Message, Partition, UserName,
 };
+use lakechat_core::ports::directory::UserRow;
 use lakechat_core::ports::history::{ChannelRows, Mark, MessageRange};
-use lakechat_core::ports::{History, PortError};
+use lakechat_core::ports::{History, PortError, UserRows};
 use rand::RngExt;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// History whose writes wait while the gate is shut, and fail one time in `fail_one_in`: before or
 /// after they happened. Reads fail while the test asks for it.
@@ -211,11 +213,31 @@ impl History for GatedHistory {
         self.read(self.inner.members(channel, after, limit)).await
     }
 
-    async fn memberships(&self, user: &UserName) -> Result<Vec<(ChannelName, Member)>, PortError> {
+    async fn memberships(&self, user: &UserName) -> Result<Vec<Membership>, PortError> {
         self.read(self.inner.memberships(user)).await
     }
 
     async fn fill_channel_state(&self, channels: &mut [Channel]) -> Result<(), PortError> {
         self.read(self.inner.fill_channel_state(channels)).await
+    }
+}
+
+/// The rows of users, which can be read whenever history can: one store has both.
+pub struct GatedUserRows {
+    inner: Arc<dyn UserRows>,
+    history: Arc<GatedHistory>,
+}
+
+impl GatedUserRows {
+    pub fn new(inner: Arc<dyn UserRows>, history: Arc<GatedHistory>) -> Arc<GatedUserRows> {
+        Arc::new(GatedUserRows { inner, history })
+    }
+}
+
+#[async_trait]
+impl UserRows for GatedUserRows {
+    async fn find(&self, user: &UserName, login_session: Uuid) -> Result<UserRow, PortError> {
+        let found = self.inner.find(user, login_session);
+        self.history.read(found).await
     }
 }

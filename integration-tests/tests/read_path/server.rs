@@ -9,7 +9,8 @@ use lakechat_core::accounts::{self, Accounts};
 use lakechat_core::chat::log::Log;
 use lakechat_core::chat::log::record::{Body, Record};
 use lakechat_core::chat::{
-    self, BackgroundTask, Batching, Chat, MemoryBounds, OutboxBounds, SessionLimits, Threads,
+    self, BackgroundTask, Batching, Chat, DirectoryPorts, MemoryBounds, OutboxBounds,
+    SessionLimits, Threads,
 };
 use lakechat_core::domain::{
     Channel, ChannelKind, ChannelName, ClientMsgId, Partition, Secret, UserName,
@@ -23,7 +24,7 @@ use tokio::task::JoinHandle as Task;
 use tokio_util::sync::CancellationToken;
 
 use crate::fickle::FickleBroker;
-use crate::gate::GatedHistory;
+use crate::gate::{GatedHistory, GatedUserRows};
 use crate::held_channels::HeldChannels;
 
 /// What a run leaves to chance about its server.
@@ -66,8 +67,11 @@ impl Server {
         let ports = chat::Ports {
             broker: broker.clone(),
             history: history.clone(),
-            channels: channels.clone(),
-            file_rows: directory.file_rows.clone(),
+            directory: DirectoryPorts {
+                channels: channels.clone(),
+                user_rows: GatedUserRows::new(directory.user_rows.clone(), history.clone()),
+                file_rows: directory.file_rows.clone(),
+            },
             presence: Arc::new(MemoryPresence::new("a")),
         };
         let running = chat::start(ports, chat_settings(shape)).await;

@@ -3,6 +3,7 @@
 mod channels;
 mod files;
 mod sessions;
+mod user_rows;
 mod users;
 
 use std::sync::Arc;
@@ -10,21 +11,26 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use self::user_rows::UserRowReads;
 use super::client::Client;
 use super::error::HBaseError;
 use lakechat_core::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
-use lakechat_core::ports::directory::CreateOutcome;
-use lakechat_core::ports::{Channels, FileRows, LoginSessions, PortError, Users};
+use lakechat_core::ports::directory::{CreateOutcome, UserRow};
+use lakechat_core::ports::{Channels, FileRows, LoginSessions, PortError, UserRows, Users};
 
 const PART: &str = "directory";
 
 pub(super) struct HBaseDirectory {
     client: Arc<Client>,
+    user_rows: UserRowReads,
 }
 
 impl HBaseDirectory {
     pub fn new(client: Arc<Client>) -> HBaseDirectory {
-        HBaseDirectory { client }
+        HBaseDirectory {
+            user_rows: UserRowReads::new(client.clone()),
+            client,
+        }
     }
 }
 
@@ -89,6 +95,14 @@ impl LoginSessions for HBaseDirectory {
         sessions::replace(&self.client, old, new)
             .await
             .map_err(port_error)
+    }
+}
+
+#[async_trait]
+impl UserRows for HBaseDirectory {
+    async fn find(&self, user: &UserName, login_session: Uuid) -> Result<UserRow, PortError> {
+        let found = self.user_rows.find(user, login_session);
+        found.await.map_err(port_error)
     }
 }
 

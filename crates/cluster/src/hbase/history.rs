@@ -19,7 +19,7 @@ use super::client::Client;
 use super::error::HBaseError;
 use super::put;
 use lakechat_core::domain::{
-    Change, Channel, ChannelName, HistoryRow, Id, Member, Message, Partition, UserName,
+    Change, Channel, ChannelName, HistoryRow, Id, Member, Membership, Message, Partition, UserName,
 };
 use lakechat_core::ports::history::{ChannelRows, Mark, MessageRange};
 use lakechat_core::ports::{History, PortError};
@@ -137,7 +137,7 @@ impl History for HBaseHistory {
         found.await.map_err(port_error)
     }
 
-    async fn memberships(&self, user: &UserName) -> Result<Vec<(ChannelName, Member)>, PortError> {
+    async fn memberships(&self, user: &UserName) -> Result<Vec<Membership>, PortError> {
         members::of_user(&self.client, user)
             .await
             .map_err(port_error)

@@ -3,7 +3,7 @@
 
 use md5::{Digest, Md5};
 
-use lakechat_core::domain::{ChannelName, Id, UserName};
+use lakechat_core::domain::{ChannelName, Id};
 
 /// The row of table `meta` that describes the log.
 pub(super) const LOG: &str = "log";
@@ -44,11 +44,6 @@ pub(super) fn members_prefix(channel: &ChannelName) -> Vec<u8> {
     format!("{}c/{channel}\0", hh(channel.as_str())).into_bytes()
 }
 
-/// The prefix of the keys of a user's channels.
-pub(super) fn memberships_prefix(user: &UserName) -> Vec<u8> {
-    format!("{}u/{user}\0", hh(user.as_str())).into_bytes()
-}
-
 /// A prefix followed by a name.
 pub(super) fn under(mut prefix: Vec<u8>, name: &str) -> Vec<u8> {
     prefix.extend_from_slice(name.as_bytes());
@@ -80,7 +75,6 @@ mod tests {
     #[test]
     fn keys_are_those_of_the_row_contract() {
         let ops = ChannelName::parse("ops").expect("a name");
-        let ann = UserName::parse("ann").expect("a name");
         let id = Id::from_u64(42).expect("an id");
         let key = event(&ops, id);
         assert_eq!(key, b"e8ops\x0000000000000000000042");
@@ -89,7 +83,6 @@ mod tests {
         let member = under(members_prefix(&ops), "ann");
         assert_eq!(member, b"e8c/ops\0ann");
         assert_eq!(rest(&member, &members_prefix(&ops)), Some("ann"));
-        assert_eq!(memberships_prefix(&ann), b"7eu/ann\0");
         assert_eq!(end_of(members_prefix(&ops)), b"e8c/ops\x01");
     }
 }

@@ -50,7 +50,8 @@ impl Table {
             Table::Messages | Table::PrivateMessages => &["m", "r"],
             Table::Changes | Table::PrivateChanges => &["c"],
             Table::Files => &["d", "b", "p"],
-            Table::Users | Table::Channels | Table::Members | Table::Meta => &["d"],
+            Table::Users => &["d", "c"],
+            Table::Channels | Table::Members | Table::Meta => &["d"],
         }
     }
 

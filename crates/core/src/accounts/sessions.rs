@@ -91,6 +91,15 @@ impl Sessions {
         require(self.asked.share(identity.session, ask).await?)
     }
 
+    /// The same with an answer that the caller has just got.
+    pub fn confirm(
+        &self,
+        identity: &Identity,
+        answer: Result<Option<&LoginSession>, Arc<PortError>>,
+    ) -> Result<(), Problem> {
+        require(self.directory.judge(identity, answer)?)
+    }
+
     /// The session of a refresh token, as the directory has it. `token_revoked` if it has ended or
     /// doesn't exist, `token_expired` if its time is over.
     pub async fn unexpired(
@@ -148,9 +157,22 @@ impl Sessions {
 impl CachedSessions {
     async fn ask(&self, identity: &Identity) -> Result<State, Problem> {
         let asked = self.login_sessions.find(&identity.user, identity.session);
-        let session = match asked.await {
+        let answer = asked.await;
+        let answer = answer.map_err(Arc::new);
+        self.judge(
+            identity,
+            answer.as_ref().map(Option::as_ref).map_err(Arc::clone),
+        )
+    }
+
+    fn judge(
+        &self,
+        identity: &Identity,
+        answer: Result<Option<&LoginSession>, Arc<PortError>>,
+    ) -> Result<State, Problem> {
+        let session = match answer {
             Ok(session) => session,
-            Err(error @ PortError::Unavailable { .. }) => {
+            Err(error) if matches!(*error, PortError::Unavailable { .. }) => {
                 let known = self.remembered.get(&identity.session);
                 return Ok(known.ok_or_else(|| directory_unavailable(error))?.state);
             }

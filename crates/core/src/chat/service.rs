@@ -2,6 +2,7 @@
 
 mod channel_loader;
 mod channels;
+mod connecting;
 mod file_rights;
 pub(in crate::chat) mod health;
 mod history;
@@ -25,16 +26,19 @@ use crate::chat::log::barrier::Barrier;
 use crate::domain::{ChannelName, Code, Problem, UserName};
 use crate::keyed_memory::{KeyedMemory, ReservedMemory};
 use crate::limits::{KeyedLimit, RequestKind, RequestLimit};
-use crate::ports::{Channels, FileRows};
+use crate::ports::{Channels, Directory, FileRows, UserRows};
 
 use channel_loader::ChannelLoader;
+use connecting::UserRowLoads;
 use membership::MembershipLoads;
 
 pub use channels::{ChannelPage, MemberPage};
+pub(in crate::chat) use connecting::ConnectedUser;
 pub use health::{Health, PartHealth};
 pub use history::{
     FRAME_PAGE_BYTES, MAX_LIMIT, PAGE_BYTES, Page, PageQuery, limit_invalid, page_limit,
 };
+pub(in crate::chat) use membership::StoredMemberships;
 pub use presence::{ChannelPresence, PresentSession, PresentUser};
 pub use sending::{Admission, References, Send, not_a_member};
 
@@ -75,6 +79,24 @@ pub struct ChatSettings {
     pub connections_per_user: usize,
 }
 
+/// The ports of the directory that chat uses.
+#[derive(Clone)]
+pub struct DirectoryPorts {
+    pub channels: Arc<dyn Channels>,
+    pub user_rows: Arc<dyn UserRows>,
+    pub file_rows: Arc<dyn FileRows>,
+}
+
+impl From<&Directory> for DirectoryPorts {
+    fn from(directory: &Directory) -> DirectoryPorts {
+        DirectoryPorts {
+            channels: directory.channels.clone(),
+            user_rows: directory.user_rows.clone(),
+            file_rows: directory.file_rows.clone(),
+        }
+    }
+}
+
 /// The chat of one server.
 pub struct Chat {
     pub settings: ChatSettings,
@@ -84,10 +106,10 @@ pub struct Chat {
     reads: Arc<Reads>,
     loader: ChannelLoader,
     membership_loads: MembershipLoads,
+    user_row_loads: UserRowLoads,
     read_memory: KeyedMemory<UserName>,
     hello_memory: KeyedMemory<IpAddr>,
-    channels: Arc<dyn Channels>,
-    file_rows: Arc<dyn FileRows>,
+    directory: DirectoryPorts,
     sends_per_user: KeyedLimit<UserName>,
     events_per_user: KeyedLimit<UserName>,
     sends_per_channel: KeyedLimit<ChannelName>,
@@ -107,11 +129,11 @@ impl Chat {
         hub: Arc<Hub>,
         pulse: Arc<Pulse>,
         reads: Reads,
-        channels: Arc<dyn Channels>,
-        file_rows: Arc<dyn FileRows>,
+        directory: DirectoryPorts,
     ) -> Chat {
         let reads = Arc::new(reads);
-        let loader = ChannelLoader::new(log.clone(), hub.clone(), reads.clone(), channels.clone());
+        let channels = directory.channels.clone();
+        let loader = ChannelLoader::new(log.clone(), hub.clone(), reads.clone(), channels);
         Chat {
             sends_per_user: KeyedLimit::new(settings.sends_per_user),
             events_per_user: KeyedLimit::new(settings.sends_per_user),
@@ -127,8 +149,8 @@ impl Chat {
             reads,
             loader,
             membership_loads: MembershipLoads::default(),
-            channels,
-            file_rows,
+            user_row_loads: UserRowLoads::default(),
+            directory,
         }
     }
 

@@ -17,16 +17,15 @@ use super::log::Log;
 use super::log::barrier::Barrier;
 use super::log::reader;
 use super::read::Reads;
-use super::service::{Chat, ChatSettings};
-use crate::ports::{Broker, Channels, FileRows, History, PortError, Presence};
+use super::service::{Chat, ChatSettings, DirectoryPorts};
+use crate::ports::{Broker, History, PortError, Presence};
 
 /// The ports that chat uses.
 #[derive(Clone)]
 pub struct Ports {
     pub broker: Arc<dyn Broker>,
     pub history: Arc<dyn History>,
-    pub channels: Arc<dyn Channels>,
-    pub file_rows: Arc<dyn FileRows>,
+    pub directory: DirectoryPorts,
     pub presence: Arc<dyn Presence>,
 }
 
@@ -107,9 +106,8 @@ pub async fn start(ports: Ports, settings: ChatSettings) -> Result<Running, Star
             presence.run(stop).await;
         }),
     ];
-    let (channels, file_rows) = (ports.channels, ports.file_rows);
     let reads = Reads::new(log.clone(), history, barrier);
-    let chat = Chat::new(settings, log, hub, pulse, reads, channels, file_rows);
+    let chat = Chat::new(settings, log, hub, pulse, reads, ports.directory);
     Ok(Running {
         chat: Arc::new(chat),
         threads,

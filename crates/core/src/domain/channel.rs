@@ -87,3 +87,12 @@ pub struct Member {
     /// The event that set the role.
     pub changed: Id,
 }
+
+/// A channel in which a user is a member, or was one and has the role `none`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    pub channel: ChannelName,
+    pub role: Role,
+    /// The event that set the role.
+    pub changed: Id,
+}

@@ -1,7 +1,7 @@
 //! The directory: what the first writer decides and not the log. These are names, login sessions
 //! and the rows of files.
 //!
-//! The four ports share these rules:
+//! The five ports share these rules:
 //!
 //! *Atomicity.* Every call is atomic and independent of other calls.
 //!
@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::PortError;
-use crate::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
+use crate::domain::{Channel, ChannelName, File, FileId, LoginSession, Membership, User, UserName};
 
 /// The outcome of creating something under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +86,23 @@ pub trait LoginSessions: Send + Sync {
     async fn replace(&self, old: &LoginSession, new: &LoginSession) -> Result<bool, PortError>;
 }
 
+/// What a server has to know of a user who connects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserRow {
+    /// The login session that was asked for, if the user has it.
+    pub login_session: Option<LoginSession>,
+    /// The same as [`History::memberships`](super::History::memberships).
+    pub memberships: Vec<Membership>,
+}
+
+/// What a connect reads, in one call: after the end of a server all its users connect to others.
+#[async_trait]
+pub trait UserRows: Send + Sync {
+    /// The user's login session with this id, and the user's memberships. Both are read after the
+    /// call has begun, and not necessarily at the same moment. An unknown user has neither.
+    async fn find(&self, user: &UserName, login_session: Uuid) -> Result<UserRow, PortError>;
+}
+
 /// The rows of files, by id: a file's properties, the location of its bytes, and the channels in
 /// which it was posted.
 #[async_trait]
@@ -109,25 +126,27 @@ pub trait FileRows: Send + Sync {
     async fn posted_in(&self, id: FileId) -> Result<Vec<ChannelName>, PortError>;
 }
 
-/// The four ports of the directory.
+/// The five ports of the directory.
 #[derive(Clone)]
 pub struct Directory {
     pub users: Arc<dyn Users>,
     pub channels: Arc<dyn Channels>,
     pub login_sessions: Arc<dyn LoginSessions>,
+    pub user_rows: Arc<dyn UserRows>,
     pub file_rows: Arc<dyn FileRows>,
 }
 
 impl Directory {
-    /// The ports of one store that implements all four.
+    /// The ports of one store that implements all five.
     pub fn of<T>(store: Arc<T>) -> Directory
     where
-        T: Users + Channels + LoginSessions + FileRows + 'static,
+        T: Users + Channels + LoginSessions + UserRows + FileRows + 'static,
     {
         Directory {
             users: store.clone(),
             channels: store.clone(),
             login_sessions: store.clone(),
+            user_rows: store.clone(),
             file_rows: store,
         }
     }

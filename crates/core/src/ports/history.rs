@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use super::PortError;
 use super::broker::Offset;
 use crate::domain::{
-    Change, Channel, ChannelName, HistoryRow, Id, Member, Message, Partition, UserName,
+    Change, Channel, ChannelName, HistoryRow, Id, Member, Membership, Message, Partition, UserName,
 };
 
 /// The offset of a partition up to which history is complete.
@@ -132,9 +132,9 @@ pub trait History: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Member>, PortError>;
 
-    /// The channels that a user is or was a member of, ordered by name (by bytes), with the user's
-    /// membership in each. Former memberships have role `none`.
-    async fn memberships(&self, user: &UserName) -> Result<Vec<(ChannelName, Member)>, PortError>;
+    /// The memberships of a user, ordered by the channel's name (by bytes). Former ones have role
+    /// `none`.
+    async fn memberships(&self, user: &UserName) -> Result<Vec<Membership>, PortError>;
 
     /// Sets the topic and the archival of channels from their events in history. Without such an
     /// event a field keeps its value. After an error some channels may have been changed.

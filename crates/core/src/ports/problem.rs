@@ -1,5 +1,7 @@
 //! Maps a [`PortError`] to the [`Problem`] that the client gets. No other place does so.
 
+use std::sync::Arc;
+
 use super::PortError;
 use crate::domain::{Code, Problem};
 
@@ -11,18 +13,18 @@ const STORAGE: &str = "The file storage is not available right now; try again in
 
 /// `directory_unavailable` for every kind of error, in chat, files and accounts alike: once an operator
 /// has repaired the directory, the same call succeeds.
-pub fn directory_unavailable(error: PortError) -> Problem {
-    retry(Code::DirectoryUnavailable, DIRECTORY, error)
+pub fn directory_unavailable(error: impl Into<Arc<PortError>>) -> Problem {
+    retry(Code::DirectoryUnavailable, DIRECTORY, error.into())
 }
 
 /// `history_unavailable` for every kind of error, for the same reason.
-pub fn history_unavailable(error: PortError) -> Problem {
-    retry(Code::HistoryUnavailable, HISTORY, error)
+pub fn history_unavailable(error: impl Into<Arc<PortError>>) -> Problem {
+    retry(Code::HistoryUnavailable, HISTORY, error.into())
 }
 
 /// `storage_unavailable` for every kind of error, for the same reason.
 pub fn storage_unavailable(error: PortError) -> Problem {
-    retry(Code::StorageUnavailable, STORAGE, error)
+    retry(Code::StorageUnavailable, STORAGE, error.into())
 }
 
 /// The same for reading a file that has a row; but `internal` if the store has lost the file, which no
@@ -34,7 +36,7 @@ pub fn stored_file_problem(error: PortError) -> Problem {
     }
 }
 
-fn retry(code: Code, text: &'static str, error: PortError) -> Problem {
+fn retry(code: Code, text: &'static str, error: Arc<PortError>) -> Problem {
     Problem::new(code, text)
         .retry_after_ms(RETRY_AFTER_MS)
         .cause(error)

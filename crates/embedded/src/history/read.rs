@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::columns::{ReadColumn, id, invalid_value, limit as rows};
 use lakechat_core::domain::{
-    Attachment, Change, ChangeKind, ChannelName, Id, Member, Message, Role, UserName,
+    Attachment, Change, ChangeKind, ChannelName, Id, Member, Membership, Message, Role, UserName,
 };
 use lakechat_core::ports::history::{ChannelRows, MessageRange};
 
@@ -183,22 +183,31 @@ pub(super) fn members(
     select.query_map(bounds, member)?.collect()
 }
 
-pub(super) fn memberships(db: &Connection, user: &UserName) -> Result<Vec<(ChannelName, Member)>> {
+pub(super) fn memberships(db: &Connection, user: &UserName) -> Result<Vec<Membership>> {
     let mut select = db.prepare_cached(
-        "SELECT user, role, joined_at, changed, channel FROM members
-         WHERE user = ?1 ORDER BY channel",
+        "SELECT channel, role, changed FROM members WHERE user = ?1 ORDER BY channel",
     )?;
-    let membership = |row: &Row<'_>| Ok((row.channel(4)?, member(row)?));
+    let membership = |row: &Row<'_>| {
+        Ok(Membership {
+            channel: row.channel(0)?,
+            role: role(row, 1)?,
+            changed: row.id(2)?,
+        })
+    };
     select.query_map([user.as_str()], membership)?.collect()
 }
 
 fn member(row: &Row<'_>) -> Result<Member> {
     Ok(Member {
         user: row.user(0)?,
-        role: Role::parse(row.text(1)?).ok_or_else(|| invalid_value(1, "role"))?,
+        role: role(row, 1)?,
         joined_at_ms: row.number(2)?,
         changed: row.id(3)?,
     })
+}
+
+fn role(row: &Row<'_>, at: usize) -> Result<Role> {
+    Role::parse(row.text(at)?).ok_or_else(|| invalid_value(at, "role"))
 }
 
 /// By channel, in the order of `names`.

@@ -12,7 +12,7 @@ use super::super::cell::Cell;
 use super::super::client::Client;
 use super::super::error::HBaseError;
 use super::super::put;
-use super::super::row;
+use super::super::row::{self, Row};
 use super::super::tables::Table;
 use lakechat_core::domain::{LoginSession, ReplacedToken, UserName};
 
@@ -60,8 +60,13 @@ impl From<Replaced> for ReplacedToken {
     }
 }
 
+/// The column of a session.
+pub(super) fn column(id: Uuid) -> String {
+    format!("{PREFIX}{id}")
+}
+
 fn cell(user: &UserName, id: Uuid) -> Cell {
-    Cell::new(Table::Users, user.as_str(), format!("{PREFIX}{id}"))
+    Cell::new(Table::Users, user.as_str(), column(id))
 }
 
 /// Session ids are random: one that exists was written by an earlier attempt of this call, and may have been
@@ -81,6 +86,16 @@ pub(super) async fn find(
 ) -> Result<Option<LoginSession>, HBaseError> {
     let found = cell(user, id).read(client).await?;
     found.map(|json| decode(user, id, &json)).transpose()
+}
+
+/// The session in the user's row.
+pub(super) fn of_row(
+    row: &Row,
+    user: &UserName,
+    id: Uuid,
+) -> Result<Option<LoginSession>, HBaseError> {
+    let found = row.bytes(&column(id));
+    found.map(|json| decode(user, id, json)).transpose()
 }
 
 /// Compares the sessions and not their bytes, which another release may encode differently.
@@ -129,7 +144,7 @@ async fn remove_old(client: &Client, made: &LoginSession) -> Result<(), HBaseErr
     };
     let gone = sessions.into_iter().enumerate().filter(is_over);
     let columns: Vec<_> = gone
-        .map(|(_, session)| format!("{PREFIX}{}", session.id).into_bytes())
+        .map(|(_, session)| column(session.id).into_bytes())
         .collect();
     if columns.is_empty() {
         return Ok(());

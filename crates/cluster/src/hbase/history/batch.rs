@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use super::super::memberships;
 use super::super::put::Put;
 use super::super::row_key;
 use super::super::tables::Table;
@@ -133,7 +134,6 @@ impl Batches {
         joined: bool,
     ) {
         let of_channel = row_key::under(row_key::members_prefix(channel), user.as_str());
-        let of_user = row_key::under(row_key::memberships_prefix(user), channel.as_str());
         let mut cells = vec![
             ("d:role".to_owned(), role.as_str().to_owned()),
             ("d:changed".to_owned(), event.to_string()),
@@ -141,8 +141,14 @@ impl Batches {
         if joined {
             cells.push(("d:joined_at".to_owned(), event.ms().to_string()));
         }
-        self.add_changed((Table::Members, of_channel), event, cells.clone());
-        self.add_changed((Table::Members, of_user), event, cells);
+        self.add_changed((Table::Members, of_channel), event, cells);
+        let of_user = (Table::Users, user.as_str().as_bytes().to_vec());
+        let membership = memberships::encode(role, event);
+        self.add_changed(
+            of_user,
+            event,
+            vec![(memberships::column(channel), membership)],
+        );
     }
 
     fn describe_channel(&mut self, channel: &ChannelName, event: Id, what: &str, value: &str) {

@@ -2,11 +2,12 @@
 
 use super::super::client::Client;
 use super::super::error::HBaseError;
-use super::super::row::Row;
+use super::super::memberships;
+use super::super::row::{self, Row};
 use super::super::row_key;
 use super::super::scan::Scan;
 use super::super::tables::Table;
-use lakechat_core::domain::{ChannelName, Member, Role, UserName};
+use lakechat_core::domain::{ChannelName, Member, Membership, Role, UserName};
 
 const COLUMNS: &[&str] = &["d:role", "d:joined_at", "d:changed"];
 
@@ -35,17 +36,17 @@ pub(super) async fn of_channel(
 pub(super) async fn of_user(
     client: &Client,
     user: &UserName,
-) -> Result<Vec<(ChannelName, Member)>, HBaseError> {
-    let (user, prefix) = (user.clone(), row_key::memberships_prefix(user));
-    let scan = under(prefix.clone(), prefix.clone());
+) -> Result<Vec<Membership>, HBaseError> {
+    let key = user.as_str().as_bytes().to_vec();
     let read = move |connection: &mut _, tables: &_| {
-        scan.collect(connection, tables, usize::MAX, |row| {
-            let channel = row_key::rest(&row.key, &prefix);
-            let channel = channel.and_then(|name| ChannelName::parse(name).ok());
-            let channel = channel.ok_or_else(|| row.damaged("its key"))?;
-            let member = member(&row, Some(user.clone()))?;
-            Ok(member.map(|member| (channel, member)))
-        })
+        let row = row::get(
+            connection,
+            tables,
+            Table::Users,
+            &key,
+            &[memberships::FAMILY],
+        )?;
+        row.as_ref().map_or(Ok(Vec::new()), memberships::of_row)
     };
     client.read(read).await
 }

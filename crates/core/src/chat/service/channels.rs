@@ -45,7 +45,7 @@ impl Chat {
     ) -> Result<ChannelObject, Problem> {
         let name = ChannelName::parse_given(name).map_err(|_| name_invalid())?;
         let topic = topic.map(parse_topic).transpose()?;
-        let there = self.channels.find(&name).await;
+        let there = self.directory.channels.find(&name).await;
         if let Some(there) = there.map_err(directory_unavailable)? {
             self.check_unfinished(user, &there).await?;
         }
@@ -63,6 +63,7 @@ impl Chat {
             archived: None,
         };
         let claim = self
+            .directory
             .channels
             .create(&row)
             .await
@@ -107,7 +108,8 @@ impl Chat {
             topic: None,
             archived: None,
         };
-        self.channels
+        self.directory
+            .channels
             .create(&row)
             .await
             .map_err(directory_unavailable)?;
@@ -157,7 +159,7 @@ impl Chat {
     ) -> Result<ChannelPage, Problem> {
         let roles = self.memberships(user).await?;
         // One row more than the page has shows whether there is a next page.
-        let rows = self.channels.list_public(after, limit + 1).await;
+        let rows = self.directory.channels.list_public(after, limit + 1).await;
         let mut rows = rows.map_err(directory_unavailable)?;
         let more = rows.len() > limit;
         rows.truncate(limit);

@@ -17,7 +17,7 @@ impl Chat {
         if file.uploader == *user {
             return Ok(true);
         }
-        let channels = self.file_rows.posted_in(file.id).await;
+        let channels = self.directory.file_rows.posted_in(file.id).await;
         let channels = channels.map_err(directory_unavailable)?;
         let answers =
             stream::iter(channels).then(async |channel| self.may_read(user, &channel).await);

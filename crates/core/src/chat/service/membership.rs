@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{ChannelPage, Chat, TRIES};
+use super::{ChannelPage, Chat, MAX_LIMIT, TRIES};
 use crate::chat::hub::HubChannel;
 use crate::chat::log::Log;
 use crate::chat::log::record::Body;
 use crate::chat::read::behind;
-use crate::domain::{ChannelName, Code, Id, Member, Problem, Role, UserName};
+use crate::domain::{ChannelName, Code, Id, Membership, Problem, Role, UserName};
+use crate::ports::PortError;
 use crate::ports::problem::history_unavailable;
 use crate::single_flight::SingleFlight;
 
@@ -23,9 +24,21 @@ pub(super) type MembershipLoads = SingleFlight<UserName, Result<Arc<StoredMember
 
 /// A user's memberships in history, with what was marked as archived before they were read: the ids
 /// of the marks, by partition.
-pub(super) struct StoredMemberships {
+pub(in crate::chat) struct StoredMemberships {
     marks: Vec<Id>,
-    rows: Vec<(ChannelName, Member)>,
+    rows: Vec<Membership>,
+}
+
+impl StoredMemberships {
+    /// What `read` returns, if it returns anything, with the marks before it.
+    pub(super) async fn read<T, E>(
+        log: &Log,
+        read: impl Future<Output = Result<(T, Vec<Membership>), E>>,
+    ) -> Result<(T, StoredMemberships), E> {
+        let marks = mark_ids(log);
+        let (rest, rows) = read.await?;
+        Ok((rest, StoredMemberships { marks, rows }))
+    }
 }
 
 /// A page of a user's channels ends before the channel with which its JSON would exceed this size.
@@ -81,7 +94,30 @@ impl Chat {
         after: Option<&ChannelName>,
         limit: usize,
     ) -> Result<ChannelPage, Problem> {
-        let names = self.memberships(user).await?.into_keys();
+        let memberships = self.memberships(user).await?;
+        self.page_of(user, memberships, after, limit).await
+    }
+
+    /// The first page of a user's channels, with what was read of them when the user connected.
+    pub(in crate::chat) async fn first_channels_of(
+        &self,
+        user: &UserName,
+        stored: Result<Arc<StoredMemberships>, Problem>,
+    ) -> Result<ChannelPage, Problem> {
+        let stored = stored?;
+        self.reads.barrier().pass_all().await?;
+        let memberships = self.with_tails(user, stored).await?;
+        self.page_of(user, memberships, None, MAX_LIMIT).await
+    }
+
+    async fn page_of(
+        &self,
+        user: &UserName,
+        memberships: BTreeMap<ChannelName, Role>,
+        after: Option<&ChannelName>,
+        limit: usize,
+    ) -> Result<ChannelPage, Problem> {
+        let names = memberships.into_keys();
         let names = names.filter(|name| after.is_none_or(|after| name > after));
         let open = |name| async move { self.open(&name).await };
         let mut opened = pin!(stream::iter(names.map(open)).buffered(LOADS_AT_ONCE));
@@ -116,11 +152,21 @@ impl Chat {
         user: &UserName,
     ) -> Result<BTreeMap<ChannelName, Role>, Problem> {
         self.reads.barrier().pass_all().await?;
+        let stored = self.stored_memberships(user).await?;
+        self.with_tails(user, stored).await
+    }
+
+    /// Adds what has changed since the memberships were read. The caller has passed the barrier.
+    async fn with_tails(
+        &self,
+        user: &UserName,
+        mut stored: Arc<StoredMemberships>,
+    ) -> Result<BTreeMap<ChannelName, Role>, Problem> {
         for _ in 0..TRIES {
-            let stored = self.stored_memberships(user).await?;
             if let Some(memberships) = self.overlay(user, &stored) {
                 return Ok(memberships);
             }
+            stored = self.stored_memberships(user).await?;
         }
         Err(behind())
     }
@@ -132,10 +178,10 @@ impl Chat {
         let load = || {
             let user = user.clone();
             async move {
-                let marks = mark_ids(&log);
-                let rows = reads.history().memberships(&user).await;
-                let rows = rows.map_err(history_unavailable)?;
-                Ok(Arc::new(StoredMemberships { marks, rows }))
+                let rows = async { Ok(((), reads.history().memberships(&user).await?)) };
+                let read = StoredMemberships::read(&log, rows).await;
+                let ((), stored) = read.map_err(|error: PortError| history_unavailable(error))?;
+                Ok(Arc::new(stored))
             }
         };
         self.membership_loads.share(user.clone(), load).await
@@ -155,7 +201,7 @@ impl Chat {
     ) -> Option<BTreeMap<ChannelName, Role>> {
         let rows = stored.rows.iter();
         let mut newest: BTreeMap<ChannelName, (Id, Role)> = rows
-            .map(|(channel, m)| (channel.clone(), (m.changed, m.role)))
+            .map(|m| (m.channel.clone(), (m.changed, m.role)))
             .collect();
         for (partition, mark) in self.log.partitions().zip(&stored.marks) {
             let state = self.log.lock(partition);

@@ -231,7 +231,8 @@ impl Chat {
         let file = self.attachment(user, id).await?;
         self.log.check_publish(channel.partition)?;
         self.admit(channel, user)?;
-        self.file_rows
+        self.directory
+            .file_rows
             .mark_posted(id, &channel.name)
             .await
             .map_err(directory_unavailable)?;
@@ -257,6 +258,7 @@ impl Chat {
     /// The attachment for a file, if the sender may share it.
     async fn attachment(&self, user: &UserName, id: FileId) -> Result<Attachment, Problem> {
         let file = self
+            .directory
             .file_rows
             .find(id)
             .await

@@ -12,11 +12,11 @@ use uuid::Uuid;
 
 use super::socket::{Ended, Read, Socket};
 use super::{Clock, Session};
-use crate::accounts::{Accounts, Identity};
+use crate::accounts::Accounts;
 use crate::chat::hub::Listener;
 use crate::chat::hub::outbox::Outbox;
 use crate::chat::service::health::part_of;
-use crate::chat::service::{Chat, MAX_LIMIT};
+use crate::chat::service::{Chat, ConnectedUser, StoredMemberships};
 use crate::chat::wire::close::Close;
 use crate::chat::wire::{self, About, Incoming, Request, Welcome};
 use crate::domain::{Code, Problem};
@@ -50,7 +50,7 @@ pub async fn run<S>(
     let outbox = Arc::new(Outbox::new(chat.settings.outbox));
     let identify = async {
         match arrival.token {
-            TokenSource::Upgrade(token) => authenticate(&accounts, &token).await,
+            TokenSource::Upgrade(token) => connect(&chat, &accounts, &token).await,
             TokenSource::Hello(_memory) => hello(&chat, &accounts, &mut socket, &outbox).await,
         }
     };
@@ -59,8 +59,11 @@ pub async fn run<S>(
         // The client loses nothing: none of its requests has been accepted yet.
         () = chat.hub.draining() => Err(Ended::Close(Close::server_shutdown())),
     };
-    let identity = match identified {
-        Ok(identity) => identity,
+    let ConnectedUser {
+        identity,
+        memberships,
+    } = match identified {
+        Ok(user) => user,
         Err(ended) => return socket.end(&ended).await,
     };
     let listener = Arc::new(Listener {
@@ -98,7 +101,7 @@ pub async fn run<S>(
     let caller = Caller::user(session.listener.user.clone());
     let served = async {
         tokio::select! {
-            () = session.welcome() => {}
+            () = session.welcome(memberships) => {}
             // `welcome` only reads: losing the race loses nothing. The drain closes the outbox,
             // which ends `serve`.
             () = hub.draining() => {}
@@ -117,7 +120,7 @@ pub async fn run<S>(
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    async fn welcome(&mut self) {
+    async fn welcome(&mut self, memberships: Result<Arc<StoredMemberships>, Problem>) {
         let settings = &self.chat.settings;
         let mut degraded = self.chat.degraded();
         // The list of `degraded` may be a second old.
@@ -127,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
         };
         let user = &self.listener.user;
-        let page = match self.chat.channels_of(user, None, MAX_LIMIT).await {
+        let page = match self.chat.first_channels_of(user, memberships).await {
             Ok(page) => {
                 if page.degraded {
                     blame("broker");
@@ -157,8 +160,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-async fn authenticate(accounts: &Accounts, token: &str) -> Result<Identity, Ended> {
-    accounts.authenticate_fresh(token).await.map_err(|problem| {
+async fn connect(chat: &Chat, accounts: &Accounts, token: &str) -> Result<ConnectedUser, Ended> {
+    chat.connect(accounts, token).await.map_err(|problem| {
         Ended::Close(match problem.code {
             Code::TokenExpired => Close::TokenExpired,
             Code::NotAuthenticated | Code::TokenRevoked => Close::NotAuthenticated,
@@ -177,7 +180,7 @@ async fn hello<S>(
     accounts: &Accounts,
     socket: &mut Socket<S>,
     outbox: &Outbox,
-) -> Result<Identity, Ended>
+) -> Result<ConnectedUser, Ended>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -193,7 +196,7 @@ where
                 request: Ok(Request::Hello { token }),
                 ..
             }) => {
-                return authenticate(accounts, &token).await;
+                return connect(chat, accounts, &token).await;
             }
             Some(Incoming {
                 r#ref,
