@@ -242,6 +242,7 @@ fn chat_settings(config: &Config) -> chat::ChatSettings {
         sends_per_user: config.limits.sends_per_user,
         sends_per_channel: config.limits.sends_per_channel,
         requests_per_user: config.limits.requests_per_user,
+        channels_per_user: chat.channels_per_user,
         connections_per_user: config.limits.connections_per_user as usize,
     }
 }

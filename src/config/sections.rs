@@ -217,6 +217,9 @@ section! {
         text_bytes: usize = 16_384, 1..=MIB;
         /// Channels that one session may join.
         channels: usize = 128, 1..=10_000;
+        /// Channels that a user may join or create, those left included. A server reads all of them
+        /// when the user connects.
+        channels_per_user: usize = 10_000, 1..=100_000;
         /// Live frames that may wait for a client. If there are more, the session gets them from
         /// the log later, at the client's speed.
         queue_frames: usize = 1024, 16..=1_000_000;

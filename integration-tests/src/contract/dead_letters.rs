@@ -135,6 +135,7 @@ fn settings() -> chat::ChatSettings {
         sends_per_user: 0,
         sends_per_channel: 0,
         requests_per_user: 0,
+        channels_per_user: 10_000,
         connections_per_user: 0,
     }
 }

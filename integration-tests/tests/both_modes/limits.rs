@@ -194,6 +194,38 @@ async fn connections_per_user() {
 }
 
 #[tokio::test]
+async fn channels_per_user() {
+    let server = Server::with(MODE, &[("LAKECHAT_CHAT__CHANNELS_PER_USER", "3")]).await;
+    let ann = Person::register(&server, "ann").await;
+    let bob = Person::register(&server, "bob").await;
+    for name in ["a", "b"] {
+        ann.create_channel(&server, name).await;
+    }
+    bob.create_channel(&server, "c").await;
+    bob.create_channel(&server, "d").await;
+    let mut ws = ann.joined(&server, "c").await;
+    let member = async |method, channel: &str| {
+        let path = format!("/channels/{channel}/members/ann");
+        server.http().call(method, &path, ann.token()).await
+    };
+    let create = async |name: &str| {
+        let body = json!({"name": name, "kind": "public"});
+        server.http().post("/channels", ann.token(), body).await
+    };
+    // Leaving one makes no room, and one may return.
+    member(Method::DELETE, "c").await.expect(204);
+    let join = json!({"type": "join", "channel": "d"});
+    assert_eq!(ws.refused(join).await, "too_many_channels");
+    let put = member(Method::PUT, "d").await.expect(409);
+    assert_eq!(put.code(), "too_many_channels");
+    assert_eq!(create("e").await.expect(409).code(), "too_many_channels");
+    member(Method::PUT, "c").await.expect(200);
+    ws.join("c", None).await;
+    // The refused name is free.
+    bob.create_channel(&server, "e").await;
+}
+
+#[tokio::test]
 async fn logins_per_address() {
     let server = Server::with(MODE, &[("LAKECHAT_LIMITS__LOGINS_PER_ADDRESS", "1")]).await;
     let login = async |path: &str, user: String| {

@@ -213,6 +213,7 @@ pub fn chat_settings(shape: &Shape) -> chat::ChatSettings {
         sends_per_user: 0,
         sends_per_channel: 0,
         requests_per_user: 0,
+        channels_per_user: 10_000,
         connections_per_user: 0,
     }
 }

@@ -75,6 +75,8 @@ pub struct ChatSettings {
     pub sends_per_channel: u32,
     /// HTTP calls and reading frames of one user per second, on average; 0: no limit.
     pub requests_per_user: u32,
+    /// Channels that one user may have joined or created, those left included.
+    pub channels_per_user: usize,
     /// Concurrent sessions of one user; 0: no limit.
     pub connections_per_user: usize,
 }

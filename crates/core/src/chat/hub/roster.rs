@@ -152,6 +152,11 @@ impl Roster {
         self.members.get(user).is_some_and(|m| m.role.is_member())
     }
 
+    /// Whether a user is a member or was one.
+    pub fn has_had(&self, user: &UserName) -> bool {
+        self.members.contains_key(user)
+    }
+
     /// The member that counts as owner when no owner is left: the oldest admin, or else the oldest
     /// member. `general` has no heir.
     fn heir(&self) -> Option<&UserName> {

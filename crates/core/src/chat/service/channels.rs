@@ -49,6 +49,7 @@ impl Chat {
         if let Some(there) = there.map_err(directory_unavailable)? {
             self.check_unfinished(user, &there).await?;
         }
+        self.admit_further_channel(user).await?;
         // Before the row is written: a name is never free again.
         let partition = self.log.partition_of(&name);
         self.log.check_publish(partition)?;
@@ -170,7 +171,7 @@ impl Chat {
         };
         let mut channels = self.describe(rows).await?;
         for object in &mut channels {
-            if let Some(role) = roles.get(&object.name) {
+            if let Some(role) = roles.get(&object.name).filter(|role| role.is_member()) {
                 let role = self.effective_role(user, &object.name, *role).await?;
                 object.role = role.is_member().then(|| role.as_str());
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream};
 
 use super::{ChannelPage, Chat, MAX_LIMIT, TRIES};
 use crate::chat::hub::HubChannel;
@@ -12,7 +12,6 @@ use crate::chat::log::Log;
 use crate::chat::log::record::Body;
 use crate::chat::read::behind;
 use crate::domain::{ChannelName, Code, Id, Membership, Problem, Role, UserName};
-use crate::ports::PortError;
 use crate::ports::problem::history_unavailable;
 use crate::single_flight::SingleFlight;
 
@@ -59,12 +58,28 @@ impl Chat {
         if channel.read(|r| r.is_archived()) {
             return Err(archived());
         }
+        if !channel.read(|r| r.has_had(user)) {
+            self.admit_further_channel(user).await?;
+        }
         let body = Body::Member {
             user: user.clone(),
             role: Role::Member,
         };
         self.publish(channel, user, body).await?;
         Ok(())
+    }
+
+    /// Refuses a further channel to a user who has had as many as `channels_per_user`. Former ones
+    /// count: they stay in the user's row, which each connect reads as a whole. Joins at the same
+    /// time may exceed the limit by their number.
+    pub(super) async fn admit_further_channel(&self, user: &UserName) -> Result<(), Problem> {
+        let most = self.settings.channels_per_user;
+        let stored = self.stored_memberships(user).await?;
+        if self.with_tails(user, stored).await?.len() < most {
+            return Ok(());
+        }
+        let text = format!("A user joins or creates at most {most} channels, those left included.");
+        Err(Problem::new(Code::TooManyChannels, text).limit(most as u64))
     }
 
     /// Ends the membership of a user at the user's own request.
@@ -117,7 +132,8 @@ impl Chat {
         after: Option<&ChannelName>,
         limit: usize,
     ) -> Result<ChannelPage, Problem> {
-        let names = memberships.into_keys();
+        let memberships = memberships.into_iter();
+        let names = memberships.filter_map(|(name, role)| role.is_member().then_some(name));
         let names = names.filter(|name| after.is_none_or(|after| name > after));
         let open = |name| async move { self.open(&name).await };
         let mut opened = pin!(stream::iter(names.map(open)).buffered(LOADS_AT_ONCE));
@@ -145,8 +161,8 @@ impl Chat {
         self.log.stopped_partitions().count() > 0
     }
 
-    /// The channels of a user and the user's role in each, as the log has it. Reads history and the
-    /// tails of all partitions; of a stopped one, what was read before it stopped.
+    /// The channels that a user is or was in, and the user's role in each, as the log has it. Reads
+    /// history and the tails of all partitions; of a stopped one, what was read before it stopped.
     pub(super) async fn memberships(
         &self,
         user: &UserName,
@@ -178,9 +194,9 @@ impl Chat {
         let load = || {
             let user = user.clone();
             async move {
-                let rows = async { Ok(((), reads.history().memberships(&user).await?)) };
-                let read = StoredMemberships::read(&log, rows).await;
-                let ((), stored) = read.map_err(|error: PortError| history_unavailable(error))?;
+                let rows = reads.history().memberships(&user);
+                let read = StoredMemberships::read(&log, rows.map_ok(|rows| ((), rows))).await;
+                let ((), stored) = read.map_err(history_unavailable)?;
                 Ok(Arc::new(stored))
             }
         };
@@ -224,13 +240,8 @@ impl Chat {
                 }
             }
         }
-        newest.retain(|_, (_, role)| role.is_member());
-        Some(
-            newest
-                .into_iter()
-                .map(|(channel, (_, role))| (channel, role))
-                .collect(),
-        )
+        let newest = newest.into_iter();
+        Some(newest.map(|(channel, (_, role))| (channel, role)).collect())
     }
 
     /// Whether a user may read a channel: everybody may read a public one, only members a private
