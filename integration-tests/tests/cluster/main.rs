@@ -15,6 +15,7 @@ mod log_gaps;
 mod nginx;
 mod owners;
 mod real_input;
+mod reconnects;
 mod redis_tls;
 mod servers;
 mod simulate_servers;
