@@ -28,12 +28,14 @@ mod wire;
 #[cfg(feature = "testing")]
 pub mod wire;
 
+mod audit;
 mod read;
 mod service;
 pub mod session;
 mod start;
 
 pub use archive::Batching;
+pub use audit::{AuditOptions, AuditProgress, AuditReport, ComparedPartition, LogOrigin, audit};
 pub use hub::HubChannel;
 pub use hub::outbox::OutboxBounds;
 pub use log::MemoryBounds;

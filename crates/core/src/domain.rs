@@ -7,6 +7,7 @@
 pub mod channel;
 pub mod clock;
 pub mod file;
+pub mod finding;
 pub mod id;
 pub mod message;
 pub mod name;
@@ -17,6 +18,7 @@ pub mod user;
 pub use channel::{Channel, ChannelKind, Member, Membership, Role};
 pub use clock::now_ms;
 pub use file::{Attachment, File, FileId, FileLocation};
+pub use finding::{Finding, FindingKind, Findings};
 pub use id::{Id, Partition};
 pub use message::{Cells, Change, ChangeKind, HistoryRow, Message};
 pub use name::{ChannelName, ClientMsgId, UserName};

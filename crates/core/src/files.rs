@@ -4,6 +4,7 @@
 //! file with a row is complete. The sweeper removes what an upload that stopped in between has
 //! left.
 
+mod audit;
 mod download;
 mod download_link;
 mod draft;
@@ -19,6 +20,7 @@ mod upload;
 
 use std::sync::Arc;
 
+pub use audit::{FilesReport, audit_files};
 pub use download_link::{DownloadLink, LinkSigner, signature_invalid};
 pub use media_type::MediaType;
 pub use name::FileName;

@@ -37,7 +37,7 @@ use skew::Moment;
 use stopped::StoppedPartitions;
 use tail::Budget;
 
-pub use partition_log::{PartitionLog, SendOutcome};
+pub use partition_log::{PartitionLog, SendOutcome, decode_record};
 pub use refold::Refold;
 
 /// The memory limits of the log.

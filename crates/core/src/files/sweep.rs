@@ -11,7 +11,7 @@ use crate::ports::PortError;
 use crate::ports::file_store::SweepGuard;
 
 /// The pause between two sweeps.
-const EVERY: Duration = Duration::from_secs(600);
+pub(super) const EVERY: Duration = Duration::from_secs(600);
 
 /// A draft that was not written for this long has no live writer: its upload would have timed out
 /// much earlier.
@@ -19,7 +19,7 @@ const IDLE: Duration = Duration::from_secs(3600);
 
 /// A file without a row is kept for this long after its commit. Its row is written right after the
 /// commit, with a timeout that is much shorter.
-const GRACE: Duration = Duration::from_secs(3600);
+pub(super) const GRACE: Duration = Duration::from_secs(3600);
 
 /// Older files are never removed for lack of a row: a store that runs with another directory, as
 /// after an incomplete restore, must not be emptied.

@@ -36,14 +36,21 @@ enum Content {
 
 /// Decodes a log record and checks that its channel belongs to this partition. `count`: the
 /// number of partitions in the log.
+pub fn decode_record(
+    partition: Partition,
+    count: u16,
+    record: &LogRecord,
+) -> Result<Record, DecodeError> {
+    let decoded = Record::decode(&record.key, &record.value)?;
+    let here = partition::of(&decoded.channel, count) == partition;
+    let elsewhere = DecodeError::Unreadable("its channel belongs to another partition");
+    here.then_some(decoded).ok_or(elsewhere)
+}
+
+/// The same, for a [`PartitionLog`].
 pub fn decode(partition: Partition, count: u16, record: LogRecord) -> Decoded {
     let (offset, append_ms) = (record.offset, record.append_ms);
-    let decoded = Record::decode(&record.key, &record.value).and_then(|decoded| {
-        let here = partition::of(&decoded.channel, count) == partition;
-        let elsewhere = DecodeError::Unreadable("its channel belongs to another partition");
-        here.then_some(decoded).ok_or(elsewhere)
-    });
-    let content = match decoded {
+    let content = match decode_record(partition, count, &record) {
         Ok(record) => Content::Record(record),
         Err(DecodeError::Newer(version)) => Content::Newer(version),
         Err(DecodeError::Unreadable(reason)) => Content::Unreadable(Box::new(DeadLetter {
