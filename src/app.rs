@@ -3,6 +3,7 @@
 mod backends;
 #[cfg(feature = "cluster")]
 mod cluster;
+pub mod existing;
 mod listen;
 mod ports;
 mod probes;

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use self::cli::{backup, chat, config as config_cli, health, simulate};
+use self::cli::{audit, backup, chat, config as config_cli, dead_letters, health, simulate};
 #[cfg(feature = "cluster")]
 use self::cli::{log, schema};
 use self::config::{ConfigErrors, Flags};
@@ -76,6 +76,8 @@ enum Command {
     Log(log::LogArgs),
     /// Back up a data folder, also while its server runs
     Backup(BackupArgs),
+    Audit(audit::AuditArgs),
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Chat in the terminal, or send the lines of a script
     Chat(chat::ChatArgs),
     Health(health::HealthArgs),
@@ -119,6 +121,12 @@ fn main() -> ExitCode {
             backup: args,
         }) => with_config(&flags, |config| {
             backup::run(&args, &config.data_dir, &config.secret_file())
+        }),
+        Command::Audit(args) => with_config(&args.flags, |config| {
+            runtime()?.block_on(audit::run(&args, config))
+        }),
+        Command::DeadLetters(args) => with_config(&args.flags, |config| {
+            runtime()?.block_on(dead_letters::run(&args, config))
         }),
         Command::Chat(args) => exit_code(run_chat(args)),
         Command::Health(args) => with_config(&args.flags, |config| {

@@ -6,6 +6,7 @@
 
 pub mod alone;
 pub mod archive;
+pub mod audit;
 pub mod bytes;
 pub mod certificate;
 pub mod cluster;

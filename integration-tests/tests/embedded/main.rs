@@ -1,5 +1,6 @@
 //! The release binary on a folder.
 
+mod audit;
 #[path = "../both_modes/tests.rs"]
 mod both_modes;
 mod codes;
