@@ -29,7 +29,8 @@ enum Phase {
     FindingNewest(u64),
     /// Joined. Sends wait until the cursor has reached this id.
     CatchingUp(Id),
-    /// Joined. Sends wait until this time, as the server demanded.
+    /// Joined. Sends wait until this time, as the server demanded, and until those that were sent
+    /// meanwhile are answered, so that all are repeated in their order.
     Paused(Duration),
     Live,
 }
@@ -183,10 +184,17 @@ impl Conversation {
     /// When to call `advance` if nothing else happens before.
     pub fn next_due(&self) -> Option<Duration> {
         self.connection.as_ref()?;
-        let waiting = self.subscriptions.values().filter_map(|s| match s.phase {
-            Phase::NotJoined(due) | Phase::Paused(due) => Some(due),
-            Phase::Live | Phase::Joining | Phase::FindingNewest(_) | Phase::CatchingUp(_) => None,
-        });
+        let waiting = self
+            .subscriptions
+            .iter()
+            .filter_map(|(name, s)| match s.phase {
+                // The last answer ends the pause.
+                Phase::Paused(_) if self.outbox.has_in_flight(name) => None,
+                Phase::NotJoined(due) | Phase::Paused(due) => Some(due),
+                Phase::Live | Phase::Joining | Phase::FindingNewest(_) | Phase::CatchingUp(_) => {
+                    None
+                }
+            });
         waiting.min()
     }
 
@@ -220,9 +228,9 @@ impl Conversation {
 
     /// Lets channels send that have waited long enough or have caught up.
     fn make_live(&mut self, now: Duration) {
-        for subscription in self.subscriptions.values_mut() {
+        for (channel, subscription) in &mut self.subscriptions {
             let live = match subscription.phase {
-                Phase::Paused(until) => until <= now,
+                Phase::Paused(until) => until <= now && !self.outbox.has_in_flight(channel),
                 Phase::CatchingUp(newest) => subscription.cursor >= Some(newest),
                 Phase::NotJoined(_) | Phase::Joining | Phase::FindingNewest(_) | Phase::Live => {
                     false

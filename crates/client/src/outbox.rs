@@ -68,6 +68,12 @@ impl Outbox {
         self.0.iter().filter(|p| p.in_flight.is_some()).count()
     }
 
+    /// Whether the server has yet to answer a post of a channel on the current connection.
+    pub fn has_in_flight(&self, channel: &ChannelName) -> bool {
+        let mut posts = self.0.iter();
+        posts.any(|p| p.in_flight.is_some() && p.post.channel == *channel)
+    }
+
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Pending> {
         self.0.iter_mut()
     }

@@ -1,10 +1,13 @@
 //! Each limit is reached, says so, and lets go again. The largest file stands in `codes`, channels
 //! joined at once too; frames in `closes`.
 
+use std::collections::HashMap;
+
 use futures_util::future::join_all;
 use integration_tests::http::send;
-use integration_tests::people::PASSWORD;
+use integration_tests::people::{PASSWORD, channel};
 use integration_tests::{Person, Server, Ws, eventually, within, ws::send_frame};
+use lakechat_client::Event;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -55,6 +58,40 @@ async fn sends_are_limited(limit: &str) {
         (answer["type"] == "ack").then_some(())
     })
     .await;
+}
+
+/// Tokens come every few milliseconds, in the midst of what is on its way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sends_keep_their_order_when_some_are_refused_for_the_moment() {
+    const SENDS: usize = 800;
+    let server = Server::with(MODE, &[("LAKECHAT_LIMITS__SENDS_PER_USER", "100")]).await;
+    let ann = Person::register(&server, "ann").await;
+    let (session, mut events) = ann.session();
+    let general = channel("general");
+    session.join(general.clone(), None).await.expect("it lives");
+    let sending = async {
+        let mut sent = Vec::new();
+        for n in 0..SENDS {
+            let id = session.send(general.clone(), format!("message {n}")).await;
+            sent.push(id.expect("it lives").to_string());
+        }
+        sent
+    };
+    let answers = async {
+        let mut acked = HashMap::new();
+        while acked.len() < SENDS {
+            if let Event::Acked {
+                client_msg_id, id, ..
+            } = events.next().await.expect("it lives")
+            {
+                acked.insert(client_msg_id.to_string(), id);
+            }
+        }
+        acked
+    };
+    let (sent, acked) = within(async { tokio::join!(sending, answers) }).await;
+    let ids: Vec<_> = sent.iter().map(|id| acked[id]).collect();
+    assert!(ids.is_sorted(), "the order of the sends");
 }
 
 #[tokio::test]

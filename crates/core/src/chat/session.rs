@@ -4,6 +4,7 @@
 //! references delays the frames behind it. A resume or a page of history doesn't. A send is
 //! published before the next frame is read, so sends stay in order.
 
+mod hold;
 mod requests;
 mod resume;
 mod socket;
@@ -28,6 +29,7 @@ use crate::accounts::{Accounts, Identity};
 use crate::chat::wire::close::Close;
 use crate::domain::{ChannelName, now_ms};
 
+use hold::Hold;
 use requests::{Done, Work};
 use socket::Read;
 
@@ -45,6 +47,7 @@ const PAGES_AT_ONCE: usize = 4;
 struct Joined {
     channel: Arc<HubChannel>,
     subscription: Arc<Subscription>,
+    hold: Hold,
 }
 
 /// A session of an authenticated user.

@@ -28,10 +28,12 @@ pub struct Send {
 }
 
 /// Whether a message has to pass the limits, or has passed them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Admission {
     Needed,
     Granted,
+    /// It is refused, unless it repeats a message that was accepted.
+    HeldBack(Problem),
 }
 
 /// The references of a send, after the check.
@@ -72,6 +74,7 @@ impl Chat {
             Admission::Needed => self.admit(channel, user),
             // The rights may have changed meanwhile.
             Admission::Granted => may_send(channel, user),
+            Admission::HeldBack(problem) => Err(problem),
         })
     }
 

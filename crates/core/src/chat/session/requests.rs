@@ -3,9 +3,11 @@
 use std::error::Error as _;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::hold::Hold;
 use super::resume::{self, Resume};
 use super::{Joined, Session};
 use crate::accounts::Identity;
@@ -18,7 +20,7 @@ use crate::chat::wire::close::Close;
 use crate::chat::wire::{
     self, About, ChannelsRequest, Frame, Incoming, Join, PageRequest, Ref, Request, SendRequest,
 };
-use crate::domain::{CauseChain, ChannelName, Code, Id, Problem, UserName, now_ms};
+use crate::domain::{CauseChain, ChannelName, ClientMsgId, Code, Id, Problem, UserName, now_ms};
 use crate::json_object::field_invalid;
 use crate::limits::RequestKind;
 
@@ -141,6 +143,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let channel = joined
             .map(|j| j.channel.clone())
             .ok_or_else(|| not_joined(&request.channel))?;
+        let client_msg_id = request.client_msg_id.clone();
+        let sent = self.send_to(&channel, reference, request);
+        self.hold_back(&channel.name, &client_msg_id, sent)
+    }
+
+    /// The outcome of a send; a temporary refusal holds back the later sends to the channel.
+    fn hold_back(
+        &mut self,
+        channel: &ChannelName,
+        client_msg_id: &ClientMsgId,
+        sent: Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        if let Err(problem) = &sent
+            && let Some(joined) = self.joined.get_mut(channel.as_str())
+        {
+            joined.hold.refused(client_msg_id, problem, Instant::now());
+        }
+        sent
+    }
+
+    /// Whether a send has to pass the limits, or an earlier one holds it back.
+    fn admission(&mut self, channel: &ChannelName, client_msg_id: &ClientMsgId) -> Admission {
+        let hold = self.joined.get_mut(channel.as_str()).map(|j| &mut j.hold);
+        let checked = hold.map_or(Ok(()), |hold| hold.check(client_msg_id, Instant::now()));
+        checked.map_or_else(Admission::HeldBack, |()| Admission::Needed)
+    }
+
+    fn send_to(
+        &mut self,
+        channel: &Arc<HubChannel>,
+        reference: Ref,
+        request: SendRequest<'_>,
+    ) -> Result<(), Problem> {
+        let admission = self.admission(&channel.name, &request.client_msg_id);
         let send = Send {
             text: request.text.into_owned(),
             client_msg_id: request.client_msg_id,
@@ -152,21 +188,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         // Without references the send needs no back end and is published at once.
         if parent.is_none() && file_id.is_none() {
             let (user, outbox) = (&self.listener.user, &self.listener.outbox);
-            let needed = Admission::Needed;
             return self
                 .chat
-                .send(&channel, user, send, needed, outbox, reference);
+                .send(channel, user, send, admission, outbox, reference);
         }
         // Before the file is shared.
         self.chat.check_text(&send.text, file_id.is_some())?;
         let (user, outbox) = (&self.listener.user, &self.listener.outbox);
         if self
             .chat
-            .answer_repeat(&channel, user, &send, file_id, outbox, reference)?
+            .answer_repeat(channel, user, &send, file_id, outbox, reference)?
         {
             return Ok(());
         }
-        let (chat, user) = (self.chat.clone(), user.clone());
+        if let Admission::HeldBack(problem) = admission {
+            return Err(problem);
+        }
+        let (chat, user, channel) = (self.chat.clone(), user.clone(), channel.clone());
         self.first = Some(Box::pin(async move {
             let checked = chat
                 .check_references(&channel, &user, parent, file_id)
@@ -264,18 +302,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.listener.outbox.close_as_slow();
             }
             Done::Checked(reference, send, channel, Ok(References { file, admission })) => {
+                let client_msg_id = send.client_msg_id.clone();
                 let send = Send { file, ..send };
                 let (user, outbox) = (&self.listener.user, &self.listener.outbox);
                 let sent = self
                     .chat
                     .send(&channel, user, send, admission, outbox, reference);
-                if let Err(problem) = sent {
+                if let Err(problem) = self.hold_back(&channel.name, &client_msg_id, sent) {
+                    self.refuse(reference, &problem, About::default());
+                }
+            }
+            Done::Checked(reference, send, channel, Err(problem)) => {
+                let held = self.hold_back(&channel.name, &send.client_msg_id, Err(problem));
+                if let Err(problem) = held {
                     self.refuse(reference, &problem, About::default());
                 }
             }
             Done::Refreshed(reference, Ok(identity)) => self.renew(reference, identity),
             Done::Admitted(reference, _, Err(problem))
-            | Done::Checked(reference, _, _, Err(problem))
             | Done::Refreshed(reference, Err(problem))
             | Done::Answered(reference, Err(problem)) => {
                 self.refuse(reference, &problem, About::default());
@@ -289,6 +333,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let joined = Joined {
             channel: channel.clone(),
             subscription: subscription.clone(),
+            hold: Hold::default(),
         };
         self.joined.insert(channel.name.clone(), joined);
         let members = channel.read(|r| r.count());
