@@ -17,10 +17,10 @@ Examples:
   Twenty people for half a minute:
     lakechat simulate http://127.0.0.1:8080
 
-  The server is killed twice and starts again. Everybody has to be back within 10 s, and nothing may be
-  lost:
+  The server is killed twice and starts again (at first: lakechat serve & echo $! >lakechat.pid).
+  Everybody has to be back within 10 s:
     lakechat simulate http://127.0.0.1:8080 --duration 1m --kill-at 15s,40s --reconnect-within 10s \\
-      --kill 'pkill -9 -f \"lakechat serve\"; sleep 2; setsid lakechat serve >>lakechat.log 2>&1 &'
+      --kill 'kill -9 $(cat lakechat.pid); sleep 1; lakechat serve 2>>lakechat.log & echo $! >lakechat.pid'
 
   A thousand people behind a balancer for an hour, and a fault about every 5 minutes:
     lakechat simulate https://chat.example.org --users 1000 --channels 50 --rate 500 --ramp 1m \\
@@ -78,8 +78,8 @@ pub struct SimulateArgs {
     /// back as after a lost connection, and get what they missed
     #[arg(long, default_value = "3s", value_parser = time, value_name = "TIME")]
     pub away: Duration,
-    /// A shell command that kills something, and starts it again if nothing else does. Processes that it
-    /// leaves running must not keep its standard output open
+    /// A shell command that kills something, and starts it again if nothing else does. Whatever it
+    /// starts in the background goes on after the run
     #[arg(long, requires = "moments", value_name = "COMMAND")]
     pub kill: Option<String>,
     /// When to run it: times since the start, separated by commas

@@ -10,7 +10,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 960px; margin: 2em auto;
 pre { background: #8881; padding: 1em; overflow-x: auto; white-space: pre-wrap }
 figure { margin: 2em 0 } figcaption { font-weight: 600 } figcaption span { margin-left: 1em }
 svg { width: 100%; height: auto } text { font-size: 11px; fill: #777 }
-.grid { stroke: #8883 } .kill { stroke: #b3261e; stroke-dasharray: 4 3 }
+.grid { stroke: #8883 } line.kill { stroke: #b3261e; stroke-dasharray: 4 3 } span.kill { color: #b3261e }
 polyline { fill: none; stroke-width: 1.5 }
 polyline.median { stroke: #1565c0 } span.median { color: #1565c0 }
 polyline.p99 { stroke: #ef6c00 } span.p99 { color: #ef6c00 }

@@ -60,7 +60,11 @@ impl Plot<'_> {
             let (class, name) = (series.class, series.name);
             format!(" <span class=\"{class}\">{name}</span>")
         });
-        entries.collect()
+        let kill = match self.marks.is_empty() {
+            true => "",
+            false => " <span class=\"kill\">--kill</span>",
+        };
+        entries.collect::<String>() + kill
     }
 
     fn axes(&self, svg: &mut String) {
