@@ -3,6 +3,7 @@
 mod adopt;
 mod archive;
 mod archiver_kills;
+mod audit;
 #[path = "../both_modes/tests.rs"]
 mod both_modes;
 mod clocks;
