@@ -1,8 +1,8 @@
 //! `lakechat simulate`: people who talk at a server while things break, and a check of what they got.
 //!
-//! Each [`person`] has a session of `lakechat-client`, the one that the terminal client uses. What it
+//! Each `person` has a session of `lakechat-client`, the one that the terminal client uses. What it
 //! reports goes to the [`check`] of the channel and to the [`figures`]. A [`message`] can be computed again
-//! from its sender and number, so texts aren't kept. [`run`] is what all people share.
+//! from its sender and number, so texts aren't kept. `run` is what all people share.
 
 mod accounts;
 mod args;
