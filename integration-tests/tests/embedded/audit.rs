@@ -71,6 +71,7 @@ async fn talk() -> Result<Server> {
         assert_eq!(ws.ask(frame).await["type"], "ack");
     }
     ws.close().await;
+    is_archived(&server).await;
     server.stop().await;
     let target = |n: u32| {
         let id = format!(

@@ -157,7 +157,7 @@ async fn unarchived_records_near_retention_alarm_and_then_refuse_sends() {
     eventually("all is stored", async || (log.lag() == 0).then_some(())).await;
     tick();
     assert_eq!(log.archive_late(), None);
-    stage.send(2, "at last", json!({})).await;
+    stage.send(2, "sent-95", json!({})).await;
     assert!(
         stage
             .answer()

@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::domain::{ClientMsgId, Problem};
 
+/// After this much silence a client has no more sends under way.
+const SILENCE: Duration = Duration::from_millis(250);
+
 /// How long after its wait a refused message is expected again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -12,7 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A client may have sent further messages before it sees that one was refused for the moment. If
 /// they were accepted, they would overtake the one that it repeats. So they are refused too, until
 /// the client repeats the first one: whatever it sent before comes before. A client that gives the
-/// message up is held back for [`PATIENCE`] beyond the wait.
+/// message up is held back until it was silent for a while, or for [`PATIENCE`] beyond the wait; and
+/// one that sent nothing during the wait, not at all.
 #[derive(Debug, Default)]
 pub struct Hold(Option<Refused>);
 
@@ -22,6 +26,8 @@ struct Refused {
     problem: Problem,
     /// When the client may repeat the message.
     repeat_at: Instant,
+    /// When another message passes, if none comes before.
+    others_at: Instant,
 }
 
 impl Hold {
@@ -37,23 +43,29 @@ impl Hold {
         let mut problem = problem.clone();
         // Logged with the first refusal.
         problem.cause = None;
+        let repeat_at = now + Duration::from_millis(wait_ms);
         self.0 = Some(Refused {
             client_msg_id: client_msg_id.clone(),
             problem,
-            repeat_at: now + Duration::from_millis(wait_ms),
+            repeat_at,
+            others_at: repeat_at,
         });
     }
 
-    /// The refusal of a send that is held back: the first one's, with what is left of its wait.
+    /// The refusal of a send that is held back: the first one's, with the time after which it would
+    /// pass.
     pub fn check(&mut self, client_msg_id: &ClientMsgId, now: Instant) -> Result<(), Problem> {
-        let Some(first) = &self.0 else {
+        let Some(first) = &mut self.0 else {
             return Ok(());
         };
-        if first.client_msg_id == *client_msg_id || now >= first.repeat_at + PATIENCE {
+        if first.client_msg_id == *client_msg_id || now >= first.others_at {
             self.0 = None;
             return Ok(());
         }
-        let left = first.repeat_at.saturating_duration_since(now).as_millis();
+        let silent = now + SILENCE;
+        let given_up = first.repeat_at + PATIENCE;
+        first.others_at = silent.max(first.repeat_at).min(given_up);
+        let left = first.others_at.saturating_duration_since(now).as_millis();
         let left_ms = u64::try_from(left).unwrap_or(u64::MAX).max(1);
         Err(first.problem.clone().retry_after_ms(left_ms))
     }
@@ -76,30 +88,48 @@ mod tests {
         hold
     }
 
+    /// After how many milliseconds from the start a message passes, of several at these times.
+    fn passes_at(wait_ms: u64, times_ms: impl IntoIterator<Item = u64>) -> Option<u64> {
+        let start = Instant::now();
+        let mut hold = held(wait_ms, start);
+        let mut times = times_ms.into_iter();
+        times.find(|ms| {
+            let now = start + Duration::from_millis(*ms);
+            hold.check(&id("another"), now).is_ok()
+        })
+    }
+
     #[test]
     fn later_sends_are_held_back_until_the_first_comes_again() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut hold = held(1_000, start);
-        for (ms, left_ms) in [(1, 999), (999, 1), (1_500, 1)] {
+        for (ms, left_ms) in [(1, 999), (900, 250), (1_100, 250), (1_200, 250)] {
             let problem = hold.check(&id("second"), at(ms)).expect_err("held back");
             assert_eq!(problem.code, Code::BrokerUnavailable);
             assert_eq!(problem.retry_after_ms, Some(left_ms));
             assert!(problem.cause.is_none());
             hold.refused(&id("second"), &problem, at(ms));
         }
-        assert!(hold.check(&id("first"), at(1_600)).is_ok());
-        assert!(hold.check(&id("second"), at(1_601)).is_ok());
+        assert!(hold.check(&id("first"), at(1_300)).is_ok());
+        assert!(hold.check(&id("second"), at(1_301)).is_ok());
     }
 
     #[test]
-    fn a_message_that_is_given_up_holds_back_others_for_a_while() {
-        let start = Instant::now();
-        let mut hold = held(10, start);
-        let given_up = start + Duration::from_millis(10) + PATIENCE;
-        let just_before = given_up - Duration::from_millis(1);
-        assert!(hold.check(&id("second"), just_before).is_err());
-        assert!(hold.check(&id("second"), given_up).is_ok());
+    fn who_waits_as_told_may_send_another_message() {
+        assert_eq!(passes_at(50, [50]), Some(50));
+        assert_eq!(
+            passes_at(50, [49, 298, 548]),
+            Some(548),
+            "silent for 250 ms"
+        );
+        assert_eq!(passes_at(1_000, [1, 2, 1_000]), Some(1_000));
+    }
+
+    #[test]
+    fn who_goes_on_without_the_first_is_held_back_for_a_while() {
+        let every_10_ms = (1..).map(|n| n * 10);
+        assert_eq!(passes_at(50, every_10_ms), Some(1_050));
     }
 
     #[test]
