@@ -12,7 +12,12 @@ const QUIET: f64 = 300.0;
 const PAUSE_PER_RATE: Duration = Duration::from_micros(8);
 const LONGEST_PAUSE: Duration = Duration::from_millis(8);
 
-/// The pause between two releases: none while little is published; under load it grows with the rate.
+/// No pause is longer than so many records take to come: a longer one would save little more, and
+/// senders that wait for their acks would wait for it.
+const ENOUGH_RECORDS: f64 = 16.0;
+
+/// The pause between two releases: none while little is published; under load it grows with the rate,
+/// until enough records come in less.
 #[derive(Debug)]
 pub(super) struct Pace {
     slot_began: Instant,
@@ -39,7 +44,8 @@ impl Pace {
         if passed >= SLOT {
             let rate = f64::from(self.count) / passed.as_secs_f64();
             self.pause = if rate > QUIET {
-                LONGEST_PAUSE.min(PAUSE_PER_RATE.mul_f64(rate))
+                let enough = Duration::from_secs_f64(ENOUGH_RECORDS / rate);
+                LONGEST_PAUSE.min(PAUSE_PER_RATE.mul_f64(rate)).min(enough)
             } else {
                 Duration::ZERO
             };
@@ -76,9 +82,12 @@ mod tests {
             Duration::from_millis(2) < slow && slow < fast,
             "{slow:?} {fast:?}"
         );
-        for fastest in [2_000, 50_000] {
-            assert_eq!(pause_at(fastest), LONGEST_PAUSE);
-        }
+        assert_eq!(pause_at(1_500), LONGEST_PAUSE);
+        let (faster, fastest) = (pause_at(4_000), pause_at(40_000));
+        assert!(
+            faster < Duration::from_millis(5) && fastest < Duration::from_millis(1),
+            "{faster:?} {fastest:?}"
+        );
     }
 
     #[test]
