@@ -8,6 +8,7 @@ pub mod caller;
 pub mod directory;
 pub mod file_store;
 pub mod history;
+pub mod patience;
 pub mod presence;
 pub mod problem;
 

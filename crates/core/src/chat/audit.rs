@@ -30,6 +30,7 @@ use self::open::OpenMessages;
 use self::partition::PartitionAudit;
 use crate::domain::{Cells, ChannelName, Findings, HistoryRow, Id, Partition};
 use crate::ports::broker::Offset;
+use crate::ports::patience::patiently;
 use crate::ports::{Broker, History, PortError};
 
 pub use self::plan::LogOrigin;
@@ -225,8 +226,8 @@ impl<'a> Audit<'a> {
         let (mut first, then): (Vec<_>, Vec<_>) = of_messages.partition(is_change);
         let changed = changes.len() as u64;
         first.extend(changes);
-        stored::patiently(|| self.history.append(first.clone())).await?;
-        stored::patiently(|| self.history.append(then.clone())).await?;
+        patiently(|| self.history.append(first.clone())).await?;
+        patiently(|| self.history.append(then.clone())).await?;
         self.report.repaired += changed;
         for (channel, id, _) in messages {
             match stored::message(self.history, &channel, id).await? {

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::sweep::{EVERY, GRACE};
 use crate::domain::{File, FileId, FileLocation, FindingKind, Findings};
 use crate::ports::file_store::StoredFile;
+use crate::ports::patience::patiently;
 use crate::ports::{FileRows, FileStore, PortError};
 
 /// Bytes without a row are reported from this age on: until then the sweeper may still remove them.
@@ -18,10 +19,6 @@ const PAGE: usize = 32;
 
 /// Calls of the store, or of the directory, that are under way at a time.
 const PARALLEL: usize = 16;
-
-/// How often a call is tried, with a pause of a second before the next try.
-const TRIES: usize = 30;
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// What an audit of the files has compared and found.
 #[derive(Clone, Debug, Default)]
@@ -164,16 +161,4 @@ async fn is_stray(
 
 fn place(id: FileId) -> String {
     format!("file {id}")
-}
-
-async fn patiently<T, F: Future<Output = Result<T, PortError>>>(
-    mut call: impl FnMut() -> F,
-) -> Result<T, PortError> {
-    for _ in 1..TRIES {
-        match call().await {
-            Err(PortError::Unavailable { .. }) => tokio::time::sleep(PAUSE).await,
-            done => return done,
-        }
-    }
-    call().await
 }

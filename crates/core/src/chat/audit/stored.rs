@@ -1,10 +1,10 @@
 //! Reads of history that try again while it is unavailable, and go on past a row that can't be read.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use crate::domain::{Change, ChannelName, Id, Message};
 use crate::ports::history::{ChannelRows, MessageRange};
+use crate::ports::patience::patiently;
 use crate::ports::{History, PortError};
 
 /// Rows that are read at a time.
@@ -13,25 +13,8 @@ const PAGE: usize = 1_000;
 /// Channels that are listed at a time.
 const CHANNELS: usize = 50;
 
-/// How often a call is tried, with a pause of a second before the next try.
-const TRIES: usize = 30;
-const PAUSE: Duration = Duration::from_secs(1);
-
 /// A row, or why it can't be read.
 pub(super) type Read<T> = Result<T, String>;
-
-/// Repeats a call for as long as the store is only unavailable.
-pub(super) async fn patiently<T, F: Future<Output = Result<T, PortError>>>(
-    mut call: impl FnMut() -> F,
-) -> Result<T, PortError> {
-    for _ in 1..TRIES {
-        match call().await {
-            Err(PortError::Unavailable { .. }) => tokio::time::sleep(PAUSE).await,
-            done => return done,
-        }
-    }
-    call().await
-}
 
 /// The messages with `after < id <= upto`, page by page. If a row of a page can't be read, only the
 /// `expected` ones are, one by one.
