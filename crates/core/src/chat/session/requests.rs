@@ -145,22 +145,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             .ok_or_else(|| not_joined(&request.channel))?;
         let client_msg_id = request.client_msg_id.clone();
         let sent = self.send_to(&channel, reference, request);
-        self.hold_back(&channel.name, &client_msg_id, sent)
+        sent.inspect_err(|problem| self.hold_back(&channel.name, &client_msg_id, problem))
     }
 
-    /// The outcome of a send; a temporary refusal holds back the later sends to the channel.
-    fn hold_back(
-        &mut self,
-        channel: &ChannelName,
-        client_msg_id: &ClientMsgId,
-        sent: Result<(), Problem>,
-    ) -> Result<(), Problem> {
-        if let Err(problem) = &sent
-            && let Some(joined) = self.joined.get_mut(channel.as_str())
-        {
-            joined.hold.refused(client_msg_id, problem, Instant::now());
+    /// Holds back the later sends to the channel if this refusal is temporary.
+    fn hold_back(&mut self, channel: &ChannelName, refused: &ClientMsgId, problem: &Problem) {
+        if let Some(joined) = self.joined.get_mut(channel.as_str()) {
+            joined.hold.refused(refused, problem, Instant::now());
         }
-        sent
     }
 
     /// Whether a send has to pass the limits, or an earlier one holds it back.
@@ -308,15 +300,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let sent = self
                     .chat
                     .send(&channel, user, send, admission, outbox, reference);
-                if let Err(problem) = self.hold_back(&channel.name, &client_msg_id, sent) {
+                if let Err(problem) = sent {
+                    self.hold_back(&channel.name, &client_msg_id, &problem);
                     self.refuse(reference, &problem, About::default());
                 }
             }
             Done::Checked(reference, send, channel, Err(problem)) => {
-                let held = self.hold_back(&channel.name, &send.client_msg_id, Err(problem));
-                if let Err(problem) = held {
-                    self.refuse(reference, &problem, About::default());
-                }
+                self.hold_back(&channel.name, &send.client_msg_id, &problem);
+                self.refuse(reference, &problem, About::default());
             }
             Done::Refreshed(reference, Ok(identity)) => self.renew(reference, identity),
             Done::Admitted(reference, _, Err(problem))
