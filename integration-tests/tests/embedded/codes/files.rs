@@ -16,6 +16,20 @@ async fn refused(request: RequestBuilder) -> Refusal {
     refusal(&send(request).await)
 }
 
+/// The path of a file of ann's, of one byte.
+async fn one_byte(stage: &Stage) -> String {
+    let file = stage.http().upload(stage.ann.token(), "mine", "x").await;
+    let file = file.expect(201).json();
+    format!("/download/{}", file["id"].as_str().expect("an id"))
+}
+
+/// Of that file, by ann and with this header.
+async fn download(stage: &Stage, header: &'static str, value: &'static str) -> Refusal {
+    let path = one_byte(stage).await;
+    let request = stage.http().request(Method::GET, &path);
+    refused(request.bearer_auth(stage.ann.token()).header(header, value)).await
+}
+
 fn part(name: &'static str) -> Part {
     Part::bytes(b"x".as_slice()).file_name(name)
 }
@@ -52,32 +66,13 @@ pub const CASES: &[Case] = &[
     }),
     (Code::IdInvalid, 400, |s| Box::pin(s.get("/download/x"))),
     (Code::Forbidden, 403, |s| {
-        Box::pin(async move {
-            let file = s.http().upload(s.ann.token(), "mine", "x").await;
-            let file = file.expect(201).json();
-            let path = format!("/download/{}", file["id"].as_str().expect("an id"));
-            s.bob(Method::GET, &path).await
-        })
+        Box::pin(async move { s.bob(Method::GET, &one_byte(s).await).await })
     }),
     (Code::PreconditionFailed, 412, |s| {
-        Box::pin(async move {
-            let file = s.http().upload(s.ann.token(), "mine", "x").await;
-            let file = file.expect(201).json();
-            let path = format!("/download/{}", file["id"].as_str().expect("an id"));
-            let request = s.http().request(Method::GET, &path);
-            let request = request.bearer_auth(s.ann.token());
-            refused(request.header("if-match", "\"other\"")).await
-        })
+        Box::pin(download(s, "if-match", "\"other\""))
     }),
     (Code::RangeNotSatisfiable, 416, |s| {
-        Box::pin(async move {
-            let file = s.http().upload(s.ann.token(), "mine", "x").await;
-            let file = file.expect(201).json();
-            let path = format!("/download/{}", file["id"].as_str().expect("an id"));
-            let request = s.http().request(Method::GET, &path);
-            let request = request.bearer_auth(s.ann.token());
-            refused(request.header("range", "bytes=1-")).await
-        })
+        Box::pin(download(s, "range", "bytes=1-"))
     }),
     (Code::FileNotFound, 404, |s| {
         Box::pin(async move { s.get(&format!("/download/{}", uuid::Uuid::new_v4())).await })
