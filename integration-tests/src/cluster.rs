@@ -27,12 +27,18 @@ pub struct Cluster {
 
 impl Cluster {
     pub async fn fresh() -> Result<Arc<Cluster>> {
-        stack::needs(&[&stack::thrift(), BROKERS, &on_hdfs::address(), REDIS])?;
+        stack::needs(&[BROKERS])?;
+        Cluster::on(Topics::new()).await
+    }
+
+    /// With these topics.
+    pub async fn on(topics: Topics) -> Result<Arc<Cluster>> {
+        stack::needs(&[&stack::thrift(), &on_hdfs::address(), REDIS])?;
         let secrets = tempfile::tempdir()?;
         std::fs::write(secrets.path().join("key"), random().repeat(8))?;
         Ok(Arc::new(Cluster {
             tables: Tables::fresh().await?,
-            topics: Topics::new(),
+            topics,
             root: Root::random(),
             redis_prefix: format!("test-{}:", random()),
             secrets,
@@ -42,15 +48,13 @@ impl Cluster {
     /// The settings that lead a server here.
     pub fn env(&self) -> Vec<(String, String)> {
         let hbase = &self.tables.settings;
+        let kafka = self.topics.settings();
         let hdfs = self.root.settings();
         let key = self.secrets.path().join("key").display().to_string();
         let pairs = [
             ("LAKECHAT_MODE", "cluster"),
-            ("LAKECHAT_KAFKA__BROKERS", BROKERS),
-            (
-                "LAKECHAT_KAFKA__TOPIC_PREFIX",
-                &self.topics.settings().topic_prefix,
-            ),
+            ("LAKECHAT_KAFKA__BROKERS", &kafka.brokers),
+            ("LAKECHAT_KAFKA__TOPIC_PREFIX", &kafka.topic_prefix),
             ("LAKECHAT_HBASE__THRIFT", &hbase.servers.join(",")),
             ("LAKECHAT_HBASE__NAMESPACE", &hbase.namespace),
             ("LAKECHAT_HBASE__TABLE_PREFIX", &hbase.table_prefix),

@@ -26,6 +26,9 @@ use crate::stack;
 /// Where `integration-tests/stack` has it.
 pub const BROKERS: &str = "127.0.0.1:9092";
 
+/// The second Kafka, of three brokers, which does not always run.
+pub const THREE_BROKERS: &str = "127.0.0.1:9192,127.0.0.1:9292,127.0.0.1:9392";
+
 const PARTITIONS: u16 = 8;
 
 pub struct OnKafka {
@@ -52,19 +55,25 @@ pub async fn connect(settings: KafkaSettings) -> Result<KafkaBroker> {
 /// The names of a test's topics; dropping it deletes them.
 pub struct Topics {
     prefix: String,
+    brokers: &'static str,
 }
 
 impl Topics {
     #[expect(clippy::new_without_default, reason = "each is another one")]
     pub fn new() -> Topics {
+        Topics::of(BROKERS)
+    }
+
+    pub fn of(brokers: &'static str) -> Topics {
         Topics {
             prefix: format!("test-{}", random()),
+            brokers,
         }
     }
 
     pub fn settings(&self) -> KafkaSettings {
         KafkaSettings {
-            brokers: BROKERS.into(),
+            brokers: self.brokers.into(),
             topic_prefix: self.prefix.clone(),
             partitions: PARTITIONS,
             record_bytes: 100_000,
@@ -95,12 +104,13 @@ impl Drop for Topics {
             [self.messages(), self.dead_letters(), self.installation()],
             self.settings().archiver_group(),
         );
+        let brokers = self.brokers;
         let deleting = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
             runtime.block_on(async {
-                let admin = admin()?;
+                let admin = admin_of(brokers)?;
                 let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
                 admin.delete_topics(&topics, &options()).await?;
                 admin.delete_groups(&[&group], &options()).await?;
@@ -115,10 +125,26 @@ impl Drop for Topics {
 
 pub fn admin() -> Result<AdminClient<DefaultClientContext>> {
     stack::needs(&[BROKERS])?;
+    admin_of(BROKERS)
+}
+
+fn admin_of(brokers: &str) -> Result<AdminClient<DefaultClientContext>> {
     let config = ClientConfig::new()
-        .set("bootstrap.servers", BROKERS)
+        .set("bootstrap.servers", brokers)
         .clone();
     Ok(config.create()?)
+}
+
+/// How many copies are in sync, of the partition that has the fewest.
+pub async fn copies_in_sync(brokers: &str, topic: &str) -> Result<usize> {
+    let (admin, topic) = (admin_of(brokers)?, topic.to_owned());
+    let asking = move || {
+        let metadata = admin.inner().fetch_metadata(Some(&topic), DEADLINE)?;
+        let partitions = metadata.topics().iter().flat_map(|t| t.partitions());
+        let fewest = partitions.map(|partition| partition.isr().len()).min();
+        anyhow::Ok(fewest.unwrap_or(0))
+    };
+    tokio::task::spawn_blocking(asking).await?
 }
 
 pub fn options() -> AdminOptions {

@@ -17,6 +17,7 @@ answers() { # process or service
     hbase) hbase_reads_a_table ;;
     copies) hdfs_has_both_copies ;;
     kafka) kafka_takes_a_record ;;
+    kafka[123]) broker_is_of_its_cluster "$1" ;;
     redis) redis_answers ;;
   esac 2>/dev/null
 }
@@ -109,9 +110,18 @@ kafka_takes_a_record() {
   [[ $answer == *${name}00000001000000000000* ]]             # one partition, number 0, no error
 }
 
-kafka_ask() { # api and version, request: both printf formats
+# It lists itself among the brokers that are alive: it has joined, and there is a controller.
+broker_is_of_its_cluster() {
+  local port answer
+  read -r port _ < <(ports_of "$1")
+  answer=$(kafka_ask '\0\x03\0\1' '\0\0\0\0' "$port") # Metadata, version 1, of no topics
+  # Its number, its host as text of nine bytes, its port.
+  [[ $answer == *0000000${1#kafka}00093132372e302e302e31$(printf %08x "$port")* ]]
+}
+
+kafka_ask() { # api and version, request: both printf formats; port
   local request="$1\0\0\0\1\xff\xff$2" size # correlation 1, no client id
   # shellcheck disable=SC2059
   size=$(printf "$request" | wc -c)
-  ask 9092 "\0\0\0\x$(printf %02x "$size")$request" sized | hex
+  ask "${3:-9092}" "\0\0\0\x$(printf %02x "$size")$request" sized | hex
 }

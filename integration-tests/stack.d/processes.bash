@@ -1,6 +1,8 @@
 # The processes of the stack: their ports, their order, how each is started.
 
 PROCESSES=(zookeeper namenode datanode1 datanode2 kafka redis regionserver master thrift)
+# A second Kafka, of three brokers, so that leaders can move and a broker can be lost. It runs on demand.
+BROKERS=(kafka1 kafka2 kafka3)
 # What several of them do together, tried when they all run: a file is written, a table read.
 SERVICES=(hdfs hbase)
 
@@ -25,6 +27,9 @@ ports_of() {
     regionserver) echo 16020 ;;
     thrift) echo 9090 ;;
     kafka) echo 9092 9093 ;;
+    kafka1) echo 9192 9193 ;;
+    kafka2) echo 9292 9293 ;;
+    kafka3) echo 9392 9393 ;;
     redis) echo 6379 ;;
   esac
 }
@@ -82,6 +87,18 @@ datanode() { # its name, data port, http port
     -D "dfs.datanode.address=$STACK_HOST:$2" -D "dfs.datanode.http.address=$STACK_HOST:$3"
 }
 
+# Its configuration; prints the path.
+broker_properties() { # name
+  local path=$HOME_DIR/run/$1.properties data control
+  read -r data control < <(ports_of "$1")
+  {
+    cat "$PARTS/kafka-broker.properties"
+    printf '%s\n' "node.id=${1#kafka}" "log.dirs=./data/$1" \
+      "listeners=PLAINTEXT://127.0.0.1:$data,CONTROLLER://127.0.0.1:$control"
+  } >"$path"
+  echo "$path"
+}
+
 command_of() {
   local namenode=org.apache.hadoop.hdfs.server.namenode.NameNode
   case $1 in
@@ -98,6 +115,7 @@ command_of() {
     kafka)
       java_server "$(jars kafka)" 512 kafka.Kafka "$PARTS/kafka.properties" \
         --override "listeners=PLAINTEXT://$STACK_HOST:9092,CONTROLLER://127.0.0.1:9093" ;;
+    kafka[123]) java_server "$(jars kafka)" 384 kafka.Kafka "$(broker_properties "$1")" ;;
     redis) printf '%s\n' redis-server "$PARTS/redis.conf" ;;
   esac
 }
@@ -111,5 +129,8 @@ format_of() {
     kafka) [ -e data/kafka/meta.properties ] ||
       java_server "$(jars kafka)" 128 kafka.tools.StorageTool format -t lakechat-stack-0000000 \
         -c "$PARTS/kafka.properties" ;;
+    kafka[123]) [ -e "data/$1/meta.properties" ] ||
+      java_server "$(jars kafka)" 128 kafka.tools.StorageTool format -t lakechat-brokers-00000 \
+        -c "$(broker_properties "$1")" ;;
   esac
 }

@@ -21,8 +21,8 @@ const PROCESSES: [&str; 9] = [
     "datanode2",
 ];
 
-const SENDERS: usize = 4;
-const PACE: Duration = Duration::from_millis(20);
+pub const SENDERS: usize = 4;
+pub const PACE: Duration = Duration::from_millis(20);
 
 /// Acks that show that sending goes on.
 const ENOUGH: u64 = 100;
@@ -31,9 +31,9 @@ const ENOUGH: u64 = 100;
 const LAG_RECORDS: u64 = 500;
 
 /// Longer than any of them takes to come back on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
-async fn recovered(server: &Server) {
+pub async fn recovered(server: &Server) {
     eventually(
         "all parts are up and the archive has caught up",
         async || {
@@ -55,7 +55,7 @@ async fn ready_to_lose(process: &str) -> Result<()> {
     Ok(())
 }
 
-async fn acks_go_on(traffic: &mut Traffic, after: &str) -> Result<()> {
+pub async fn acks_go_on(traffic: &mut Traffic, after: &str) -> Result<()> {
     let acked = timeout(PATIENCE, traffic.acked_more(ENOUGH)).await;
     acked.with_context(|| format!("no acks after {after} was back"))
 }
