@@ -5,6 +5,7 @@ mod backends;
 mod cluster;
 pub mod existing;
 mod listen;
+pub mod offline;
 mod ports;
 mod probes;
 pub mod settings;
@@ -27,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use self::backends::Backends;
 use self::ports::Ports;
 use self::waiting::retry_while_unavailable;
-use crate::config::{Config, Mode};
+use crate::config::{Config, Mode, Registration};
 use crate::http::address_limits::AddressLimits;
 use crate::http::context::ServiceContext;
 use crate::readiness::{Part, Readiness};
@@ -83,6 +84,7 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
         started = starting => started?,
         _ = heard.next() => anyhow::bail!("interrupted while starting"),
     };
+    log_registration(&config);
     router.open(context.clone());
     let sessions = drain_sessions(context, shutdown.clone());
     tasks.spawn(Stage::Front, "sessions", sessions);
@@ -105,6 +107,17 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
         close: CLOSE.min(drain),
     };
     Ok(tasks.run(heard, deadlines).await)
+}
+
+fn log_registration(config: &Config) {
+    if config.auth.registration.is_none() && config.registration() == Registration::Closed {
+        tracing::warn!(
+            listen = %config.listen,
+            "registration is closed, because listen is not a loopback address and auth.registration is \
+             not set: `lakechat admin create <name>` makes the first account, and auth.registration = \
+             \"open\" lets everybody in who reaches this address"
+        );
+    }
 }
 
 /// Starts chat and files on their back ends; returns when the log was read up to its end.
@@ -198,6 +211,7 @@ fn accounts(
         access_token: Duration::from_secs(config.auth.access_token_seconds),
         refresh_token: Duration::from_secs(config.auth.refresh_token_seconds),
         logins_per_address: config.limits.logins_per_address,
+        registration: config.registration(),
     };
     let directory = &ports.directory;
     Ok(Accounts::new(

@@ -1,5 +1,6 @@
 //! The subcommands other than `serve`.
 
+pub mod admin;
 pub mod audit;
 pub mod backup;
 pub mod chat;
@@ -9,6 +10,7 @@ pub mod health;
 #[cfg(feature = "cluster")]
 pub mod log;
 mod moment;
+mod password;
 #[cfg(feature = "cluster")]
 pub mod schema;
 pub mod simulate;

@@ -37,7 +37,7 @@ pub use self::sections::{
 pub use self::source::ConfigFlag;
 use self::source::Givens;
 pub use self::source::{Flags, Source};
-pub use self::values::{LogFilter, LogFormat, Mode, Origin, PublicUrl};
+pub use self::values::{LogFilter, LogFormat, Mode, Origin, PublicUrl, Registration};
 
 /// Maximum size of everything in a frame except the text of its message.
 const FRAME_OVERHEAD_BYTES: usize = 512;
@@ -175,6 +175,15 @@ impl Config {
     pub fn secret_file(&self) -> PathBuf {
         let configured = self.auth.secret_file.clone();
         configured.unwrap_or_else(|| self.data_dir.join(KEY_FILE))
+    }
+
+    /// Who may register. Nobody else reaches a loopback address than those who use this machine.
+    pub fn registration(&self) -> Registration {
+        let by_address = match self.listen.ip().to_canonical().is_loopback() {
+            true => Registration::Open,
+            false => Registration::Closed,
+        };
+        self.auth.registration.unwrap_or(by_address)
     }
 
     /// The name under which clients and presence show this server.

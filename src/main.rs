@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use self::cli::{audit, backup, chat, config as config_cli, dead_letters, health, simulate};
+use self::cli::{admin, audit, backup, chat, config as config_cli, dead_letters, health, simulate};
 #[cfg(feature = "cluster")]
 use self::cli::{log, schema};
 use self::config::{ConfigErrors, Flags};
@@ -77,6 +77,7 @@ enum Command {
     /// Back up a data folder, also while its server runs
     Backup(BackupArgs),
     Audit(audit::AuditArgs),
+    Admin(admin::AdminArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
     /// Chat in the terminal, or send the lines of a script
     Chat(chat::ChatArgs),
@@ -121,6 +122,9 @@ fn main() -> ExitCode {
             backup: args,
         }) => with_config(&flags, |config| {
             backup::run(&args, &config.data_dir, &config.secret_file())
+        }),
+        Command::Admin(args) => with_config(args.flags(), |config| {
+            runtime()?.block_on(admin::run(&args, config))
         }),
         Command::Audit(args) => with_config(&args.flags, |config| {
             runtime()?.block_on(audit::run(&args, config))

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -273,6 +273,18 @@ impl Server {
         let output = within(output).await.expect("it runs");
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status, stderr)
+    }
+
+    /// Runs one of lakechat's commands on the same back ends; it must end by itself. `env` comes on top.
+    pub async fn command(&self, args: &[&str], env: &[(&str, &str)]) -> Output {
+        let mut command = command(args);
+        let given = self.env.iter().map(|(name, value)| (name, value));
+        command
+            .envs(given)
+            .envs(env.iter().copied())
+            .env("LAKECHAT_DATA_DIR", self.data.path())
+            .stdin(Stdio::null());
+        within(command.output()).await.expect("it runs")
     }
 
     /// The number of its process.

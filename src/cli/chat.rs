@@ -21,8 +21,9 @@ use anyhow::{Result, anyhow, bail};
 use tokio::sync::mpsc;
 
 pub use self::args::ChatArgs;
-pub(super) use self::args::server;
+pub(super) use self::args::{server, user_name};
 use self::input::InputLine;
+pub(super) use self::input::next_line;
 pub(super) use self::login::check_privacy;
 use lakechat_client::{Api, Credentials, Options, Session, Stop};
 use plain::plain;

@@ -12,7 +12,7 @@ use super::names::{
 };
 use super::section::section;
 use super::setting::TextSetting;
-use super::values::{LogFilter, LogFormat, Mode, Origin, PublicUrl};
+use super::values::{LogFilter, LogFormat, Mode, Origin, PublicUrl, Registration};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -150,7 +150,7 @@ section! {
 }
 
 section! {
-    /// Tokens.
+    /// Accounts and tokens.
     AuthConfig "auth." {
         /// File with the key that signs tokens: at least 32 bytes, not counting one newline at the
         /// end. Default: lakechat.key in data_dir. In embedded mode the first start creates it. In
@@ -160,6 +160,10 @@ section! {
         access_token_seconds: u64 = 900, 1..=86_400;
         /// Lifetime of a login that is not used, in seconds. Each refresh restarts it.
         refresh_token_seconds: u64 = 2_592_000, 1..=31_536_000;
+        /// Who may register an account: "open" for whoever reaches the server, "closed" for nobody, so
+        /// that `lakechat admin create` makes the accounts. Default: open if `listen` is a loopback
+        /// address, closed otherwise.
+        registration: Option<Registration> = None;
     }
 }
 

@@ -98,6 +98,30 @@ fn the_file_of_the_protocol_is_read() {
 }
 
 #[test]
+fn who_may_register_depends_on_the_address_unless_it_is_set() {
+    use super::Registration::{Closed, Open};
+    for (listen, expected) in [
+        ("127.0.0.1:1", Open),
+        ("127.1.2.3:1", Open),
+        ("[::1]:1", Open),
+        ("[::ffff:127.0.0.1]:1", Open),
+        ("0.0.0.0:1", Closed),
+        ("[::]:1", Closed),
+        ("192.0.2.1:1", Closed),
+    ] {
+        let config = good("", &[("LAKECHAT_LISTEN", listen)]);
+        assert_eq!(config.registration(), expected, "{listen}");
+        for (text, set) in [("open", Open), ("closed", Closed)] {
+            let env = [
+                ("LAKECHAT_LISTEN", listen),
+                ("LAKECHAT_AUTH__REGISTRATION", text),
+            ];
+            assert_eq!(good("", &env).registration(), set, "{listen}");
+        }
+    }
+}
+
+#[test]
 fn the_environment_stands_over_the_file_and_flags_over_both() {
     let env = [
         ("LAKECHAT_LISTEN", "127.0.0.1:2"),

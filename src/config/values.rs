@@ -6,6 +6,7 @@ use tracing_subscriber::EnvFilter;
 use super::setting::TextSetting;
 use super::text::checked_text;
 pub use crate::telemetry::LogFormat;
+pub use lakechat_core::accounts::Registration;
 
 /// Which adapters implement the ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,25 @@ impl TextSetting for Mode {
         match self {
             Mode::Embedded => "embedded".to_owned(),
             Mode::Cluster => "cluster".to_owned(),
+        }
+    }
+}
+
+impl TextSetting for Registration {
+    const ALLOWED: &str = "\"open\" or \"closed\"";
+
+    fn parse(text: &str) -> Option<Registration> {
+        match text {
+            "open" => Some(Registration::Open),
+            "closed" => Some(Registration::Closed),
+            _ => None,
+        }
+    }
+
+    fn to_text(&self) -> String {
+        match self {
+            Registration::Open => "open".to_owned(),
+            Registration::Closed => "closed".to_owned(),
         }
     }
 }

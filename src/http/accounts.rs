@@ -131,8 +131,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use lakechat_core::accounts::AccountsSettings;
     use lakechat_core::accounts::test_directory::TestDirectory;
+    use lakechat_core::accounts::{AccountsSettings, Registration};
     use lakechat_core::domain::Secret;
 
     const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -143,6 +143,7 @@ mod tests {
             access_token: Duration::from_secs(900),
             refresh_token: Duration::from_secs(3600),
             logins_per_address: 0,
+            registration: Registration::Open,
         };
         let directory = Arc::new(TestDirectory::default());
         Accounts::new(directory.clone(), directory, settings).expect("threads")

@@ -103,6 +103,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::UsernameInvalid
         | Code::PasswordTooShort
         | Code::PasswordTooLong
+        | Code::PasswordTooCommon
         | Code::FileMissing
         | Code::TooManyFiles
         | Code::MultipartInvalid
@@ -120,6 +121,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::TokenRevoked
         | Code::InvalidCredentials => StatusCode::UNAUTHORIZED,
         Code::Forbidden
+        | Code::RegistrationClosed
         | Code::RoleRequired
         | Code::NotAMember
         | Code::SignatureInvalid

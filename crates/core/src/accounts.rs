@@ -10,6 +10,7 @@ mod hasher;
 mod password;
 mod refresh_token;
 mod refusals;
+mod registration;
 mod rotation;
 mod sessions;
 mod signing_key;
@@ -28,15 +29,13 @@ use uuid::Uuid;
 use self::access_token::AccessTokens;
 use self::hasher::Hasher;
 use self::refresh_token::RefreshToken;
-use self::refusals::{
-    invalid_credentials, not_a_refresh_token, not_the_valid_refresh_token, taken, username_invalid,
-};
+use self::refusals::{invalid_credentials, not_a_refresh_token, not_the_valid_refresh_token};
+pub use self::registration::{Registration, create_account};
 use self::rotation::{Renewal, Standing};
 use self::sessions::{Sessions, TRIES};
 pub use self::signing_key::{KeyError, KeyFile, signing_key};
 use self::throttle::Throttle;
 use crate::domain::{Code, LoginSession, Problem, Secret, User, UserName, now_ms};
-use crate::ports::directory::CreateOutcome;
 use crate::ports::problem::directory_unavailable;
 use crate::ports::{CalledFor, Caller, LoginSessions, PortError, Users};
 use crate::single_flight::SingleFlight;
@@ -51,6 +50,7 @@ pub struct AccountsSettings {
     pub refresh_token: Duration,
     /// Logins and registrations per second from one address; 0: no limit.
     pub logins_per_address: u32,
+    pub registration: Registration,
 }
 
 /// The response to a login, a registration or a refresh.
@@ -88,6 +88,7 @@ pub struct Accounts {
     tokens: AccessTokens,
     sessions: Sessions,
     refresh_lifetime: Duration,
+    registration: Registration,
 }
 
 impl Accounts {
@@ -106,43 +107,11 @@ impl Accounts {
             tokens: AccessTokens::new(&settings.signing_key, settings.access_token),
             sessions: Sessions::new(Arc::clone(&login_sessions), settings.access_token),
             refresh_lifetime: settings.refresh_token,
+            registration: settings.registration,
             users,
             user_loads: SingleFlight::default(),
             login_sessions,
         })
-    }
-
-    /// Creates an account and logs in.
-    ///
-    /// After `directory_unavailable` the account may exist. A second attempt then fails with
-    /// `username_taken`, and a login with the password succeeds.
-    pub async fn register(
-        &self,
-        from: IpAddr,
-        username: &str,
-        password: &str,
-    ) -> Result<Login, Problem> {
-        let name = UserName::parse(username).map_err(|_| username_invalid())?;
-        let password = password::prepare(password)?;
-        self.throttle.admit_registration(from).map_err(throttled)?;
-        // Before the hash, because a hash costs a thousand times as much as a lookup.
-        if self.find(&name).await?.is_some() {
-            return Err(taken(&name));
-        }
-        let user = User {
-            password_hash: self.registrations.hash(password).await?,
-            created_at_ms: now_ms(),
-            name,
-        };
-        match self.users.create(&user).await {
-            Ok(CreateOutcome::Created) => {}
-            Ok(CreateOutcome::Exists(_)) => return Err(taken(&user.name)),
-            Err(error) => return Err(directory_unavailable(error)),
-        }
-        tracing::info!(user = %user.name, "account registered");
-        metrics::counter!("lakechat_registrations_total").increment(1);
-        self.throttle.succeeded(&user.name, from);
-        self.start_session(user.name, from).await
     }
 
     /// Logs in. Neither the response nor the time it takes shows whether the user is unknown or the

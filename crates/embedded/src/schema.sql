@@ -105,7 +105,9 @@ CREATE TABLE channels (
 CREATE TABLE users (
     name TEXT PRIMARY KEY,
     password_hash TEXT NOT NULL,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    admin INTEGER,
+    disabled INTEGER
 ) WITHOUT ROWID;
 
 -- replaced_hash, replaced_seed and replaced_at describe the refresh token before the valid one; NULL

@@ -46,6 +46,8 @@ fn account(name: &UserName, password: &str) -> User {
         name: name.clone(),
         password_hash: format!("$argon2id$v=19$m=19456,t=2,p=1${password}"),
         created_at_ms: 1_795_000_000_123,
+        is_admin: password == "a",
+        is_disabled: password == "b",
     }
 }
 

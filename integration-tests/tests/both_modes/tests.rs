@@ -14,6 +14,7 @@ mod pages;
 mod passwords;
 mod presence;
 mod ranges;
+mod registration;
 mod request_limits;
 mod resume;
 mod roles;

@@ -48,6 +48,11 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
         "url_ends_at_its_expiry",
     ),
     (
+        Code::RegistrationClosed,
+        "both_modes/registration.rs",
+        "server_that_is_closed_has_the_accounts_that_its_operator_creates",
+    ),
+    (
         Code::TokenExpired,
         "both_modes/tokens.rs",
         "expired_token_is_refused_by_name",

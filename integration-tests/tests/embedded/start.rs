@@ -1,12 +1,13 @@
 //! A server that has not read its log yet: it listens, and says so.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use integration_tests::people::PASSWORD;
-use integration_tests::{Person, Server, within};
+use integration_tests::{Person, Server, server, within};
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::MODE;
 
@@ -46,4 +47,24 @@ async fn starting_server_answers_probes_and_refuses_the_rest() {
         .expect("it is read");
     server.ready().await;
     Person::register(&server, "ann").await;
+}
+
+#[tokio::test]
+async fn server_that_others_can_reach_says_how_its_first_account_is_made() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = server::command(&["serve", "--listen", "0.0.0.0:0"]);
+    command.arg("--data-dir").arg(folder.path());
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut log = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    let told = async {
+        loop {
+            let line = log.next_line().await.expect("UTF-8");
+            let line = line.expect("it goes on");
+            if line.contains("registration is closed") {
+                return line;
+            }
+        }
+    };
+    let line = within(told).await;
+    assert!(line.contains("lakechat admin create"), "{line}");
 }

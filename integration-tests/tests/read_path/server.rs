@@ -224,5 +224,6 @@ fn account_settings() -> accounts::AccountsSettings {
         access_token: Duration::from_secs(900),
         refresh_token: Duration::from_secs(86_400),
         logins_per_address: 0,
+        registration: accounts::Registration::Open,
     }
 }

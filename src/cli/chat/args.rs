@@ -73,7 +73,7 @@ pub(in crate::cli) fn server(text: &str) -> Result<Url, &'static str> {
         .ok_or("a URL such as https://chat.example.org or http://127.0.0.1:8080")
 }
 
-fn user_name(text: &str) -> Result<UserName, &'static str> {
+pub(in crate::cli) fn user_name(text: &str) -> Result<UserName, &'static str> {
     UserName::parse(text)
         .map_err(|_| "1 to 32 of a-z, 0-9, dot, underscore, hyphen; a letter or digit first")
 }

@@ -15,7 +15,7 @@ const MAX_LINE_BYTES: usize = 1 << 20;
 pub(super) type InputLine = Result<String, InputError>;
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum InputError {
+pub(in crate::cli) enum InputError {
     #[error("can't read the input")]
     Failed(#[from] io::Error),
     #[error("the input is UTF-16; convert it to UTF-8, for example with: iconv -f UTF-16 -t UTF-8")]
@@ -77,7 +77,7 @@ pub(super) fn typed_lines(screen: Screen) -> mpsc::Receiver<InputLine> {
 
 /// The next line, without its end and without a byte order mark. Bytes that aren't UTF-8 become
 /// replacement characters. None at the end of the input.
-pub(super) fn next_line(input: &mut impl BufRead) -> Result<Option<String>, InputError> {
+pub(in crate::cli) fn next_line(input: &mut impl BufRead) -> Result<Option<String>, InputError> {
     let mut line = Vec::new();
     let limit = MAX_LINE_BYTES as u64 + 1;
     if input.take(limit).read_until(b'\n', &mut line)? == 0 {

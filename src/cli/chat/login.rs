@@ -1,17 +1,13 @@
 //! Logs in: with the saved login, or else with a password.
 
-use std::fs;
-use std::io::{IsTerminal, stdin};
-
 use anyhow::{Context, Result, bail};
 use http::StatusCode;
 use reqwest::Url;
-use tokio::task::spawn_blocking;
 
 use super::args::ChatArgs;
-use super::input::next_line;
 use super::screen::Screen;
 use super::tokens::Tokens;
+use crate::cli::password::{password, password_from_stdin};
 use lakechat_client::{Api, CallError, Login, is_loopback};
 
 /// Refuses to send a password where others on the way could read it.
@@ -33,8 +29,7 @@ pub(super) async fn log_in(
 ) -> Result<Login> {
     // Always the first line of the input, so that it is never taken for a message.
     let given = if args.password_stdin {
-        let line = spawn_blocking(|| next_line(&mut stdin().lock())).await??;
-        Some(line.context("the input ended before the password")?)
+        Some(password_from_stdin().await?)
     } else {
         None
     };
@@ -73,7 +68,7 @@ async fn with_password(api: &Api, args: &ChatArgs, given: Option<String>) -> Res
     let user = args.user.as_str();
     let password = match given {
         Some(password) => password,
-        None => password(args).await?,
+        None => password(&args.user, args.password_file.as_deref(), args.register).await?,
     };
     let answer = if args.register {
         api.register(user, &password).await
@@ -81,35 +76,4 @@ async fn with_password(api: &Api, args: &ChatArgs, given: Option<String>) -> Res
         api.login(user, &password).await
     };
     answer.with_context(|| format!("{user} can't log in at {}", api.base()))
-}
-
-async fn password(args: &ChatArgs) -> Result<String> {
-    if let Some(path) = &args.password_file {
-        let text = fs::read_to_string(path)
-            .with_context(|| format!("can't read the password from {}", path.display()))?;
-        return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
-    }
-    if let Some(password) = std::env::var_os("LAKECHAT_PASSWORD") {
-        return password
-            .into_string()
-            .ok()
-            .context("LAKECHAT_PASSWORD is not UTF-8");
-    }
-    if !stdin().is_terminal() {
-        bail!(
-            "no login of {} is saved, and the password can't be asked for, because the input is not \
-             a terminal: use --password-file or --password-stdin",
-            args.user
-        );
-    }
-    let (user, repeat) = (args.user.clone(), args.register);
-    // Beside this task, which waits for signals too.
-    spawn_blocking(move || {
-        let password = rpassword::prompt_password(format!("Password of {user}: "))?;
-        if repeat && rpassword::prompt_password("Repeat the password: ")? != password {
-            bail!("the two passwords differ");
-        }
-        Ok(password)
-    })
-    .await?
 }

@@ -27,6 +27,12 @@ pub fn threads() -> usize {
     cores.min(MOST_THREADS)
 }
 
+/// The hash of a password with a random salt, in PHC string format. Blocks.
+pub fn hash(password: &str) -> Result<String, Problem> {
+    let hashed = argon2id().hash_password(password.as_bytes());
+    Ok(hashed.map_err(Problem::internal)?.to_string())
+}
+
 /// argon2id with the parameters that OWASP recommends (m = 19,456 KiB, t = 2, p = 1).
 ///
 /// A running hash needs 19 MiB.

@@ -3,10 +3,11 @@
 //! A keyboard may write `ö` as one character or as two, and a space in several ways. The profile
 //! OpaqueString of RFC 8265 gives all spellings of a password one form.
 
+use passwords::analyzer::is_common_password;
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 
-use crate::domain::{Code, Problem};
+use crate::domain::{Code, Problem, UserName};
 
 const LEAST_CHARACTERS: usize = 8;
 
@@ -14,18 +15,33 @@ const LEAST_CHARACTERS: usize = 8;
 /// password.
 const MOST_BYTES: usize = 1024;
 
-/// The form in which a new password is hashed, if it is one.
-pub fn prepare(password: &str) -> Result<String, Problem> {
+/// The form in which a user's new password is hashed, if it may be one.
+pub fn prepare(password: &str, user: &UserName) -> Result<String, Problem> {
     check_bytes(password)?;
     if password.chars().count() < LEAST_CHARACTERS {
         return Err(too_short());
     }
     let prepared = enforce(password).ok_or_else(unusable)?;
     check_bytes(&prepared)?;
-    match prepared.chars().count() < LEAST_CHARACTERS {
-        true => Err(too_short()),
-        false => Ok(prepared),
+    if prepared.chars().count() < LEAST_CHARACTERS {
+        return Err(too_short());
     }
+    check_guessable(&prepared.to_lowercase(), user)?;
+    Ok(prepared)
+}
+
+/// Refuses what is tried first by those who guess. Case makes no difference to them.
+fn check_guessable(lower_case: &str, user: &UserName) -> Result<(), Problem> {
+    if lower_case.replace(user.as_str(), "").is_empty() {
+        let text = "The password is the user name; choose another one.";
+        return Err(refused(Code::PasswordTooCommon, text.to_owned()));
+    }
+    if is_common_password(lower_case) {
+        let text = "This is one of the passwords that are used most, and guessed first; choose \
+                    another one.";
+        return Err(refused(Code::PasswordTooCommon, text.to_owned()));
+    }
+    Ok(())
 }
 
 /// The forms in which a password may have been hashed: the prepared one, and as it was sent. Hashes
@@ -77,13 +93,17 @@ mod tests {
     use super::*;
 
     fn refusal(password: &str) -> Option<(Code, Option<u64>)> {
-        prepare(password).err().map(|p| (p.code, p.limit))
+        prepare(password, &ann()).err().map(|p| (p.code, p.limit))
+    }
+
+    fn ann() -> UserName {
+        UserName::parse("ann").expect("a name")
     }
 
     #[test]
     fn eight_characters_to_a_kibibyte_are_a_password() {
         assert_eq!(refusal("1234567"), Some((Code::PasswordTooShort, Some(8))));
-        assert_eq!(refusal("12345678"), None);
+        assert_eq!(refusal("7 4 2 9."), None);
         assert_eq!(refusal("ÄÖÜäöüßé"), None, "characters, not bytes");
         assert_eq!(refusal(&"x".repeat(1024)), None);
         assert_eq!(
@@ -96,6 +116,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_guessed_first_is_refused() {
+        for password in [
+            "password",
+            "Password1",
+            "12345678",
+            "QWERTYUIOP",
+            "iloveyou",
+            "annannann",
+            "AnnAnnAnn",
+        ] {
+            assert_eq!(
+                refusal(password),
+                Some((Code::PasswordTooCommon, None)),
+                "{password}"
+            );
+        }
+        assert_eq!(refusal("correct horse"), None);
+        assert_eq!(refusal("ann and bob"), None);
+    }
+
+    #[test]
     fn spellings_of_one_password_have_one_form() {
         let spellings = [
             "sch\u{f6}ne Gr\u{fc}\u{df}e",
@@ -105,7 +146,7 @@ mod tests {
         ];
         for spelling in spellings {
             assert_eq!(
-                prepare(spelling).expect("good"),
+                prepare(spelling, &ann()).expect("good"),
                 spellings[0],
                 "{spelling:?}"
             );
@@ -123,7 +164,7 @@ mod tests {
             "🐎🔋📎 correct",
             "\u{644}\u{627} \u{5d0} mixed",
         ] {
-            assert_eq!(prepare(password).expect("good"), password);
+            assert_eq!(prepare(password, &ann()).expect("good"), password);
         }
     }
 

@@ -8,6 +8,18 @@ pub fn username_invalid() -> Problem {
     Problem::new(Code::UsernameInvalid, text).field("username")
 }
 
+pub fn registration_closed() -> Problem {
+    Problem::new(
+        Code::RegistrationClosed,
+        "Accounts of this server are created by its operators; ask them for one.",
+    )
+}
+
+pub fn reserved(name: &UserName) -> Problem {
+    let text = format!("The name {name} is reserved; choose another one.");
+    Problem::new(Code::UsernameTaken, text).field("username")
+}
+
 pub fn taken(name: &UserName) -> Problem {
     let text = format!("The name {name} is taken; choose another one.");
     Problem::new(Code::UsernameTaken, text).field("username")

@@ -18,6 +18,7 @@ fn settings() -> AccountsSettings {
         access_token: Duration::from_secs(900),
         refresh_token: Duration::from_secs(30 * 24 * 3600),
         logins_per_address: 0,
+        registration: Registration::Open,
     }
 }
 
@@ -71,10 +72,32 @@ async fn bad_names_and_passwords_are_refused_with_what_is_allowed() {
         assert_eq!(problem.field.as_deref(), Some("username"));
         assert!(problem.message.contains("1 to 32"), "{}", problem.message);
     }
+    let reserved = accounts.register(HOME, "admin", PASSWORD).await;
+    assert_eq!(code(reserved), Code::UsernameTaken);
     let short = accounts.register(HOME, "ann", "1234567").await;
     assert_eq!(code(short), Code::PasswordTooShort);
     let long = accounts.register(HOME, "ann", &"x".repeat(1025)).await;
     assert_eq!(code(long), Code::PasswordTooLong);
+}
+
+#[tokio::test]
+async fn where_registration_is_closed_operators_create_accounts() {
+    let directory = Arc::new(TestDirectory::default());
+    let closed = AccountsSettings {
+        registration: Registration::Closed,
+        ..settings()
+    };
+    let accounts = Accounts::new(directory.clone(), directory.clone(), closed).expect("threads");
+    let refused = accounts.register(HOME, "ann", PASSWORD).await;
+    assert_eq!(code(refused), Code::RegistrationClosed);
+
+    let admin = UserName::parse("admin").expect("a name");
+    let create = async |password| create_account(&*directory, admin.clone(), password, true).await;
+    assert_eq!(code(create("qwertyuiop").await), Code::PasswordTooCommon);
+    create(PASSWORD).await.expect("created");
+    assert_eq!(code(create(PASSWORD).await), Code::UsernameTaken);
+    assert!(accounts.login(HOME, "admin", PASSWORD).await.is_ok());
+    assert!(accounts.user(&admin).await.expect("there").is_admin);
 }
 
 #[tokio::test]
@@ -125,6 +148,8 @@ async fn a_password_hashed_as_it_was_sent_still_logs_in() {
             .await
             .expect("hashed"),
         created_at_ms: now_ms(),
+        is_admin: false,
+        is_disabled: false,
     };
     Users::create(&*directory, &ann).await.expect("created");
     assert!(accounts.login(HOME, "ann", decomposed).await.is_ok());

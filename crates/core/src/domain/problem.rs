@@ -56,6 +56,8 @@ codes! {
     UsernameInvalid = "username_invalid",
     PasswordTooShort = "password_too_short",
     PasswordTooLong = "password_too_long",
+    PasswordTooCommon = "password_too_common",
+    RegistrationClosed = "registration_closed",
     InvalidCredentials = "invalid_credentials",
     UserNotFound = "user_not_found",
     // Files.

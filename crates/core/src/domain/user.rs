@@ -14,6 +14,10 @@ pub struct User {
     pub password_hash: String,
     /// Milliseconds since 1970.
     pub created_at_ms: u64,
+    /// Whether the user may administer the accounts of others.
+    pub is_admin: bool,
+    /// Whether an operator has locked the user out.
+    pub is_disabled: bool,
 }
 
 /// A login of a user. Its access tokens contain its id, and its refresh token renews it. A chat

@@ -14,27 +14,39 @@ pub(super) fn create(db: &Connection, user: &User) -> Result<CreateOutcome<User>
         None => {}
     }
     let mut insert = db.prepare_cached(
-        "INSERT INTO users (name, password_hash, created_at) VALUES (?1, ?2, ?3)",
+        "INSERT INTO users (name, password_hash, created_at, admin, disabled)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
     insert.execute(params![
         user.name.as_str(),
         user.password_hash,
         int(user.created_at_ms),
+        user.is_admin,
+        user.is_disabled,
     ])?;
     Ok(CreateOutcome::Created)
 }
 
 pub(super) fn find(db: &Connection, name: &UserName) -> Result<Option<User>> {
-    let mut select =
-        db.prepare_cached("SELECT password_hash, created_at FROM users WHERE name = ?1")?;
-    let user = select.query_row([name.as_str()], |row| {
-        Ok(User {
-            name: name.clone(),
-            password_hash: row.get(0)?,
-            created_at_ms: row.number(1)?,
-        })
-    });
-    user.optional()
+    let mut select = db.prepare_cached(
+        "SELECT name, password_hash, created_at, admin, disabled FROM users WHERE name = ?1",
+    )?;
+    select.query_row([name.as_str()], read_user).optional()
+}
+
+fn read_user(row: &Row<'_>) -> Result<User> {
+    // NULL in rows of earlier releases.
+    let flag = |index| {
+        row.get::<_, Option<bool>>(index)
+            .map(Option::unwrap_or_default)
+    };
+    Ok(User {
+        name: row.user(0)?,
+        password_hash: row.get(1)?,
+        created_at_ms: row.number(2)?,
+        is_admin: flag(3)?,
+        is_disabled: flag(4)?,
+    })
 }
 
 /// Stores a session. An existing row comes from an earlier try of this call and may have been replaced

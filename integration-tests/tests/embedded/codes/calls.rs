@@ -111,6 +111,9 @@ pub const CASES: &[Case] = &[
     (Code::PasswordTooLong, 400, |s| {
         Box::pin(async move { s.register("eve", &"x".repeat(1_025)).await })
     }),
+    (Code::PasswordTooCommon, 400, |s| {
+        Box::pin(s.register("eve", "Password1"))
+    }),
     (Code::InvalidCredentials, 401, |s| {
         Box::pin(async move {
             let body = json!({"username": "ann", "password": "wrong horse"});

@@ -14,6 +14,15 @@ use lakechat_core::ports::directory::CreateOutcome;
 struct Value {
     created_at: u64,
     password_hash: String,
+    #[serde(default, skip_serializing_if = "is_false")]
+    admin: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    disabled: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 fn cell(name: &UserName) -> Cell {
@@ -24,12 +33,8 @@ pub(super) async fn create(
     client: &Client,
     user: &User,
 ) -> Result<CreateOutcome<User>, HBaseError> {
-    let value = Value {
-        created_at: user.created_at_ms,
-        password_hash: user.password_hash.clone(),
-    };
-    let value = serde_json::to_vec(&value).expect("a user is JSON");
-    let Some(stored) = cell(&user.name).claim(client, value).await? else {
+    let cell = cell(&user.name);
+    let Some(stored) = cell.claim(client, encode(user)).await? else {
         return Ok(CreateOutcome::Created);
     };
     let stored = decode(&user.name, &stored)?;
@@ -45,6 +50,16 @@ pub(super) async fn find(client: &Client, name: &UserName) -> Result<Option<User
     found.map(|json| decode(name, &json)).transpose()
 }
 
+fn encode(user: &User) -> Vec<u8> {
+    let value = Value {
+        created_at: user.created_at_ms,
+        password_hash: user.password_hash.clone(),
+        admin: user.is_admin,
+        disabled: user.is_disabled,
+    };
+    serde_json::to_vec(&value).expect("a user is JSON")
+}
+
 fn decode(name: &UserName, json: &[u8]) -> Result<User, HBaseError> {
     let value: Value = serde_json::from_slice(json)
         .map_err(|_| HBaseError::damaged(name.as_str().as_bytes(), "d:v"))?;
@@ -52,5 +67,7 @@ fn decode(name: &UserName, json: &[u8]) -> Result<User, HBaseError> {
         name: name.clone(),
         password_hash: value.password_hash,
         created_at_ms: value.created_at,
+        is_admin: value.admin,
+        is_disabled: value.disabled,
     })
 }

@@ -1,0 +1,110 @@
+//! Who may have an account, and under which names and passwords.
+
+use std::net::IpAddr;
+
+use super::refusals::{registration_closed, reserved, taken, username_invalid};
+use super::{Accounts, Login, hasher, password, throttled};
+use crate::domain::{Problem, User, UserName, now_ms};
+use crate::ports::Users;
+use crate::ports::directory::CreateOutcome;
+use crate::ports::problem::directory_unavailable;
+
+/// Who may register an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// Whoever reaches the server.
+    Open,
+    /// Nobody: operators create the accounts.
+    Closed,
+}
+
+/// Names that others could take for the service or its operators. Only operators give them away.
+const RESERVED: [&str; 20] = [
+    "abuse",
+    "admin",
+    "administrator",
+    "channel",
+    "everyone",
+    "general",
+    "help",
+    "here",
+    "lakechat",
+    "moderator",
+    "official",
+    "operator",
+    "postmaster",
+    "root",
+    "security",
+    "server",
+    "staff",
+    "support",
+    "system",
+    "webmaster",
+];
+
+impl Accounts {
+    /// Creates an account and logs in.
+    ///
+    /// After `directory_unavailable` the account may exist. A second attempt then fails with
+    /// `username_taken`, and a login with the password succeeds.
+    pub async fn register(
+        &self,
+        from: IpAddr,
+        username: &str,
+        password: &str,
+    ) -> Result<Login, Problem> {
+        if self.registration == Registration::Closed {
+            return Err(registration_closed());
+        }
+        let name = UserName::parse(username).map_err(|_| username_invalid())?;
+        if RESERVED.contains(&name.as_str()) {
+            return Err(reserved(&name));
+        }
+        let password = password::prepare(password, &name)?;
+        self.throttle.admit_registration(from).map_err(throttled)?;
+        // Before the hash, because a hash costs a thousand times as much as a lookup.
+        if self.find(&name).await?.is_some() {
+            return Err(taken(&name));
+        }
+        let user = User {
+            password_hash: self.registrations.hash(password).await?,
+            created_at_ms: now_ms(),
+            name,
+            is_admin: false,
+            is_disabled: false,
+        };
+        store(&*self.users, &user).await?;
+        tracing::info!(user = %user.name, "account registered");
+        metrics::counter!("lakechat_registrations_total").increment(1);
+        self.throttle.succeeded(&user.name, from);
+        self.start_session(user.name, from).await
+    }
+}
+
+/// Creates an account without a server. Blocks for the time of a hash.
+///
+/// After `directory_unavailable` the account may exist.
+pub async fn create_account(
+    users: &dyn Users,
+    name: UserName,
+    password: &str,
+    is_admin: bool,
+) -> Result<(), Problem> {
+    let password = password::prepare(password, &name)?;
+    let user = User {
+        password_hash: hasher::hash(&password)?,
+        created_at_ms: now_ms(),
+        name,
+        is_admin,
+        is_disabled: false,
+    };
+    store(users, &user).await
+}
+
+async fn store(users: &dyn Users, user: &User) -> Result<(), Problem> {
+    match users.create(user).await {
+        Ok(CreateOutcome::Created) => Ok(()),
+        Ok(CreateOutcome::Exists(_)) => Err(taken(&user.name)),
+        Err(error) => Err(directory_unavailable(error)),
+    }
+}
