@@ -250,6 +250,7 @@ fn chat_settings(config: &Config) -> chat::ChatSettings {
             window_bytes: chat.window_bytes,
         },
         read_bytes: chat.read_bytes,
+        live_bytes: chat.live_bytes,
         archive: Batching {
             rows: chat.archive_batch_rows,
             linger: Duration::from_millis(chat.archive_batch_ms),

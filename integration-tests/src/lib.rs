@@ -16,6 +16,7 @@ pub mod hbase;
 pub mod hbase_shell;
 pub mod http;
 pub mod input;
+pub mod narrow;
 pub mod nginx;
 pub mod on_disk;
 pub mod on_hbase;

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::within;
+use crate::{narrow, within};
 
 pub struct Ws {
     socket: WebSocketStream<TcpStream>,
@@ -51,9 +51,7 @@ impl Ws {
 
     /// With a receive buffer so small that what isn't read soon waits in the server.
     pub async fn connect_narrow(address: SocketAddr, token: &str) -> Ws {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_recv_buffer_size(4096).expect("a small buffer");
-        let tcp = socket.connect(address).await.expect("it listens");
+        let tcp = narrow::connect(address).await;
         Ws::connect_over(tcp, "/chat", token).await
     }
 

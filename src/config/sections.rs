@@ -234,6 +234,9 @@ section! {
         /// Memory for pages of history and resumed messages until clients have received them, in
         /// bytes. A user may hold an eighth of it.
         read_bytes: usize = 64 * MIB as usize, 16 * MIB..=1024 * GIB;
+        /// Memory for live frames that wait for slow sessions, of all sessions together, in bytes.
+        /// As it fills, each session's queue gets shorter.
+        live_bytes: usize = 64 * MIB as usize, MIB..=1024 * GIB;
         /// Maximum number of a partition's rows in a batch that is written to history.
         archive_batch_rows: usize = 1000, 1..=100_000;
         /// How long a row waits for its batch to fill, in ms.

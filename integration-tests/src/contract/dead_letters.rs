@@ -128,6 +128,7 @@ fn settings() -> chat::ChatSettings {
             window_bytes: 1 << 20,
         },
         read_bytes: 64 << 20,
+        live_bytes: 64 << 20,
         archive: Batching {
             rows: 100,
             linger: Duration::from_millis(1),

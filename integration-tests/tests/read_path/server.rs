@@ -206,6 +206,7 @@ pub fn chat_settings(shape: &Shape) -> chat::ChatSettings {
             window_bytes: 1 << 30,
         },
         read_bytes: 64 << 20,
+        live_bytes: 64 << 20,
         archive: Batching {
             rows: shape.batch_rows,
             linger: Duration::from_millis(shape.linger_ms),

@@ -1,5 +1,6 @@
 //! The loaded channels and the open sessions of this server.
 
+mod live_memory;
 mod live_sessions;
 pub mod outbox;
 pub mod roster;
@@ -22,6 +23,7 @@ use crate::chat::wire::close::Close;
 use crate::domain::{Channel, ChannelKind, ChannelName, Id, Partition, Role, UserName};
 use crate::ports::Presence;
 use crate::ports::presence::{LiveSessions, SessionChange};
+use live_memory::LiveMemory;
 use outbox::Outbox;
 use roster::Roster;
 use subscription::{Batch, Live};
@@ -126,11 +128,14 @@ impl HubChannel {
 
     /// Queues frames for every live session, in order. Collects one waker per session, which the
     /// caller wakes.
-    fn deliver(&self, frames: &[(Id, Frame)], wakers: &mut Vec<Waker>) {
-        let Some(batch) = Batch::new(frames) else {
+    fn deliver(&self, frames: &[(Id, Frame)], memory: &Arc<LiveMemory>, wakers: &mut Vec<Waker>) {
+        let mut live = self.live.lock().expect("no panic while held");
+        if live.is_empty() {
+            return;
+        }
+        let Some(batch) = Batch::new(frames, memory) else {
             return;
         };
-        let mut live = self.live.lock().expect("no panic while held");
         live.retain_mut(|l| l.deliver(&batch, wakers));
         metrics::counter!("lakechat_deliveries_total")
             .increment((live.len() * frames.len()) as u64);
@@ -218,6 +223,7 @@ struct Sessions {
 pub struct Hub {
     /// Which users are in a channel, over all servers.
     pub presence: Arc<dyn Presence>,
+    live_memory: Arc<LiveMemory>,
     channels: RwLock<HashMap<ChannelName, Arc<HubChannel>>>,
     sessions: Mutex<Sessions>,
     per_user: Mutex<HashMap<UserName, usize>>,
@@ -227,9 +233,12 @@ pub struct Hub {
 
 impl Hub {
     /// Creates an empty hub and attaches it to `presence`, which asks it for the live sessions.
-    pub fn new(presence: Arc<dyn Presence>) -> Arc<Hub> {
+    ///
+    /// `live_bytes` limits the live frames that wait for all sessions together.
+    pub fn new(presence: Arc<dyn Presence>, live_bytes: usize) -> Arc<Hub> {
         let hub = Arc::new(Hub {
             presence,
+            live_memory: LiveMemory::new(live_bytes),
             channels: RwLock::default(),
             sessions: Mutex::default(),
             per_user: Mutex::default(),
@@ -301,7 +310,7 @@ impl Hub {
         wakers: &mut Vec<Waker>,
     ) {
         if let Some(channel) = self.loaded(channel) {
-            channel.deliver(frames, wakers);
+            channel.deliver(frames, &self.live_memory, wakers);
         }
     }
 
@@ -319,6 +328,8 @@ impl Hub {
         // A caller that holds a reference may be about to subscribe a session.
         channels.retain(|_, c| Arc::strong_count(c) > 1 || !c.is_idle(before_ms));
         metrics::gauge!("lakechat_channels_loaded").set(channels.len() as f64);
+        let waiting = self.live_memory.used_bytes();
+        metrics::gauge!("lakechat_live_frames_bytes").set(waiting as f64);
     }
 
     /// Adds a session. Refuses it with a reason to close if the hub is closed, or if its user has

@@ -68,6 +68,8 @@ pub struct ChatSettings {
     /// Memory for pages of history and for resumed messages that clients have not received yet, in
     /// bytes.
     pub read_bytes: usize,
+    /// Memory for live frames that wait for sessions, of all sessions together, in bytes.
+    pub live_bytes: usize,
     pub archive: Batching,
     /// Messages per second of one user, on average; 0: no limit.
     pub sends_per_user: u32,

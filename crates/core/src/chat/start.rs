@@ -75,7 +75,7 @@ pub async fn start(ports: Ports, settings: ChatSettings) -> Result<Running, Star
         .map_err(StartError::Broker)?;
 
     let log = Log::new(ports.broker, settings.memory);
-    let hub = Hub::new(ports.presence.clone());
+    let hub = Hub::new(ports.presence.clone(), settings.live_bytes);
     let pulse = Arc::new(Pulse::new());
     let barrier = Barrier::new(log.clone());
     let mut threads = Threads::none();

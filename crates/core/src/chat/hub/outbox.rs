@@ -88,10 +88,11 @@ impl Outbox {
         }
     }
 
-    /// Queues live frames, `count` of them with `bytes` in all, or none if they exceed a bound. The
-    /// caller wakes the session.
+    /// Queues live frames, `count` of them with `bytes` in all, or none if they exceed a bound, or
+    /// more than `room_bytes` would wait. The caller wakes the session.
     pub fn queue_live(
         &self,
+        room_bytes: usize,
         count: usize,
         bytes: usize,
         frames: impl Iterator<Item = Frame>,
@@ -100,7 +101,11 @@ impl Outbox {
         if waiting.close.is_some() {
             return Queued::Closed;
         }
-        if waiting.exceeds(self.bounds, count, bytes) {
+        let bounds = OutboxBounds {
+            bytes: self.bounds.bytes.min(room_bytes),
+            ..self.bounds
+        };
+        if waiting.exceeds(bounds, count, bytes) {
             return Queued::NoRoom;
         }
         waiting.extend(frames);
@@ -347,7 +352,7 @@ mod tests {
     fn live(outbox: &Outbox, frames: &[&'static str]) -> Queued {
         let bytes = frames.iter().map(|frame| frame.len()).sum();
         let texts = frames.iter().map(|text| frame(text));
-        outbox.queue_live(frames.len(), bytes, texts)
+        outbox.queue_live(usize::MAX, frames.len(), bytes, texts)
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::Waker;
 
 use super::Listener;
+use super::live_memory::LiveMemory;
 use super::outbox::Queued;
 use crate::chat::wire::Frame;
 use crate::domain::Id;
@@ -50,20 +51,25 @@ impl Subscription {
 }
 
 /// New messages of a channel, in order.
-pub(super) struct Batch<'a> {
-    frames: &'a [(Id, Frame)],
+pub(super) struct Batch {
+    frames: Vec<(Id, Frame)>,
     bytes: usize,
     first: Id,
+    /// How many bytes may wait in one outbox.
+    room_bytes: usize,
 }
 
-impl Batch<'_> {
-    /// None if there are no messages.
-    pub(super) fn new(frames: &[(Id, Frame)]) -> Option<Batch<'_>> {
+impl Batch {
+    /// None if there are no messages. The frames count in `memory` while they wait.
+    pub(super) fn new(frames: &[(Id, Frame)], memory: &Arc<LiveMemory>) -> Option<Batch> {
         let (first, _) = frames.first()?;
+        let room_bytes = memory.room_bytes();
+        let held = frames.iter().map(|(id, frame)| (*id, memory.hold(frame)));
         Some(Batch {
-            frames,
+            frames: held.collect(),
             bytes: frames.iter().map(|(_, frame)| frame.size_bytes()).sum(),
             first: *first,
+            room_bytes,
         })
     }
 }
@@ -98,14 +104,14 @@ impl Live {
     }
 
     /// Queues a batch. Returns false if the session is closing. The caller wakes the waker.
-    pub(super) fn deliver(&mut self, batch: &Batch<'_>, wakers: &mut Vec<Waker>) -> bool {
+    pub(super) fn deliver(&mut self, batch: &Batch, wakers: &mut Vec<Waker>) -> bool {
         let LiveState::After(after) = self.state else {
             return true;
         };
         let outbox = &self.subscription.listener.outbox;
         let queued = if after < batch.first {
             let frames = batch.frames.iter().map(|(_, frame)| frame.clone());
-            outbox.queue_live(batch.frames.len(), batch.bytes, frames)
+            outbox.queue_live(batch.room_bytes, batch.frames.len(), batch.bytes, frames)
         } else {
             // The session went live within this batch: its resume has queued the frames up to
             // `after`.
@@ -113,7 +119,7 @@ impl Live {
             let newer = &batch.frames[newer..];
             let bytes = newer.iter().map(|(_, frame)| frame.size_bytes()).sum();
             let frames = newer.iter().map(|(_, frame)| frame.clone());
-            outbox.queue_live(newer.len(), bytes, frames)
+            outbox.queue_live(batch.room_bytes, newer.len(), bytes, frames)
         };
         match queued {
             Queued::Done(waker) => wakers.extend(waker),

@@ -3,8 +3,6 @@
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::keyed_memory::ReservedMemory;
-
 /// The text of a frame for clients, encoded once. Clones share it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame(Utf8Bytes);
@@ -19,7 +17,7 @@ impl Frame {
     }
 
     /// Lets the frame hold memory until its last clone is gone.
-    pub fn holding(self, memory: ReservedMemory) -> Frame {
+    pub fn holding(self, memory: impl Send + 'static) -> Frame {
         let held = Held {
             text: self.0,
             _memory: memory,
@@ -41,12 +39,12 @@ impl From<String> for Frame {
 }
 
 /// A text with its memory.
-struct Held {
+struct Held<M> {
     text: Utf8Bytes,
-    _memory: ReservedMemory,
+    _memory: M,
 }
 
-impl AsRef<[u8]> for Held {
+impl<M> AsRef<[u8]> for Held<M> {
     fn as_ref(&self) -> &[u8] {
         self.text.as_bytes()
     }
