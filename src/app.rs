@@ -260,6 +260,7 @@ fn chat_settings(config: &Config) -> chat::ChatSettings {
         requests_per_user: config.limits.requests_per_user,
         channels_per_user: chat.channels_per_user,
         connections_per_user: config.limits.connections_per_user as usize,
+        edit_window: Duration::from_secs(chat.edit_window_seconds),
     }
 }
 

@@ -241,6 +241,9 @@ section! {
         archive_batch_rows: usize = 1000, 1..=100_000;
         /// How long a row waits for its batch to fill, in ms.
         archive_batch_ms: u64 = 200, 0..=10_000;
+        /// How long the sender of a message may edit or delete it, in seconds; owners and admins of the
+        /// channel may at any time. 0 turns the limit off.
+        edit_window_seconds: u64 = 900, 0..=31_536_000;
         /// Partitions of the log. Only has an effect when the log is created.
         partitions: u16 = 16, 1..=1024;
     }

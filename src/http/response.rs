@@ -124,6 +124,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::RegistrationClosed
         | Code::RoleRequired
         | Code::NotAMember
+        | Code::NotAuthor
         | Code::SignatureInvalid
         | Code::UrlExpired => StatusCode::FORBIDDEN,
         Code::NotFound
@@ -141,6 +142,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::LastOwner
         | Code::IdempotencyConflict
         | Code::Expired
+        | Code::EditWindowPassed
         | Code::TooManyChannels => StatusCode::CONFLICT,
         Code::LengthRequired => StatusCode::LENGTH_REQUIRED,
         Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,

@@ -63,9 +63,7 @@ impl<'a, const N: usize> JsonObject<'a, N> {
 
     /// Takes a string; `field_missing` if the field is absent.
     pub fn required_str(&mut self, name: &'static str) -> Result<Cow<'a, str>, Problem> {
-        self.optional_str(name)?.ok_or_else(|| {
-            Problem::new(Code::FieldMissing, format!("{name} is missing.")).field(name)
-        })
+        self.optional_str(name)?.ok_or_else(|| field_missing(name))
     }
 
     /// Takes a string; `None` if the field is absent.
@@ -110,6 +108,11 @@ impl<'a, const N: usize> JsonObject<'a, N> {
             value => Ok(value),
         }
     }
+}
+
+/// The error for a field that is absent.
+pub fn field_missing(name: &'static str) -> Problem {
+    Problem::new(Code::FieldMissing, format!("{name} is missing.")).field(name)
 }
 
 /// The error for a field's value. `allowed` completes the sentence "… must be …".

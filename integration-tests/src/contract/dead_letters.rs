@@ -138,5 +138,6 @@ fn settings() -> chat::ChatSettings {
         requests_per_user: 0,
         channels_per_user: 10_000,
         connections_per_user: 0,
+        edit_window: Duration::ZERO,
     }
 }

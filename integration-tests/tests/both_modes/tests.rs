@@ -1,6 +1,7 @@
 //! What a server does alike on a folder and on a cluster: part of the tests of both, which set `MODE`.
 
 mod burst;
+mod changes;
 mod chat_client;
 mod closes;
 mod fan_out;

@@ -110,9 +110,9 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
         "message_that_is_not_in_history_after_30_s_is_persist_timeout_with_its_id",
     ),
     (
-        Code::MessageNotFound,
-        "read_path/answers.rs",
-        "change_of_a_message_that_the_log_has_deleted_is_message_not_found",
+        Code::EditWindowPassed,
+        "both_modes/changes.rs",
+        "sender_may_change_a_message_for_a_while_and_an_owner_for_ever",
     ),
 ];
 

@@ -141,7 +141,7 @@ async fn message_that_is_not_in_history_after_30_s_is_persist_timeout_with_its_i
     stage.server.stop().await;
 }
 
-/// No frame of this release asks for a change of a message; a record that holds one is answered.
+/// A change that was published before this server saw the deletion is refused by the log.
 #[tokio::test(flavor = "multi_thread")]
 async fn change_of_a_message_that_the_log_has_deleted_is_message_not_found() {
     let stage = Stage::set().await;

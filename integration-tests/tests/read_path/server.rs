@@ -216,6 +216,7 @@ pub fn chat_settings(shape: &Shape) -> chat::ChatSettings {
         requests_per_user: 0,
         channels_per_user: 10_000,
         connections_per_user: 0,
+        edit_window: Duration::ZERO,
     }
 }
 

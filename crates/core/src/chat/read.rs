@@ -1,64 +1,34 @@
 //! Reads a channel: history up to the mark and the tail above it, as one sequence of messages.
 //!
 //! A read first passes the barrier. After that, history or the tail has every message that was
-//! acked before the read began.
+//! acked before the read began. It finds each message in its state at this server's position in the
+//! log, at least: the changes in the tail apply to the rows of history, too.
+
+mod events;
+mod message;
 
 use std::sync::Arc;
-
-use serde_json::value::RawValue;
+use std::time::Duration;
 
 use super::hub::HubChannel;
 use super::log::Log;
-use super::wire::{self, Frame, MessageObject};
 use crate::chat::log::barrier::Barrier;
 use crate::chat::log::entry::Entry;
-use crate::domain::{Code, Id, Message, Partition, Problem, UserName};
+use crate::chat::log::tail::Tail;
+use crate::domain::{Code, Id, Message, Partition, Problem};
 use crate::ports::History;
 use crate::ports::history::{Mark, MessageRange};
 use crate::ports::problem::history_unavailable;
 
-/// How often a read is tried while the tail evicts records that it needs.
+pub use events::{MissedRange, ReadEvent};
+pub use message::ReadMessage;
+
+/// How often a read is tried while the tail evicts records that it needs, or rows show changes that this
+/// server has not folded yet.
 const TRIES: usize = 4;
 
-/// A message from history or from the tail.
-#[derive(Clone, Debug)]
-pub enum ReadMessage {
-    /// A row of history.
-    Row(Box<Message>),
-    /// An entry of the tail; always an accepted message.
-    Tail(Arc<Entry>),
-}
-
-impl ReadMessage {
-    pub fn id(&self) -> Id {
-        match self {
-            ReadMessage::Row(message) => message.id,
-            ReadMessage::Tail(entry) => entry.id,
-        }
-    }
-
-    /// The frame that delivers the message to `reader`.
-    pub fn frame(&self, channel: &HubChannel, reader: &UserName) -> Frame {
-        match self {
-            ReadMessage::Row(message) => wire::message_frame(&channel.name, message, reader),
-            ReadMessage::Tail(entry) => entry.frame.clone().expect("messages have frames"),
-        }
-    }
-
-    /// The message as JSON for a page of history.
-    pub fn object(&self, channel: &HubChannel, reader: &UserName) -> Box<RawValue> {
-        let text = match self {
-            ReadMessage::Row(message) => {
-                serde_json::to_string(&MessageObject::of_row(message, reader))
-                    .expect("messages have string keys")
-            }
-            ReadMessage::Tail(_) => {
-                wire::object_in_frame(&channel.name, &self.frame(channel, reader))
-            }
-        };
-        RawValue::from_string(text).expect("it was just encoded")
-    }
-}
+/// How long a read waits for a change that a row shows already. Another server has folded it.
+const AHEAD: Duration = Duration::from_secs(1);
 
 /// Joins history and the tails, and holds the barrier that a read has to pass first.
 pub struct Reads {
@@ -107,22 +77,13 @@ impl Reads {
                 return Err(behind());
             }
             let rows = self.rows(channel, range, mark.id, limit).await?;
-            if let Some(found) = self.join(channel, range, mark.id, limit, rows) {
-                return Ok(found);
+            match self.join(channel, range, mark.id, limit, rows) {
+                Joined::All(found) => return Ok(found),
+                Joined::Evicted => {}
+                Joined::Ahead(change) => self.folded(channel.partition, change).await,
             }
         }
         Err(behind())
-    }
-
-    /// The same from the tail alone, if it has the whole range. It touches no back end.
-    pub fn messages_in_tail(
-        &self,
-        channel: &HubChannel,
-        range: MessageRange,
-        limit: usize,
-    ) -> Option<Vec<ReadMessage>> {
-        let tail = self.tail(channel, range, limit);
-        tail.needs_below.is_none().then_some(tail.found)
     }
 
     fn mark(&self, partition: Partition) -> Mark {
@@ -139,9 +100,13 @@ impl Reads {
         let entries = state.tail.within(&channel.name, after.max(above), before);
         let (found, has_all): (Vec<_>, _) = match range {
             MessageRange::Oldest { .. } if after < above => (Vec::new(), false),
-            MessageRange::Oldest { .. } => (messages(entries).take(limit).collect(), true),
+            MessageRange::Oldest { .. } => {
+                let found = messages(&state.tail, channel, entries);
+                (found.take(limit).collect(), true)
+            }
             MessageRange::Newest { .. } => {
-                let mut found: Vec<_> = messages(entries.rev()).take(limit).collect();
+                let found = messages(&state.tail, channel, entries.rev());
+                let mut found: Vec<_> = found.take(limit).collect();
                 found.reverse();
                 let has_all = found.len() == limit || after >= above;
                 (found, has_all)
@@ -171,8 +136,7 @@ impl Reads {
             .map_err(history_unavailable)
     }
 
-    /// Joins the rows up to the mark with the tail above it. None if the tail has evicted a record
-    /// above the mark in the meantime.
+    /// Joins the rows up to the mark with the tail above it, and applies the tail's changes to the rows.
     fn join(
         &self,
         channel: &HubChannel,
@@ -180,18 +144,30 @@ impl Reads {
         mark: Id,
         limit: usize,
         rows: Vec<Message>,
-    ) -> Option<Vec<ReadMessage>> {
+    ) -> Joined {
         let state = self.log.lock(channel.partition);
         if state.tail.above() > mark {
-            return None;
+            return Joined::Evicted;
+        }
+        // A row may show changes above the mark: an archiver is about to move it. The tail has all of
+        // them, and they apply again in their order. But if another server's archiver is ahead of this
+        // server, an older change from the tail would replace a newer one.
+        let newest = rows.iter().filter_map(|row| row.changed).max();
+        if let Some(newest) = newest.filter(|newest| *newest > state.last_id()) {
+            return Joined::Ahead(newest);
         }
         let mut found: Vec<_> = rows
             .into_iter()
-            .map(|row| ReadMessage::Row(Box::new(row)))
+            .map(|mut row| {
+                let changes = state.tail.changes_of(&channel.name, row.id);
+                message::apply(&mut row, changes.filter(|change| change.id > mark));
+                ReadMessage::Row(Box::new(row))
+            })
             .collect();
         let (MessageRange::Newest { after, before } | MessageRange::Oldest { after, before }) =
             range;
-        let entries = messages(state.tail.within(&channel.name, after.max(mark), before));
+        let entries = state.tail.within(&channel.name, after.max(mark), before);
+        let entries = messages(&state.tail, channel, entries);
         match range {
             MessageRange::Oldest { .. } => found.extend(entries.take(limit - found.len())),
             MessageRange::Newest { .. } => {
@@ -199,8 +175,26 @@ impl Reads {
                 found.drain(..found.len().saturating_sub(limit));
             }
         }
-        Some(found)
+        Joined::All(found)
     }
+
+    /// Waits until this server has folded an event that another one has archived. Gives up after a
+    /// while; the caller looks again.
+    async fn folded(&self, partition: Partition, event: Id) {
+        let mut filled = self.log.filled(partition);
+        let passed = filled.wait_for(|_| self.log.lock(partition).last_id() >= event);
+        // Not an error either: `self.log` owns the sender.
+        let _ = tokio::time::timeout(AHEAD, passed).await;
+    }
+}
+
+/// The result of joining rows with the tail.
+enum Joined {
+    All(Vec<ReadMessage>),
+    /// The tail has evicted a record above the mark in the meantime.
+    Evicted,
+    /// A row shows this change, which this server hasn't folded yet.
+    Ahead(Id),
 }
 
 struct TailPart {
@@ -210,11 +204,12 @@ struct TailPart {
 }
 
 fn messages<'a>(
+    tail: &'a Tail,
+    channel: &'a HubChannel,
     entries: impl Iterator<Item = &'a Arc<Entry>>,
 ) -> impl Iterator<Item = ReadMessage> {
-    entries
-        .filter(|e| e.is_message())
-        .map(|e| ReadMessage::Tail(e.clone()))
+    let entries = entries.filter(|e| e.is_message());
+    entries.map(|entry| events::in_tail(tail, channel, entry))
 }
 
 /// The smallest id above `id`.

@@ -1,5 +1,6 @@
 //! The operations of chat that sessions and HTTP requests call.
 
+mod changing;
 mod channel_loader;
 mod channels;
 mod connecting;
@@ -7,6 +8,7 @@ mod file_rights;
 pub(in crate::chat) mod health;
 mod history;
 mod membership;
+mod missed;
 mod presence;
 mod sending;
 
@@ -32,6 +34,7 @@ use channel_loader::ChannelLoader;
 use connecting::UserRowLoads;
 use membership::MembershipLoads;
 
+pub use changing::MessageChange;
 pub use channels::{ChannelPage, MemberPage};
 pub(in crate::chat) use connecting::ConnectedUser;
 pub use health::{Health, PartHealth};
@@ -81,6 +84,8 @@ pub struct ChatSettings {
     pub channels_per_user: usize,
     /// Concurrent sessions of one user; 0: no limit.
     pub connections_per_user: usize,
+    /// For how long the sender of a message may change it; zero: for ever.
+    pub edit_window: Duration,
 }
 
 /// The ports of the directory that chat uses.

@@ -1,7 +1,7 @@
 //! A session: one WebSocket from the upgrade to its last frame, in one task.
 //!
-//! Frames are handled in the order in which they arrive. A join, a token refresh or a send with
-//! references delays the frames behind it. A resume or a page of history doesn't. A send is
+//! Frames are handled in the order in which they arrive. A join, a token refresh, a change of a message
+//! or a send with references delays the frames behind it. A resume or a page of history doesn't. A send is
 //! published before the next frame is read, so sends stay in order.
 
 mod hold;

@@ -4,12 +4,14 @@
 //! are strings of 20 decimal digits. Times are integers, in ms since 1970.
 
 pub mod close;
+pub mod events;
 mod frame;
 mod incoming;
 mod outgoing;
 
 pub use frame::Frame;
 pub use incoming::{
-    AckLevel, ChannelsRequest, Incoming, Join, PageRequest, Ref, Request, SendRequest,
+    AckLevel, ChangeRequest, ChannelsRequest, Incoming, Join, PageRequest, Ref, Request,
+    SendRequest,
 };
 pub use outgoing::*;

@@ -27,6 +27,38 @@ pub struct Message {
     pub reactions: BTreeMap<String, Vec<UserName>>,
 }
 
+impl Message {
+    /// Applies a change. Changes come in the order of the log; one that the message shows already changes
+    /// nothing.
+    pub fn apply(&mut self, change: &Change) {
+        self.changed = self.changed.max(Some(change.id));
+        match &change.kind {
+            // A deleted message keeps nothing that could be edited.
+            ChangeKind::Edit { .. } if self.deleted_at_ms.is_some() => {}
+            ChangeKind::Edit { text } => {
+                text.clone_into(&mut self.text);
+                self.edited_at_ms = Some(change.id.ms());
+            }
+            ChangeKind::Delete => {
+                self.text.clear();
+                self.deleted_at_ms = self.deleted_at_ms.max(Some(change.id.ms()));
+            }
+            ChangeKind::React { emoji, on } => self.react(&change.user, emoji, *on),
+        }
+    }
+
+    fn react(&mut self, user: &UserName, emoji: &str, on: bool) {
+        let users = self.reactions.entry(emoji.to_owned()).or_default();
+        users.retain(|other| other != user);
+        if on {
+            users.push(user.clone());
+        }
+        if users.is_empty() {
+            self.reactions.remove(emoji);
+        }
+    }
+}
+
 /// A kind of change to a message that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
@@ -97,5 +129,79 @@ impl HistoryRow {
             Cells::Change(c) => c.id,
             Cells::Member { id, .. } | Cells::Topic { id, .. } | Cells::Archived { id } => *id,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(id: u64, kind: ChangeKind) -> Change {
+        Change {
+            id: Id::from_u64(id << 22).expect("small"),
+            target: Id::ZERO,
+            user: UserName::parse("bob").expect("a name"),
+            kind,
+        }
+    }
+
+    fn edit(id: u64, text: &str) -> Change {
+        let text = text.to_owned();
+        change(id, ChangeKind::Edit { text })
+    }
+
+    fn react(id: u64, on: bool) -> Change {
+        let emoji = "👍".to_owned();
+        change(id, ChangeKind::React { emoji, on })
+    }
+
+    fn changed(changes: &[Change]) -> Message {
+        let mut message = Message {
+            id: Id::ZERO,
+            sender: UserName::parse("ann").expect("a name"),
+            text: "as sent".to_owned(),
+            client_msg_id: None,
+            n: 1,
+            reply_to: None,
+            file: None,
+            edited_at_ms: None,
+            deleted_at_ms: None,
+            changed: None,
+            reactions: BTreeMap::new(),
+        };
+        changes.iter().for_each(|change| message.apply(change));
+        message
+    }
+
+    #[test]
+    fn changes_apply_in_order_and_again_without_effect() {
+        let (first, second) = (edit(1, "first"), edit(2, "second"));
+        let once = changed(&[first.clone(), second.clone()]);
+        assert_eq!(once.text, "second");
+        assert_eq!(once.edited_at_ms, Some(second.id.ms()));
+        assert_eq!(once.changed, Some(second.id));
+        assert_eq!(
+            changed(&[first.clone(), second.clone(), first, second]),
+            once
+        );
+    }
+
+    #[test]
+    fn deleted_message_stays_deleted_and_empty() {
+        let delete = change(2, ChangeKind::Delete);
+        let message = changed(&[edit(1, "first"), delete.clone(), edit(3, "back?")]);
+        assert_eq!(message.text, "");
+        assert_eq!(message.deleted_at_ms, Some(delete.id.ms()));
+    }
+
+    #[test]
+    fn reaction_is_one_per_person_and_emoji() {
+        let on = changed(&[react(1, true), react(2, true)]);
+        assert_eq!(on.reactions["👍"].len(), 1);
+        assert!(
+            changed(&[react(1, true), react(2, false)])
+                .reactions
+                .is_empty()
+        );
     }
 }

@@ -95,6 +95,8 @@ codes! {
     TooManyChannels = "too_many_channels",
     PersistTimeout = "persist_timeout",
     MessageNotFound = "message_not_found",
+    NotAuthor = "not_author",
+    EditWindowPassed = "edit_window_passed",
     ParentNotFound = "parent_not_found",
     AttachmentInvalid = "attachment_invalid",
 }

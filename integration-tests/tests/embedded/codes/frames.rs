@@ -55,6 +55,20 @@ pub const CASES: &[Case] = &[
         send["file_id"] = json!(uuid::Uuid::new_v4());
         Box::pin(s.frame(send))
     }),
+    (Code::MessageNotFound, 0, |s| {
+        let delete = json!({"type": "delete", "channel": "general", "id": "1"});
+        Box::pin(s.frame(delete))
+    }),
+    (Code::NotAuthor, 0, |s| {
+        Box::pin(async move {
+            let mut ws = s.ws().await;
+            let sent = ws.say("general", "x-5", "hi").await;
+            let edit =
+                json!({"type": "edit", "channel": "general", "id": sent["id"], "text": "ho"});
+            let mut bob = s.bob.joined(&s.server, "general").await;
+            (0, bob.refused(edit).await)
+        })
+    }),
     (Code::TooManyChannels, 0, |s| {
         Box::pin(async move {
             let mut ws = s.ws().await;

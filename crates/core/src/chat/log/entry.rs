@@ -31,7 +31,7 @@ impl Entry {
         record: Option<Record>,
     ) -> Entry {
         let frame = match (&record, verdict) {
-            (Some(record), Verdict::Accepted) => wire::message_frame_of(id, record),
+            (Some(record), Verdict::Accepted) => wire::live_frame(id, record),
             _ => None,
         };
         Entry {
@@ -74,58 +74,94 @@ impl Entry {
             Some(Body::Edit { text, .. } | Body::Topic { topic: text }) => text.len(),
             _ => 0,
         };
+        let index = if self.target().is_some() { 128 } else { 0 };
         let dead = self.dead.as_ref().map_or(0, |dead| {
             size_of::<DeadLetter>() + dead.record.key.len() + dead.record.value.len()
         });
-        // 128 bytes stand for the names and for the references in the tail's indexes.
-        size_of::<Entry>() + 128 + texts + dead + self.frame.as_ref().map_or(0, Frame::size_bytes)
+        // 128 bytes stand for the names and for the references in the tail's indexes, to which a change
+        // adds a queue of its target.
+        size_of::<Entry>()
+            + 128
+            + index
+            + texts
+            + dead
+            + self.frame.as_ref().map_or(0, Frame::size_bytes)
     }
 
     /// Whether the entry is an accepted message, which gets a number in its channel.
     pub fn is_message(&self) -> bool {
-        matches!(self.accepted().map(|r| &r.body), Some(Body::Message { .. }))
+        matches!(self.body(), Some(Body::Message { .. }))
+    }
+
+    /// What the record says, if its verdict is `accepted`.
+    pub fn body(&self) -> Option<&Body> {
+        self.accepted().map(|record| &record.body)
+    }
+
+    /// The message that the record changes, if it is accepted and a change.
+    pub fn target(&self) -> Option<Id> {
+        self.body()?.target()
+    }
+
+    /// The change that the record makes, if it is accepted and a change.
+    pub fn change(&self) -> Option<Change> {
+        let record = self.accepted()?;
+        let kind = match &record.body {
+            Body::Edit { text, .. } => ChangeKind::Edit { text: text.clone() },
+            Body::Delete { .. } => ChangeKind::Delete,
+            Body::React { emoji, on, .. } => ChangeKind::React {
+                emoji: emoji.clone(),
+                on: *on,
+            },
+            Body::Message { .. } | Body::Member { .. } | Body::Topic { .. } | Body::Archive => {
+                return None;
+            }
+        };
+        Some(Change {
+            id: self.id,
+            target: record.body.target()?,
+            user: record.sender.clone(),
+            kind,
+        })
+    }
+
+    /// The message as it was sent, if the record is accepted and a message. `n`: its number in its
+    /// channel.
+    pub fn message(&self, n: u64) -> Option<Message> {
+        let record = self.accepted()?;
+        let Body::Message {
+            text,
+            reply_to,
+            file,
+        } = &record.body
+        else {
+            return None;
+        };
+        Some(Message {
+            id: self.id,
+            sender: record.sender.clone(),
+            text: text.clone(),
+            client_msg_id: record.client_msg_id.clone(),
+            n,
+            reply_to: *reply_to,
+            file: file.clone(),
+            edited_at_ms: None,
+            deleted_at_ms: None,
+            changed: None,
+            reactions: Default::default(),
+        })
     }
 
     /// The row that history stores if the record is accepted. `n`: the number of a message in its
     /// channel.
     pub fn row(&self, n: u64) -> Option<HistoryRow> {
         let record = self.accepted()?;
-        let change = |target, kind| {
-            Cells::Change(Change {
-                id: self.id,
-                target,
-                user: record.sender.clone(),
-                kind,
-            })
-        };
         let id = self.id;
         let cells = match &record.body {
-            Body::Message {
-                text,
-                reply_to,
-                file,
-            } => Cells::Message(Message {
-                id,
-                sender: record.sender.clone(),
-                text: text.clone(),
-                client_msg_id: record.client_msg_id.clone(),
-                n,
-                reply_to: *reply_to,
-                file: file.clone(),
-                edited_at_ms: None,
-                deleted_at_ms: None,
-                changed: None,
-                reactions: Default::default(),
-            }),
-            Body::Edit { target, text } => change(*target, ChangeKind::Edit { text: text.clone() }),
-            Body::Delete { target } => change(*target, ChangeKind::Delete),
-            Body::React { target, emoji, on } => change(
-                *target,
-                ChangeKind::React {
-                    emoji: emoji.clone(),
-                    on: *on,
-                },
-            ),
+            Body::Message { .. } => Cells::Message(self.message(n)?),
+            Body::Edit { .. } | Body::Delete { .. } | Body::React { .. } => {
+                Cells::Change(self.change()?)
+            }
             Body::Member { user, role } => {
                 let joined = role.is_member() && *user == record.sender;
                 Cells::Member {

@@ -30,7 +30,14 @@ pub enum Waiter {
         /// When the frame was read.
         since: Instant,
     },
-    /// A caller within this server, for joins, topics and archivals.
+    /// The session that asked for a change of a message.
+    Change {
+        outbox: Arc<Outbox>,
+        reference: Ref,
+        /// The message.
+        target: Id,
+    },
+    /// A caller within this server: an HTTP request, a join.
     Call(oneshot::Sender<Result<Sent, Problem>>),
 }
 
@@ -76,7 +83,21 @@ impl Waiter {
                 outbox.push(wire::ack(reference, sent.id, sent.duplicate, level));
             }
             (
+                Waiter::Change {
+                    outbox,
+                    reference,
+                    target,
+                },
+                Ok(sent),
+            ) => {
+                let ack = wire::change_ack(reference, target, sent.id, sent.duplicate);
+                outbox.push(ack);
+            }
+            (
                 Waiter::Frame {
+                    outbox, reference, ..
+                }
+                | Waiter::Change {
                     outbox, reference, ..
                 },
                 Err(problem),
@@ -220,10 +241,7 @@ pub fn outcome(id: Id, verdict: Verdict) -> Result<Sent, Problem> {
         }),
         Verdict::Conflict(_) => Err(conflict()),
         Verdict::Expired => Err(expired()),
-        Verdict::Deleted => Err(Problem::new(
-            Code::MessageNotFound,
-            "The message was deleted.",
-        )),
+        Verdict::Deleted => Err(message_deleted()),
         // A record that this server wrote is always readable, so this one is late.
         Verdict::Late | Verdict::Unreadable => {
             let text = "This server's clock is over 60 s from the log's; another server may do \
@@ -231,6 +249,11 @@ pub fn outcome(id: Id, verdict: Verdict) -> Result<Sent, Problem> {
             Err(Problem::new(Code::ClockSkew, text).retry_after_ms(5_000))
         }
     }
+}
+
+/// The problem of a change whose message was deleted, by what the log or a read says.
+pub fn message_deleted() -> Problem {
+    Problem::new(Code::MessageNotFound, "The message was deleted.")
 }
 
 pub fn conflict() -> Problem {

@@ -1,5 +1,7 @@
 //! The recent records of a partition, in memory: the unarchived ones, and some archived ones.
 
+mod changes;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -8,6 +10,7 @@ use super::entry::Entry;
 use super::record::Body;
 use crate::domain::{ChannelName, Id, UserName};
 use crate::ports::broker::Offset;
+use changes::Changes;
 
 /// The memory limit that the tails of all partitions share.
 #[derive(Debug)]
@@ -45,6 +48,7 @@ pub struct Tail {
     states: HashMap<ChannelName, ChannelState>,
     /// The accepted changes of membership, by the member.
     members: HashMap<UserName, VecDeque<Arc<Entry>>>,
+    changes: Changes,
     bytes: usize,
     /// The tail has every record with an id above this one.
     above: Id,
@@ -61,6 +65,7 @@ impl Tail {
             channels: HashMap::new(),
             states: HashMap::new(),
             members: HashMap::new(),
+            changes: Changes::default(),
             bytes: 0,
             above,
             from,
@@ -89,6 +94,7 @@ impl Tail {
         if let Some(record) = entry.accepted() {
             let channel = self.channels.entry(record.channel.clone()).or_default();
             channel.push_back(entry.clone());
+            self.changes.push(&entry);
             match &record.body {
                 Body::Member { user, .. } => {
                     let changes = self.members.entry(user.clone()).or_default();
@@ -138,6 +144,7 @@ impl Tail {
         self.from = entry.offset + 1;
         if let Some(record) = entry.accepted() {
             drop_first(&mut self.channels, &record.channel);
+            self.changes.drop_first(&entry);
             match &record.body {
                 Body::Member { user, .. } => drop_first(&mut self.members, user),
                 Body::Topic { .. } | Body::Archive => self.drop_state(&record.channel, entry.id),
@@ -193,6 +200,15 @@ impl Tail {
             let end = entries.partition_point(|e| e.id < before).max(start);
             entries.range(start..end)
         })
+    }
+
+    /// The accepted changes of a message, in the order of the log.
+    pub fn changes_of<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        message: Id,
+    ) -> impl DoubleEndedIterator<Item = &'a Arc<Entry>> {
+        self.changes.of(channel, message)
     }
 
     /// The newest change of a channel's topic and its archival, if the tail has them. Unlike

@@ -5,7 +5,6 @@ use serde_json::value::RawValue;
 use super::Chat;
 use crate::chat::hub::HubChannel;
 use crate::chat::read::ReadMessage;
-use crate::chat::wire::Frame;
 use crate::domain::{Code, Id, Problem, UserName};
 use crate::keyed_memory::{Exhausted, ReservedMemory};
 use crate::ports::history::MessageRange;
@@ -176,7 +175,11 @@ impl Chat {
     }
 
     /// Reserves memory for what is read for one user.
-    async fn reserve(&self, reader: &UserName, bytes: usize) -> Result<ReservedMemory, Problem> {
+    pub(super) async fn reserve(
+        &self,
+        reader: &UserName,
+        bytes: usize,
+    ) -> Result<ReservedMemory, Problem> {
         let reserved = self.read_memory.reserve(reader, bytes).await;
         reserved.map_err(|exhausted| match exhausted {
             Exhausted::Part => {
@@ -198,71 +201,15 @@ impl Chat {
 
     /// How many messages one read returns at most, if `wanted` are wanted, and the memory that they
     /// may take.
-    fn one_read(&self, wanted: usize) -> (usize, usize) {
+    pub(super) fn one_read(&self, wanted: usize) -> (usize, usize) {
         let message_bytes = self.settings.limits.text_bytes + MESSAGE_BYTES;
         let count = wanted.min((READ_BYTES / message_bytes).max(1));
         (count, count * message_bytes)
     }
 
     /// The largest JSON of a message. A byte of its text may become six, as in `\u0001`.
-    fn most_json_bytes(&self) -> usize {
+    pub(super) fn most_json_bytes(&self) -> usize {
         6 * self.settings.limits.text_bytes + MESSAGE_BYTES
-    }
-
-    /// Up to `limit` messages above a cursor, oldest first, for a resume; perhaps fewer, although
-    /// there are more. Its join has passed the barrier.
-    pub async fn missed(
-        &self,
-        channel: &HubChannel,
-        reader: &UserName,
-        after: Id,
-        limit: usize,
-    ) -> Result<Missed, Problem> {
-        let range = Direction::Newer.range(after);
-        if let Some(messages) = self.reads.messages_in_tail(channel, range, limit) {
-            return Ok(Missed {
-                is_all: messages.len() < limit,
-                messages,
-                memory: None,
-            });
-        }
-        let (limit, read_bytes) = self.one_read(limit);
-        let bytes = read_bytes + self.most_json_bytes();
-        let memory = self.reserve(reader, bytes).await?;
-        let messages = self.reads.messages(channel, range, limit).await?;
-        Ok(Missed {
-            is_all: messages.len() < limit,
-            messages,
-            memory: Some(memory),
-        })
-    }
-}
-
-/// Messages for a resume.
-pub struct Missed {
-    pub messages: Vec<ReadMessage>,
-    /// Whether there were no more when they were read.
-    pub is_all: bool,
-    /// The memory of the messages; None if all are in the tail, which counts them itself.
-    memory: Option<ReservedMemory>,
-}
-
-impl Missed {
-    /// The frame of a message. One that isn't shared holds its memory until it is written.
-    pub fn frame(
-        &mut self,
-        message: &ReadMessage,
-        channel: &HubChannel,
-        reader: &UserName,
-    ) -> Frame {
-        let frame = message.frame(channel, reader);
-        match (&mut self.memory, message) {
-            (Some(memory), ReadMessage::Row(_)) => {
-                let own = memory.split(frame.size_bytes());
-                frame.holding(own)
-            }
-            _ => frame,
-        }
     }
 }
 

@@ -14,7 +14,6 @@ use crate::chat::log::pending::{self, Sent, Waiter};
 use crate::chat::log::record::{Body, Digest, Record};
 use crate::chat::wire::{AckLevel, Ref};
 use crate::domain::{Attachment, ClientMsgId, Code, FileId, Id, Problem, UserName};
-use crate::ports::history::MessageRange;
 use crate::ports::problem::directory_unavailable;
 
 /// A message from a session.
@@ -122,7 +121,7 @@ impl Chat {
     }
 
     /// Builds a record with this server's timestamp.
-    fn record(
+    pub(super) fn record(
         &self,
         channel: &HubChannel,
         sender: &UserName,
@@ -169,16 +168,15 @@ impl Chat {
         body: Body,
         admit: impl FnOnce() -> Result<(), Problem>,
     ) -> Result<Sent, Problem> {
-        let unique = Uuid::new_v4().hyphenated().to_string();
-        let client_msg_id = ClientMsgId::parse(&unique).expect("a UUID is 36 printable characters");
-        let record = self.record(channel, sender, client_msg_id, body);
+        let record = self.record(channel, sender, unique(), body);
         let (tell, told) = oneshot::channel();
         self.log.publish(&record, Waiter::Call(tell), admit)?;
         told.await
             .unwrap_or_else(|_| Err(pending::unknown_outcome()))
     }
 
-    fn admit(&self, channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
+    /// Checks rights and limits of a message or of a change of one.
+    pub(super) fn admit(&self, channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
         // Rights come first, so that a send without them takes no token from a limit.
         may_send(channel, user)?;
         let settings = &self.settings;
@@ -246,16 +244,8 @@ impl Chat {
     }
 
     async fn has_message(&self, channel: &HubChannel, id: Id) -> Result<bool, Problem> {
-        // The bounds of a range are exclusive: this one contains only `id`.
-        let Some(before) = id.as_u64().checked_add(1).and_then(Id::from_u64) else {
-            return Ok(false);
-        };
-        let Some(after) = id.as_u64().checked_sub(1).and_then(Id::from_u64) else {
-            return Ok(false);
-        };
         self.reads.barrier().pass(channel.partition).await?;
-        let range = MessageRange::Oldest { after, before };
-        Ok(!self.reads.messages(channel, range, 1).await?.is_empty())
+        Ok(self.reads.message(channel, id).await?.is_some())
     }
 
     /// The attachment for a file, if the sender may share it.
@@ -274,6 +264,12 @@ impl Chat {
     }
 }
 
+/// The id of a record that nobody retries.
+pub(super) fn unique() -> ClientMsgId {
+    let unique = Uuid::new_v4().hyphenated().to_string();
+    ClientMsgId::parse(&unique).expect("a UUID is 36 printable characters")
+}
+
 fn limited(who: &'static str, limit: u32, what: &'static str, wait: Duration) -> Problem {
     let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
     let text = format!("{who} {limit} {what} per second on average.");
@@ -281,7 +277,7 @@ fn limited(who: &'static str, limit: u32, what: &'static str, wait: Duration) ->
     problem.limit(u64::from(limit)).retry_after_ms(ms)
 }
 
-fn may_send(channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
+pub(super) fn may_send(channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
     let (member, archived) = channel.read(|r| (r.is_member(user), r.is_archived()));
     if !member {
         return Err(not_a_member());

@@ -12,13 +12,16 @@ use super::resume::{self, Resume};
 use super::{Joined, Session};
 use crate::accounts::Identity;
 use crate::chat::hub::{HubChannel, Subscription};
+use crate::chat::log::pending::Waiter;
 use crate::chat::log::stopped::unreadable;
 use crate::chat::service::{
-    self, Admission, Chat, FRAME_PAGE_BYTES, PageQuery, References, Send, channel_not_found,
+    self, Admission, Chat, FRAME_PAGE_BYTES, MessageChange, PageQuery, References, Send,
+    channel_not_found,
 };
 use crate::chat::wire::close::Close;
 use crate::chat::wire::{
-    self, About, ChannelsRequest, Frame, Incoming, Join, PageRequest, Ref, Request, SendRequest,
+    self, About, ChangeRequest, ChannelsRequest, Frame, Incoming, Join, PageRequest, Ref, Request,
+    SendRequest,
 };
 use crate::domain::{CauseChain, ChannelName, ClientMsgId, Code, Id, Problem, UserName, now_ms};
 use crate::json_object::field_invalid;
@@ -36,6 +39,8 @@ pub enum Done {
     CaughtUp(Result<(), Problem>),
     /// A send: its parent message exists, and the sender may share its file.
     Checked(Ref, Send, Arc<HubChannel>, Result<References, Problem>),
+    /// A change of a message: it is published, or refused.
+    Changed(Ref, Result<(), Problem>),
     Refreshed(Ref, Result<Identity, Problem>),
     /// A page of history or of channels: the answer is in the outbox already, a problem is still to be sent.
     Answered(Ref, Result<(), Problem>),
@@ -93,6 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Ok(())
             }
             Request::Send(send) => self.send(reference, send),
+            Request::Change(change) => self.change(reference, change),
             Request::History(page) => self.history(reference, &page),
             Request::Channels(page) => self.channels(reference, &page),
         }
@@ -206,6 +212,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Ok(())
     }
 
+    fn change(&mut self, reference: Ref, request: ChangeRequest<'_>) -> Result<(), Problem> {
+        let joined = self.joined(&request.channel);
+        let channel = joined
+            .map(|j| j.channel.clone())
+            .ok_or_else(|| not_joined(&request.channel))?;
+        let change = MessageChange {
+            target: request.id,
+            client_msg_id: request.client_msg_id,
+            kind: request.kind,
+        };
+        let waiter = Waiter::Change {
+            outbox: self.listener.outbox.clone(),
+            reference,
+            target: change.target,
+        };
+        let (chat, user) = (self.chat.clone(), self.listener.user.clone());
+        self.first = Some(Box::pin(async move {
+            let published = chat.change(&channel, &user, change, waiter).await;
+            Done::Changed(reference, published)
+        }));
+        Ok(())
+    }
+
     fn history(&mut self, reference: Ref, page: &PageRequest<'_>) -> Result<(), Problem> {
         let cursor = page.cursor.as_deref();
         let query = PageQuery::new(page.before, page.after, page.around, cursor, page.limit)?;
@@ -311,11 +340,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             Done::Refreshed(reference, Ok(identity)) => self.renew(reference, identity),
             Done::Admitted(reference, _, Err(problem))
+            | Done::Changed(reference, Err(problem))
             | Done::Refreshed(reference, Err(problem))
             | Done::Answered(reference, Err(problem)) => {
                 self.refuse(reference, &problem, About::default());
             }
-            Done::Resumed(_, _, Ok(())) | Done::CaughtUp(Ok(())) | Done::Answered(_, Ok(())) => {}
+            Done::Resumed(_, _, Ok(()))
+            | Done::CaughtUp(Ok(()))
+            | Done::Changed(_, Ok(()))
+            | Done::Answered(_, Ok(())) => {}
         }
     }
 

@@ -3,6 +3,9 @@
 //! A loop over a cursor sends pages at the client's speed until the rest fits into half of the
 //! outbox. In one step it then queues the rest and registers the session as live. Live frames are
 //! not buffered in the meantime.
+//!
+//! What happened before the resume comes in its final state, once; what happens during it comes as it
+//! would live.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,10 +14,11 @@ use tokio::sync::Mutex;
 
 use crate::chat::hub::{HubChannel, Subscription};
 use crate::chat::log::stopped::unreadable;
+use crate::chat::read::MissedRange;
 use crate::chat::service::Chat;
 use crate::domain::{Code, Id, Problem};
 
-/// The most messages per page, and the number in the first one, whose size isn't known.
+/// The most events per page, and the number in the first one, whose size isn't known.
 const PAGE: usize = 200;
 const FIRST_PAGE: usize = 50;
 
@@ -33,7 +37,7 @@ pub struct Resume {
 }
 
 impl Resume {
-    /// Sends every message above `after`, then registers the session as live.
+    /// Sends every message above `after` and what changed in others, then registers the session as live.
     ///
     /// If the session has left, it returns `Ok` even after a failure: the session may have joined
     /// again, and an error would end that join.
@@ -46,64 +50,73 @@ impl Resume {
 
     async fn catch_up(&self, after: Id) -> Result<(), Problem> {
         let began = Instant::now();
-        let mut cursor = after;
+        let absent_to = self.last_id();
+        let mut range = MissedRange {
+            known: after,
+            after,
+            up_to: absent_to.max(after),
+        };
         let (mut count, mut limit) = (0, FIRST_PAGE);
         loop {
             if !self.is_wanted() {
                 return Ok(());
             }
-            if self.go_live(cursor)? {
+            if self.go_live(range.after, absent_to)? {
                 metrics::counter!("lakechat_resumed_messages_total").increment(count);
                 let seconds = began.elapsed().as_secs_f64();
                 metrics::histogram!("lakechat_resume_seconds").record(seconds);
                 return Ok(());
             }
+            if range.after >= range.up_to {
+                // The client has all of the range. What happened since is another one.
+                range.known = range.after;
+                range.up_to = self.last_id().max(range.after);
+            }
             // Nothing is read before the client has received what was queued for it.
             let _turn = self.turn.lock().await;
             self.subscription.listener().outbox.drained().await;
-            let page = self
-                .send_page(cursor, limit.min(self.most_messages()))
-                .await?;
+            let page = self.send_page(range, limit.min(self.most_events())).await?;
             count += page.count as u64;
-            cursor = page.cursor;
+            range.after = page.cursor;
             limit = page.next_limit();
         }
     }
 
-    /// How many messages a page may have, so that a page fills at most a quarter of the outbox.
-    fn most_messages(&self) -> usize {
+    fn last_id(&self) -> Id {
+        self.chat.log.lock(self.channel.partition).last_id()
+    }
+
+    /// How many events a page may have, so that a page fills at most a quarter of the outbox.
+    fn most_events(&self) -> usize {
         PAGE.min(self.chat.settings.outbox.frames / 4).max(1)
     }
 
     /// Reads a page and queues as much of it as there is room for. What isn't queued is read again.
-    async fn send_page(&self, cursor: Id, limit: usize) -> Result<Sent, Problem> {
+    async fn send_page(&self, range: MissedRange, limit: usize) -> Result<Sent, Problem> {
         let (chat, channel) = (&*self.chat, &*self.channel);
         let listener = self.subscription.listener();
         let mut sent = Sent {
-            cursor,
+            cursor: range.after,
             count: 0,
             bytes: 0,
         };
-        // Before the page is read, for the cursor below.
-        let folded = chat.log.lock(channel.partition).last_id();
         let reader = &listener.user;
-        let mut page = chat.missed(channel, reader, cursor, limit).await?;
-        for message in std::mem::take(&mut page.messages) {
-            let frame = page.frame(&message, channel, reader);
-            let is_full = sent.bytes > 0 && sent.bytes + frame.size_bytes() > PAGE_BYTES;
-            if is_full || !self.is_wanted() || !listener.outbox.has_room(1, frame.size_bytes()) {
-                return Ok(sent);
+        let mut page = chat.missed(channel, reader, range, limit).await?;
+        for (id, event) in std::mem::take(&mut page.events) {
+            if let Some(frame) = page.frame(&event, channel, reader) {
+                let bytes = frame.size_bytes();
+                let is_full = sent.bytes > 0 && sent.bytes + bytes > PAGE_BYTES;
+                if is_full || !self.is_wanted() || !listener.outbox.has_room(1, bytes) {
+                    return Ok(sent);
+                }
+                sent.count += 1;
+                sent.bytes += bytes;
+                listener.outbox.push(frame);
             }
-            sent.count += 1;
-            sent.bytes += frame.size_bytes();
-            sent.cursor = message.id();
-            listener.outbox.push(frame);
+            sent.cursor = id;
         }
-        if page.is_all {
-            // The page has every message up to `folded`. With the cursor there the tail covers the
-            // rest, even if the channel's last message is old.
-            sent.cursor = sent.cursor.max(folded);
-        }
+        // With the cursor there the tail covers the rest, even if the channel's last message is old.
+        sent.cursor = page.up_to;
         Ok(sent)
     }
 
@@ -112,9 +125,12 @@ impl Resume {
         self.subscription.is_active() && self.subscription.listener().outbox.is_open()
     }
 
-    /// Queues every message above the cursor and registers the session as live, if the tail has all
-    /// of them and they leave half of the outbox free. Otherwise does nothing and returns false.
-    fn go_live(&self, cursor: Id) -> Result<bool, Problem> {
+    /// Queues every frame above the cursor and registers the session as live, if the tail has all of
+    /// them and they leave half of the outbox free. Otherwise does nothing and returns false.
+    ///
+    /// Nor if one of them is a change that happened while the client was absent, up to `absent_to`: it
+    /// may be merged with others.
+    fn go_live(&self, cursor: Id, absent_to: Id) -> Result<bool, Problem> {
         let (chat, channel) = (&*self.chat, &*self.channel);
         let listener = self.subscription.listener();
         let mut refused = None;
@@ -129,6 +145,10 @@ impl Resume {
                 return None;
             }
             if state.tail.above() > cursor {
+                return None;
+            }
+            let mut missed = state.tail.within(&channel.name, cursor, Id::MAX);
+            if missed.any(|e| e.id <= absent_to && e.target().is_some()) {
                 return None;
             }
             let behind = state.tail.within(&channel.name, cursor, Id::MAX);
@@ -164,7 +184,7 @@ struct Sent {
 }
 
 impl Sent {
-    /// How many messages of this size make a page.
+    /// How many events of this size make a page.
     fn next_limit(&self) -> usize {
         if self.count == 0 {
             return FIRST_PAGE;

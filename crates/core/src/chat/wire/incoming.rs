@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::domain::{ClientMsgId, Code, FileId, Id, Problem};
-use crate::json_object::{JsonObject, field_invalid};
+use crate::domain::{ChangeKind, ClientMsgId, Code, FileId, Id, Problem};
+use crate::json_object::{JsonObject, field_invalid, field_missing};
 
 /// The client's number for its request, if it gave one. Every answer returns it unchanged.
 pub type Ref = Option<i64>;
@@ -24,6 +24,7 @@ pub enum Request<'a> {
     Join(Join<'a>),
     Leave { channel: Cow<'a, str> },
     Send(SendRequest<'a>),
+    Change(ChangeRequest<'a>),
     History(PageRequest<'a>),
     Channels(ChannelsRequest<'a>),
 }
@@ -42,6 +43,15 @@ pub struct SendRequest<'a> {
     pub reply_to: Option<Id>,
     pub file_id: Option<FileId>,
     pub level: AckLevel,
+}
+
+/// A change of the message `id`.
+#[derive(Debug)]
+pub struct ChangeRequest<'a> {
+    pub channel: Cow<'a, str>,
+    pub id: Id,
+    pub client_msg_id: Option<ClientMsgId>,
+    pub kind: ChangeKind,
 }
 
 /// The condition for acking a send.
@@ -85,11 +95,12 @@ pub struct ChannelsRequest<'a> {
 const REF_ALLOWED: &str = "a whole number from -9223372036854775808 to 9223372036854775807";
 
 /// The fields of all frames. Others are ignored, so that older servers can serve newer clients.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "type",
     "ref",
     "token",
     "channel",
+    "id",
     "after",
     "before",
     "around",
@@ -102,7 +113,7 @@ const FIELDS: [&str; 14] = [
     "ack",
 ];
 
-type Fields<'a> = JsonObject<'a, 14>;
+type Fields<'a> = JsonObject<'a, 15>;
 
 impl<'a> Incoming<'a> {
     /// Parses a text frame. A frame that isn't a JSON object gives an error without a `ref`.
@@ -148,12 +159,20 @@ impl<'a> Request<'a> {
             },
             "send" => Request::Send(SendRequest {
                 channel: fields.required_str("channel")?,
-                client_msg_id: client_msg_id(fields)?,
+                client_msg_id: required_client_msg_id(fields)?,
                 reply_to: fields.optional_id("reply_to")?,
                 file_id: file_id(fields)?,
                 level: level(fields)?,
                 text: fields.optional_str("text")?.unwrap_or_default(),
             }),
+            "edit" => Request::Change(ChangeRequest::from_fields(fields, |fields| {
+                let text = fields.required_str("text")?.into_owned();
+                Ok(ChangeKind::Edit { text })
+            })?),
+            "delete" => {
+                let delete = |_: &mut Fields<'a>| Ok(ChangeKind::Delete);
+                Request::Change(ChangeRequest::from_fields(fields, delete)?)
+            }
             "history" => Request::History(PageRequest {
                 channel: fields.required_str("channel")?,
                 before: fields.optional_id("before")?,
@@ -167,17 +186,40 @@ impl<'a> Request<'a> {
                 limit: fields.optional_integer("limit", "a whole number from 0")?,
             }),
             _ => {
-                let text =
-                    "This server knows hello, refresh, join, leave, send, history and channels.";
+                let text = "This server knows hello, refresh, join, leave, send, edit, delete, \
+                            history and channels.";
                 return Err(Problem::new(Code::UnknownType, text).field("type"));
             }
         })
     }
 }
 
-fn client_msg_id(fields: &mut Fields<'_>) -> Result<ClientMsgId, Problem> {
-    let text = fields.required_str("client_msg_id")?;
+impl<'a> ChangeRequest<'a> {
+    fn from_fields(
+        fields: &mut Fields<'a>,
+        kind: impl FnOnce(&mut Fields<'a>) -> Result<ChangeKind, Problem>,
+    ) -> Result<ChangeRequest<'a>, Problem> {
+        Ok(ChangeRequest {
+            channel: fields.required_str("channel")?,
+            id: fields
+                .optional_id("id")?
+                .ok_or_else(|| field_missing("id"))?,
+            client_msg_id: client_msg_id(fields)?,
+            kind: kind(fields)?,
+        })
+    }
+}
+
+fn required_client_msg_id(fields: &mut Fields<'_>) -> Result<ClientMsgId, Problem> {
+    client_msg_id(fields)?.ok_or_else(|| field_missing("client_msg_id"))
+}
+
+fn client_msg_id(fields: &mut Fields<'_>) -> Result<Option<ClientMsgId>, Problem> {
+    let Some(text) = fields.optional_str("client_msg_id")? else {
+        return Ok(None);
+    };
     ClientMsgId::parse(&text)
+        .map(Some)
         .map_err(|_| field_invalid("client_msg_id", "1 to 64 printable ASCII characters").limit(64))
 }
 

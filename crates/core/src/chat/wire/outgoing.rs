@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::close::Close;
-use super::{Frame, Ref};
+use super::{Frame, Ref, events};
 use crate::chat::log::record::{Body, Record};
 use crate::domain::{Attachment, ChannelName, Id, Message, Problem, UserName};
 
-fn encode(frame: &impl Serialize) -> Frame {
+pub(super) fn encode(frame: &impl Serialize) -> Frame {
     let text = serde_json::to_string(frame).expect("frames have string keys and finite numbers");
     text.into()
 }
@@ -40,12 +40,14 @@ pub struct MessageObject<'a> {
 }
 
 impl<'a> MessageObject<'a> {
-    /// Makes the object from a row of history. `my_reactions` are those of `reader`.
-    pub fn of_row(message: &'a Message, reader: &UserName) -> MessageObject<'a> {
+    /// Makes the object of a message in its current state. `my_reactions` are those of `reader`. Of a
+    /// deleted message nothing is left that its sender or others had put there.
+    pub fn of(message: &'a Message, reader: &UserName) -> MessageObject<'a> {
+        let is_deleted = message.deleted_at_ms.is_some();
         let people = message
             .reactions
             .iter()
-            .filter(|(_, users)| !users.is_empty());
+            .filter(|(_, users)| !is_deleted && !users.is_empty());
         let mine = people.clone().filter(|(_, users)| users.contains(reader));
         MessageObject {
             id: message.id,
@@ -54,7 +56,7 @@ impl<'a> MessageObject<'a> {
             text: &message.text,
             client_msg_id: message.client_msg_id.as_ref().map(|c| c.as_str()),
             reply_to: message.reply_to,
-            file: message.file.as_ref(),
+            file: message.file.as_ref().filter(|_| !is_deleted),
             edited_at: message.edited_at_ms,
             deleted_at: message.deleted_at_ms,
             changed: message.changed,
@@ -74,8 +76,19 @@ struct MessageFrame<'a> {
     message: MessageObject<'a>,
 }
 
-/// The frame that delivers a message, made from its record. `None` for records of other kinds.
-pub fn message_frame_of(id: Id, record: &Record) -> Option<Frame> {
+/// The frame that delivers an accepted record, encoded once for all receivers. `None` for kinds that
+/// they don't get.
+pub fn live_frame(id: Id, record: &Record) -> Option<Frame> {
+    let channel = &record.channel;
+    match &record.body {
+        Body::Message { .. } => message_frame_of(id, record),
+        Body::Edit { target, text } => Some(events::edited(channel, id, *target, text)),
+        Body::Delete { target } => Some(events::deleted(channel, id, *target, id.ms())),
+        Body::React { .. } | Body::Member { .. } | Body::Topic { .. } | Body::Archive => None,
+    }
+}
+
+fn message_frame_of(id: Id, record: &Record) -> Option<Frame> {
     let Body::Message {
         text,
         reply_to,
@@ -105,9 +118,9 @@ pub fn message_frame_of(id: Id, record: &Record) -> Option<Frame> {
     }))
 }
 
-/// The frame that delivers a message, made from its row of history.
+/// The frame that delivers a message in its current state.
 pub fn message_frame(channel: &ChannelName, message: &Message, reader: &UserName) -> Frame {
-    let message = MessageObject::of_row(message, reader);
+    let message = MessageObject::of(message, reader);
     encode(&MessageFrame {
         r#type: "message",
         channel: channel.as_str(),
@@ -115,7 +128,7 @@ pub fn message_frame(channel: &ChannelName, message: &Message, reader: &UserName
     })
 }
 
-/// Extracts the message object from a frame of [`message_frame_of`].
+/// Extracts the message object from the [`live_frame`] of a message.
 pub fn object_in_frame(channel: &ChannelName, frame: &Frame) -> String {
     // A channel name has no characters that JSON escapes, so its length in the frame is the same.
     let head = r#"{"type":"message","channel":"","#.len() + channel.as_str().len();
@@ -246,6 +259,22 @@ pub fn ack(reference: Ref, id: Id, duplicate: bool, level: super::AckLevel) -> F
             level: level.as_str(),
         },
     )
+}
+
+/// Acks a change of the message `id`, which is the event `event`.
+pub fn change_ack(reference: Ref, id: Id, event: Id, duplicate: bool) -> Frame {
+    #[derive(Serialize)]
+    struct Ack {
+        id: Id,
+        event: Id,
+        duplicate: bool,
+    }
+    let fields = Ack {
+        id,
+        event,
+        duplicate,
+    };
+    typed("ack", reference, fields)
 }
 
 pub fn history(
@@ -387,7 +416,7 @@ mod tests {
             received_at_ms: 0,
             body,
         };
-        let live = message_frame_of(id, &record).unwrap();
+        let live = live_frame(id, &record).unwrap();
         let sent_at = id.ms();
         let object = format!(
             r#"{{"id":"07303000000000000000","sender":"bob","sent_at":{sent_at},"text":"hi","client_msg_id":"c-7"}}"#

@@ -1,0 +1,239 @@
+//! Messages that are changed after they were sent: live, in history, and for who was away.
+
+use integration_tests::{Person, Server, Ws};
+use serde_json::{Value, json};
+
+use crate::MODE;
+
+/// A server with two people in `general`.
+struct Stage {
+    server: Server,
+    ann: Person,
+    bob: Person,
+}
+
+impl Stage {
+    async fn set() -> Stage {
+        Stage::with(&[]).await
+    }
+
+    async fn with(settings: &[(&str, &str)]) -> Stage {
+        let server = Server::with(MODE, settings).await;
+        let ann = Person::register(&server, "ann").await;
+        let bob = Person::register(&server, "bob").await;
+        Stage { server, ann, bob }
+    }
+
+    async fn ann(&self) -> Ws {
+        self.ann.joined(&self.server, "general").await
+    }
+
+    async fn bob(&self) -> Ws {
+        self.bob.joined(&self.server, "general").await
+    }
+
+    /// The message as a page of history has it.
+    async fn stored(&self, id: &Value) -> Value {
+        let history = self.ann.history(&self.server, "general").await;
+        let found = history.into_iter().find(|message| message["id"] == *id);
+        found.expect("a message of the channel")
+    }
+}
+
+fn edit(id: &Value, text: &str) -> Value {
+    json!({"type": "edit", "channel": "general", "id": id, "text": text})
+}
+
+fn delete(id: &Value) -> Value {
+    json!({"type": "delete", "channel": "general", "id": id})
+}
+
+/// Asks for a change that is accepted; its event.
+async fn change(ws: &mut Ws, frame: Value) -> Value {
+    let id = frame["id"].clone();
+    let ack = ws.ask(frame).await;
+    assert_eq!((&ack["type"], &ack["id"]), (&json!("ack"), &id), "{ack}");
+    assert_eq!(ack["duplicate"], false, "{ack}");
+    ack["event"].clone()
+}
+
+/// Sends a text; the message's id.
+async fn say(ws: &mut Ws, client_msg_id: &str, text: &str) -> Value {
+    ws.say("general", client_msg_id, text).await["id"].clone()
+}
+
+/// The time in an id.
+fn ms(id: &Value) -> u64 {
+    let id: u64 = id.as_str().expect("an id").parse().expect("digits");
+    (id >> 22) + 1_704_067_200_000
+}
+
+#[tokio::test]
+async fn edit_and_deletion_reach_everybody_and_history() {
+    let stage = Stage::set().await;
+    let (mut ann, mut bob) = (stage.ann().await, stage.bob().await);
+    let id = say(&mut ann, "a-1", "helo").await;
+    assert_eq!(bob.of_type("message").await["id"], id);
+
+    let event = change(&mut ann, edit(&id, "hello")).await;
+    let edited = json!({"type": "edited", "channel": "general", "event": event, "id": id,
+        "text": "hello", "edited_at": ms(&event)});
+    assert_eq!(bob.next().await, edited);
+    let stored = stage.stored(&id).await;
+    let expected = json!({"id": id, "sender": "ann", "sent_at": ms(&id), "text": "hello",
+        "client_msg_id": "a-1", "edited_at": ms(&event), "changed": event});
+    assert_eq!(stored, expected);
+
+    let event = change(&mut ann, delete(&id)).await;
+    let deleted = json!({"type": "deleted", "channel": "general", "event": event, "id": id,
+        "deleted_at": ms(&event)});
+    assert_eq!(bob.next().await, deleted);
+    let stored = stage.stored(&id).await;
+    assert_eq!((&stored["text"], &stored["changed"]), (&json!(""), &event));
+    assert_eq!(stored["deleted_at"], ms(&event));
+    for frame in [edit(&id, "back"), delete(&id)] {
+        assert_eq!(ann.refused(frame).await, "message_not_found");
+    }
+}
+
+/// What somebody gets who comes back after what [`while_away`] does: each message once, in its final
+/// state, and one event for each older one that changed.
+async fn assert_resumed(ws: &mut Ws, cursor: &Value, missed: &[Value]) {
+    ws.join("general", cursor.as_str()).await;
+    for expected in missed {
+        let frame = ws.next().await;
+        let fields = expected.as_object().expect("fields");
+        for (name, value) in fields {
+            assert_eq!(frame[name], *value, "{name} of {frame}");
+        }
+    }
+}
+
+/// Changes and messages after two that are known; what is missed by who knows these.
+async fn while_away(ws: &mut Ws, known: [&Value; 2]) -> Vec<Value> {
+    let [first, second] = known;
+    change(ws, edit(first, "first, edited")).await;
+    let third = say(ws, "w-3", "thrid").await;
+    let deleted = change(ws, delete(second)).await;
+    let edited = change(ws, edit(first, "first, edited again")).await;
+    let changed = change(ws, edit(&third, "third")).await;
+    let fourth = say(ws, "w-4", "fourth").await;
+    let fifth = say(ws, "w-5", "fifth").await;
+    change(ws, delete(&fifth)).await;
+    vec![
+        json!({"type": "message", "id": third, "text": "third", "changed": changed}),
+        json!({"type": "deleted", "id": second, "event": deleted}),
+        json!({"type": "edited", "id": first, "event": edited, "text": "first, edited again"}),
+        json!({"type": "message", "id": fourth, "text": "fourth", "changed": null}),
+        json!({"type": "message", "id": fifth, "text": ""}),
+    ]
+}
+
+#[tokio::test]
+async fn who_was_away_gets_each_message_in_its_final_state_once() {
+    let mut stage = Stage::set().await;
+    let (mut ann, mut bob) = (stage.ann().await, stage.bob().await);
+    let first = say(&mut ann, "a-1", "first").await;
+    let second = say(&mut ann, "a-2", "second").await;
+    assert_eq!(bob.messages(2).await[1]["id"], second);
+    bob.close().await;
+    let missed = while_away(&mut ann, [&first, &second]).await;
+    let mut bob = stage.bob.connect(&stage.server).await;
+    assert_resumed(&mut bob, &second, &missed).await;
+    // Then live, and nothing twice.
+    let mut last = json!({"type": "send", "channel": "general", "text": "last",
+        "client_msg_id": "a-last", "ack": "persisted"});
+    let last_id = ann.ask(last.take()).await["id"].clone();
+    assert_eq!(bob.next().await["id"], last_id);
+
+    // The same from the rows, without a tail.
+    stage.server.kill_9().await;
+    stage.server.restart().await;
+    let mut bob = stage.bob.connect(&stage.server).await;
+    let mut missed = missed;
+    missed.push(json!({"type": "message", "id": last_id}));
+    assert_resumed(&mut bob, &second, &missed).await;
+    // Changes above the rows apply to them.
+    let mut ann = stage.ann().await;
+    let event = change(&mut ann, edit(&last_id, "last, edited")).await;
+    assert_eq!(bob.next().await["event"], event);
+    let stored = stage.stored(&last_id).await;
+    assert_eq!(stored["text"], "last, edited");
+    let mut late = stage.bob.connect(&stage.server).await;
+    let edited = json!({"type": "edited", "id": last_id, "event": event, "text": "last, edited"});
+    assert_resumed(&mut late, &last_id, &[edited]).await;
+}
+
+#[tokio::test]
+async fn retry_of_a_change_does_not_undo_what_happened_since() {
+    let stage = Stage::set().await;
+    let mut ann = stage.ann().await;
+    let id = say(&mut ann, "a-1", "one").await;
+    let mut first = edit(&id, "two");
+    first["client_msg_id"] = json!("e-1");
+    let event = change(&mut ann, first.clone()).await;
+    change(&mut ann, edit(&id, "three")).await;
+    let ack = ann.ask(first.clone()).await;
+    assert_eq!((&ack["event"], &ack["duplicate"]), (&event, &json!(true)));
+    assert_eq!(stage.stored(&id).await["text"], "three");
+    first["text"] = json!("four");
+    assert_eq!(ann.refused(first).await, "idempotency_conflict");
+}
+
+#[tokio::test]
+async fn change_that_is_not_allowed_is_refused_by_name() {
+    let stage = Stage::set().await;
+    let (mut ann, mut bob) = (stage.ann().await, stage.bob().await);
+    let id = say(&mut ann, "a-1", "hi").await;
+    for frame in [edit(&id, "ho"), delete(&id)] {
+        assert_eq!(bob.refused(frame).await, "not_author");
+    }
+    for (frame, code) in [
+        (edit(&id, &"x".repeat(16_385)), "message_too_large"),
+        (edit(&id, ""), "field_invalid"),
+        (
+            json!({"type": "edit", "channel": "general", "id": id}),
+            "field_missing",
+        ),
+        (
+            json!({"type": "delete", "channel": "general"}),
+            "field_missing",
+        ),
+        (edit(&json!("1"), "x"), "message_not_found"),
+        (
+            json!({"type": "delete", "channel": "elsewhere", "id": id}),
+            "not_a_member",
+        ),
+    ] {
+        assert_eq!(ann.refused(frame).await, code);
+    }
+    assert_eq!(stage.stored(&id).await["changed"], Value::Null);
+}
+
+#[tokio::test]
+async fn sender_may_change_a_message_for_a_while_and_an_owner_for_ever() {
+    let stage = Stage::with(&[("LAKECHAT_CHAT__EDIT_WINDOW_SECONDS", "1")]).await;
+    stage.ann.create_channel(&stage.server, "anns").await;
+    let mut ann = stage.ann.joined(&stage.server, "anns").await;
+    let mut bob = stage.bob.joined(&stage.server, "anns").await;
+    let id = bob.say("anns", "b-1", "hi").await["id"].clone();
+    let of_ann = ann.say("anns", "a-1", "hi").await["id"].clone();
+    let edit = |id: &Value, n: usize| {
+        let text = format!("edit {n}");
+        json!({"type": "edit", "channel": "anns", "id": id, "text": text})
+    };
+    for n in 0.. {
+        let answer = bob.ask(edit(&id, n)).await;
+        if answer["type"] == "error" {
+            assert_eq!(answer["error"]["code"], "edit_window_passed");
+            assert_eq!(answer["error"]["limit"], 1);
+            break;
+        }
+        assert_eq!(answer["type"], "ack", "{answer}");
+    }
+    let delete = json!({"type": "delete", "channel": "anns", "id": id});
+    assert_eq!(bob.refused(delete.clone()).await, "edit_window_passed");
+    assert_eq!(ann.ask(edit(&of_ann, 1)).await["type"], "ack");
+    assert_eq!(ann.refused(edit(&id, 1)).await, "not_author");
+    assert_eq!(ann.ask(delete).await["type"], "ack");
+}
