@@ -210,6 +210,7 @@ fn accounts(
         signing_key,
         access_token: Duration::from_secs(config.auth.access_token_seconds),
         refresh_token: Duration::from_secs(config.auth.refresh_token_seconds),
+        login_max: Duration::from_secs(config.auth.login_max_seconds),
         logins_per_address: config.limits.logins_per_address,
         registration: config.registration(),
     };

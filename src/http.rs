@@ -24,6 +24,7 @@ mod guard;
 pub mod health;
 mod host;
 pub mod listener;
+mod logins;
 pub mod metrics;
 mod min_rate;
 mod page_body;

@@ -160,6 +160,9 @@ section! {
         access_token_seconds: u64 = 900, 1..=86_400;
         /// Lifetime of a login that is not used, in seconds. Each refresh restarts it.
         refresh_token_seconds: u64 = 2_592_000, 1..=31_536_000;
+        /// Lifetime of a login, in seconds, however often it is refreshed. Then the user has to enter the
+        /// password again.
+        login_max_seconds: u64 = 7_776_000, 1..=315_360_000;
         /// Who may register an account: "open" for whoever reaches the server, "closed" for nobody, so
         /// that `lakechat admin create` makes the accounts. Default: open if `listen` is a loopback
         /// address, closed otherwise.

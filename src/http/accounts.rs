@@ -1,33 +1,32 @@
 //! Registering, logging in and out, and looking up users.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, HeaderValue};
+use http::header::{CACHE_CONTROL, HeaderValue, USER_AGENT};
 use serde::Serialize;
 use warp::reply::Response;
 
 use super::body::json_object;
 use super::call::Call;
 use super::response;
-use lakechat_core::accounts::{Accounts, Identity, Login};
+use lakechat_core::accounts::{Accounts, Identity, Login, LoginClient};
 use lakechat_core::domain::{Code, Problem, UserName};
 
 /// `POST /register`
 pub async fn register(mut call: Call) -> Result<Response, Problem> {
     call.no_query()?;
     let body = call.json().await?;
-    create_account(&call.context.accounts, call.request.client.0, &body).await
+    create_account(&call.context.accounts, login_client(&call), &body).await
 }
 
 async fn create_account(
     accounts: &Accounts,
-    address: IpAddr,
+    client: LoginClient,
     body: &[u8],
 ) -> Result<Response, Problem> {
     let (username, password) = credentials(body)?;
-    let login = accounts.register(address, &username, &password).await?;
+    let login = accounts.register(client, &username, &password).await?;
     Ok(tokens(StatusCode::CREATED, &login))
 }
 
@@ -35,12 +34,16 @@ async fn create_account(
 pub async fn login(mut call: Call) -> Result<Response, Problem> {
     call.no_query()?;
     let body = call.json().await?;
-    log_in(&call.context.accounts, call.request.client.0, &body).await
+    log_in(&call.context.accounts, login_client(&call), &body).await
 }
 
-async fn log_in(accounts: &Accounts, address: IpAddr, body: &[u8]) -> Result<Response, Problem> {
+async fn log_in(
+    accounts: &Accounts,
+    client: LoginClient,
+    body: &[u8],
+) -> Result<Response, Problem> {
     let (username, password) = credentials(body)?;
-    let login = accounts.login(address, &username, &password).await?;
+    let login = accounts.login(client, &username, &password).await?;
     Ok(tokens(StatusCode::OK, &login))
 }
 
@@ -55,26 +58,45 @@ fn credentials(body: &[u8]) -> Result<(Cow<'_, str>, Cow<'_, str>), Problem> {
 pub async fn refresh(mut call: Call) -> Result<Response, Problem> {
     call.no_query()?;
     let body = call.json().await?;
-    renew(&call.context.accounts, call.request.client.0, &body).await
+    renew(&call.context.accounts, login_client(&call), &body).await
 }
 
-async fn renew(accounts: &Accounts, address: IpAddr, body: &[u8]) -> Result<Response, Problem> {
+async fn renew(accounts: &Accounts, client: LoginClient, body: &[u8]) -> Result<Response, Problem> {
     let mut fields = json_object(body, &["refresh_token"])?;
     let token = fields.required_str("refresh_token")?;
-    let login = accounts.refresh(address, &token).await?;
+    let login = accounts.refresh(client, &token).await?;
     Ok(tokens(StatusCode::OK, &login))
 }
 
 /// `POST /logout`
-pub async fn logout(call: Call) -> Result<Response, Problem> {
+pub async fn logout(mut call: Call) -> Result<Response, Problem> {
     call.no_query()?;
     let identity = call.identity().await?;
-    log_out(&call.context.accounts, &identity).await
+    let body = call.optional_json().await?;
+    log_out(&call.context.accounts, &identity, body.as_deref()).await
 }
 
-async fn log_out(accounts: &Accounts, identity: &Identity) -> Result<Response, Problem> {
+async fn log_out(
+    accounts: &Accounts,
+    identity: &Identity,
+    body: Option<&[u8]>,
+) -> Result<Response, Problem> {
+    let all = match body {
+        Some(body) => json_object(body, &["all"])?.optional_bool("all")?,
+        None => None,
+    };
+    if all == Some(true) {
+        accounts.end_logins(&identity.user, |_| true).await?;
+    }
     accounts.logout(identity).await?;
     Ok(response::empty(StatusCode::NO_CONTENT))
+}
+
+/// Who logs in, for the list of the user's logins.
+pub(super) fn login_client(call: &Call) -> LoginClient {
+    let name = call.request.headers.get(USER_AGENT);
+    let name = name.and_then(|name| name.to_str().ok());
+    LoginClient::new(call.request.client.0, name)
 }
 
 /// `GET /users/<u>`
@@ -123,7 +145,7 @@ fn tokens(status: StatusCode, login: &Login) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -142,6 +164,7 @@ mod tests {
             signing_key: Secret::new(vec![7; 32]),
             access_token: Duration::from_secs(900),
             refresh_token: Duration::from_secs(3600),
+            login_max: Duration::from_secs(90 * 24 * 3600),
             logins_per_address: 0,
             registration: Registration::Open,
         };
@@ -158,7 +181,7 @@ mod tests {
     async fn answers_have_the_status_and_fields_that_clients_rely_on() {
         let accounts = accounts();
         let ann = r#"{"username":"ann","password":"correct horse"}"#;
-        let made = create_account(&accounts, HOME, ann.as_bytes())
+        let made = create_account(&accounts, HOME.into(), ann.as_bytes())
             .await
             .expect("made");
         assert_eq!(made.status(), StatusCode::CREATED);
@@ -169,18 +192,22 @@ mod tests {
             (&"ann".into(), &900.into())
         );
 
-        let again = log_in(&accounts, HOME, ann.as_bytes()).await.expect("in");
+        let again = log_in(&accounts, HOME.into(), ann.as_bytes())
+            .await
+            .expect("in");
         assert_eq!(again.status(), StatusCode::OK);
         let token = body(again).await["token"]
             .as_str()
             .expect("text")
             .to_owned();
         let identity = accounts.authenticate(&token).await.expect("good");
-        let out = log_out(&accounts, &identity).await.expect("out");
+        let out = log_out(&accounts, &identity, None).await.expect("out");
         assert_eq!(out.status(), StatusCode::NO_CONTENT);
 
         let text = format!(r#"{{"refresh_token":{}}}"#, made["refresh_token"]);
-        let next = renew(&accounts, HOME, text.as_bytes()).await.expect("next");
+        let next = renew(&accounts, HOME.into(), text.as_bytes())
+            .await
+            .expect("next");
         assert_eq!(next.status(), StatusCode::OK);
         assert_ne!(body(next).await["refresh_token"], made["refresh_token"]);
 

@@ -129,6 +129,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::UrlExpired => StatusCode::FORBIDDEN,
         Code::NotFound
         | Code::UserNotFound
+        | Code::LoginNotFound
         | Code::FileNotFound
         | Code::ChannelNotFound
         | Code::MessageNotFound

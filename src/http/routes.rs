@@ -4,7 +4,7 @@ use http::Method;
 
 use super::context::ServiceContext;
 use super::route_table::{Route, RouteTable};
-use super::{accounts, channels, chat, files, presence};
+use super::{accounts, channels, chat, files, logins, presence};
 
 pub fn table() -> RouteTable<ServiceContext> {
     RouteTable::new([
@@ -13,6 +13,9 @@ pub fn table() -> RouteTable<ServiceContext> {
         Route::new(Method::POST, "/token/refresh", accounts::refresh),
         Route::new(Method::POST, "/logout", accounts::logout),
         Route::new(Method::GET, "/me", channels::me),
+        Route::new(Method::POST, "/me/password", logins::change_password),
+        Route::new(Method::GET, "/me/logins", logins::list),
+        Route::new(Method::DELETE, "/me/logins/<id>", logins::end),
         Route::new(Method::GET, "/users/<u>", accounts::user),
         Route::new(Method::POST, "/upload", files::upload),
         Route::new(Method::GET, "/download/<id>", files::download),

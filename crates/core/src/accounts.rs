@@ -7,6 +7,8 @@
 
 mod access_token;
 mod hasher;
+mod login_client;
+mod own_logins;
 mod password;
 mod refresh_token;
 mod refusals;
@@ -28,6 +30,8 @@ use uuid::Uuid;
 
 use self::access_token::AccessTokens;
 use self::hasher::Hasher;
+pub use self::login_client::LoginClient;
+pub use self::own_logins::login_not_found;
 use self::refresh_token::RefreshToken;
 use self::refusals::{invalid_credentials, not_a_refresh_token, not_the_valid_refresh_token};
 pub use self::registration::{Registration, create_account};
@@ -48,6 +52,8 @@ pub struct AccountsSettings {
     pub access_token: Duration,
     /// The lifetime of a refresh token. It starts again with each refresh.
     pub refresh_token: Duration,
+    /// The lifetime of a login session, however often it is refreshed.
+    pub login_max: Duration,
     /// Logins and registrations per second from one address; 0: no limit.
     pub logins_per_address: u32,
     pub registration: Registration,
@@ -88,6 +94,7 @@ pub struct Accounts {
     tokens: AccessTokens,
     sessions: Sessions,
     refresh_lifetime: Duration,
+    login_max: Duration,
     registration: Registration,
 }
 
@@ -107,6 +114,7 @@ impl Accounts {
             tokens: AccessTokens::new(&settings.signing_key, settings.access_token),
             sessions: Sessions::new(Arc::clone(&login_sessions), settings.access_token),
             refresh_lifetime: settings.refresh_token,
+            login_max: settings.login_max,
             registration: settings.registration,
             users,
             user_loads: SingleFlight::default(),
@@ -118,17 +126,27 @@ impl Accounts {
     /// password is wrong.
     pub async fn login(
         &self,
-        from: IpAddr,
+        from: impl Into<LoginClient>,
         username: &str,
         password: &str,
     ) -> Result<Login, Problem> {
+        let from = from.into();
         // An invalid name is treated like an unknown user, so that the response doesn't differ.
         let name = UserName::parse(username).ok();
-        self.admit_login(name.as_ref(), from).await?;
-        let is_known = name
-            .as_ref()
-            .is_some_and(|name| self.throttle.is_known(name, from));
-        let user = match &name {
+        let user = self.verify(from.address, name.as_ref(), password).await?;
+        self.start_session(&user, from).await
+    }
+
+    /// The user with this name, if the password is right. Counts it as a login.
+    async fn verify(
+        &self,
+        from: IpAddr,
+        name: Option<&UserName>,
+        password: &str,
+    ) -> Result<User, Problem> {
+        self.admit_login(name, from).await?;
+        let is_known = name.is_some_and(|name| self.throttle.is_known(name, from));
+        let user = match name {
             Some(name) => self.find(name).await?,
             None => None,
         };
@@ -140,13 +158,13 @@ impl Accounts {
         };
         let right = hasher.verify(candidates, hash).await?;
         let Some(user) = user.filter(|_| right) else {
-            self.throttle.failed(name.as_ref(), from, Instant::now());
+            self.throttle.failed(name, from, Instant::now());
             count_login("refused");
             return Err(invalid_credentials());
         };
         self.throttle.succeeded(&user.name, from);
         count_login("ok");
-        self.start_session(user.name, from).await
+        Ok(user)
     }
 
     /// Exchanges a refresh token for the next pair of tokens.
@@ -155,8 +173,15 @@ impl Accounts {
     /// the same token, on any server, gets the same next refresh token. Later it counts as a copy,
     /// and the login session ends. A token that is neither the valid one nor the one before it is
     /// refused, and the session goes on.
-    pub async fn refresh(&self, from: IpAddr, refresh_token: &str) -> Result<Login, Problem> {
-        self.throttle.admit_refresh(from).map_err(throttled)?;
+    pub async fn refresh(
+        &self,
+        from: impl Into<LoginClient>,
+        refresh_token: &str,
+    ) -> Result<Login, Problem> {
+        let from = from.into();
+        self.throttle
+            .admit_refresh(from.address)
+            .map_err(throttled)?;
         let token = RefreshToken::parse(refresh_token).ok_or_else(not_a_refresh_token)?;
         for _ in 0..TRIES {
             let now_ms = now_ms();
@@ -165,19 +190,19 @@ impl Accounts {
                 Standing::Valid => {
                     let renewal = Renewal {
                         at_ms: now_ms,
-                        expires_at_ms: self.refresh_until(now_ms),
-                        address: from,
+                        expires_at_ms: self.refresh_until(session.created_at_ms, now_ms),
+                        client: from.clone(),
                     };
                     let (rotated, next) = rotation::rotate(&token, &session, renewal);
                     if self.sessions.replace(&session, &rotated).await? {
-                        self.throttle.remember(&token.user, from);
-                        return Ok(self.login_with(next, now_ms));
+                        self.throttle.remember(&token.user, from.address);
+                        return Ok(self.login_with(next, session.created_at_ms, now_ms));
                     }
                     // Another request has exchanged the token or ended the session: look again.
                 }
                 Standing::Repeated(next) => {
                     metrics::counter!("lakechat_refreshes_repeated_total").increment(1);
-                    return Ok(self.login_with(next, now_ms));
+                    return Ok(self.login_with(next, session.created_at_ms, now_ms));
                 }
                 Standing::Copied => return self.end_copied(&token).await,
                 Standing::Unknown => return Err(not_the_valid_refresh_token()),
@@ -267,24 +292,33 @@ impl Accounts {
         true
     }
 
-    async fn start_session(&self, user: UserName, from: IpAddr) -> Result<Login, Problem> {
+    async fn start_session(&self, user: &User, from: LoginClient) -> Result<Login, Problem> {
         let (id, now_ms) = (Uuid::new_v4(), now_ms());
-        let refresh = RefreshToken::random(&user, id);
+        let refresh = RefreshToken::random(&user.name, id);
         let session = LoginSession {
             id,
-            user,
+            user: user.name.clone(),
             refresh_hash: refresh.hash(),
             replaced: None,
-            address: Some(from),
+            address: Some(from.address),
+            client: from.name,
             created_at_ms: now_ms,
-            expires_at_ms: self.refresh_until(now_ms),
+            expires_at_ms: self.refresh_until(now_ms, now_ms),
             revoked: false,
         };
         self.login_sessions
             .create(&session)
             .await
             .map_err(directory_unavailable)?;
-        Ok(self.login_with(refresh, now_ms))
+        // Whoever changed the password after it was verified has ended the logins that they could see.
+        // Either this one was among them, or the change is seen here.
+        let stored = self.users.find(&user.name).await;
+        let stored = stored.map_err(directory_unavailable)?;
+        if stored.is_none_or(|stored| stored.password_hash != user.password_hash) {
+            self.sessions.end(&user.name, id).await?;
+            return Err(invalid_credentials());
+        }
+        Ok(self.login_with(refresh, now_ms, now_ms))
     }
 
     async fn end_copied<T>(&self, token: &RefreshToken) -> Result<T, Problem> {
@@ -299,19 +333,32 @@ impl Accounts {
         Err(sessions::ended())
     }
 
-    fn login_with(&self, refresh: RefreshToken, now_ms: u64) -> Login {
+    fn login_with(&self, refresh: RefreshToken, created_at_ms: u64, now_ms: u64) -> Login {
+        let ends_at_ms = self.ends_at(created_at_ms);
+        let session = refresh.session;
+        let (token, expires_in_s) = self.tokens.make(&refresh.user, session, now_ms, ends_at_ms);
         Login {
-            token: self.tokens.make(&refresh.user, refresh.session, now_ms),
-            expires_in_s: self.tokens.lifetime_s(),
+            token,
+            expires_in_s,
             user: refresh.user.clone(),
             refresh_token: refresh.into_text(),
         }
     }
 
-    fn refresh_until(&self, now_ms: u64) -> u64 {
-        let lifetime_ms = u64::try_from(self.refresh_lifetime.as_millis()).unwrap_or(u64::MAX);
-        now_ms.saturating_add(lifetime_ms)
+    /// When a login session ends that isn't refreshed any more.
+    fn refresh_until(&self, created_at_ms: u64, now_ms: u64) -> u64 {
+        let until = now_ms.saturating_add(ms(self.refresh_lifetime));
+        until.min(self.ends_at(created_at_ms))
     }
+
+    /// When a login session ends at the latest.
+    fn ends_at(&self, created_at_ms: u64) -> u64 {
+        created_at_ms.saturating_add(ms(self.login_max))
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn throttled(refused: Problem) -> Problem {

@@ -28,6 +28,7 @@ enum JsonValue<'a> {
     Text(Cow<'a, str>),
     /// A whole number in the range of `u64` or `i64`, also if it was written as `1.0` or `1e3`.
     Integer(i128),
+    Bool(bool),
     /// A value of any other type.
     Other,
     /// The field occurred more than once.
@@ -94,6 +95,15 @@ impl<'a, const N: usize> JsonObject<'a, N> {
             JsonValue::Absent | JsonValue::Null => Ok(None),
             JsonValue::Integer(n) if let Ok(n) = T::try_from(n) => Ok(Some(n)),
             _ => Err(field_invalid(name, allowed)),
+        }
+    }
+
+    /// Takes `true` or `false`; `None` if the field is absent.
+    pub fn optional_bool(&mut self, name: &'static str) -> Result<Option<bool>, Problem> {
+        match self.take(name)? {
+            JsonValue::Absent | JsonValue::Null => Ok(None),
+            JsonValue::Bool(value) => Ok(Some(value)),
+            _ => Err(field_invalid(name, "true or false")),
         }
     }
 
@@ -201,8 +211,8 @@ impl<'de> Visitor<'de> for AnyValue {
         Ok(JsonValue::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<JsonValue<'de>, E> {
-        Ok(JsonValue::Other)
+    fn visit_bool<E>(self, value: bool) -> Result<JsonValue<'de>, E> {
+        Ok(JsonValue::Bool(value))
     }
 
     fn visit_u64<E>(self, n: u64) -> Result<JsonValue<'de>, E> {

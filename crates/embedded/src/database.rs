@@ -17,11 +17,12 @@ const SCHEMA: &str = include_str!("schema.sql");
 const DEAD_LETTERS: &str = include_str!("dead_letters.sql");
 /// Columns that are added to a database whose tables were created without them: table, column, type.
 /// They are NULL in old rows, and older releases ignore them, so they need no schema version.
-const ADDED_COLUMNS: [(&str, &str, &str); 6] = [
+const ADDED_COLUMNS: [(&str, &str, &str); 7] = [
     ("sessions", "replaced_hash", "TEXT"),
     ("sessions", "replaced_seed", "TEXT"),
     ("sessions", "replaced_at", "INTEGER"),
     ("sessions", "address", "TEXT"),
+    ("sessions", "client", "TEXT"),
     ("users", "admin", "INTEGER"),
     ("users", "disabled", "INTEGER"),
 ];

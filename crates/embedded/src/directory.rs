@@ -40,6 +40,12 @@ impl Users for SqliteDirectory {
             .read(part::DIRECTORY, move |db| users::find(db, &name))
             .await
     }
+
+    async fn replace(&self, old: &User, new: &User) -> Result<bool, PortError> {
+        let (old, new) = (old.clone(), new.clone());
+        let write = move |db: &_| users::replace(db, &old, &new);
+        self.engine.write(part::DIRECTORY, write).await
+    }
 }
 
 #[async_trait]

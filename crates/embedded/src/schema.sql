@@ -111,7 +111,7 @@ CREATE TABLE users (
 ) WITHOUT ROWID;
 
 -- replaced_hash, replaced_seed and replaced_at describe the refresh token before the valid one; NULL
--- before the first refresh. address is that of the login or of the latest refresh.
+-- before the first refresh. address and client are those of the login or of the latest refresh.
 CREATE TABLE sessions (
     user TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -123,6 +123,7 @@ CREATE TABLE sessions (
     replaced_seed TEXT,
     replaced_at INTEGER,
     address TEXT,
+    client TEXT,
     PRIMARY KEY (user, id)
 ) WITHOUT ROWID;
 

@@ -26,6 +26,7 @@ macro_rules! directory_contract {
                 taken_name_returns_what_has_it
                 channels_come_without_topic_and_archival
                 public_channels_are_listed_by_name
+                account_is_replaced_only_from_its_current_value
                 session_is_replaced_only_from_its_current_value
                 one_of_many_concurrent_replacements_succeeds
                 session_created_again_is_unchanged
@@ -69,6 +70,7 @@ fn login(user: &UserName) -> LoginSession {
         refresh_hash: random(),
         replaced: None,
         address: Some("2001:db8::7".parse().expect("an address")),
+        client: Some("curl/8.5.0".to_owned()),
         created_at_ms: 1_795_000_000_789,
         expires_at_ms: 1_797_000_000_789,
         revoked: false,
@@ -85,6 +87,7 @@ fn rotated(session: &LoginSession) -> LoginSession {
         }),
         expires_at_ms: session.expires_at_ms + 1,
         address: Some("192.0.2.7".parse().expect("an address")),
+        client: None,
         ..session.clone()
     }
 }
@@ -277,6 +280,27 @@ pub async fn public_channels_are_listed_by_name<B: Backend>(backend: B) -> Resul
     let first = directory.channels.list_public(None, 1).await?;
     assert_eq!(first.len(), 1);
     assert!(first[0].name <= named("a"));
+    Ok(())
+}
+
+pub async fn account_is_replaced_only_from_its_current_value<B: Backend>(backend: B) -> Result<()> {
+    let users = backend.directory().users;
+    let ann = account(&user(), "old");
+    let changed = User {
+        password_hash: "another".to_owned(),
+        is_admin: true,
+        is_disabled: true,
+        ..ann.clone()
+    };
+    assert!(!users.replace(&ann, &changed).await?, "there is none");
+    assert_eq!(users.find(&ann.name).await?, None);
+    users.create(&ann).await?;
+    assert!(users.replace(&ann, &changed).await?);
+    assert!(users.replace(&ann, &changed).await?, "a retry");
+    assert_eq!(users.find(&ann.name).await?.as_ref(), Some(&changed));
+    let other = account(&ann.name, "other");
+    assert!(!users.replace(&ann, &other).await?, "it has changed");
+    assert_eq!(users.find(&ann.name).await?, Some(changed));
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod kill;
 mod large_files;
 mod limits;
 mod links;
+mod logins;
 mod pages;
 mod passwords;
 mod presence;

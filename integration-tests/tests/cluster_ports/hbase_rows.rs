@@ -298,6 +298,7 @@ async fn login_clears_away_what_has_expired() -> Result<()> {
         refresh_hash: contract::random(),
         replaced: None,
         address: None,
+        client: None,
         created_at_ms,
         expires_at_ms,
         revoked: false,

@@ -114,7 +114,7 @@ impl Server {
     }
 
     pub async fn register(&self, name: &UserName) -> Secret<String> {
-        let here = [127, 0, 0, 1].into();
+        let here = std::net::IpAddr::from([127, 0, 0, 1]);
         let login = self.accounts.register(here, name.as_str(), "password1");
         login.await.expect("the name is free").token
     }
@@ -225,6 +225,7 @@ fn account_settings() -> accounts::AccountsSettings {
         signing_key: Secret::new(vec![7; 32]),
         access_token: Duration::from_secs(900),
         refresh_token: Duration::from_secs(86_400),
+        login_max: Duration::from_secs(90 * 24 * 3600),
         logins_per_address: 0,
         registration: accounts::Registration::Open,
     }

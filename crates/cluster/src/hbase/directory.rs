@@ -47,6 +47,11 @@ impl Users for HBaseDirectory {
     async fn find(&self, name: &UserName) -> Result<Option<User>, PortError> {
         users::find(&self.client, name).await.map_err(port_error)
     }
+
+    async fn replace(&self, old: &User, new: &User) -> Result<bool, PortError> {
+        let replaced = users::replace(&self.client, old, new);
+        replaced.await.map_err(port_error)
+    }
 }
 
 #[async_trait]

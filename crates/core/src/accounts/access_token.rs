@@ -53,22 +53,29 @@ impl AccessTokens {
         }
     }
 
-    pub fn lifetime_s(&self) -> u64 {
-        self.lifetime.as_secs()
-    }
-
-    pub fn make(&self, user: &UserName, session: Uuid, now_ms: u64) -> Secret<String> {
+    /// A token, and for how many seconds it is valid. It doesn't outlive its login session, which ends
+    /// at `ends_at_ms`.
+    pub fn make(
+        &self,
+        user: &UserName,
+        session: Uuid,
+        now_ms: u64,
+        ends_at_ms: u64,
+    ) -> (Secret<String>, u64) {
         let iat = now_ms / 1000;
+        let left_s = (ends_at_ms / 1000).saturating_sub(iat);
+        let lifetime_s = self.lifetime.as_secs().min(left_s);
         let claims = Claims {
             sub: user.clone(),
             sid: session,
             iat,
-            exp: iat + self.lifetime_s(),
+            exp: iat + lifetime_s,
             iss: NAME.into(),
             aud: NAME.into(),
         };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding);
-        Secret::new(token.expect("an HMAC key signs anything, and the claims are plain JSON"))
+        let token = token.expect("an HMAC key signs anything, and the claims are plain JSON");
+        (Secret::new(token), lifetime_s)
     }
 
     /// The identity in a token, if this service has signed it and it has not expired. The caller
@@ -150,14 +157,19 @@ mod tests {
     fn a_token_names_its_user_and_session_until_it_expires() {
         let (tokens, session) = (tokens(), Uuid::new_v4());
         let ann = UserName::parse("ann").expect("a name");
-        let token = tokens.make(&ann, session, NOW_MS);
+        let (token, lifetime_s) = tokens.make(&ann, session, NOW_MS, u64::MAX);
+        assert_eq!(lifetime_s, 900);
         let identity = tokens.read(token.expose(), NOW_MS).expect("good");
-        assert_eq!((identity.user, identity.session), (ann, session));
+        assert_eq!((&identity.user, identity.session), (&ann, session));
         assert_eq!(identity.expires_at_ms, NOW_MS + 900_000);
 
         assert!(tokens.read(token.expose(), NOW_MS + 899_999).is_ok());
         let late = tokens.read(token.expose(), NOW_MS + 900_000);
         assert_eq!(late.expect_err("over").code, Code::TokenExpired);
+
+        let (token, lifetime_s) = tokens.make(&ann, session, NOW_MS, NOW_MS + 5_000);
+        assert_eq!(lifetime_s, 5, "as long as the login session");
+        assert!(tokens.read(token.expose(), NOW_MS + 5_000).is_err());
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Who may have an account, and under which names and passwords.
 
-use std::net::IpAddr;
-
+use super::login_client::LoginClient;
 use super::refusals::{registration_closed, reserved, taken, username_invalid};
 use super::{Accounts, Login, hasher, password, throttled};
 use crate::domain::{Problem, User, UserName, now_ms};
@@ -49,10 +48,11 @@ impl Accounts {
     /// `username_taken`, and a login with the password succeeds.
     pub async fn register(
         &self,
-        from: IpAddr,
+        from: impl Into<LoginClient>,
         username: &str,
         password: &str,
     ) -> Result<Login, Problem> {
+        let from = from.into();
         if self.registration == Registration::Closed {
             return Err(registration_closed());
         }
@@ -61,7 +61,9 @@ impl Accounts {
             return Err(reserved(&name));
         }
         let password = password::prepare(password, &name)?;
-        self.throttle.admit_registration(from).map_err(throttled)?;
+        self.throttle
+            .admit_registration(from.address)
+            .map_err(throttled)?;
         // Before the hash, because a hash costs a thousand times as much as a lookup.
         if self.find(&name).await?.is_some() {
             return Err(taken(&name));
@@ -76,8 +78,8 @@ impl Accounts {
         store(&*self.users, &user).await?;
         tracing::info!(user = %user.name, "account registered");
         metrics::counter!("lakechat_registrations_total").increment(1);
-        self.throttle.succeeded(&user.name, from);
-        self.start_session(user.name, from).await
+        self.throttle.succeeded(&user.name, from.address);
+        self.start_session(&user, from).await
     }
 }
 

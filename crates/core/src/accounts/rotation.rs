@@ -5,9 +5,9 @@
 //! session keeps what is needed to derive it. After that, the same token in a second request means
 //! that somebody has copied it.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
+use super::login_client::LoginClient;
 use super::refresh_token::RefreshToken;
 use crate::domain::{LoginSession, ReplacedToken};
 
@@ -51,11 +51,11 @@ pub fn standing(token: &RefreshToken, session: &LoginSession, now_ms: u64) -> St
 }
 
 /// When and where a token is exchanged, and when the next one expires.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Renewal {
     pub at_ms: u64,
     pub expires_at_ms: u64,
-    pub address: IpAddr,
+    pub client: LoginClient,
 }
 
 /// The session after its valid token was exchanged, and the next token.
@@ -74,7 +74,8 @@ pub fn rotate(
             at_ms: renewal.at_ms,
         }),
         expires_at_ms: renewal.expires_at_ms,
-        address: Some(renewal.address),
+        address: Some(renewal.client.address),
+        client: renewal.client.name,
         ..session.clone()
     };
     (session, next)
@@ -82,7 +83,7 @@ pub fn rotate(
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     use uuid::Uuid;
 
@@ -94,7 +95,10 @@ mod tests {
     const RENEWAL: Renewal = Renewal {
         at_ms: NOW_MS,
         expires_at_ms: NOW_MS + 1,
-        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        client: LoginClient {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            name: None,
+        },
     };
 
     fn started() -> (LoginSession, RefreshToken) {
@@ -106,6 +110,7 @@ mod tests {
             refresh_hash: token.hash(),
             replaced: None,
             address: None,
+            client: None,
             created_at_ms: NOW_MS,
             expires_at_ms: NOW_MS,
             revoked: false,
@@ -122,7 +127,7 @@ mod tests {
         ));
         let (session, second) = rotate(&first, &session, RENEWAL);
         assert_eq!(session.expires_at_ms, RENEWAL.expires_at_ms);
-        assert_eq!(session.address, Some(RENEWAL.address));
+        assert_eq!(session.address, Some(RENEWAL.client.address));
         assert!(matches!(
             standing(&second, &session, NOW_MS),
             Standing::Valid

@@ -124,7 +124,7 @@ impl Sessions {
     pub async fn has_one_at(&self, user: &UserName, from: IpAddr, now_ms: u64) -> bool {
         let is_there = |session: &LoginSession| {
             let at = session.address.map(network);
-            !session.revoked && session.expires_at_ms > now_ms && at == Some(network(from))
+            session.is_live(now_ms) && at == Some(network(from))
         };
         match self.directory.login_sessions.of_user(user).await {
             Ok(sessions) => sessions.iter().any(is_there),
@@ -133,6 +133,14 @@ impl Sessions {
                 false
             }
         }
+    }
+
+    /// The user's sessions that have neither ended nor expired, in any order.
+    pub async fn live(&self, user: &UserName, now_ms: u64) -> Result<Vec<LoginSession>, Problem> {
+        let sessions = self.directory.login_sessions.of_user(user).await;
+        let mut sessions = sessions.map_err(directory_unavailable)?;
+        sessions.retain(|session| session.is_live(now_ms));
+        Ok(sessions)
     }
 
     /// Replaces a session; false if it was changed since it was read.

@@ -91,6 +91,18 @@ impl Users for TestDirectory {
         let found = users().get(name).cloned();
         self.read(found).await
     }
+
+    async fn replace(&self, old: &User, new: &User) -> Result<bool, PortError> {
+        self.reach()?;
+        let mut users = self.users.lock().expect("no test panics with it");
+        match users.get_mut(&old.name) {
+            Some(stored) if stored == old || stored == new => {
+                stored.clone_from(new);
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
 }
 
 #[async_trait]

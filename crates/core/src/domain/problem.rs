@@ -59,6 +59,7 @@ codes! {
     PasswordTooCommon = "password_too_common",
     RegistrationClosed = "registration_closed",
     InvalidCredentials = "invalid_credentials",
+    LoginNotFound = "login_not_found",
     UserNotFound = "user_not_found",
     // Files.
     FileMissing = "file_missing",

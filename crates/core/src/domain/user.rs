@@ -32,12 +32,27 @@ pub struct LoginSession {
     pub replaced: Option<ReplacedToken>,
     /// The address of the login, or of the latest refresh.
     pub address: Option<IpAddr>,
+    /// The program that logged in, or that refreshed last, as it calls itself.
+    pub client: Option<String>,
     /// Milliseconds since 1970.
     pub created_at_ms: u64,
     /// When the refresh token expires. Each refresh sets it again.
     pub expires_at_ms: u64,
-    /// The session was ended by a logout, or because a copy of a refresh token was used. Never reset.
+    /// The session was ended, for example by a logout. Never reset.
     pub revoked: bool,
+}
+
+impl LoginSession {
+    /// When it began or was last refreshed, in ms since 1970.
+    pub fn used_at_ms(&self) -> u64 {
+        let replaced = self.replaced.as_ref();
+        replaced.map_or(self.created_at_ms, |token| token.at_ms)
+    }
+
+    /// Whether it has neither ended nor expired.
+    pub fn is_live(&self, now_ms: u64) -> bool {
+        !self.revoked && self.expires_at_ms > now_ms
+    }
 }
 
 /// The refresh token that the valid one replaced. A client that didn't receive the answer to its

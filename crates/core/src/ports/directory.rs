@@ -40,6 +40,13 @@ pub trait Users: Send + Sync {
 
     /// The account with this name, if there is one.
     async fn find(&self, name: &UserName) -> Result<Option<User>, PortError>;
+
+    /// Compare-and-set: replaces the stored account by `new` if it equals `old`. Both have the same
+    /// name.
+    ///
+    /// Returns true if `new` is stored, also if an earlier attempt stored it. Returns false if there
+    /// is no account, or one that equals neither.
+    async fn replace(&self, old: &User, new: &User) -> Result<bool, PortError>;
 }
 
 /// Channels, by name. Nothing deletes a channel, so a name is never reused.

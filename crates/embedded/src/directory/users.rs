@@ -34,6 +34,30 @@ pub(super) fn find(db: &Connection, name: &UserName) -> Result<Option<User>> {
     select.query_row([name.as_str()], read_user).optional()
 }
 
+/// Replaces `old` by `new` and returns true, unless the row is neither. If it is `new` already, an
+/// earlier try of this call replaced it.
+pub(super) fn replace(db: &Connection, old: &User, new: &User) -> Result<bool> {
+    let stands = find(db, &old.name)?;
+    if stands.as_ref() == Some(new) {
+        return Ok(true);
+    }
+    if stands.as_ref() != Some(old) {
+        return Ok(false);
+    }
+    let mut update = db.prepare_cached(
+        "UPDATE users SET password_hash = ?2, created_at = ?3, admin = ?4, disabled = ?5
+         WHERE name = ?1",
+    )?;
+    update.execute(params![
+        new.name.as_str(),
+        new.password_hash,
+        int(new.created_at_ms),
+        new.is_admin,
+        new.is_disabled,
+    ])?;
+    Ok(true)
+}
+
 fn read_user(row: &Row<'_>) -> Result<User> {
     // NULL in rows of earlier releases.
     let flag = |index| {
@@ -54,8 +78,8 @@ fn read_user(row: &Row<'_>) -> Result<User> {
 pub(super) fn create_session(db: &Connection, session: &LoginSession) -> Result<()> {
     let mut insert = db.prepare_cached(
         "INSERT INTO sessions (user, id, refresh_hash, created_at, expires_at, revoked,
-             replaced_hash, replaced_seed, replaced_at, address)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (user, id) DO NOTHING",
+             replaced_hash, replaced_seed, replaced_at, address, client)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (user, id) DO NOTHING",
     )?;
     let replaced = session.replaced.as_ref();
     insert.execute(params![
@@ -69,6 +93,7 @@ pub(super) fn create_session(db: &Connection, session: &LoginSession) -> Result<
         replaced.map(|token| &token.seed),
         replaced.map(|token| int(token.at_ms)),
         session.address.map(|address| address.to_string()),
+        session.client,
     ])?;
     Ok(())
 }
@@ -76,7 +101,7 @@ pub(super) fn create_session(db: &Connection, session: &LoginSession) -> Result<
 pub(super) fn session(db: &Connection, user: &UserName, id: Uuid) -> Result<Option<LoginSession>> {
     let mut select = db.prepare_cached(
         "SELECT id, refresh_hash, created_at, expires_at, revoked,
-             replaced_hash, replaced_seed, replaced_at, address
+             replaced_hash, replaced_seed, replaced_at, address, client
          FROM sessions WHERE user = ?1 AND id = ?2",
     )?;
     let key = params![user.as_str(), id.to_string()];
@@ -88,7 +113,7 @@ pub(super) fn session(db: &Connection, user: &UserName, id: Uuid) -> Result<Opti
 pub(super) fn sessions_of(db: &Connection, user: &UserName) -> Result<Vec<LoginSession>> {
     let mut select = db.prepare_cached(
         "SELECT id, refresh_hash, created_at, expires_at, revoked,
-             replaced_hash, replaced_seed, replaced_at, address
+             replaced_hash, replaced_seed, replaced_at, address, client
          FROM sessions WHERE user = ?1",
     )?;
     let sessions = select.query_map([user.as_str()], |row| read_session(user, row))?;
@@ -110,6 +135,7 @@ fn read_session(user: &UserName, row: &Row<'_>) -> Result<LoginSession> {
         revoked: row.get(4)?,
         replaced: read_replaced_token(row)?,
         address,
+        client: row.get(9)?,
     })
 }
 
@@ -141,7 +167,8 @@ pub(super) fn replace_session(
     let mut update = db.prepare_cached(
         "UPDATE sessions
          SET refresh_hash = ?3, created_at = ?4, expires_at = ?5, revoked = ?6,
-             replaced_hash = ?7, replaced_seed = ?8, replaced_at = ?9, address = ?10
+             replaced_hash = ?7, replaced_seed = ?8, replaced_at = ?9, address = ?10,
+             client = ?11
          WHERE user = ?1 AND id = ?2",
     )?;
     let replaced = new.replaced.as_ref();
@@ -156,6 +183,7 @@ pub(super) fn replace_session(
         replaced.map(|token| &token.seed),
         replaced.map(|token| int(token.at_ms)),
         new.address.map(|address| address.to_string()),
+        new.client,
     ])?;
     Ok(true)
 }

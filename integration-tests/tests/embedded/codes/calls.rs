@@ -120,6 +120,12 @@ pub const CASES: &[Case] = &[
             refusal(&s.http().open(Method::POST, "/login", body).await)
         })
     }),
+    (Code::LoginNotFound, 404, |s| {
+        Box::pin(s.bob(
+            Method::DELETE,
+            "/me/logins/00000000-0000-4000-8000-000000000000",
+        ))
+    }),
     (Code::UserNotFound, 404, |s| {
         Box::pin(s.get("/users/nobody"))
     }),

@@ -25,6 +25,8 @@ const MOST_SESSIONS: usize = 500;
 struct Value {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     address: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client: Option<String>,
     created_at: u64,
     expires_at: u64,
     refresh_hash: String,
@@ -159,6 +161,7 @@ async fn remove_old(client: &Client, made: &LoginSession) -> Result<(), HBaseErr
 fn encode(session: &LoginSession) -> Vec<u8> {
     let value = Value {
         address: session.address,
+        client: session.client.clone(),
         created_at: session.created_at_ms,
         expires_at: session.expires_at_ms,
         refresh_hash: session.refresh_hash.clone(),
@@ -177,6 +180,7 @@ fn decode(user: &UserName, id: Uuid, json: &[u8]) -> Result<LoginSession, HBaseE
         refresh_hash: value.refresh_hash,
         replaced: value.replaced.map(ReplacedToken::from),
         address: value.address,
+        client: value.client,
         created_at_ms: value.created_at,
         expires_at_ms: value.expires_at,
         revoked: value.revoked,

@@ -50,6 +50,19 @@ pub(super) async fn find(client: &Client, name: &UserName) -> Result<Option<User
     found.map(|json| decode(name, &json)).transpose()
 }
 
+/// Compares the accounts and not their bytes, which another release may encode differently.
+pub(super) async fn replace(client: &Client, old: &User, new: &User) -> Result<bool, HBaseError> {
+    let cell = cell(&old.name);
+    let Some(json) = cell.read(client).await? else {
+        return Ok(false);
+    };
+    match decode(&old.name, &json)? {
+        stored if stored == *new => Ok(true),
+        stored if stored == *old => cell.replace(client, json, encode(new)).await,
+        _ => Ok(false),
+    }
+}
+
 fn encode(user: &User) -> Vec<u8> {
     let value = Value {
         created_at: user.created_at_ms,
