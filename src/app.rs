@@ -8,6 +8,7 @@ mod listen;
 pub mod offline;
 mod ports;
 mod probes;
+mod revocations;
 pub mod settings;
 mod upkeep;
 mod waiting;
@@ -157,6 +158,7 @@ async fn start(
     retry_while_unavailable(readiness, Part::Directory, general).await?;
     chat.caught_up().await;
     upkeep::spawn(&chat, &files, &ports, readiness, shutdown, tasks).await;
+    revocations::spawn(&accounts, &ports, shutdown, tasks);
 
     let limits = &config.limits;
     let addresses = AddressLimits::new(limits.connects_per_address, limits.connections_per_address);
@@ -218,6 +220,7 @@ fn accounts(
     Ok(Accounts::new(
         directory.users.clone(),
         directory.login_sessions.clone(),
+        ports.revocations.clone(),
         settings,
     )?)
 }

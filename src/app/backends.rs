@@ -8,6 +8,7 @@ use super::ports::Ports;
 use super::settings;
 use crate::config::{Config, Mode};
 use crate::readiness::{Part, Readiness};
+use lakechat_core::ports::revocations::OnlyServer;
 use lakechat_embedded::{Embedded, MemoryPresence, SameFolder};
 
 /// Which key of the configuration says where a part is, and what it says. A data folder's parts are in
@@ -82,6 +83,7 @@ impl Backends {
                 files: embedded.file_store(),
                 sweep_guard: Arc::new(SameFolder),
                 presence: Arc::new(MemoryPresence::new(server)),
+                revocations: Arc::new(OnlyServer),
             }),
             #[cfg(feature = "cluster")]
             Backends::Cluster(cluster) => cluster.ports(readiness).await,

@@ -17,7 +17,7 @@ use lakechat_cluster::hbase::{CONTRACT, HBase, LogRow, SchemaError};
 use lakechat_cluster::hdfs::{HdfsSettings, HdfsStore, OwnedStore};
 use lakechat_cluster::kafka::{self, KafkaBroker, StartError};
 use lakechat_cluster::owner::Installation;
-use lakechat_cluster::redis::{RedisPresence, RedisSettings};
+use lakechat_cluster::redis::{RedisPresence, RedisRevocations, RedisSettings};
 use lakechat_cluster::sweep_guard::ClusterSweepGuard;
 use lakechat_core::chat::WINDOW_MS;
 use lakechat_core::ports::FileStore;
@@ -89,6 +89,7 @@ impl Cluster {
                 self.places.file.clone(),
                 ours.clone(),
             )),
+            revocations: Arc::new(RedisRevocations::new(&self.redis, &ours)?),
             presence: Arc::new(RedisPresence::new(&self.redis, ours)?),
         })
     }

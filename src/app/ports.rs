@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lakechat_core::ports::file_store::SweepGuard;
-use lakechat_core::ports::{Broker, Directory, FileStore, History, Presence};
+use lakechat_core::ports::{Broker, Directory, FileStore, History, Presence, Revocations};
 
 /// The ports of one mode.
 #[derive(Clone)]
@@ -14,4 +14,5 @@ pub struct Ports {
     pub files: Arc<dyn FileStore>,
     pub sweep_guard: Arc<dyn SweepGuard>,
     pub presence: Arc<dyn Presence>,
+    pub revocations: Arc<dyn Revocations>,
 }

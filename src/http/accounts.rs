@@ -156,6 +156,7 @@ mod tests {
     use lakechat_core::accounts::test_directory::TestDirectory;
     use lakechat_core::accounts::{AccountsSettings, Registration};
     use lakechat_core::domain::Secret;
+    use lakechat_core::ports::revocations::OnlyServer;
 
     const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -169,7 +170,8 @@ mod tests {
             registration: Registration::Open,
         };
         let directory = Arc::new(TestDirectory::default());
-        Accounts::new(directory.clone(), directory, settings).expect("threads")
+        Accounts::new(directory.clone(), directory, Arc::new(OnlyServer), settings)
+            .expect("threads")
     }
 
     async fn body(answer: Response) -> Value {

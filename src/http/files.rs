@@ -19,17 +19,21 @@ use super::body::require_length;
 use super::call::Call;
 use lakechat_core::domain::{Code, File, FileId, Problem, UserName, now_ms};
 use lakechat_core::files::DownloadLink;
+use lakechat_core::ports::PortError;
+use lakechat_core::ports::file_store::ByteStream;
 
 /// `POST /upload`
 pub async fn upload(call: Call) -> Result<Response, Problem> {
-    let user = call.identity().await?.user;
+    let identity = call.identity().await?;
     require_length(&call.request.headers)?;
     let query = call.query()?;
     let context = call.context.clone();
     let base = context.public_url.as_ref().map(|url| url.join(""));
     let (headers, body) = call.into_headers_and_body();
     let chunks = body.map(|chunk| chunk.map_err(Problem::from));
-    let files = &context.files;
+    let transfer = context.accounts.transfer(&identity);
+    let chunks = transfer.cut(chunks, std::convert::identity);
+    let (files, user) = (&context.files, identity.user);
     upload::receive(files, &user, base.as_deref(), &headers, query, chunks).await
 }
 
@@ -37,18 +41,29 @@ pub async fn upload(call: Call) -> Result<Response, Problem> {
 pub async fn download(call: Call) -> Result<Response, Problem> {
     let (query, now_ms) = (call.query()?, now_ms());
     let id = download::parse_id(call.param("id"))?;
-    let (user, caching) = if query.is_empty() {
-        (call.identity().await?.user, download::PRIVATE)
+    let accounts = &call.context.accounts;
+    let (user, caching, transfer) = if query.is_empty() {
+        let identity = call.identity().await?;
+        let transfer = accounts.transfer(&identity);
+        (identity.user, download::PRIVATE, transfer)
     } else {
         let link = link::verified(id, query, &call.context.links, now_ms)?;
         let caching = link::caching(&link, now_ms);
-        (call.admit(link.user)?, caching)
+        let user = call.admit(link.user)?;
+        let transfer = accounts.transfer_by_link(&user).await?;
+        (user, caching, transfer)
     };
     let file = readable(&call, id, &user).await?;
     let is_head = call.request.method == Method::HEAD;
     let conditions = &call.request.headers;
     let files = &call.context.files;
-    download::send(files, &file, &user, conditions, caching, is_head).await
+    let cut = |bytes| -> ByteStream { Box::pin(transfer.cut(bytes, access_ended)) };
+    download::send(files, &file, &user, conditions, caching, is_head, cut).await
+}
+
+/// It cuts the response.
+fn access_ended(problem: Problem) -> PortError {
+    PortError::unavailable("accounts", problem)
 }
 
 /// `POST /download/<id>/sign`

@@ -122,6 +122,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::InvalidCredentials => StatusCode::UNAUTHORIZED,
         Code::Forbidden
         | Code::RegistrationClosed
+        | Code::AccountDisabled
         | Code::RoleRequired
         | Code::NotAMember
         | Code::NotAuthor

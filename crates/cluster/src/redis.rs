@@ -13,6 +13,8 @@
 //! Deadlines are ms since 1970. A member whose deadline has passed does not count, even if it is still
 //! there. `run` is a random number of the server's process.
 //!
+//! Ended logins are told by Pub/Sub, on the channel `revocations:<installation>` ([`revocations`]).
+//!
 //! Only [`writer`] writes. [`entries`] holds what it should have written; each refresh compares that with the
 //! server's own sessions.
 
@@ -21,6 +23,7 @@ mod keys;
 mod link;
 mod origin;
 mod owner_key;
+mod revocations;
 mod scripts;
 mod writer;
 
@@ -38,6 +41,7 @@ use self::keys::Keys;
 use self::link::Link;
 use self::origin::Origin;
 pub use self::owner_key::OwnerKey;
+pub use self::revocations::RedisRevocations;
 use self::writer::Writer;
 use crate::owner::Installation;
 use lakechat_core::domain::ChannelName;

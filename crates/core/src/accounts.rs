@@ -6,7 +6,9 @@
 //! tokens.
 
 mod access_token;
+mod ending;
 mod hasher;
+mod live_accesses;
 mod login_client;
 mod own_logins;
 mod password;
@@ -26,14 +28,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use self::access_token::AccessTokens;
+pub use self::ending::HeldTransfer;
 use self::hasher::Hasher;
+use self::live_accesses::LiveAccesses;
+pub use self::live_accesses::{Access, AccessEnd, AccessGuard};
 pub use self::login_client::LoginClient;
 pub use self::own_logins::login_not_found;
 use self::refresh_token::RefreshToken;
-use self::refusals::{invalid_credentials, not_a_refresh_token, not_the_valid_refresh_token};
+use self::refusals::{
+    account_disabled, invalid_credentials, not_a_refresh_token, not_the_valid_refresh_token,
+};
 pub use self::registration::{Registration, create_account};
 use self::rotation::{Renewal, Standing};
 use self::sessions::{Sessions, TRIES};
@@ -41,7 +49,7 @@ pub use self::signing_key::{KeyError, KeyFile, signing_key};
 use self::throttle::Throttle;
 use crate::domain::{Code, LoginSession, Problem, Secret, User, UserName, now_ms};
 use crate::ports::problem::directory_unavailable;
-use crate::ports::{CalledFor, Caller, LoginSessions, PortError, Users};
+use crate::ports::{CalledFor, Caller, LoginSessions, PortError, Revocations, Users};
 use crate::single_flight::SingleFlight;
 
 #[derive(Clone, Debug)]
@@ -93,6 +101,9 @@ pub struct Accounts {
     throttle: Throttle,
     tokens: AccessTokens,
     sessions: Sessions,
+    live: Arc<LiveAccesses>,
+    /// Asks for a check of the live accesses.
+    check_soon: Notify,
     refresh_lifetime: Duration,
     login_max: Duration,
     registration: Registration,
@@ -103,16 +114,25 @@ impl Accounts {
     pub fn new(
         users: Arc<dyn Users>,
         login_sessions: Arc<dyn LoginSessions>,
+        revocations: Arc<dyn Revocations>,
         settings: AccountsSettings,
     ) -> std::io::Result<Accounts> {
         let threads = hasher::threads();
+        let live = Arc::new(LiveAccesses::default());
         Ok(Accounts {
             known_logins: Hasher::start("known-login", threads)?,
             logins: Hasher::start("login", threads.div_ceil(2))?,
             registrations: Hasher::start("registration", threads.div_ceil(2))?,
             throttle: Throttle::new(settings.logins_per_address),
             tokens: AccessTokens::new(&settings.signing_key, settings.access_token),
-            sessions: Sessions::new(Arc::clone(&login_sessions), settings.access_token),
+            sessions: Sessions::new(
+                Arc::clone(&login_sessions),
+                Arc::clone(&live),
+                revocations,
+                settings.access_token,
+            ),
+            live,
+            check_soon: Notify::new(),
             refresh_lifetime: settings.refresh_token,
             login_max: settings.login_max,
             registration: settings.registration,
@@ -134,6 +154,9 @@ impl Accounts {
         // An invalid name is treated like an unknown user, so that the response doesn't differ.
         let name = UserName::parse(username).ok();
         let user = self.verify(from.address, name.as_ref(), password).await?;
+        if user.is_disabled {
+            return Err(account_disabled());
+        }
         self.start_session(&user, from).await
     }
 
@@ -211,7 +234,7 @@ impl Accounts {
         Err(sessions::contended(token.session))
     }
 
-    /// Ends the login session of a token, which invalidates all tokens of the session.
+    /// Ends the login session of a token, which invalidates all tokens of the session and ends its accesses.
     pub async fn logout(&self, identity: &Identity) -> Result<(), Problem> {
         self.sessions.end(&identity.user, identity.session).await
     }
@@ -310,15 +333,20 @@ impl Accounts {
             .create(&session)
             .await
             .map_err(directory_unavailable)?;
-        // Whoever changed the password after it was verified has ended the logins that they could see.
+        // Whoever changed the password after it was verified, or disabled the account, has ended the logins
+        // that they could see.
         // Either this one was among them, or the change is seen here.
         let stored = self.users.find(&user.name).await;
         let stored = stored.map_err(directory_unavailable)?;
-        if stored.is_none_or(|stored| stored.password_hash != user.password_hash) {
-            self.sessions.end(&user.name, id).await?;
-            return Err(invalid_credentials());
-        }
-        Ok(self.login_with(refresh, now_ms, now_ms))
+        let refusal = match stored {
+            Some(stored) if stored.is_disabled => account_disabled(),
+            Some(stored) if stored.password_hash == user.password_hash => {
+                return Ok(self.login_with(refresh, now_ms, now_ms));
+            }
+            _ => invalid_credentials(),
+        };
+        self.sessions.end(&user.name, id).await?;
+        Err(refusal)
     }
 
     async fn end_copied<T>(&self, token: &RefreshToken) -> Result<T, Problem> {

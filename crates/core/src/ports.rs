@@ -11,6 +11,7 @@ pub mod history;
 pub mod patience;
 pub mod presence;
 pub mod problem;
+pub mod revocations;
 
 use std::error::Error;
 use std::fmt;
@@ -21,6 +22,7 @@ pub use directory::{Channels, Directory, FileRows, LoginSessions, UserRows, User
 pub use file_store::FileStore;
 pub use history::History;
 pub use presence::Presence;
+pub use revocations::Revocations;
 
 use crate::domain::Partition;
 

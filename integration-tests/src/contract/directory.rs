@@ -31,6 +31,7 @@ macro_rules! directory_contract {
                 one_of_many_concurrent_replacements_succeeds
                 session_created_again_is_unchanged
                 sessions_are_found_by_their_user
+                sessions_of_several_users_are_found_in_one_call
                 row_of_a_user_has_a_login_session_and_all_memberships
                 rows_of_many_users_read_at_once_are_each_their_own
                 file_rows_are_read_as_stored_wherever_the_bytes_are
@@ -371,6 +372,26 @@ pub async fn sessions_are_found_by_their_user<B: Backend>(backend: B) -> Result<
     found.sort_by_key(|session| session.id);
     expected.sort_by_key(|session| session.id);
     assert_eq!(found, expected);
+    Ok(())
+}
+
+pub async fn sessions_of_several_users_are_found_in_one_call<B: Backend>(backend: B) -> Result<()> {
+    let sessions = backend.directory().login_sessions;
+    let (ann, bob) = (user(), user());
+    let (one, two, three) = (login(&ann), login(&ann), login(&bob));
+    for session in [&one, &two, &three] {
+        sessions.create(session).await?;
+    }
+    let keys = [
+        (bob.clone(), three.id),
+        (ann.clone(), two.id),
+        (bob, one.id),
+        (user(), Uuid::new_v4()),
+        (ann, one.id),
+    ];
+    let found = sessions.find_all(&keys).await?;
+    assert_eq!(found, [Some(three), Some(two), None, None, Some(one)]);
+    assert_eq!(sessions.find_all(&[]).await?, []);
     Ok(())
 }
 

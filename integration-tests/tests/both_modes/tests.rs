@@ -4,6 +4,7 @@ mod burst;
 mod changes;
 mod chat_client;
 mod closes;
+mod endings;
 mod fan_out;
 mod file_names;
 mod frames;

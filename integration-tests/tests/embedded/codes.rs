@@ -48,6 +48,11 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
         "url_ends_at_its_expiry",
     ),
     (
+        Code::AccountDisabled,
+        "embedded/disabled_accounts.rs",
+        "disabled_account_has_no_login_and_no_signed_urls",
+    ),
+    (
         Code::RegistrationClosed,
         "both_modes/registration.rs",
         "server_that_is_closed_has_the_accounts_that_its_operator_creates",

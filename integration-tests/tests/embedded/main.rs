@@ -6,6 +6,7 @@ mod both_modes;
 mod codes;
 mod config;
 mod data_folder;
+mod disabled_accounts;
 mod documents;
 mod drain;
 mod log;

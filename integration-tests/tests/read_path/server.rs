@@ -17,6 +17,7 @@ use lakechat_core::domain::{
 };
 use lakechat_core::ports::broker::OutgoingRecord;
 use lakechat_core::ports::history::Mark;
+use lakechat_core::ports::revocations::OnlyServer;
 use lakechat_core::ports::{Broker, Directory};
 use lakechat_embedded::MemoryPresence;
 use lakechat_embedded::{Embedded, EmbeddedSettings};
@@ -81,6 +82,7 @@ impl Server {
         let accounts = Accounts::new(
             directory.users.clone(),
             directory.login_sessions.clone(),
+            Arc::new(OnlyServer),
             account_settings(),
         )
         .expect("threads");

@@ -18,6 +18,7 @@ use super::{disposition, range};
 use crate::http::response;
 use lakechat_core::domain::{Code, File, FileId, Problem, UserName};
 use lakechat_core::files::{Files, MediaType};
+use lakechat_core::ports::file_store::ByteStream;
 
 /// Types that a browser may display: images and text that can't run scripts. SVG can contain them,
 /// and so can PDF.
@@ -46,7 +47,7 @@ pub(super) fn parse_id(id: &str) -> Result<FileId, Problem> {
 /// if the conditions in the request's headers say that the client has it, it sends headers and opens
 /// nothing.
 ///
-/// A failure on the way is an error of the body's stream, which cuts the connection.
+/// `cut` may end the bytes early, with an error. A failure on the way is an error of the body's stream, which cuts the connection.
 pub(super) async fn send(
     files: &Files,
     file: &File,
@@ -54,6 +55,7 @@ pub(super) async fn send(
     request: &HeaderMap,
     caching: HeaderValue,
     is_head: bool,
+    cut: impl FnOnce(ByteStream) -> ByteStream,
 ) -> Result<Response, Problem> {
     let validators = Validators::of(file);
     if validators.evaluate(request)? == Condition::NotModified {
@@ -69,7 +71,7 @@ pub(super) async fn send(
     let mut response = if is_head {
         Response::default()
     } else {
-        content(files, file, user, bytes.clone()).await?
+        content(files, file, user, bytes.clone(), cut).await?
     };
     let headers = response.headers_mut();
     describe(file, headers);
@@ -89,11 +91,12 @@ async fn content(
     file: &File,
     user: &UserName,
     range: Range<u64>,
+    cut: impl FnOnce(ByteStream) -> ByteStream,
 ) -> Result<Response, Problem> {
     let size_bytes = range.end - range.start;
     let span = tracing::info_span!("download", file.id = %file.id, size_bytes);
     let content = files.content(file, range, user);
-    let mut content = content.instrument(span.clone()).await?;
+    let mut content = cut(content.instrument(span.clone()).await?);
     let content = stream::poll_fn(move |cx| {
         let _entered = span.enter();
         content.poll_next_unpin(cx)

@@ -111,7 +111,16 @@ async fn get_if(
     let user = user("ann");
     let answer = async {
         let file = bench.files.find(parse_id(id)?).await?;
-        download::send(&bench.files, &file, &user, conditions, PRIVATE, head).await
+        download::send(
+            &bench.files,
+            &file,
+            &user,
+            conditions,
+            PRIVATE,
+            head,
+            std::convert::identity,
+        )
+        .await
     };
     sendable(answer)
         .await

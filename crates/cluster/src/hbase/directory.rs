@@ -90,6 +90,14 @@ impl LoginSessions for HBaseDirectory {
             .map_err(port_error)
     }
 
+    async fn find_all(
+        &self,
+        keys: &[(UserName, Uuid)],
+    ) -> Result<Vec<Option<LoginSession>>, PortError> {
+        let found = sessions::find_all(&self.client, keys);
+        found.await.map_err(port_error)
+    }
+
     async fn of_user(&self, user: &UserName) -> Result<Vec<LoginSession>, PortError> {
         sessions::of_user(&self.client, user)
             .await

@@ -23,6 +23,11 @@ impl Keys {
         format!("{}installation", self.prefix)
     }
 
+    /// The Pub/Sub channel of an installation.
+    pub fn revocations(&self, of: &Installation) -> String {
+        format!("{}revocations:{}", self.prefix, of.id)
+    }
+
     /// Says that the keys don't belong to `ours`.
     pub fn not_ours(&self, owner: Option<&Installation>, ours: &Installation) -> String {
         let place = place_name(&self.prefix);

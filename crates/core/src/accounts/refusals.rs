@@ -25,6 +25,13 @@ pub fn taken(name: &UserName) -> Problem {
     Problem::new(Code::UsernameTaken, text).field("username")
 }
 
+pub fn account_disabled() -> Problem {
+    Problem::new(
+        Code::AccountDisabled,
+        "An operator has disabled this account; ask one.",
+    )
+}
+
 pub fn invalid_credentials() -> Problem {
     Problem::new(
         Code::InvalidCredentials,

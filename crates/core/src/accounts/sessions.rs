@@ -8,15 +8,17 @@ use moka::sync::Cache;
 use uuid::Uuid;
 
 use super::Identity;
+use super::live_accesses::LiveAccesses;
 use super::refresh_token::RefreshToken;
 use crate::domain::{Code, LoginSession, Problem, UserName};
 use crate::limits::network;
 use crate::ports::problem::directory_unavailable;
-use crate::ports::{LoginSessions, PortError};
+use crate::ports::revocations::Revocation;
+use crate::ports::{LoginSessions, PortError, Revocations};
 use crate::single_flight::SingleFlight;
 
-/// The age up to which a cached answer is used without asking. After a session ended on another
-/// server, its tokens are accepted over HTTP for this long at most.
+/// The age up to which a cached answer is used without asking. If this server didn't hear that a session
+/// ended on another one, its tokens are accepted over HTTP for this long at most.
 const TRUSTED_FOR: Duration = Duration::from_secs(30);
 
 /// The capacity of the cache. Above it, the entries that are used least are evicted.
@@ -43,6 +45,7 @@ pub struct Sessions {
     directory: CachedSessions,
     /// The questions to the directory that are under way.
     asked: SingleFlight<Uuid, Result<State, Problem>>,
+    revocations: Arc<dyn Revocations>,
 }
 
 /// The directory, and its latest answers.
@@ -50,11 +53,18 @@ pub struct Sessions {
 struct CachedSessions {
     login_sessions: Arc<dyn LoginSessions>,
     remembered: Cache<Uuid, Known>,
+    /// Ended as soon as it is known here that their login has ended.
+    live: Arc<LiveAccesses>,
 }
 
 impl Sessions {
     /// Answers are cached for as long as a token is valid.
-    pub fn new(login_sessions: Arc<dyn LoginSessions>, token_lifetime: Duration) -> Sessions {
+    pub fn new(
+        login_sessions: Arc<dyn LoginSessions>,
+        live: Arc<LiveAccesses>,
+        revocations: Arc<dyn Revocations>,
+        token_lifetime: Duration,
+    ) -> Sessions {
         let remembered = Cache::builder()
             .max_capacity(MOST_REMEMBERED)
             .time_to_live(token_lifetime.max(TRUSTED_FOR))
@@ -63,8 +73,10 @@ impl Sessions {
             directory: CachedSessions {
                 login_sessions,
                 remembered,
+                live,
             },
             asked: SingleFlight::default(),
+            revocations,
         }
     }
 
@@ -149,12 +161,25 @@ impl Sessions {
         replaced.map_err(directory_unavailable)
     }
 
-    /// Ends a session for good. Returns `Ok` if the session has ended already or doesn't exist.
+    /// Remembers that a session has ended, and ends what is done with it.
+    pub fn has_ended(&self, user: &UserName, id: Uuid) {
+        self.directory.remember(user, id, State::Ended);
+    }
+
+    /// Whether the session has ended, as far as this server knows.
+    pub fn is_known_to_have_ended(&self, id: Uuid) -> bool {
+        let known = self.directory.remembered.get(&id);
+        known.is_some_and(|known| known.state == State::Ended)
+    }
+
+    /// Ends a session for good, on every server. Returns `Ok` if the session has ended already or doesn't exist.
     pub async fn end(&self, user: &UserName, id: Uuid) -> Result<(), Problem> {
         for _ in 0..TRIES {
             let ended = self.directory.try_to_end(user, id).await;
             if ended.map_err(directory_unavailable)? {
-                self.directory.remember(id, State::Ended);
+                self.has_ended(user, id);
+                let (user, login) = (user.clone(), id);
+                self.revocations.publish(Revocation::Login { user, login });
                 return Ok(());
             }
         }
@@ -190,7 +215,7 @@ impl CachedSessions {
             Some(session) if !session.revoked => State::GoesOn,
             _ => State::Ended,
         };
-        Ok(self.remember(identity.session, state))
+        Ok(self.remember(&identity.user, identity.session, state))
     }
 
     async fn try_to_end(&self, user: &UserName, id: Uuid) -> Result<bool, PortError> {
@@ -209,7 +234,7 @@ impl CachedSessions {
 
     /// Caches an answer and returns the resulting state. An ended session stays ended, even if a
     /// read that began before its end returns later.
-    fn remember(&self, id: Uuid, state: State) -> State {
+    fn remember(&self, user: &UserName, id: Uuid, state: State) -> State {
         let entry = self.remembered.entry(id).and_upsert_with(|known| {
             let ended = known.is_some_and(|entry| entry.value().state == State::Ended);
             Known {
@@ -217,7 +242,12 @@ impl CachedSessions {
                 at: Instant::now(),
             }
         });
-        entry.into_value().state
+        let state = entry.into_value().state;
+        // After the entry is there: an access that begins meanwhile finds it.
+        if state == State::Ended {
+            self.live.end_login(user, id);
+        }
+        state
     }
 }
 

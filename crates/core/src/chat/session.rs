@@ -25,7 +25,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use super::clock::{STOOD_STILL, boot_ms};
 use super::hub::{HubChannel, Listener, Subscription};
 use super::service::Chat;
-use crate::accounts::{Accounts, Identity};
+use crate::accounts::{AccessGuard, Accounts, Identity};
 use crate::chat::wire::close::Close;
 use crate::domain::{ChannelName, now_ms};
 
@@ -57,6 +57,8 @@ struct Session<S> {
     listener: Arc<Listener>,
     socket: Socket<S>,
     identity: Identity,
+    /// Closes the session when the login ends.
+    access: AccessGuard,
     joined: HashMap<ChannelName, Joined>,
     /// Work that has to finish before the next frame is read.
     first: Option<Work>,

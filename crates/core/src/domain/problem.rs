@@ -59,6 +59,7 @@ codes! {
     PasswordTooCommon = "password_too_common",
     RegistrationClosed = "registration_closed",
     InvalidCredentials = "invalid_credentials",
+    AccountDisabled = "account_disabled",
     LoginNotFound = "login_not_found",
     UserNotFound = "user_not_found",
     // Files.

@@ -82,6 +82,19 @@ pub trait LoginSessions: Send + Sync {
     /// The user's session with this id, if there is one.
     async fn find(&self, user: &UserName, id: Uuid) -> Result<Option<LoginSession>, PortError>;
 
+    /// The sessions with these users and ids, in their order; `None` for one that doesn't exist. Each
+    /// is read after the call has begun.
+    async fn find_all(
+        &self,
+        keys: &[(UserName, Uuid)],
+    ) -> Result<Vec<Option<LoginSession>>, PortError> {
+        let mut found = Vec::with_capacity(keys.len());
+        for (user, id) in keys {
+            found.push(self.find(user, *id).await?);
+        }
+        Ok(found)
+    }
+
     /// The user's sessions, in any order. Expired and revoked ones may be among them.
     async fn of_user(&self, user: &UserName) -> Result<Vec<LoginSession>, PortError>;
 

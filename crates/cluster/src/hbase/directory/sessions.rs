@@ -3,6 +3,7 @@
 //! A login removes the user's expired sessions, and the oldest ones above a limit, so that a row does not
 //! grow without bound.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,27 @@ pub(super) async fn find(
 ) -> Result<Option<LoginSession>, HBaseError> {
     let found = cell(user, id).read(client).await?;
     found.map(|json| decode(user, id, &json)).transpose()
+}
+
+/// One call has one list of columns, so each row is asked for the sessions of all users.
+pub(super) async fn find_all(
+    client: &Client,
+    keys: &[(UserName, Uuid)],
+) -> Result<Vec<Option<LoginSession>>, HBaseError> {
+    let users: BTreeSet<_> = keys.iter().map(|(user, _)| user.as_str()).collect();
+    let users: Vec<_> = users.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let columns: Vec<_> = keys.iter().map(|(_, id)| column(*id)).collect();
+    let read = move |connection: &mut _, tables: &_| {
+        let columns: Vec<_> = columns.iter().map(String::as_str).collect();
+        row::get_all(connection, tables, Table::Users, &users, &columns)
+    };
+    let rows = client.read(read).await?.into_iter();
+    let rows: BTreeMap<_, _> = rows.map(|row| (row.key.clone(), row)).collect();
+    let session = |(user, id): &(UserName, Uuid)| match rows.get(user.as_str().as_bytes()) {
+        Some(row) => of_row(row, user, *id),
+        None => Ok(None),
+    };
+    keys.iter().map(session).collect()
 }
 
 /// The session in the user's row.

@@ -432,6 +432,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         let left_ms = identity.expires_at_ms.saturating_sub(now_ms());
         self.clock.renew(&identity);
+        // The token may be of another login.
+        self.access = self.accounts.hold(&identity, self.listener.outbox.clone());
         self.identity = identity;
         self.listener
             .outbox

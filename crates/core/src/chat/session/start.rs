@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::socket::{Ended, Read, Socket};
 use super::{Clock, Session};
-use crate::accounts::Accounts;
+use crate::accounts::{Access, AccessEnd, Accounts};
 use crate::chat::hub::Listener;
 use crate::chat::hub::outbox::Outbox;
 use crate::chat::service::health::part_of;
@@ -35,6 +35,15 @@ pub struct Arrival {
     pub token: TokenSource,
     /// The client's address.
     pub address: IpAddr,
+}
+
+impl Access for Outbox {
+    fn end(&self, why: AccessEnd) {
+        self.close(match why {
+            AccessEnd::LoginEnded => Close::NotAuthenticated,
+            AccessEnd::AccountDisabled => Close::AccountDisabled,
+        });
+    }
 }
 
 /// Serves one session to its end.
@@ -81,7 +90,9 @@ pub async fn run<S>(
     if let Err(why) = chat.hub.add_session(listener.clone(), most) {
         return socket.end(&Ended::Close(why)).await;
     }
+    let access = accounts.hold(&identity, listener.outbox.clone());
     let mut session = Session {
+        access,
         clock: Clock::new(chat.settings.ping, &identity),
         chat,
         accounts,

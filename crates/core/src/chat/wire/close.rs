@@ -11,6 +11,7 @@ pub enum Close {
     Flood { retry_after_ms: u64 },
     ProtocolError,
     NotAuthenticated,
+    AccountDisabled,
     ConnectionLimit,
 }
 
@@ -36,6 +37,7 @@ impl Close {
             Close::Flood { .. } => 4029,
             Close::ProtocolError => 4500,
             Close::NotAuthenticated => 4501,
+            Close::AccountDisabled => 4503,
             Close::ConnectionLimit => 4504,
         }
     }
@@ -51,6 +53,7 @@ impl Close {
             Close::Flood { .. } => "flood",
             Close::ProtocolError => "protocol_error",
             Close::NotAuthenticated => "not_authenticated",
+            Close::AccountDisabled => "account_disabled",
             Close::ConnectionLimit => "connection_limit",
         }
     }
