@@ -56,7 +56,11 @@ async fn chat(args: ChatArgs) -> Result<()> {
         let save = move |login: &_| tokens.save_or_note(login, &screen);
         Arc::new(Credentials::with_callback(api, login, save))
     };
-    let (session, events) = Session::start(credentials.clone(), Options::default());
+    let options = Options {
+        channel: Some(args.channel.clone()),
+        ..Options::default()
+    };
+    let (session, events) = Session::start(credentials.clone(), options);
     let (input, lines, _editing) = open_input(mode, &screen, args.text)?;
     let talk = Talk::new(session, credentials, args.channel, screen, input);
     if let Some(stop) = talk.run(events, lines, &mut signals).await? {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use http::{StatusCode, header};
+use lakechat_core::domain::ChannelName;
 use reqwest::Url;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -44,15 +45,19 @@ pub(super) enum OpenError {
     TimedOut(Duration),
 }
 
-/// Opens `/chat` of the server at `base`, with the token in the Authorization header.
+/// Opens `/chat` of the server at `base`, with the token in the Authorization header. `channel` is a hint
+/// for load balancers.
 pub(super) async fn open(
     base: &Url,
+    channel: Option<&ChannelName>,
     proxy: Option<&Proxy>,
     token: &str,
     limit: Duration,
 ) -> Result<(Writer, Reader), OpenError> {
     let failed = |e| OpenError::Failed(Box::new(e));
-    let mut request = chat_url(base).into_client_request().map_err(failed)?;
+    let mut request = chat_url(base, channel)
+        .into_client_request()
+        .map_err(failed)?;
     let bearer = format!("Bearer {token}")
         .parse()
         .map_err(|_| OpenError::Unauthorized)?;
@@ -118,10 +123,12 @@ fn said(refusal: &Option<Refusal>) -> String {
     text.unwrap_or_default()
 }
 
-fn chat_url(base: &Url) -> String {
+fn chat_url(base: &Url, channel: Option<&ChannelName>) -> String {
     let base = base.as_str().trim_end_matches('/');
     let address = base.strip_prefix("http").unwrap_or(base);
-    format!("ws{address}/chat")
+    // The characters of a channel's name stand for themselves in a query.
+    let query = channel.map(|channel| format!("?channel={}", channel.as_str()));
+    format!("ws{address}/chat{}", query.unwrap_or_default())
 }
 
 /// Writes the queued frames and flushes once for all that are waiting. Closes the WebSocket when
@@ -150,7 +157,25 @@ mod tests {
             ("http://127.0.0.1:8080", "ws://127.0.0.1:8080/chat"),
             ("https://chat.example/team/", "wss://chat.example/team/chat"),
         ] {
-            assert_eq!(chat_url(&base.parse().expect("a URL")), chat);
+            assert_eq!(chat_url(&base.parse().expect("a URL"), None), chat);
+        }
+    }
+
+    #[test]
+    fn channel_is_a_hint_in_the_query() {
+        let base = "http://127.0.0.1:8080".parse().expect("a URL");
+        let channel = ChannelName::parse("ops").expect("a channel's name");
+        let url = chat_url(&base, Some(&channel));
+        assert_eq!(url, "ws://127.0.0.1:8080/chat?channel=ops");
+    }
+
+    #[test]
+    fn channels_stand_for_themselves_in_a_query() {
+        for name in ["a-b_c.1", "dm:ann:bob"] {
+            let mut url: Url = "http://localhost/".parse().expect("a URL");
+            url.set_query(Some(&format!("channel={name}")));
+            let pairs: Vec<_> = url.query_pairs().collect();
+            assert_eq!(pairs[0].1, name);
         }
     }
 }

@@ -73,6 +73,10 @@ impl Person {
         let run = self.run.clone();
         let options = Options {
             seed: self.rng.random(),
+            channel: self
+                .channels
+                .first()
+                .map(|channel| run.script.channel(*channel)),
             ..Options::default()
         };
         let (session, events) = Session::start(self.credentials.clone(), options);

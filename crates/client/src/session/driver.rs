@@ -177,8 +177,10 @@ impl Driver {
     ) -> Result<(Writer, Reader, Box<Welcome>), Ending> {
         let api = api.clone();
         let (token, limit) = (token.to_owned(), self.options.connect_timeout);
+        let channel = self.options.channel.clone();
         let opening = async move {
-            let opened = socket::open(api.base(), api.proxy(), &token, limit).await;
+            let opened =
+                socket::open(api.base(), channel.as_ref(), api.proxy(), &token, limit).await;
             let (writer, mut reader) = opened.map_err(|e| Ending::not_opened(&e))?;
             match timeout(limit, read_welcome(&mut reader)).await {
                 Ok(welcome) => Ok((writer, reader, welcome?)),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lakechat_core::domain::ChannelName;
+
 /// The time since some fixed moment. It has to advance while the machine is suspended.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
@@ -33,6 +35,9 @@ pub struct Options {
     pub stale_after: Duration,
     /// Seed of the backoff's jitter.
     pub seed: u64,
+    /// The channel that the session is mostly for. A load balancer may lead those of a channel to one
+    /// server; the server itself ignores it.
+    pub channel: Option<ChannelName>,
     pub clock: Clock,
 }
 
@@ -49,6 +54,7 @@ impl Default for Options {
             events: 1_024,
             stale_after: Duration::from_secs(240),
             seed: rand::random(),
+            channel: None,
             clock: Arc::new(boot_time),
         }
     }

@@ -28,6 +28,8 @@ struct Script {
 struct Peer {
     socket: WebSocketStream<TcpStream>,
     authorization: String,
+    /// Path and query of the upgrade.
+    target: String,
 }
 
 impl Script {
@@ -69,10 +71,11 @@ impl Script {
         reason = "tungstenite's callback is typed so"
     )]
     async fn accept(&self) -> Peer {
-        let mut authorization = String::new();
+        let (mut authorization, mut target) = (String::new(), String::new());
         let look = |request: &Request, response: Response| {
             let header = &request.headers()["authorization"];
             authorization = header.to_str().unwrap().to_owned();
+            target = request.uri().to_string();
             Ok(response)
         };
         let socket = tokio_tungstenite::accept_hdr_async(self.tcp().await, look);
@@ -80,6 +83,7 @@ impl Script {
         Peer {
             socket,
             authorization,
+            target,
         }
     }
 
@@ -173,6 +177,15 @@ async fn stopped(events: &mut Events) -> Stop {
         _ => None,
     };
     event(events, pick).await
+}
+
+#[tokio::test]
+async fn each_upgrade_hints_at_the_channel() {
+    let script = Script::new().await;
+    let (_session, _events) = script.start(|options| options.channel = Some(ops()));
+    for _ in 0..2 {
+        assert_eq!(script.welcome().await.target, "/chat?channel=ops");
+    }
 }
 
 #[tokio::test]
