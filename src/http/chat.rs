@@ -18,7 +18,7 @@ use super::connection::reclaim;
 use super::context::ServiceContext;
 use super::response::empty;
 use crate::config::Origin;
-use lakechat_core::chat::session::{self, Arrival, TokenSource, websocket};
+use lakechat_core::chat::session::{self, Arrival, TokenSource};
 use lakechat_core::domain::{Code, Problem};
 use lakechat_core::keyed_memory::ReservedMemory;
 
@@ -51,11 +51,9 @@ pub async fn open(mut call: Call) -> Result<Response, Problem> {
         let Some(raw) = on_upgrade.await.ok().and_then(reclaim) else {
             return;
         };
-        let frame_bytes = call.context.chat.settings.limits.frame_bytes;
-        let socket = websocket(raw.stream, raw.read, frame_bytes).await;
         let (chat, accounts) = (call.context.chat.clone(), call.context.accounts.clone());
         drop(call);
-        session::run(chat, accounts, socket, arrival).await;
+        session::run_on_tcp(chat, accounts, raw.stream, raw.read, arrival).await;
         drop((raw.permit, guard));
     };
     context.sessions.spawn(session.instrument(span));

@@ -34,7 +34,7 @@ use requests::{Done, Work};
 use socket::Read;
 
 pub use socket::{Ended, Socket, websocket};
-pub use start::{Arrival, TokenSource, run};
+pub use start::{Arrival, TokenSource, run, run_on_tcp};
 
 /// How long before its token expires a session gets `token_expiring`.
 const EXPIRING: Duration = Duration::from_secs(60);

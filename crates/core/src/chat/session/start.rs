@@ -5,12 +5,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
 
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use uuid::Uuid;
 
-use super::socket::{Ended, Read, Socket};
+use super::socket::{Ended, Read, Socket, websocket};
 use super::{Clock, Session};
 use crate::accounts::{Access, AccessEnd, Accounts};
 use crate::chat::hub::Listener;
@@ -44,6 +47,23 @@ impl Access for Outbox {
             AccessEnd::AccountDisabled => Close::AccountDisabled,
         });
     }
+}
+
+/// Serves one session to its end, over TCP. `read` is what the client sent directly after its upgrade
+/// request.
+///
+/// The future is boxed so that it is compiled here, and optimised as this crate is.
+pub fn run_on_tcp(
+    chat: Arc<Chat>,
+    accounts: Arc<Accounts>,
+    stream: TcpStream,
+    read: Bytes,
+    arrival: Arrival,
+) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let socket = websocket(stream, read, chat.settings.limits.frame_bytes).await;
+        run(chat, accounts, socket, arrival).await;
+    })
 }
 
 /// Serves one session to its end.
