@@ -87,6 +87,7 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
     };
     log_registration(&config);
     router.open(context.clone());
+    let files = context.files.clone();
     let sessions = drain_sessions(context, shutdown.clone());
     tasks.spawn(Stage::Front, "sessions", sessions);
     readiness.set_started();
@@ -99,6 +100,7 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
             reason = backends.failed() => anyhow::bail!(reason),
             () = until.closing() => {}
         }
+        files.close_uploads().await;
         tokio::task::spawn_blocking(move || drop(threads)).await?;
         backends.close().await
     });
@@ -146,10 +148,13 @@ async fn start(
     let accounts = Arc::new(accounts(config, &ports, key)?);
     let files = Arc::new(Files::new(
         ports.directory.file_rows.clone(),
+        ports.directory.upload_rows.clone(),
         ports.files.clone(),
         files::FilesSettings {
             max_bytes: config.files.max_bytes,
             inline_bytes: config.files.inline_bytes,
+            part_bytes: config.files.part_bytes,
+            upload_expiry: Duration::from_secs(config.files.upload_expiry_seconds),
             transfers_per_user: config.limits.transfers_per_user,
             transfers: config.files.transfers,
         },

@@ -40,4 +40,5 @@ pub mod router;
 pub mod routes;
 pub mod server;
 mod stall_timer;
+mod uploads;
 mod url_path;

@@ -14,6 +14,7 @@ pub mod log_places;
 pub mod members;
 pub mod place;
 pub mod presence;
+pub mod uploads;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -30,6 +30,7 @@ pub mod simulation;
 pub mod stack;
 pub mod terminal;
 pub mod traffic;
+pub mod tus;
 pub mod ws;
 
 pub use http::{Answer, Http};

@@ -14,7 +14,7 @@ use super::settings;
 use crate::config::{Config, Mode};
 use lakechat_core::chat::LogOrigin;
 use lakechat_core::domain::Id;
-use lakechat_core::ports::{Broker, FileRows, FileStore, History};
+use lakechat_core::ports::{Broker, FileRows, FileStore, History, UploadRows};
 use lakechat_embedded::{Embedded, ReadOnlyEmbedded};
 
 /// The log. Dropping its last reference may block for a second.
@@ -33,6 +33,7 @@ pub struct Existing {
     pub broker: Arc<dyn Broker>,
     pub history: Arc<dyn History>,
     pub file_rows: Arc<dyn FileRows>,
+    pub upload_rows: Arc<dyn UploadRows>,
     pub files: Arc<dyn FileStore>,
     /// By partition, where the log begins.
     pub origins: Vec<LogOrigin>,
@@ -54,6 +55,7 @@ impl Existing {
                     broker,
                     history: folder.history(),
                     file_rows: directory.file_rows,
+                    upload_rows: directory.upload_rows,
                     files: folder.file_store(),
                     locked: None,
                 })
@@ -64,6 +66,7 @@ impl Existing {
                     broker,
                     history,
                     file_rows,
+                    upload_rows,
                     files,
                     origins,
                 } = ExistingCluster::open(config).await?;
@@ -71,6 +74,7 @@ impl Existing {
                     broker,
                     history,
                     file_rows,
+                    upload_rows,
                     files,
                     origins,
                     locked: None,
@@ -96,6 +100,7 @@ impl Existing {
             broker,
             history: folder.history(),
             file_rows: directory.file_rows,
+            upload_rows: directory.upload_rows,
             files: folder.file_store(),
             locked: Some(Box::new(folder)),
         })

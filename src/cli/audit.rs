@@ -104,12 +104,13 @@ async fn compare(args: &AuditArgs, existing: &Existing, bar: &ProgressBar) -> Re
     }
     if args.only != Some(Part::Messages) {
         bar.set_style(spinner());
-        let (rows, store) = (existing.file_rows.as_ref(), existing.files.as_ref());
+        let (rows, uploads) = (&*existing.file_rows, &*existing.upload_rows);
+        let store = &*existing.files;
         let show = |files: &FilesReport| {
             let FilesReport { rows, stored, .. } = files;
             bar.set_message(format!("files: {rows} rows, {stored} in the store"));
         };
-        report.files = Some(audit_files(rows, store, &show).await?);
+        report.files = Some(audit_files(rows, uploads, store, &show).await?);
     }
     Ok(report)
 }

@@ -178,6 +178,11 @@ section! {
         /// Files up to this size are stored in their row of the directory, larger ones in the file
         /// store; in bytes.
         inline_bytes: usize = 65_536, 0..=4 * MIB;
+        /// Bytes of a resumable upload that are received before they are stored. A client sends at most
+        /// as many again after the server has died.
+        part_bytes: u64 = 64 * MIB, MIB..=GIB;
+        /// How long a resumable upload is kept while nothing arrives, in seconds.
+        upload_expiry_seconds: u64 = 86_400, 1..=31_536_000;
         /// Uploads, downloads and HTTP pages of history that may be under way, of all users
         /// together. Each takes up to 1 MiB of memory. 0 turns it off.
         transfers: usize = 500, 0..=MOST;

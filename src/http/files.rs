@@ -1,6 +1,7 @@
-//! `/upload`, `/download/<id>` and signed URLs.
+//! `/upload`, `/download/<id>`, `/files/<id>` and signed URLs.
 
 mod conditions;
+mod description;
 mod digest;
 mod disposition;
 mod download;
@@ -12,11 +13,13 @@ mod tests;
 mod upload;
 
 use futures_util::StreamExt;
-use http::Method;
+use http::{Method, StatusCode};
 use warp::reply::Response;
 
+pub(super) use self::download::parse_id;
 use super::body::require_length;
 use super::call::Call;
+use super::response;
 use lakechat_core::domain::{Code, File, FileId, Problem, UserName, now_ms};
 use lakechat_core::files::DownloadLink;
 use lakechat_core::ports::PortError;
@@ -40,7 +43,7 @@ pub async fn upload(call: Call) -> Result<Response, Problem> {
 /// `GET` and `HEAD /download/<id>`, with a token or as a signed URL
 pub async fn download(call: Call) -> Result<Response, Problem> {
     let (query, now_ms) = (call.query()?, now_ms());
-    let id = download::parse_id(call.param("id"))?;
+    let id = parse_id(call.param("id"))?;
     let accounts = &call.context.accounts;
     let (user, caching, transfer) = if query.is_empty() {
         let identity = call.identity().await?;
@@ -70,7 +73,7 @@ fn access_ended(problem: Problem) -> PortError {
 pub async fn sign(mut call: Call) -> Result<Response, Problem> {
     call.no_query()?;
     let user = call.identity().await?.user;
-    let id = download::parse_id(call.param("id"))?;
+    let id = parse_id(call.param("id"))?;
     let body = call.optional_json().await?;
     let expires_at_ms = link::expiry(body.as_deref(), now_ms())?;
     readable(&call, id, &user).await?;
@@ -82,6 +85,25 @@ pub async fn sign(mut call: Call) -> Result<Response, Problem> {
     let base = call.context.public_url.as_ref().map(|url| url.join(""));
     let base = base.unwrap_or_default();
     Ok(link::signed(&link, &call.context.links, &base))
+}
+
+/// `GET /files/<id>`: the properties of a file.
+pub async fn describe(call: Call) -> Result<Response, Problem> {
+    call.no_query()?;
+    let user = call.identity().await?.user;
+    let file = readable(&call, parse_id(call.param("id"))?, &user).await?;
+    let base = call.context.public_url.as_ref().map(|url| url.join(""));
+    let base = base.unwrap_or_default();
+    Ok(description::of(&file, &base))
+}
+
+/// `DELETE /files/<id>`, by the uploader
+pub async fn delete(call: Call) -> Result<Response, Problem> {
+    call.no_query()?;
+    let user = call.identity().await?.user;
+    let id = parse_id(call.param("id"))?;
+    call.context.files.delete(&user, id).await?;
+    Ok(response::empty(StatusCode::NO_CONTENT))
 }
 
 /// A file, if the user may read it at this moment.

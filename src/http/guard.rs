@@ -175,6 +175,8 @@ fn write_refusal(mut carrier: Response, id: RequestId) -> Response {
     };
     log(&problem, id);
     let mut written = response::problem(&problem, &id.to_string());
+    // A protocol may have a status of its own for a code.
+    *written.status_mut() = carrier.status();
     written.headers_mut().extend(carrier.headers_mut().drain());
     written
 }

@@ -132,6 +132,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::UserNotFound
         | Code::LoginNotFound
         | Code::FileNotFound
+        | Code::UploadNotFound
         | Code::ChannelNotFound
         | Code::MessageNotFound
         | Code::ParentNotFound => StatusCode::NOT_FOUND,
@@ -142,12 +143,14 @@ pub fn status(code: Code) -> StatusCode {
         | Code::ChannelExists
         | Code::ChannelArchived
         | Code::LastOwner
+        | Code::OffsetConflict
         | Code::IdempotencyConflict
         | Code::Expired
         | Code::EditWindowPassed
         | Code::TooManyChannels => StatusCode::CONFLICT,
         Code::LengthRequired => StatusCode::LENGTH_REQUIRED,
-        Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        Code::UploadExpired => StatusCode::GONE,
+        Code::PreconditionFailed | Code::TusVersionUnsupported => StatusCode::PRECONDITION_FAILED,
         Code::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
         Code::TransferCodingUnsupported => StatusCode::NOT_IMPLEMENTED,
         Code::BodyTooLarge | Code::FileTooLarge | Code::MessageTooLarge => {

@@ -4,7 +4,7 @@ use http::Method;
 
 use super::context::ServiceContext;
 use super::route_table::{Route, RouteTable};
-use super::{accounts, channels, chat, files, logins, presence};
+use super::{accounts, channels, chat, files, logins, presence, uploads};
 
 pub fn table() -> RouteTable<ServiceContext> {
     RouteTable::new([
@@ -21,6 +21,15 @@ pub fn table() -> RouteTable<ServiceContext> {
         Route::new(Method::GET, "/download/<id>", files::download),
         Route::new(Method::HEAD, "/download/<id>", files::download),
         Route::new(Method::POST, "/download/<id>/sign", files::sign),
+        Route::new(Method::GET, "/files/<id>", files::describe),
+        Route::new(Method::DELETE, "/files/<id>", files::delete),
+        Route::new(Method::OPTIONS, "/uploads", uploads::options),
+        Route::new(Method::POST, "/uploads", uploads::create),
+        Route::new(Method::OPTIONS, "/uploads/<id>", uploads::options),
+        Route::new(Method::HEAD, "/uploads/<id>", uploads::status),
+        Route::new(Method::PATCH, "/uploads/<id>", uploads::append),
+        Route::new(Method::DELETE, "/uploads/<id>", uploads::end),
+        Route::new(Method::POST, "/uploads/<id>", uploads::overridden),
         Route::new(Method::GET, "/channels", channels::list),
         Route::new(Method::POST, "/channels", channels::create),
         Route::new(Method::GET, "/channels/<c>", channels::get),

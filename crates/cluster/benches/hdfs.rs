@@ -104,7 +104,7 @@ impl Bench {
     }
 
     async fn write(&self) -> Result<String> {
-        let mut file = self.store.create(FileId::random()).await?;
+        let mut file = self.store.create(FileId::random().into()).await?;
         for chunk in self.chunks() {
             file.write(chunk).await?;
         }

@@ -1,8 +1,8 @@
 //! The types that all parts share: names, ids, messages, channels, files, problems. They are parsed
 //! once at the edge; code behind it relies on them without further checks.
 //!
-//! Nothing here does I/O or depends on a back end: the only libraries are `std`, `bytes`, `serde`
-//! and `uuid`.
+//! Nothing here does I/O or depends on a back end: the only libraries are `std`, `base64`,
+//! `bytes`, `serde` and `uuid`.
 
 pub mod channel;
 pub mod clock;
@@ -13,15 +13,19 @@ pub mod message;
 pub mod name;
 pub mod problem;
 pub mod secret;
+pub mod stored_name;
+pub mod upload;
 pub mod user;
 
 pub use channel::{Channel, ChannelKind, Member, Membership, Role};
 pub use clock::now_ms;
-pub use file::{Attachment, File, FileId, FileLocation};
+pub use file::{Attachment, File, FileId, FileLocation, FilePart};
 pub use finding::{Finding, FindingKind, Findings};
 pub use id::{Id, Partition};
 pub use message::{Cells, Change, ChangeKind, HistoryRow, Message};
 pub use name::{ChannelName, ClientMsgId, UserName};
 pub use problem::{CauseChain, Code, Problem};
 pub use secret::Secret;
+pub use stored_name::StoredName;
+pub use upload::{Upload, UploadBytes, UploadState};
 pub use user::{LoginSession, ReplacedToken, User};

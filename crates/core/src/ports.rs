@@ -18,7 +18,7 @@ use std::fmt;
 
 pub use broker::Broker;
 pub use caller::{CalledFor, Caller};
-pub use directory::{Channels, Directory, FileRows, LoginSessions, UserRows, Users};
+pub use directory::{Channels, Directory, FileRows, LoginSessions, UploadRows, UserRows, Users};
 pub use file_store::FileStore;
 pub use history::History;
 pub use presence::Presence;

@@ -117,8 +117,16 @@ fn copy_database(
         }
     });
     sql_at(&source, copied)?;
+    sql_at(&copy, forget_uploads(&copy))?;
     io_at(&copy, File::open(&copy).and_then(|file| file.sync_all()))?;
     Ok(file_size(&copy))
+}
+
+/// Uploads that are under way are not part of a backup: their parts come and go.
+fn forget_uploads(database: &Path) -> rusqlite::Result<()> {
+    let db = database::open_unrestricted(database, BUSY_TIMEOUT)?;
+    // The server creates the table when it opens the database.
+    db.execute_batch("DROP TABLE IF EXISTS uploads")
 }
 
 /// Copies the files that the copied database names; returns those that are missing as an error.
@@ -152,8 +160,14 @@ fn copy_files(
     Ok(missing.map(|(count, first)| BackupError::FilesMissing { count, first }))
 }
 
+/// The files that lie whole in the store, and the parts of the others.
 fn stored_files(db: &Connection) -> rusqlite::Result<Vec<(String, u64)>> {
-    let mut select = db.prepare("SELECT path, size FROM files WHERE path IS NOT NULL")?;
+    let mut select = db.prepare(
+        "SELECT path, size FROM files WHERE path IS NOT NULL
+         UNION ALL
+         SELECT part.value ->> 'path', part.value ->> 'size'
+         FROM files, json_each(files.parts) AS part",
+    )?;
     let stored = select.query_map(params![], |row| Ok((row.get(0)?, row.number(1)?)))?;
     stored.collect()
 }

@@ -15,9 +15,11 @@ const SCHEMA_VERSION: i32 = 1;
 const SCHEMA: &str = include_str!("schema.sql");
 /// Created in existing databases too, without a schema version of its own: the server only writes it.
 const DEAD_LETTERS: &str = include_str!("dead_letters.sql");
+/// Created in existing databases too: older releases ignore it.
+const UPLOADS: &str = include_str!("uploads.sql");
 /// Columns that are added to a database whose tables were created without them: table, column, type.
 /// They are NULL in old rows, and older releases ignore them, so they need no schema version.
-const ADDED_COLUMNS: [(&str, &str, &str); 7] = [
+const ADDED_COLUMNS: &[(&str, &str, &str)] = &[
     ("sessions", "replaced_hash", "TEXT"),
     ("sessions", "replaced_seed", "TEXT"),
     ("sessions", "replaced_at", "INTEGER"),
@@ -25,6 +27,7 @@ const ADDED_COLUMNS: [(&str, &str, &str); 7] = [
     ("sessions", "client", "TEXT"),
     ("users", "admin", "INTEGER"),
     ("users", "disabled", "INTEGER"),
+    ("files", "parts", "TEXT"),
 ];
 
 /// Pages in the WAL at which the writer checkpoints during a commit. The maintenance thread usually
@@ -136,6 +139,7 @@ fn ensure_schema(db: &Connection, partitions: u16) -> rusqlite::Result<i32> {
     let version = schema_version(&tx)?;
     if version == SCHEMA_VERSION {
         tx.execute_batch(DEAD_LETTERS)?;
+        tx.execute_batch(UPLOADS)?;
         add_missing_columns(&tx)?;
         tx.commit()?;
         return Ok(version);
@@ -145,6 +149,7 @@ fn ensure_schema(db: &Connection, partitions: u16) -> rusqlite::Result<i32> {
     }
     tx.execute_batch(SCHEMA)?;
     tx.execute_batch(DEAD_LETTERS)?;
+    tx.execute_batch(UPLOADS)?;
     tx.execute(
         "INSERT INTO meta (name, value) VALUES ('partitions', ?1), ('log_end', 0), ('log_time', 0)",
         [partitions],

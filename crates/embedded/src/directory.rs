@@ -1,7 +1,9 @@
-//! The directory as tables of the database: users, channels, login sessions and rows of files.
+//! The directory as tables of the database: users, channels, login sessions, rows of files
+//! and of uploads.
 
 mod channels;
 mod files;
+mod uploads;
 mod users;
 
 use std::sync::Arc;
@@ -12,9 +14,13 @@ use uuid::Uuid;
 use super::engine::Engine;
 use super::history;
 use super::part;
-use lakechat_core::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
+use lakechat_core::domain::{
+    Channel, ChannelName, File, FileId, LoginSession, Upload, User, UserName,
+};
 use lakechat_core::ports::directory::{CreateOutcome, UserRow};
-use lakechat_core::ports::{Channels, FileRows, LoginSessions, PortError, UserRows, Users};
+use lakechat_core::ports::{
+    Channels, FileRows, LoginSessions, PortError, UploadRows, UserRows, Users,
+};
 
 pub(super) struct SqliteDirectory {
     engine: Arc<Engine>,
@@ -137,6 +143,12 @@ impl FileRows for SqliteDirectory {
         self.engine.read(part::DIRECTORY, read).await
     }
 
+    async fn remove(&self, id: FileId) -> Result<(), PortError> {
+        self.engine
+            .write(part::DIRECTORY, move |db| files::remove(db, id))
+            .await
+    }
+
     async fn mark_posted(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
         let channel = channel.clone();
         let write = move |db: &_| files::post(db, id, &channel);
@@ -145,6 +157,40 @@ impl FileRows for SqliteDirectory {
 
     async fn posted_in(&self, id: FileId) -> Result<Vec<ChannelName>, PortError> {
         let read = move |db: &_| files::posted_in(db, id);
+        self.engine.read(part::DIRECTORY, read).await
+    }
+}
+
+#[async_trait]
+impl UploadRows for SqliteDirectory {
+    async fn create(&self, upload: &Upload) -> Result<bool, PortError> {
+        let upload = upload.clone();
+        self.engine
+            .write(part::DIRECTORY, move |db| uploads::create(db, &upload))
+            .await
+    }
+
+    async fn find(&self, id: FileId) -> Result<Option<Upload>, PortError> {
+        self.engine
+            .read(part::DIRECTORY, move |db| uploads::find(db, id))
+            .await
+    }
+
+    async fn replace(&self, old: &Upload, new: &Upload) -> Result<bool, PortError> {
+        let (old, new) = (old.clone(), new.clone());
+        self.engine
+            .write(part::DIRECTORY, move |db| uploads::replace(db, &old, &new))
+            .await
+    }
+
+    async fn remove(&self, id: FileId) -> Result<(), PortError> {
+        self.engine
+            .write(part::DIRECTORY, move |db| uploads::remove(db, id))
+            .await
+    }
+
+    async fn list(&self, after: Option<FileId>, limit: usize) -> Result<Vec<Upload>, PortError> {
+        let read = move |db: &_| uploads::list(db, after, limit);
         self.engine.read(part::DIRECTORY, read).await
     }
 }

@@ -18,10 +18,10 @@ use async_trait::async_trait;
 use self::blocking_jobs::BlockingJobs;
 use self::draft::Draft;
 use self::errors::port_error;
-use self::paths::{file_size, relative_path, remove_file, resolve};
+use self::paths::{file_size, remove_file, resolve};
 use self::writer::FolderWriter;
 use super::folder::DataFolder;
-use lakechat_core::domain::FileId;
+use lakechat_core::domain::StoredName;
 use lakechat_core::ports::file_store::{ByteStream, FileListing, FileWriter};
 use lakechat_core::ports::{FileStore, PortError};
 
@@ -43,11 +43,11 @@ impl FolderStore {
 
 #[async_trait]
 impl FileStore for FolderStore {
-    async fn create(&self, id: FileId) -> Result<Box<dyn FileWriter>, PortError> {
+    async fn create(&self, name: StoredName) -> Result<Box<dyn FileWriter>, PortError> {
         let drafts = self.drafts.clone();
-        let (draft, file) = self.jobs.run(move || Draft::create(&drafts, id)).await?;
+        let (draft, file) = self.jobs.run(move || Draft::create(&drafts, name)).await?;
         let (files, jobs) = (self.files.clone(), self.jobs.clone());
-        let writer = FolderWriter::new(draft, file, files, relative_path(id), jobs);
+        let writer = FolderWriter::new(draft, file, files, name.path(), jobs);
         Ok(Box::new(writer))
     }
 

@@ -127,7 +127,8 @@ CREATE TABLE sessions (
     PRIMARY KEY (user, id)
 ) WITHOUT ROWID;
 
--- path: relative to the folder `files`; data: the bytes of a small file. Exactly one is set.
+-- path: relative to the folder `files`; data: the bytes of a small file; parts: of a file that lies in
+-- several pieces, [{"path":…,"size":…},…] in their order. Exactly one is set.
 CREATE TABLE files (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
@@ -137,7 +138,8 @@ CREATE TABLE files (
     uploader TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     path TEXT,
-    data BLOB
+    data BLOB,
+    parts TEXT
 );
 
 CREATE TABLE file_posts (

@@ -1,10 +1,10 @@
-//! The directory: users, channels, login sessions and rows of files.
+//! The directory: users, channels, login sessions, rows of files and of uploads.
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 use lakechat_core::domain::{
-    Channel, ChannelKind, ChannelName, File, FileId, FileLocation, LoginSession, Membership,
-    ReplacedToken, Role, User, UserName,
+    Channel, ChannelKind, ChannelName, File, FileId, FileLocation, FilePart, LoginSession,
+    Membership, ReplacedToken, Role, User, UserName,
 };
 use lakechat_core::ports::directory::{CreateOutcome, UserRow};
 use tokio::task::JoinSet;
@@ -37,6 +37,7 @@ macro_rules! directory_contract {
                 file_rows_are_read_as_stored_wherever_the_bytes_are
                 file_rows_are_listed_by_id
                 file_is_posted_in_each_channel_once
+                removed_file_has_neither_a_row_nor_channels
                 general_can_be_looked_up_in_any_state
                 everything_survives_a_restart;
         }
@@ -498,6 +499,14 @@ fn file(name: &str, location: FileLocation) -> File {
     }
 }
 
+fn parts(count: u64) -> Vec<FilePart> {
+    let part = |n| FilePart {
+        path: format!("ab/ab-path.{n}"),
+        size: n << 33,
+    };
+    (1..=count).map(part).collect()
+}
+
 pub async fn file_rows_are_read_as_stored_wherever_the_bytes_are<B: Backend>(
     backend: B,
 ) -> Result<()> {
@@ -507,6 +516,7 @@ pub async fn file_rows_are_read_as_stored_wherever_the_bytes_are<B: Backend>(
         file("../../x", FileLocation::Stored("ab/ab-path".into())),
         file("a\"b\r\nc.txt", FileLocation::Inline(Bytes::new())),
         file(&"日".repeat(85), FileLocation::Inline(all)),
+        file("parts", FileLocation::Parts(parts(3))),
     ];
     for file in &files {
         directory.file_rows.put(file).await?;
@@ -564,6 +574,25 @@ pub async fn file_is_posted_in_each_channel_once<B: Backend>(backend: B) -> Resu
     posted.sort();
     assert_eq!(posted, channels);
     assert_eq!(directory.file_rows.find(file.id).await?, Some(file));
+    Ok(())
+}
+
+pub async fn removed_file_has_neither_a_row_nor_channels<B: Backend>(backend: B) -> Result<()> {
+    let rows = backend.directory().file_rows;
+    let gone = file("x", FileLocation::Inline(Bytes::from_static(b"x")));
+    let kept = file("x", FileLocation::Stored("p".into()));
+    for file in [&gone, &kept] {
+        rows.put(file).await?;
+        rows.mark_posted(file.id, &channel_named("ops")).await?;
+    }
+    rows.remove(gone.id).await?;
+    rows.remove(gone.id).await?;
+    rows.remove(FileId::random()).await?;
+    assert_eq!(rows.find(gone.id).await?, None);
+    assert_eq!(rows.posted_in(gone.id).await?, []);
+    let after = rows.list(None, usize::MAX).await?;
+    assert!(after.contains(&kept) && !after.contains(&gone));
+    assert_eq!(rows.posted_in(kept.id).await?.len(), 1);
     Ok(())
 }
 

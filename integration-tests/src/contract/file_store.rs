@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use lakechat_core::domain::FileId;
+use lakechat_core::domain::{FileId, StoredName};
 use lakechat_core::ports::{FileStore, PortError};
 use tokio::task::JoinSet;
 
@@ -30,6 +30,7 @@ macro_rules! file_store_contract {
                 sweep_spares_live_writers
                 many_files_are_written_concurrently
                 check_succeeds_and_leaves_nothing
+                parts_of_a_file_are_stored_and_listed_by_their_names
                 files_survive_a_restart;
         }
     };
@@ -44,7 +45,7 @@ fn content(length: usize) -> Bytes {
 }
 
 async fn store(store: &Store, content: &Bytes, chunk: usize) -> Result<String> {
-    let mut writer = store.create(FileId::random()).await?;
+    let mut writer = store.create(FileId::random().into()).await?;
     for chunk in content.chunks(chunk) {
         writer.write(content.slice_ref(chunk)).await?;
     }
@@ -82,7 +83,7 @@ pub async fn chunks_of_any_size_make_the_same_file<B: Backend>(backend: B) -> Re
         let path = store(&files, &content, chunk).await?;
         assert_eq!(read(&files, &path, 0, content.len()).await?, content);
     }
-    let mut writer = files.create(FileId::random()).await?;
+    let mut writer = files.create(FileId::random().into()).await?;
     for chunk in [&b""[..], b"a", b"", b"b"] {
         writer.write(Bytes::from_static(chunk)).await?;
     }
@@ -159,7 +160,7 @@ pub async fn removed_file_is_broken_and_removing_again_is_no_error<B: Backend>(
 pub async fn aborted_file_leaves_nothing<B: Backend>(backend: B) -> Result<()> {
     let (files, before) = (backend.file_store(), backend.drafts().await?);
     for length in [0, 10, 1_000_000] {
-        let mut writer = files.create(FileId::random()).await?;
+        let mut writer = files.create(FileId::random().into()).await?;
         writer.write(content(length)).await?;
         writer.abort().await?;
         assert_eq!(
@@ -174,7 +175,7 @@ pub async fn aborted_file_leaves_nothing<B: Backend>(backend: B) -> Result<()> {
 pub async fn dropped_file_leaves_nothing<B: Backend>(backend: B) -> Result<()> {
     let (files, before) = (backend.file_store(), backend.drafts().await?);
     for length in [0, 10, 1_000_000] {
-        let mut writer = files.create(FileId::random()).await?;
+        let mut writer = files.create(FileId::random().into()).await?;
         writer.write(content(length)).await?;
         drop(writer);
     }
@@ -184,7 +185,7 @@ pub async fn dropped_file_leaves_nothing<B: Backend>(backend: B) -> Result<()> {
 
 pub async fn sweep_spares_live_writers<B: Backend>(backend: B) -> Result<()> {
     let (files, content) = (backend.file_store(), content(2_000_000));
-    let mut writer = files.create(FileId::random()).await?;
+    let mut writer = files.create(FileId::random().into()).await?;
     files.sweep_drafts(Duration::ZERO).await?;
     for chunk in content.chunks(500_000) {
         writer.write(content.slice_ref(chunk)).await?;
@@ -228,6 +229,40 @@ pub async fn many_files_are_written_concurrently<B: Backend>(backend: B) -> Resu
         let (path, content) = written??;
         assert_eq!(read(&files, &path, 0, content.len()).await?, content);
     }
+    Ok(())
+}
+
+pub async fn parts_of_a_file_are_stored_and_listed_by_their_names<B: Backend>(
+    backend: B,
+) -> Result<()> {
+    let (files, file) = (backend.file_store(), FileId::random());
+    let names = [0, 1, u64::MAX].map(|number| StoredName::part_of(file, number));
+    // Several at a time, as from several servers.
+    let mut writers = Vec::new();
+    for name in names {
+        writers.push(files.create(name).await?);
+    }
+    let mut paths = Vec::new();
+    for (mut writer, length) in writers.into_iter().zip(1..) {
+        writer.write(content(length)).await?;
+        paths.push(writer.commit().await?);
+    }
+    for (path, length) in paths.iter().zip(1..) {
+        assert_eq!(read(&files, path, 0, length).await?, content(length));
+    }
+    files.remove(&paths[1]).await?;
+    let listed: Vec<_> = files
+        .list(Duration::ZERO..Duration::MAX)
+        .await?
+        .try_collect()
+        .await?;
+    let listed = listed.into_iter().filter(|stored| stored.name.file == file);
+    let mut listed: Vec<_> = listed.map(|stored| (stored.name, stored.path)).collect();
+    listed.sort();
+    assert_eq!(
+        listed,
+        [(names[0], paths[0].clone()), (names[2], paths[2].clone())]
+    );
     Ok(())
 }
 

@@ -26,3 +26,4 @@ mod slow_reader;
 mod standstill;
 mod tokens;
 mod tour;
+mod uploads;

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use integration_tests::bytes::sha256;
 use integration_tests::cluster::Cluster;
 use integration_tests::traffic::Traffic;
+use integration_tests::tus::{Tus, content};
 use integration_tests::ws::send_frame;
 use integration_tests::{Person, Server, Ws, eventually, on_kafka, within};
 use rustix::process::Signal;
@@ -222,4 +224,34 @@ async fn say_without_waiting(ws: &mut Ws, texts: std::ops::Range<usize>) {
         ws.feed(frame).await;
     }
     ws.flush().await;
+}
+
+#[tokio::test]
+async fn upload_goes_on_at_another_server_when_the_first_is_killed_half_way() {
+    const MIB: usize = 1 << 20;
+    let cluster = Cluster::fresh().await.expect("a part of the stack");
+    let one_mib = [("LAKECHAT_FILES__PART_BYTES", "1048576")];
+    let mut a = Server::of(&cluster, &one_mib).await;
+    let b = Server::of(&cluster, &one_mib).await;
+    let ann = Person::register(&a, "ann").await;
+    let (at_a, at_b) = (Tus::new(&a, &ann), Tus::new(&b, &ann));
+    let bytes = content(4 * MIB);
+    let path = at_a.create("f", bytes.len() as u64).await;
+    let half = 2 * MIB + MIB / 2;
+    let _open = at_a.begin(&path, 0, bytes.len(), &bytes[..half]).await;
+    eventually("two parts are stored", async || {
+        (at_b.offset(&path).await >= 2 * MIB as u64).then_some(())
+    })
+    .await;
+    a.kill_9().await;
+    let offset = Tus::new(&b, &ann).offset(&path).await as usize;
+    assert!((2 * MIB..half).contains(&offset), "{offset}");
+    let rest = at_b
+        .append(&path, offset as u64, bytes[offset..].to_vec())
+        .await;
+    rest.expect(204);
+    assert_eq!(
+        sha256(&at_b.download(&path).await.expect(200).body),
+        sha256(&bytes)
+    );
 }

@@ -25,7 +25,7 @@ async fn uploads_given_up_in_any_way_hold_no_connection() -> Result<()> {
     backend.store.check().await?;
     let before = sockets()?;
     for n in 0..30 {
-        let mut writer = backend.store.create(FileId::random()).await?;
+        let mut writer = backend.store.create(FileId::random().into()).await?;
         writer.write(vec![1; 3 << 20].into()).await?;
         match n % 3 {
             0 => drop(writer),

@@ -58,6 +58,11 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
         "server_that_is_closed_has_the_accounts_that_its_operator_creates",
     ),
     (
+        Code::UploadExpired,
+        "embedded/uploads.rs",
+        "upload_expires_and_the_sweeper_removes_its_bytes",
+    ),
+    (
         Code::TokenExpired,
         "both_modes/tokens.rs",
         "expired_token_is_refused_by_name",

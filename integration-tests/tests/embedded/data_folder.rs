@@ -50,7 +50,7 @@ async fn numbers(broker: &Arc<dyn Broker>) -> Result<Vec<u64>> {
 
 async fn put(on_disk: &OnDisk, content: &[u8]) -> Result<File> {
     let id = FileId::random();
-    let mut writer = on_disk.file_store().create(id).await?;
+    let mut writer = on_disk.file_store().create(id.into()).await?;
     writer.write(Bytes::copy_from_slice(content)).await?;
     let file = File {
         id,
@@ -127,9 +127,15 @@ async fn everything_in_the_folder_is_its_owners_alone() -> Result<()> {
     let folder = parent.path().join("deep/data");
     let embedded = open(&folder)?;
     publish(&embedded.broker(), 1, 1)?;
-    let mut writer = embedded.file_store().create(FileId::random()).await?;
+    let mut writer = embedded
+        .file_store()
+        .create(FileId::random().into())
+        .await?;
     writer.write(Bytes::from_static(b"draft")).await?;
-    let done = embedded.file_store().create(FileId::random()).await?;
+    let done = embedded
+        .file_store()
+        .create(FileId::random().into())
+        .await?;
     done.commit().await?;
     assert!(every_path(&folder)?.len() >= 10);
     assert_private(&folder)
@@ -179,7 +185,7 @@ async fn wal_stays_small_while_a_slow_reader_reads() -> Result<()> {
 async fn draft_of_a_writer_that_died_is_swept_once_it_is_idle() -> Result<()> {
     let on_disk = fresh().await?;
     let store = on_disk.file_store();
-    let live = store.create(FileId::random()).await?;
+    let live = store.create(FileId::random().into()).await?;
     fs::write(on_disk.folder.path().join("tmp/dead"), "half a file")?;
     assert_eq!(
         store.sweep_drafts(Duration::from_secs(60)).await?,

@@ -10,6 +10,7 @@ use lakechat_embedded::MemoryPresence;
 integration_tests::broker_contract!(crate::embedded::fresh);
 integration_tests::history_contract!(crate::embedded::fresh);
 integration_tests::directory_contract!(crate::embedded::fresh);
+integration_tests::uploads_contract!(crate::embedded::fresh);
 integration_tests::file_store_contract!(crate::embedded::fresh);
 integration_tests::presence_contract!(crate::embedded::in_memory);
 

@@ -12,7 +12,7 @@ use lakechat_cluster::hdfs::HdfsStore;
 use lakechat_cluster::kafka::KafkaBroker;
 use lakechat_core::chat::LogOrigin;
 use lakechat_core::domain::Partition;
-use lakechat_core::ports::{Broker, FileRows, FileStore, History};
+use lakechat_core::ports::{Broker, FileRows, FileStore, History, UploadRows};
 
 pub async fn broker(config: &Config) -> Result<Arc<dyn Broker>> {
     let hbase = hbase(config)?;
@@ -24,6 +24,7 @@ pub struct ExistingCluster {
     pub broker: Arc<dyn Broker>,
     pub history: Arc<dyn History>,
     pub file_rows: Arc<dyn FileRows>,
+    pub upload_rows: Arc<dyn UploadRows>,
     pub files: Arc<dyn FileStore>,
     pub origins: Vec<LogOrigin>,
 }
@@ -34,10 +35,12 @@ impl ExistingCluster {
         let hbase = hbase(config)?;
         let row = log_row(config, &hbase).await?;
         expect_ours(config, &hbase).await?;
+        let directory = hbase.directory();
         Ok(ExistingCluster {
             broker: Arc::new(kafka(config, &row).await?),
             history: hbase.history(row.partitions, row.generation),
-            file_rows: hbase.directory().file_rows,
+            file_rows: directory.file_rows,
+            upload_rows: directory.upload_rows,
             files: Arc::new(HdfsStore::open(settings::hdfs(config))?),
             origins: origins(&row),
         })

@@ -36,7 +36,7 @@ const INLINE_TYPES: [&str; 6] = [
 pub(super) const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 /// An id from a path.
-pub(super) fn parse_id(id: &str) -> Result<FileId, Problem> {
+pub(in crate::http) fn parse_id(id: &str) -> Result<FileId, Problem> {
     FileId::parse_given(id).ok_or_else(|| {
         let text = "A file's id must be a UUID with hyphens.";
         Problem::new(Code::IdInvalid, text).field("id")

@@ -1,8 +1,9 @@
-//! Users, channels, login sessions and files in HBase.
+//! Users, channels, login sessions, files and uploads in HBase.
 
 mod channels;
 mod files;
 mod sessions;
+mod uploads;
 mod user_rows;
 mod users;
 
@@ -14,9 +15,13 @@ use uuid::Uuid;
 use self::user_rows::UserRowReads;
 use super::client::Client;
 use super::error::HBaseError;
-use lakechat_core::domain::{Channel, ChannelName, File, FileId, LoginSession, User, UserName};
+use lakechat_core::domain::{
+    Channel, ChannelName, File, FileId, LoginSession, Upload, User, UserName,
+};
 use lakechat_core::ports::directory::{CreateOutcome, UserRow};
-use lakechat_core::ports::{Channels, FileRows, LoginSessions, PortError, UserRows, Users};
+use lakechat_core::ports::{
+    Channels, FileRows, LoginSessions, PortError, UploadRows, UserRows, Users,
+};
 
 const PART: &str = "directory";
 
@@ -134,6 +139,10 @@ impl FileRows for HBaseDirectory {
         found.await.map_err(port_error)
     }
 
+    async fn remove(&self, id: FileId) -> Result<(), PortError> {
+        files::remove(&self.client, id).await.map_err(port_error)
+    }
+
     async fn mark_posted(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
         files::post(&self.client, id, channel)
             .await
@@ -142,5 +151,31 @@ impl FileRows for HBaseDirectory {
 
     async fn posted_in(&self, id: FileId) -> Result<Vec<ChannelName>, PortError> {
         files::posted_in(&self.client, id).await.map_err(port_error)
+    }
+}
+
+#[async_trait]
+impl UploadRows for HBaseDirectory {
+    async fn create(&self, upload: &Upload) -> Result<bool, PortError> {
+        let created = uploads::create(&self.client, upload);
+        created.await.map_err(port_error)
+    }
+
+    async fn find(&self, id: FileId) -> Result<Option<Upload>, PortError> {
+        uploads::find(&self.client, id).await.map_err(port_error)
+    }
+
+    async fn replace(&self, old: &Upload, new: &Upload) -> Result<bool, PortError> {
+        let replaced = uploads::replace(&self.client, old, new);
+        replaced.await.map_err(port_error)
+    }
+
+    async fn remove(&self, id: FileId) -> Result<(), PortError> {
+        uploads::remove(&self.client, id).await.map_err(port_error)
+    }
+
+    async fn list(&self, after: Option<FileId>, limit: usize) -> Result<Vec<Upload>, PortError> {
+        let found = uploads::list(&self.client, after, limit);
+        found.await.map_err(port_error)
     }
 }

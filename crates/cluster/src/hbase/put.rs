@@ -77,3 +77,16 @@ pub(super) fn remove(
         client.mutate_row(name, row, removals, no_attributes())
     })
 }
+
+/// Removes all columns of a row.
+pub(super) fn remove_row(
+    connection: &mut Connection,
+    tables: &Tables,
+    table: Table,
+    row: &[u8],
+) -> Result<(), HBaseError> {
+    let (name, row) = (tables.bytes(table), row.to_vec());
+    connection.call("deleteAllRow", |client| {
+        client.delete_all_row(name, row, no_attributes())
+    })
+}

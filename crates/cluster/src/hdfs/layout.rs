@@ -1,16 +1,16 @@
 //! Paths in HDFS, below one root:
 //!
-//! - `files/<first two hex digits of the id>/<id>`: complete files, in 256 folders so that none of them
-//!   grows too large for HDFS.
-//! - `tmp/<run>/<id>`: drafts of one run of one server.
+//! - `files/<first two hex digits of the name>/<name>`: complete files, in 256 folders so that none of
+//!   them grows too large for HDFS. A name is a file's id, with a number if it is a part of a file.
+//! - `tmp/<run>/<name>`: drafts of one run of one server.
 //! - `tmp/<run>/alive`: the heartbeat file of that run.
 //! - `installation`: the installation that the root belongs to.
 //! - `swept/<number>`: an empty file, whose name is the stamp of the latest sweep.
 
 use super::run::Run;
-use lakechat_core::domain::FileId;
+use lakechat_core::domain::StoredName;
 
-/// The name of a heartbeat file; it is not a file id.
+/// The name of a heartbeat file; no file is stored under it.
 pub(super) const HEARTBEAT: &str = "alive";
 
 /// The paths below a root.
@@ -54,22 +54,14 @@ impl Layout {
         format!("{}/{}", self.runs(), run.as_str())
     }
 
-    pub fn draft(&self, run: &Run, id: FileId) -> String {
-        format!("{}/{id}", self.run(run))
+    pub fn draft(&self, run: &Run, name: StoredName) -> String {
+        format!("{}/{name}", self.run(run))
     }
 
     /// The absolute path of a file of this store; `None` if `path` does not name one.
     pub fn stored_path(&self, path: &str) -> Option<String> {
-        let id = path.split_once('/').and_then(|(_, id)| FileId::parse(id));
-        let is_ours = id.is_some_and(|id| path_of(id) == path);
-        is_ours.then(|| format!("{}/{path}", self.files()))
+        StoredName::of_path(path).map(|_| format!("{}/{path}", self.files()))
     }
-}
-
-/// The path of a file within the store.
-pub(super) fn path_of(id: FileId) -> String {
-    let id = id.to_string();
-    format!("{}/{id}", &id[..2])
 }
 
 /// The last part of a path.
@@ -80,12 +72,13 @@ pub(super) fn name_of(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lakechat_core::domain::FileId;
 
     #[test]
     fn only_paths_of_the_store_are_resolved() {
         let layout = Layout::new("/lake/chat");
         let id = FileId::random();
-        let path = path_of(id);
+        let path = StoredName::from(id).path();
         let place = format!("/lake/chat/files/{path}");
         assert_eq!(layout.stored_path(&path).as_deref(), Some(&*place));
         assert_eq!(name_of(&place), id.to_string());
@@ -107,7 +100,7 @@ mod tests {
         let (layout, run, id) = (Layout::new("/a"), Run::begin("s1"), FileId::random());
         let folder = layout.run(&run);
         assert!(folder.starts_with("/a/tmp/s1."), "{folder}");
-        assert_eq!(layout.draft(&run, id), format!("{folder}/{id}"));
-        assert_eq!(FileId::parse(HEARTBEAT), None);
+        assert_eq!(layout.draft(&run, id.into()), format!("{folder}/{id}"));
+        assert_eq!(StoredName::parse(HEARTBEAT), None);
     }
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use futures_util::{TryStreamExt, stream};
 
 use super::client::{Entries, FileStatus};
-use super::layout::{name_of, path_of};
+use super::layout::name_of;
 use super::run::age;
 use super::site::Site;
-use lakechat_core::domain::FileId;
+use lakechat_core::domain::StoredName;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::file_store::{FileListing, StoredFile};
 
@@ -60,10 +60,10 @@ impl Walk {
 
     /// The entry, if it is a file of this store and of the age that was asked for.
     fn stored_file(&self, entry: &FileStatus) -> Option<StoredFile> {
-        let id = FileId::parse(name_of(&entry.path))?;
-        let path = path_of(id);
+        let name = StoredName::parse(name_of(&entry.path))?;
+        let path = name.path();
         let in_place = self.site.layout.stored_path(&path).as_deref() == Some(&*entry.path);
         let has_age = self.age.contains(&age(self.now_ms, entry.modified_ms));
-        (in_place && !entry.is_folder && has_age).then_some(StoredFile { id, path })
+        (in_place && !entry.is_folder && has_age).then_some(StoredFile { name, path })
     }
 }

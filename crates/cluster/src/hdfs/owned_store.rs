@@ -10,7 +10,7 @@ use super::exceptions::broken;
 use super::owner_file::OwnerFile;
 use super::store::HdfsStore;
 use crate::owner::{Installation, Place, foreign};
-use lakechat_core::domain::FileId;
+use lakechat_core::domain::StoredName;
 use lakechat_core::ports::file_store::{ByteStream, FileListing, FileWriter};
 use lakechat_core::ports::{FileStore, PortError};
 
@@ -68,9 +68,9 @@ impl OwnedStore {
 
 #[async_trait]
 impl FileStore for OwnedStore {
-    async fn create(&self, id: FileId) -> Result<Box<dyn FileWriter>, PortError> {
+    async fn create(&self, name: StoredName) -> Result<Box<dyn FileWriter>, PortError> {
         self.claim().await?;
-        self.store.create(id).await
+        self.store.create(name).await
     }
 
     async fn read(&self, path: &str, offset: u64, length: u64) -> Result<ByteStream, PortError> {

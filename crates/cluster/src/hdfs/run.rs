@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rand::random;
 
-use lakechat_core::domain::FileId;
+use lakechat_core::domain::StoredName;
 
 /// The name of one run of one server: the server's id and a random number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,24 +39,24 @@ pub(super) fn is_dead(silent: Duration, idle: Duration, dead_after: Duration) ->
 
 /// The drafts of this run that have a writer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct OpenDrafts(Arc<Mutex<HashSet<FileId>>>);
+pub(super) struct OpenDrafts(Arc<Mutex<HashSet<StoredName>>>);
 
 impl OpenDrafts {
     /// Adds a draft, until the returned guard is dropped.
-    pub fn register(&self, id: FileId) -> OpenDraft {
-        self.with(|drafts| drafts.insert(id));
+    pub fn register(&self, name: StoredName) -> OpenDraft {
+        self.with(|drafts| drafts.insert(name));
         metrics::gauge!("lakechat_hdfs_open_drafts").increment(1);
         OpenDraft {
             drafts: self.clone(),
-            id,
+            name,
         }
     }
 
-    pub fn contains(&self, id: FileId) -> bool {
-        self.with(|drafts| drafts.contains(&id))
+    pub fn contains(&self, name: StoredName) -> bool {
+        self.with(|drafts| drafts.contains(&name))
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut HashSet<FileId>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut HashSet<StoredName>) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -65,12 +65,12 @@ impl OpenDrafts {
 #[derive(Debug)]
 pub(super) struct OpenDraft {
     drafts: OpenDrafts,
-    id: FileId,
+    name: StoredName,
 }
 
 impl Drop for OpenDraft {
     fn drop(&mut self) {
-        self.drafts.with(|drafts| drafts.remove(&self.id));
+        self.drafts.with(|drafts| drafts.remove(&self.name));
         metrics::gauge!("lakechat_hdfs_open_drafts").decrement(1);
     }
 }
@@ -78,6 +78,7 @@ impl Drop for OpenDraft {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lakechat_core::domain::FileId;
 
     #[test]
     fn run_is_dead_only_after_many_heartbeats() {
@@ -95,9 +96,9 @@ mod tests {
 
     #[test]
     fn draft_is_open_until_its_guard_is_dropped() {
-        let (drafts, id) = (OpenDrafts::default(), FileId::random());
+        let (drafts, id) = (OpenDrafts::default(), FileId::random().into());
         let open = drafts.register(id);
-        assert!(drafts.contains(id) && !drafts.contains(FileId::random()));
+        assert!(drafts.contains(id) && !drafts.contains(FileId::random().into()));
         drop(open);
         assert!(!drafts.contains(id));
     }

@@ -13,7 +13,7 @@ use super::native::NativeClient;
 use super::site::Site;
 use super::writer::HdfsWriter;
 use super::{HadoopConf, HdfsSettings, heartbeat, list, read, sweep, upload};
-use lakechat_core::domain::FileId;
+use lakechat_core::domain::StoredName;
 use lakechat_core::ports::file_store::{ByteStream, FileListing, FileWriter};
 use lakechat_core::ports::{FileStore, PortError};
 
@@ -65,8 +65,8 @@ impl HdfsStore {
 
 #[async_trait]
 impl FileStore for HdfsStore {
-    async fn create(&self, id: FileId) -> Result<Box<dyn FileWriter>, PortError> {
-        let upload = upload::begin(Arc::clone(&self.site), id).await?;
+    async fn create(&self, name: StoredName) -> Result<Box<dyn FileWriter>, PortError> {
+        let upload = upload::begin(Arc::clone(&self.site), name).await?;
         Ok(Box::new(HdfsWriter::start(upload, &self.tasks)))
     }
 

@@ -9,7 +9,7 @@ use super::client::FileStatus;
 use super::layout::{HEARTBEAT, name_of};
 use super::run::{age, is_dead};
 use super::site::Site;
-use lakechat_core::domain::FileId;
+use lakechat_core::domain::StoredName;
 use lakechat_core::ports::PortError;
 
 /// Returns the number of removed drafts. If a run was taken for dead by mistake, its writers get errors
@@ -31,11 +31,11 @@ async fn sweep_own(site: &Site, now_ms: u64, idle: Duration) -> Result<usize, Po
     let mut removed = 0;
     let mut drafts = site.client.list(&site.layout.run(&site.run));
     while let Some(draft) = drafts.try_next().await? {
-        let Some(id) = FileId::parse(name_of(&draft.path)) else {
+        let Some(name) = StoredName::parse(name_of(&draft.path)) else {
             continue;
         };
         let is_idle = age(now_ms, draft.modified_ms) >= idle;
-        if is_idle && !site.open_drafts.contains(id) {
+        if is_idle && !site.open_drafts.contains(name) {
             removed += usize::from(site.client.delete(&draft.path, false).await?);
         }
     }
@@ -73,7 +73,7 @@ async fn count_drafts(site: &Site, run: &FileStatus) -> Result<usize, PortError>
     let mut drafts = 0;
     let mut entries = site.client.list(&run.path);
     while let Some(entry) = entries.try_next().await? {
-        drafts += usize::from(FileId::parse(name_of(&entry.path)).is_some());
+        drafts += usize::from(StoredName::parse(name_of(&entry.path)).is_some());
     }
     Ok(drafts)
 }

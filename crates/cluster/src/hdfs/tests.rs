@@ -32,7 +32,7 @@ fn files(hdfs: &MemoryHdfs) -> Vec<String> {
 async fn committed_file_is_read_listed_and_removed() {
     let (store, hdfs) = store();
     let id = FileId::random();
-    let mut writer = store.create(id).await.expect("a draft");
+    let mut writer = store.create(id.into()).await.expect("a draft");
     for chunk in ["0123456", "789"] {
         writer.write(Bytes::from(chunk)).await.expect("written");
     }
@@ -70,7 +70,7 @@ async fn rename_whose_answer_got_lost_is_a_commit() {
     let folder = format!("/lake/files/{}", &id.to_string()[..2]);
     hdfs.put(&folder, None, NOW_MS);
     hdfs.state().loses_answer_to_rename = true;
-    let writer = store.create(id).await.expect("a draft");
+    let writer = store.create(id.into()).await.expect("a draft");
     let path = writer.commit().await.expect("committed");
     assert_eq!(files(&hdfs), [format!("/lake/files/{path}")]);
 }
@@ -79,7 +79,10 @@ async fn rename_whose_answer_got_lost_is_a_commit() {
 async fn upload_that_is_given_up_leaves_neither_draft_nor_pipeline() {
     let (store, hdfs) = store();
     for commits in [false, true] {
-        let mut writer = store.create(FileId::random()).await.expect("a draft");
+        let mut writer = store
+            .create(FileId::random().into())
+            .await
+            .expect("a draft");
         writer.write(Bytes::from("x")).await.expect("written");
         if commits {
             // Polled once, so that the commit is on its way, and then dropped.
@@ -101,7 +104,10 @@ async fn upload_that_is_given_up_leaves_neither_draft_nor_pipeline() {
 #[tokio::test]
 async fn sweep_removes_drafts_of_dead_runs_and_own_ones_without_a_writer() {
     let (store, hdfs) = store();
-    let _writer = store.create(FileId::random()).await.expect("a draft");
+    let _writer = store
+        .create(FileId::random().into())
+        .await
+        .expect("a draft");
     store.check().await.expect("HDFS accepts writes");
     let open = files(&hdfs);
     let own = open[0].rsplit_once('/').expect("a folder").0.to_owned();
@@ -136,7 +142,10 @@ async fn store_claims_its_folder_with_the_first_upload() {
     let file = OwnerFile::over(Arc::new(hdfs), "/lake");
     let store = OwnedStore::new(store, file.clone(), installation(1));
     assert_eq!(file.owner().await.expect("read"), None);
-    let writer = store.create(FileId::random()).await.expect("a draft");
+    let writer = store
+        .create(FileId::random().into())
+        .await
+        .expect("a draft");
     writer.commit().await.expect("committed");
     let owner = file.owner().await.expect("read");
     assert_eq!(owner, Some(installation(1)));
@@ -154,7 +163,7 @@ async fn store_writes_and_removes_nothing_in_a_folder_of_another_installation() 
     let before = hdfs.files();
     let store = OwnedStore::new(store, file.clone(), installation(1));
     for refused in [
-        store.create(FileId::random()).await.map(drop),
+        store.create(FileId::random().into()).await.map(drop),
         store.check().await,
         store.sweep_drafts(IDLE).await.map(drop),
         store.remove(&path).await,

@@ -15,10 +15,9 @@ use tracing::{Instrument, info_span, warn};
 
 use super::client::DraftFile;
 use super::exceptions::{broken, unavailable};
-use super::layout::path_of;
 use super::run::OpenDraft;
 use super::site::Site;
-use lakechat_core::domain::FileId;
+use lakechat_core::domain::StoredName;
 use lakechat_core::ports::PortError;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, PortError>>;
@@ -32,7 +31,7 @@ pub(super) enum UploadCommand {
 
 pub(super) struct Upload {
     pub site: Arc<Site>,
-    id: FileId,
+    name: StoredName,
     pub path: String,
     draft: Box<dyn DraftFile>,
     written: u64,
@@ -43,14 +42,14 @@ pub(super) struct Upload {
 }
 
 /// Makes a draft.
-pub(super) async fn begin(site: Arc<Site>, id: FileId) -> Result<Upload, PortError> {
+pub(super) async fn begin(site: Arc<Site>, name: StoredName) -> Result<Upload, PortError> {
     // Before the draft exists: a sweep must not find it without a writer.
-    let open = site.open_drafts.register(id);
-    let path = site.layout.draft(&site.run, id);
+    let open = site.open_drafts.register(name);
+    let path = site.layout.draft(&site.run, name);
     Ok(Upload {
         draft: site.client.create(&path).await?,
         site,
-        id,
+        name,
         path,
         written: 0,
         published: None,
@@ -61,7 +60,7 @@ pub(super) async fn begin(site: Arc<Site>, id: FileId) -> Result<Upload, PortErr
 impl Upload {
     /// Carries out commands until a commit, an error, or the writer's end.
     pub async fn run(self, commands: mpsc::Receiver<UploadCommand>) {
-        let span = info_span!("hdfs_upload", file.id = %self.id);
+        let span = info_span!("hdfs_upload", file.id = %self.name);
         self.carry_out(commands).instrument(span).await;
     }
 
@@ -106,7 +105,7 @@ impl Upload {
     async fn publish(&mut self) -> Result<String, PortError> {
         self.draft.close().await?;
         self.check_length().await?;
-        let path = path_of(self.id);
+        let path = self.name.path();
         let stored = self.site.stored_path(&path)?;
         self.published = Some(stored.clone());
         match self.rename(&stored).await {
@@ -161,7 +160,7 @@ impl Upload {
     fn log_failure(&self, removed: Result<bool, PortError>) {
         if let Err(error) = removed {
             counter!("lakechat_hdfs_drafts_left_total").increment(1);
-            warn!(file.id = %self.id, %error, "can't remove the draft of an upload that failed; a sweep will");
+            warn!(file.id = %self.name, %error, "can't remove the draft of an upload that failed; a sweep will");
         }
     }
 }

@@ -56,6 +56,17 @@ pub enum FileLocation {
     Inline(Bytes),
     /// In the file store, under this path within the store.
     Stored(String),
+    /// In the file store, as several parts in this order.
+    Parts(Vec<FilePart>),
+}
+
+/// A part of a file in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePart {
+    /// The path within the store.
+    pub path: String,
+    /// In bytes.
+    pub size: u64,
 }
 
 /// A file as its row describes it. Only a complete file has a row.
@@ -75,6 +86,17 @@ pub struct File {
 }
 
 impl File {
+    /// The paths within the store that have its bytes.
+    pub fn stored_paths(&self) -> impl Iterator<Item = &str> {
+        let (whole, parts) = match &self.location {
+            FileLocation::Inline(_) => (None, &[][..]),
+            FileLocation::Stored(path) => (Some(path), &[][..]),
+            FileLocation::Parts(parts) => (None, &parts[..]),
+        };
+        let parts = parts.iter().map(|part| &part.path);
+        whole.into_iter().chain(parts).map(String::as_str)
+    }
+
     pub fn attachment(&self) -> Attachment {
         Attachment {
             id: self.id,

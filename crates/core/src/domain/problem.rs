@@ -76,6 +76,10 @@ codes! {
     RangeNotSatisfiable = "range_not_satisfiable",
     SignatureInvalid = "signature_invalid",
     UrlExpired = "url_expired",
+    UploadNotFound = "upload_not_found",
+    UploadExpired = "upload_expired",
+    OffsetConflict = "offset_conflict",
+    TusVersionUnsupported = "tus_version_unsupported",
     // Channels and history.
     ChannelExists = "channel_exists",
     ChannelNameInvalid = "channel_name_invalid",

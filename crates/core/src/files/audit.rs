@@ -5,11 +5,11 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
-use super::sweep::{EVERY, GRACE};
-use crate::domain::{File, FileId, FileLocation, FindingKind, Findings};
+use super::sweep::{EVERY, GRACE, is_listed};
+use crate::domain::{File, FileLocation, FindingKind, Findings, StoredName};
 use crate::ports::file_store::StoredFile;
 use crate::ports::patience::patiently;
-use crate::ports::{FileRows, FileStore, PortError};
+use crate::ports::{FileRows, FileStore, PortError, UploadRows};
 
 /// Bytes without a row are reported from this age on: until then the sweeper may still remove them.
 const STRAY_AFTER: Duration = GRACE.saturating_add(EVERY.saturating_mul(2));
@@ -35,12 +35,13 @@ pub struct FilesReport {
 /// has its bytes before its row. Nothing is changed. `progress` is told of the report so far.
 pub async fn audit_files(
     rows: &dyn FileRows,
+    uploads: &dyn UploadRows,
     store: &dyn FileStore,
     progress: &(dyn Fn(&FilesReport) + Sync),
 ) -> Result<FilesReport, PortError> {
     let mut report = FilesReport::default();
     compare_rows(rows, store, &mut report, progress).await?;
-    look_for_strays(rows, store, &mut report, progress).await?;
+    look_for_strays(rows, uploads, store, &mut report, progress).await?;
     Ok(report)
 }
 
@@ -74,7 +75,7 @@ async fn compare_rows(
             .await?;
         for (file, found) in page.iter().zip(compared) {
             if let Some((kind, what)) = found {
-                report.findings.add(kind, place(file.id), what);
+                report.findings.add(kind, place(file.id.into()), what);
             }
         }
         progress(report);
@@ -87,7 +88,7 @@ async fn compare(
     file: &File,
 ) -> Result<Option<(FindingKind, String)>, PortError> {
     let differ = |what: String| Some((FindingKind::FileBytesDiffer, what));
-    let path = match &file.location {
+    let parts = match &file.location {
         FileLocation::Inline(bytes) if bytes.len() as u64 != file.size => {
             let what = format!("the row has {} bytes and says {}", bytes.len(), file.size);
             return Ok(differ(what));
@@ -97,20 +98,39 @@ async fn compare(
             let what = "the bytes in the row have another SHA-256 than the row says".to_owned();
             return Ok(if is_equal { None } else { differ(what) });
         }
-        FileLocation::Stored(path) => path,
+        FileLocation::Stored(path) => &[(path, file.size)][..],
+        FileLocation::Parts(parts) => &parts.iter().map(|p| (&p.path, p.size)).collect::<Vec<_>>(),
     };
-    Ok(match patiently(|| store.size(path)).await {
-        Err(error @ PortError::Broken { .. }) => {
-            Some((FindingKind::FileBytesMissing, error.to_string()))
+    let total: u64 = parts.iter().map(|(_, size)| size).sum();
+    if total != file.size {
+        let what = format!(
+            "its parts have {total} bytes and the row says {}",
+            file.size
+        );
+        return Ok(differ(what));
+    }
+    for (path, size) in parts {
+        if let Some(found) = compare_stored(store, path, *size).await? {
+            return Ok(Some(found));
         }
+    }
+    Ok(None)
+}
+
+/// What is wrong with the bytes under a path that should have so many.
+async fn compare_stored(
+    store: &dyn FileStore,
+    path: &str,
+    expected: u64,
+) -> Result<Option<(FindingKind, String)>, PortError> {
+    let missing = |what: String| Some((FindingKind::FileBytesMissing, what));
+    Ok(match patiently(|| store.size(path)).await {
+        Err(error @ PortError::Broken { .. }) => missing(error.to_string()),
         size => match size? {
-            None => Some((
-                FindingKind::FileBytesMissing,
-                format!("there is no file {path}"),
-            )),
-            Some(size) if size != file.size => differ(format!(
-                "{path} has {size} bytes and the row says {}",
-                file.size
+            None => missing(format!("there is no file {path}")),
+            Some(size) if size != expected => Some((
+                FindingKind::FileBytesDiffer,
+                format!("{path} has {size} bytes and the row says {expected}"),
             )),
             Some(_) => None,
         },
@@ -119,6 +139,7 @@ async fn compare(
 
 async fn look_for_strays(
     rows: &dyn FileRows,
+    uploads: &dyn UploadRows,
     store: &dyn FileStore,
     report: &mut FilesReport,
     progress: &(dyn Fn(&FilesReport) + Sync),
@@ -126,7 +147,7 @@ async fn look_for_strays(
     let listing = patiently(|| store.list(STRAY_AFTER..Duration::MAX)).await?;
     let checked = listing.map(|stored| async move {
         let stored = stored?;
-        let is_stray = is_stray(rows, store, &stored).await?;
+        let is_stray = is_stray(rows, uploads, store, &stored).await?;
         Ok::<_, PortError>((stored, is_stray))
     });
     let mut checked = std::pin::pin!(checked.buffered(PARALLEL));
@@ -136,7 +157,7 @@ async fn look_for_strays(
             let what = format!("{} has no row", stored.path);
             report
                 .findings
-                .add(FindingKind::FileBytesWithoutRow, place(stored.id), what);
+                .add(FindingKind::FileBytesWithoutRow, place(stored.name), what);
         }
         if report.stored.is_multiple_of(PAGE as u64) {
             progress(report);
@@ -147,18 +168,19 @@ async fn look_for_strays(
 
 async fn is_stray(
     rows: &dyn FileRows,
+    uploads: &dyn UploadRows,
     store: &dyn FileStore,
     stored: &StoredFile,
 ) -> Result<bool, PortError> {
-    match patiently(|| rows.find(stored.id)).await {
+    match patiently(|| is_listed(rows, uploads, stored)).await {
         // Its row is there, and was named when the rows were read.
-        Ok(Some(_)) | Err(PortError::Broken { .. }) => Ok(false),
+        Ok(true) | Err(PortError::Broken { .. }) => Ok(false),
         // The sweeper may have removed it after it was listed.
-        Ok(None) => Ok(patiently(|| store.size(&stored.path)).await?.is_some()),
+        Ok(false) => Ok(patiently(|| store.size(&stored.path)).await?.is_some()),
         Err(error) => Err(error),
     }
 }
 
-fn place(id: FileId) -> String {
-    format!("file {id}")
+fn place(name: StoredName) -> String {
+    format!("file {name}")
 }

@@ -5,12 +5,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt};
 use tracing::error;
 
-use super::Files;
 use super::transfer::Transfer;
-use crate::domain::{File, FileLocation, Problem, UserName};
+use super::{Files, parts};
+use crate::domain::{File, Problem, UserName};
 use crate::ports::PortError;
 use crate::ports::file_store::ByteStream;
 use crate::ports::problem::stored_file_problem;
@@ -30,10 +30,7 @@ impl Files {
         let length = range.end - range.start;
         let slot = self.transfer_slot(user)?;
         let mut transfer = Transfer::download(file.id, user.clone(), slot);
-        let opened = match &file.location {
-            FileLocation::Inline(cell) => part(cell, file.size, range),
-            FileLocation::Stored(path) => self.store.read(path, range.start, length).await,
-        };
+        let opened = self.read(file, range).await;
         let inner = opened.map_err(stored_file_problem).inspect_err(|problem| {
             transfer.end(problem.code.as_str());
         })?;
@@ -47,17 +44,15 @@ impl Files {
             transfer,
         }))
     }
-}
 
-/// A range of the cell of a file that has so many bytes.
-fn part(cell: &Bytes, size: u64, range: Range<u64>) -> Result<ByteStream, PortError> {
-    if cell.len() as u64 != size {
-        let has = cell.len();
-        let reason = format!("the cell of a file of {size} bytes has {has}");
-        return Err(PortError::broken("directory", reason));
+    /// The same without a check of the size, and uncounted.
+    pub(super) async fn read(
+        &self,
+        file: &File,
+        range: Range<u64>,
+    ) -> Result<ByteStream, PortError> {
+        parts::read(&self.store, &file.location, file.size, range).await
     }
-    let bytes = cell.slice(range.start as usize..range.end as usize);
-    Ok(Box::pin(stream::once(std::future::ready(Ok(bytes)))))
 }
 
 /// Bytes of a file, checked against the size in its row.

@@ -5,17 +5,17 @@ use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use super::FilesSettings;
-use crate::domain::{Code, FileId, FileLocation, Problem};
+use crate::domain::{Code, FileLocation, Problem, StoredName};
 use crate::ports::file_store::FileWriter;
 use crate::ports::problem::storage_unavailable;
 use crate::ports::{FileStore, PortError};
 
 /// How many bytes of the beginning are kept to detect the media type.
-const HEAD_BYTES: usize = 4096;
+pub(super) const HEAD_BYTES: usize = 4096;
 
 /// The bytes received so far. Dropping it discards them.
 pub(super) struct Draft<'a> {
-    id: FileId,
+    name: StoredName,
     store: &'a dyn FileStore,
     settings: FilesSettings,
     size: u64,
@@ -30,13 +30,27 @@ enum Held {
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(id: FileId, store: &'a dyn FileStore, settings: FilesSettings) -> Draft<'a> {
+    pub(super) fn new(
+        name: StoredName,
+        store: &'a dyn FileStore,
+        settings: FilesSettings,
+    ) -> Draft<'a> {
+        Draft::continuing(name, store, settings, Sha256::new())
+    }
+
+    /// A draft of a part: the sum is that of the bytes before it.
+    pub(super) fn continuing(
+        name: StoredName,
+        store: &'a dyn FileStore,
+        settings: FilesSettings,
+        sum: Sha256,
+    ) -> Draft<'a> {
         Draft {
-            id,
+            name,
             store,
             settings,
             size: 0,
-            sum: Sha256::new(),
+            sum,
             head: Vec::new(),
             held: Held::Memory(BytesMut::new()),
         }
@@ -68,7 +82,7 @@ impl<'a> Draft<'a> {
             }
             Held::Memory(bytes) => {
                 let begun = std::mem::take(bytes).freeze();
-                let mut writer = self.store.create(self.id).await?;
+                let mut writer = self.store.create(self.name).await?;
                 let written = write_both(&mut *writer, begun, chunk).await;
                 // Also after a failed write, so that `abort` can remove the draft.
                 self.held = Held::Store(writer);
@@ -83,6 +97,10 @@ impl<'a> Draft<'a> {
 
     pub(super) fn sha256(&self) -> [u8; 32] {
         self.sum.clone().finalize().into()
+    }
+
+    pub(super) fn sum(&self) -> &Sha256 {
+        &self.sum
     }
 
     pub(super) fn head(&self) -> &[u8] {
@@ -101,13 +119,36 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// The bytes, if there are too few for the store.
+    pub(super) fn into_small(self) -> Result<Bytes, Box<Draft<'a>>> {
+        match self.held {
+            Held::Memory(bytes) => Ok(bytes.freeze()),
+            Held::Store(_) => Err(Box::new(self)),
+        }
+    }
+
+    /// Makes the bytes durable in the store, however few there are. Returns their path.
+    pub(super) async fn commit_to_store(self) -> Result<String, Problem> {
+        let committed = async {
+            match self.held {
+                Held::Store(writer) => writer.commit().await,
+                Held::Memory(bytes) => {
+                    let mut writer = self.store.create(self.name).await?;
+                    writer.write(bytes.freeze()).await?;
+                    writer.commit().await
+                }
+            }
+        };
+        committed.await.map_err(storage_unavailable)
+    }
+
     /// Discards the bytes. If the store can't remove them, the sweeper does later.
     pub(super) async fn abort(self) {
         if let Held::Store(writer) = self.held
             && let Err(error) = writer.abort().await
         {
             metrics::counter!("lakechat_upload_aborts_failed_total").increment(1);
-            warn!(file.id = %self.id, %error, "what a refused upload wrote is left to the sweeper");
+            warn!(file.id = %self.name, %error, "what a refused upload wrote is left to the sweeper");
         }
     }
 }

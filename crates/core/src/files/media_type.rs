@@ -56,7 +56,7 @@ impl MediaType {
 
     /// Whether the type contains no information about the file. `curl --data-binary` sends the form
     /// type with any file.
-    fn says_nothing(&self) -> bool {
+    pub(super) fn says_nothing(&self) -> bool {
         matches!(
             self.essence(),
             UNKNOWN | "application/x-www-form-urlencoded"

@@ -1,9 +1,9 @@
 //! Rows of files and a file store in memory, for tests. They fail on request.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,17 +12,19 @@ use futures_util::stream;
 use tokio::sync::Notify;
 
 use super::{Files, FilesSettings};
-use crate::domain::{ChannelName, File, FileId, UserName};
+use crate::domain::{ChannelName, File, FileId, StoredName, Upload, UserName};
 use crate::ports::file_store::{ByteStream, FileListing, FileWriter, StoredFile, SweepGuard};
-use crate::ports::{FileRows, FileStore, PortError};
+use crate::ports::{FileRows, FileStore, PortError, UploadRows};
 
 pub const INLINE_BYTES: usize = 64 * 1024;
 pub const MAX_BYTES: u64 = 1024 * 1024;
+pub const PART_BYTES: u64 = 200_000;
 
 /// [`Files`] over rows and a store in memory.
 pub struct Bench {
-    pub files: Files,
+    pub files: Arc<Files>,
     pub rows: Arc<MemoryRows>,
+    pub uploads: Arc<MemoryUploads>,
     pub store: Arc<MemoryStore>,
 }
 
@@ -34,16 +36,25 @@ impl Bench {
 
     pub fn with(max_bytes: u64, inline_bytes: usize) -> Bench {
         let rows = Arc::new(MemoryRows::default());
+        let uploads = Arc::new(MemoryUploads::default());
         let store = Arc::new(MemoryStore::default());
         let settings = FilesSettings {
             max_bytes,
             inline_bytes,
+            part_bytes: PART_BYTES,
+            upload_expiry: Duration::from_secs(3600),
             transfers_per_user: 0,
             transfers: 0,
         };
         Bench {
-            files: Files::new(rows.clone(), store.clone(), settings),
+            files: Arc::new(Files::new(
+                rows.clone(),
+                uploads.clone(),
+                store.clone(),
+                settings,
+            )),
             rows,
+            uploads,
             store,
         }
     }
@@ -138,6 +149,13 @@ impl FileRows for MemoryRows {
         Ok(listed)
     }
 
+    async fn remove(&self, id: FileId) -> Result<(), PortError> {
+        self.here()?;
+        let mut files = self.files.lock().expect("no test panics with it");
+        files.remove(&id);
+        Ok(())
+    }
+
     async fn mark_posted(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError> {
         self.here()?;
         self.posts
@@ -152,6 +170,67 @@ impl FileRows for MemoryRows {
         let posts = self.posts.lock().expect("no test panics with it");
         let of_this = posts.iter().filter(|(file, _)| *file == id);
         Ok(of_this.map(|(_, channel)| channel.clone()).collect())
+    }
+}
+
+#[derive(Default)]
+pub struct MemoryUploads {
+    pub uploads: Mutex<BTreeMap<FileId, Upload>>,
+    pub away: AtomicBool,
+}
+
+impl MemoryUploads {
+    fn here(&self) -> Result<MutexGuard<'_, BTreeMap<FileId, Upload>>, PortError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(away("directory"));
+        }
+        Ok(self.uploads.lock().expect("no test panics with it"))
+    }
+
+    /// Changes the row of an upload behind everybody's back.
+    pub fn change(&self, id: FileId, change: impl FnOnce(&mut Upload)) {
+        let mut uploads = self.uploads.lock().expect("no test panics with it");
+        change(uploads.get_mut(&id).expect("the upload has a row"));
+    }
+}
+
+#[async_trait]
+impl UploadRows for MemoryUploads {
+    async fn create(&self, upload: &Upload) -> Result<bool, PortError> {
+        let mut uploads = self.here()?;
+        let stored = uploads.entry(upload.id).or_insert_with(|| upload.clone());
+        Ok(stored == upload)
+    }
+
+    async fn find(&self, id: FileId) -> Result<Option<Upload>, PortError> {
+        Ok(self.here()?.get(&id).cloned())
+    }
+
+    async fn replace(&self, old: &Upload, new: &Upload) -> Result<bool, PortError> {
+        let mut uploads = self.here()?;
+        let Some(stored) = uploads.get_mut(&old.id) else {
+            return Ok(false);
+        };
+        if stored == old {
+            *stored = new.clone();
+        }
+        Ok(stored == new)
+    }
+
+    async fn remove(&self, id: FileId) -> Result<(), PortError> {
+        self.here()?.remove(&id);
+        Ok(())
+    }
+
+    async fn list(&self, after: Option<FileId>, limit: usize) -> Result<Vec<Upload>, PortError> {
+        let uploads = self.here()?;
+        let behind = |upload: &&Upload| after.is_none_or(|after| upload.id > after);
+        Ok(uploads
+            .values()
+            .filter(behind)
+            .take(limit)
+            .cloned()
+            .collect())
     }
 }
 
@@ -185,7 +264,7 @@ pub struct Shared {
 }
 
 pub struct Stored {
-    pub id: FileId,
+    pub name: StoredName,
     pub bytes: Vec<u8>,
     pub age: Duration,
 }
@@ -201,10 +280,10 @@ impl MemoryStore {
 
     /// Adds a file without a row; returns its path.
     pub fn put(&self, age: Duration) -> String {
-        let id = FileId::random();
-        let path = format!("files/{id}");
+        let name = StoredName::from(FileId::random());
+        let path = name.path();
         let bytes = b"orphan".to_vec();
-        let stored = Stored { id, bytes, age };
+        let stored = Stored { name, bytes, age };
         self.shared
             .files
             .lock()
@@ -225,11 +304,11 @@ impl Shared {
 
 #[async_trait]
 impl FileStore for MemoryStore {
-    async fn create(&self, id: FileId) -> Result<Box<dyn FileWriter>, PortError> {
+    async fn create(&self, name: StoredName) -> Result<Box<dyn FileWriter>, PortError> {
         self.shared.check(Step::Create)?;
         self.shared.open_writers.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(MemoryWriter {
-            id,
+            name,
             bytes: Vec::new(),
             shared: self.shared.clone(),
         }))
@@ -275,7 +354,7 @@ impl FileStore for MemoryStore {
         let of_age = files.iter().filter(|(_, stored)| age.contains(&stored.age));
         let listed = of_age.map(|(path, stored)| {
             Ok(StoredFile {
-                id: stored.id,
+                name: stored.name,
                 path: path.clone(),
             })
         });
@@ -288,7 +367,7 @@ impl FileStore for MemoryStore {
 }
 
 struct MemoryWriter {
-    id: FileId,
+    name: StoredName,
     bytes: Vec<u8>,
     shared: Arc<Shared>,
 }
@@ -306,9 +385,9 @@ impl FileWriter for MemoryWriter {
 
     async fn commit(mut self: Box<Self>) -> Result<String, PortError> {
         self.shared.check(Step::Commit)?;
-        let path = format!("files/{}", self.id);
+        let path = self.name.path();
         let stored = Stored {
-            id: self.id,
+            name: self.name,
             bytes: std::mem::take(&mut self.bytes),
             age: Duration::ZERO,
         };

@@ -270,7 +270,7 @@ async fn the_sweeper_removes_files_whose_row_never_came_after_a_grace_time() {
     let fresh = bench.store.put(HOUR / 2);
     let ancient = bench.store.put(HOUR * 24 * 30);
     for stored in bench.store.shared.files.lock().unwrap().values_mut() {
-        if stored.id == with_row.id {
+        if stored.name == with_row.id.into() {
             stored.age = 2 * HOUR;
         }
     }

@@ -68,7 +68,7 @@ impl Files {
         if new.min_bytes.is_some_and(|bytes| bytes > max_bytes) {
             return Err(too_large(max_bytes));
         }
-        let mut draft = Draft::new(transfer.file(), &*self.store, self.settings);
+        let mut draft = Draft::new(transfer.file().into(), &*self.store, self.settings);
         if let Err(problem) = fill(&mut draft, transfer, body).await {
             draft.abort().await;
             return Err(problem);

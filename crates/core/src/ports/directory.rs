@@ -1,7 +1,7 @@
 //! The directory: what the first writer decides and not the log. These are names, login sessions
 //! and the rows of files.
 //!
-//! The five ports share these rules:
+//! The six ports share these rules:
 //!
 //! *Atomicity.* Every call is atomic and independent of other calls.
 //!
@@ -20,7 +20,9 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::PortError;
-use crate::domain::{Channel, ChannelName, File, FileId, LoginSession, Membership, User, UserName};
+use crate::domain::{
+    Channel, ChannelName, File, FileId, LoginSession, Membership, Upload, User, UserName,
+};
 
 /// The outcome of creating something under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +140,10 @@ pub trait FileRows: Send + Sync {
     /// first. Small files come with their bytes.
     async fn list(&self, after: Option<FileId>, limit: usize) -> Result<Vec<File>, PortError>;
 
+    /// Removes the row of a file, and the channels in which it was posted. Removing it again has no
+    /// effect.
+    async fn remove(&self, id: FileId) -> Result<(), PortError>;
+
     /// Adds a channel to those in which a file was posted. Adding it again has no effect.
     async fn mark_posted(&self, id: FileId, channel: &ChannelName) -> Result<(), PortError>;
 
@@ -146,7 +152,31 @@ pub trait FileRows: Send + Sync {
     async fn posted_in(&self, id: FileId) -> Result<Vec<ChannelName>, PortError>;
 }
 
-/// The five ports of the directory.
+/// The rows of resumable uploads, by the id that their file will have.
+#[async_trait]
+pub trait UploadRows: Send + Sync {
+    /// Writes the row of an upload, if its id has none. Returns true if the row is stored, also if an
+    /// earlier attempt stored it. Returns false if the id has another row, which is unchanged.
+    async fn create(&self, upload: &Upload) -> Result<bool, PortError>;
+
+    /// The upload with this id, if it has a row.
+    async fn find(&self, id: FileId) -> Result<Option<Upload>, PortError>;
+
+    /// Compare-and-set: replaces the stored upload by `new` if it equals `old`. Both have the same id.
+    ///
+    /// Returns true if `new` is stored, also if an earlier attempt stored it. Returns false if there is
+    /// no row, or one that equals neither.
+    async fn replace(&self, old: &Upload, new: &Upload) -> Result<bool, PortError>;
+
+    /// Removes the row of an upload. Removing it again has no effect.
+    async fn remove(&self, id: FileId) -> Result<(), PortError>;
+
+    /// Up to `limit` uploads whose ids follow `after`, ordered by id. Without `after`, it begins with
+    /// the first.
+    async fn list(&self, after: Option<FileId>, limit: usize) -> Result<Vec<Upload>, PortError>;
+}
+
+/// The six ports of the directory.
 #[derive(Clone)]
 pub struct Directory {
     pub users: Arc<dyn Users>,
@@ -154,20 +184,22 @@ pub struct Directory {
     pub login_sessions: Arc<dyn LoginSessions>,
     pub user_rows: Arc<dyn UserRows>,
     pub file_rows: Arc<dyn FileRows>,
+    pub upload_rows: Arc<dyn UploadRows>,
 }
 
 impl Directory {
-    /// The ports of one store that implements all five.
+    /// The ports of one store that implements all six.
     pub fn of<T>(store: Arc<T>) -> Directory
     where
-        T: Users + Channels + LoginSessions + UserRows + FileRows + 'static,
+        T: Users + Channels + LoginSessions + UserRows + FileRows + UploadRows + 'static,
     {
         Directory {
             users: store.clone(),
             channels: store.clone(),
             login_sessions: store.clone(),
             user_rows: store.clone(),
-            file_rows: store,
+            file_rows: store.clone(),
+            upload_rows: store,
         }
     }
 }

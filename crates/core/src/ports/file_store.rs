@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::PortError;
-use crate::domain::FileId;
+use crate::domain::StoredName;
 
 /// The bytes of a file in order, in chunks. An error ends the stream; a stream that ends without an
 /// error is complete.
@@ -18,7 +18,7 @@ pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, PortError>> + Send
 /// A file that was committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredFile {
-    pub id: FileId,
+    pub name: StoredName,
     /// The path within the store that [`FileWriter::commit`] returned.
     pub path: String,
 }
@@ -40,10 +40,10 @@ pub type FileListing = Pin<Box<dyn Stream<Item = Result<StoredFile, PortError>> 
 /// have removed.
 #[async_trait]
 pub trait FileStore: Send + Sync {
-    /// Begins a file and returns its writer. The caller uses each id for one file only. After an
+    /// Begins a file and returns its writer. The caller uses each name for one file only. After an
     /// error, or if the future is dropped, there is no file; a draft may be left for
     /// [`FileStore::sweep_drafts`].
-    async fn create(&self, id: FileId) -> Result<Box<dyn FileWriter>, PortError>;
+    async fn create(&self, name: StoredName) -> Result<Box<dyn FileWriter>, PortError>;
 
     /// Reads `length` bytes of a file from byte `offset` on. The caller knows from the file's size
     /// that the range lies within the file.

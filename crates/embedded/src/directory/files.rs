@@ -1,20 +1,20 @@
 //! Rows of files, including the bytes of small files.
 
-use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::columns::{ReadColumn, int, invalid_value, limit as rows};
-use lakechat_core::domain::{ChannelName, File, FileId, FileLocation};
+use lakechat_core::domain::{ChannelName, File, FileId, FileLocation, FilePart};
 
 /// Stores a file. An existing row is identical, as files never change.
 pub(super) fn put(db: &Connection, file: &File) -> Result<()> {
-    let (path, data) = match &file.location {
-        FileLocation::Stored(path) => (Some(path.as_str()), None),
-        FileLocation::Inline(bytes) => (None, Some(&bytes[..])),
+    let (path, data, parts) = match &file.location {
+        FileLocation::Stored(path) => (Some(path.as_str()), None, None),
+        FileLocation::Inline(bytes) => (None, Some(&bytes[..]), None),
+        FileLocation::Parts(parts) => (None, None, Some(json(parts))),
     };
     let mut insert = db.prepare_cached(
-        "INSERT INTO files (id, name, size, sha256, type, uploader, created_at, path, data)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO files (id, name, size, sha256, type, uploader, created_at, path, data, parts)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (id) DO NOTHING",
     )?;
     insert.execute(params![
         file.id.to_string(),
@@ -26,22 +26,32 @@ pub(super) fn put(db: &Connection, file: &File) -> Result<()> {
         int(file.created_at_ms),
         path,
         data,
+        parts,
     ])?;
+    Ok(())
+}
+
+pub(super) fn remove(db: &Connection, id: FileId) -> Result<()> {
+    let id = id.to_string();
+    let mut delete = db.prepare_cached("DELETE FROM files WHERE id = ?1")?;
+    delete.execute([&id])?;
+    let mut delete = db.prepare_cached("DELETE FROM file_posts WHERE file_id = ?1")?;
+    delete.execute([&id])?;
     Ok(())
 }
 
 pub(super) fn find(db: &Connection, id: FileId) -> Result<Option<File>> {
     let mut select = db.prepare_cached(
-        "SELECT id, name, size, sha256, type, uploader, created_at, path, data FROM files
-         WHERE id = ?1",
+        "SELECT id, name, size, sha256, type, uploader, created_at, path, data, parts
+         FROM files WHERE id = ?1",
     )?;
     select.query_row([id.to_string()], file).optional()
 }
 
 pub(super) fn list(db: &Connection, after: Option<FileId>, limit: usize) -> Result<Vec<File>> {
     let mut select = db.prepare_cached(
-        "SELECT id, name, size, sha256, type, uploader, created_at, path, data FROM files
-         WHERE id > ?1 ORDER BY id LIMIT ?2",
+        "SELECT id, name, size, sha256, type, uploader, created_at, path, data, parts
+         FROM files WHERE id > ?1 ORDER BY id LIMIT ?2",
     )?;
     let after = after.map_or(String::new(), |id| id.to_string());
     let files = select.query_map(params![after, rows(limit)], file)?;
@@ -59,11 +69,23 @@ fn file(row: &Row<'_>) -> Result<File> {
         media_type: row.get(4)?,
         uploader: row.user(5)?,
         created_at_ms: row.number(6)?,
-        location: match row.get(7)? {
-            Some(path) => FileLocation::Stored(path),
-            None => FileLocation::Inline(Bytes::from(row.get::<_, Vec<u8>>(8)?)),
-        },
+        location: location(row)?,
     })
+}
+
+fn location(row: &Row<'_>) -> Result<FileLocation> {
+    if let Some(path) = row.get(7)? {
+        return Ok(FileLocation::Stored(path));
+    }
+    if let Some(parts) = row.get::<_, Option<String>>(9)? {
+        let parts = serde_json::from_str(&parts).map_err(|_| invalid_value(9, "parts"))?;
+        return Ok(FileLocation::Parts(parts));
+    }
+    Ok(FileLocation::Inline(row.get::<_, Vec<u8>>(8)?.into()))
+}
+
+fn json(parts: &[FilePart]) -> String {
+    serde_json::to_string(parts).expect("paths and sizes are JSON")
 }
 
 pub(super) fn post(db: &Connection, id: FileId, channel: &ChannelName) -> Result<()> {

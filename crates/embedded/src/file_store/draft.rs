@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::paths::remove_file;
 use crate::folder::private_file;
-use lakechat_core::domain::FileId;
+use lakechat_core::domain::StoredName;
 
 /// Owns a draft's name: dropping it removes the file.
 pub(super) struct Draft {
@@ -23,10 +23,10 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Creates a draft and locks it.
-    pub fn create(folder: &Path, id: FileId) -> io::Result<(Draft, File)> {
+    pub fn create(folder: &Path, name: StoredName) -> io::Result<(Draft, File)> {
         let mut attempts = 0..;
         loop {
-            let path = folder.join(format!("{id}.{}", attempts.next().unwrap_or(0)));
+            let path = folder.join(format!("{name}.{}", attempts.next().unwrap_or(0)));
             let file = private_file().create_new(true).open(&path)?;
             let draft = Draft { path };
             // Between creation and lock a sweep may lock the file or remove it: then try again

@@ -12,8 +12,7 @@ use futures_util::stream;
 use tokio::sync::mpsc;
 
 use super::errors::port_error;
-use super::paths::relative_path;
-use lakechat_core::domain::{FileId, now_ms};
+use lakechat_core::domain::{StoredName, now_ms};
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::file_store::{FileListing, StoredFile};
 
@@ -64,11 +63,11 @@ fn stored_file(
     now: Duration,
     age: &Range<Duration>,
 ) -> io::Result<Option<StoredFile>> {
-    let name = entry.file_name();
-    let Some(id) = name.to_str().and_then(FileId::parse) else {
+    let file_name = entry.file_name();
+    let Some(name) = file_name.to_str().and_then(StoredName::parse) else {
         return Ok(None);
     };
-    let path = relative_path(id);
+    let path = name.path();
     let in_place = folder
         .file_name()
         .to_str()
@@ -80,5 +79,5 @@ fn stored_file(
     // The commit's rename is the inode's last change (ctime); the last write may be much older (mtime).
     let committed = Duration::from_secs(u64::try_from(metadata.ctime()).unwrap_or(0));
     let is_listed = in_place && metadata.is_file() && age.contains(&now.saturating_sub(committed));
-    Ok(is_listed.then_some(StoredFile { id, path }))
+    Ok(is_listed.then_some(StoredFile { name, path }))
 }

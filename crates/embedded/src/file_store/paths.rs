@@ -1,25 +1,18 @@
-//! Where files lie: `<first two hex digits of the id>/<id>` within the store.
+//! Where files lie within the store: [`StoredName::path`].
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::errors::broken;
-use lakechat_core::domain::FileId;
+use lakechat_core::domain::StoredName;
 use lakechat_core::ports::PortError;
-
-/// The path of a file within the store.
-pub(super) fn relative_path(id: FileId) -> String {
-    let id = id.to_string();
-    format!("{}/{id}", &id[..2])
-}
 
 /// Where a path of this store lies on the disk. Any other path is refused, so that a damaged row
 /// can't name a file outside the store.
 pub(super) fn resolve(files: &Path, path: &str) -> Result<PathBuf, PortError> {
-    let id = path.split_once('/').and_then(|(_, id)| FileId::parse(id));
-    match id {
-        Some(id) if relative_path(id) == path => Ok(files.join(path)),
-        _ => Err(broken(format!("{path:?} is not a path of this store"))),
+    match StoredName::of_path(path) {
+        Some(_) => Ok(files.join(path)),
+        None => Err(broken(format!("{path:?} is not a path of this store"))),
     }
 }
 

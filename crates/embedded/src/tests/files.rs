@@ -44,7 +44,7 @@ async fn block_jobs(o: &Opened) -> (mpsc::Sender<()>, JoinSet<()>) {
 }
 
 async fn upload(store: Arc<dyn FileStore>) {
-    let mut writer = store.create(FileId::random()).await.unwrap();
+    let mut writer = store.create(FileId::random().into()).await.unwrap();
     writer.write(vec![b'x'; 1 << 20].into()).await.unwrap();
     writer.commit().await.unwrap();
 }

@@ -27,7 +27,7 @@ async fn refused_connection_is_unavailable_and_says_where() -> Result<()> {
     let store = HdfsStore::open(HdfsSettings::at(&url, "/lakechat", "test"))?;
     let begun = Instant::now();
     for reason in [
-        unavailable(store.create(FileId::random()).await),
+        unavailable(store.create(FileId::random().into()).await),
         unavailable(store.check().await),
         unavailable(store.sweep_drafts(Duration::ZERO).await),
     ] {
@@ -42,7 +42,7 @@ async fn refused_connection_is_unavailable_and_says_where() -> Result<()> {
 async fn unknown_host_is_unavailable_and_says_which() -> Result<()> {
     let url = "hdfs://no-such-host.invalid:9000";
     let store = HdfsStore::open(HdfsSettings::at(url, "/lakechat", "test"))?;
-    let reason = unavailable(store.create(FileId::random()).await);
+    let reason = unavailable(store.create(FileId::random().into()).await);
     assert!(reason.contains("no-such-host.invalid"), "{reason}");
     Ok(())
 }
@@ -61,7 +61,7 @@ async fn silent_name_node_is_unavailable_in_time() -> Result<()> {
     };
     let store = HdfsStore::open(settings)?;
     let begun = Instant::now();
-    let reason = unavailable(store.create(FileId::random()).await);
+    let reason = unavailable(store.create(FileId::random().into()).await);
     assert!(
         reason.contains("did not answer create within 1 s"),
         "{reason}"
@@ -90,7 +90,7 @@ async fn folder_that_belongs_to_others_is_broken_and_says_what_to_do() -> Result
         ..backend.root.settings()
     };
     let store = HdfsStore::open(settings)?;
-    let Err(PortError::Broken { reason, .. }) = store.create(FileId::random()).await else {
+    let Err(PortError::Broken { reason, .. }) = store.create(FileId::random().into()).await else {
         panic!("others may write");
     };
     let reason = reason.to_string();
@@ -105,7 +105,7 @@ async fn folder_that_belongs_to_others_is_broken_and_says_what_to_do() -> Result
 async fn full_quota_is_unavailable_and_leaves_nothing() -> Result<()> {
     let backend = fresh().await?;
     backend.store.check().await?;
-    let mut writer = backend.store.create(FileId::random()).await?;
+    let mut writer = backend.store.create(FileId::random().into()).await?;
     // No room for a single block, however small the file.
     dfs_admin(&["-setSpaceQuota", "1", &backend.root.0])?;
     let mut failed = writer.write(vec![7; 1 << 20].into()).await.err();

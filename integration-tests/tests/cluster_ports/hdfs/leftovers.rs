@@ -31,7 +31,7 @@ async fn writer_process() -> Result<()> {
         return Ok(());
     };
     let store = HdfsStore::open(quick(&Root::kept(root)))?;
-    let mut writer = store.create(FileId::random()).await?;
+    let mut writer = store.create(FileId::random().into()).await?;
     writer.write(vec![1; 3 << 20].into()).await?;
     println!("\nwriting");
     std::future::pending().await
@@ -73,7 +73,7 @@ async fn servers_that_live_spare_each_other() -> Result<()> {
     let backend = fresh().await?;
     let [one, other] = [quick(&backend.root), quick(&backend.root)].map(HdfsStore::open);
     let (one, other) = (one?, other?);
-    let mut writer = one.create(FileId::random()).await?;
+    let mut writer = one.create(FileId::random().into()).await?;
     writer.write(Bytes::from_static(b"first ")).await?;
     // Longer than the dead are waited for: the folder's own stamp is old by then.
     let long_after = tokio::time::Instant::now() + Duration::from_secs(3);
@@ -96,7 +96,7 @@ async fn server_that_was_swept_gets_an_error_and_no_file() -> Result<()> {
         ..backend.root.settings()
     };
     let silent = HdfsStore::open(silent)?;
-    let mut writer = silent.create(FileId::random()).await?;
+    let mut writer = silent.create(FileId::random().into()).await?;
     writer.write(vec![1; 1 << 20].into()).await?;
     let sweeper = HdfsStore::open(quick(&backend.root))?;
     eventually("the sweep to take it for dead", async || {
@@ -115,7 +115,7 @@ async fn server_that_was_swept_gets_an_error_and_no_file() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_takes_the_run_down_and_what_was_open_with_it() -> Result<()> {
     let backend = fresh().await?;
-    let mut writer = backend.store.create(FileId::random()).await?;
+    let mut writer = backend.store.create(FileId::random().into()).await?;
     writer.write(vec![1; 1 << 20].into()).await?;
     drop(writer);
     backend.store.close().await?;

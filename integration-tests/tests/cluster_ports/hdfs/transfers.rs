@@ -22,7 +22,7 @@ fn chunk(n: usize) -> Bytes {
 }
 
 async fn store(files: &dyn FileStore, mebibytes: usize) -> Result<(String, Vec<u8>)> {
-    let mut writer = files.create(FileId::random()).await?;
+    let mut writer = files.create(FileId::random().into()).await?;
     let mut sum = Sha256::new();
     for n in 0..mebibytes {
         let chunk = chunk(n);
@@ -56,7 +56,7 @@ async fn hadoops_own_shell_reads_the_same_bytes() -> Result<()> {
 async fn hadoops_own_shell_finds_no_draft_after_abort_drop_and_close() -> Result<()> {
     let backend = fresh().await?;
     for ends in ["abort", "drop", "commit"] {
-        let mut writer = backend.store.create(FileId::random()).await?;
+        let mut writer = backend.store.create(FileId::random().into()).await?;
         writer.write(chunk(1)).await?;
         match ends {
             "abort" => writer.abort().await?,
@@ -133,7 +133,7 @@ async fn listing_tells_of_files_by_the_age_of_their_commit() -> Result<()> {
     let files = backend.file_store();
     let mut paths = BTreeSet::new();
     for _ in 0..5 {
-        let mut writer = files.create(FileId::random()).await?;
+        let mut writer = files.create(FileId::random().into()).await?;
         writer.write(Bytes::from_static(b"x")).await?;
         paths.insert(writer.commit().await?);
     }

@@ -1,6 +1,7 @@
 //! Codes of uploads and downloads.
 
 use integration_tests::http::send;
+use integration_tests::tus::Tus;
 use lakechat_core::domain::Code;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder};
@@ -32,6 +33,18 @@ async fn download(stage: &Stage, header: &'static str, value: &'static str) -> R
 
 fn part(name: &'static str) -> Part {
     Part::bytes(b"x".as_slice()).file_name(name)
+}
+
+/// What answers ann's first bytes for an upload of five, if it is not at this offset or in this version.
+async fn append(stage: &Stage, offset: u64, version: &'static str) -> Refusal {
+    let path = Tus::new(&stage.server, &stage.ann).create("f", 5).await;
+    let request = stage.http().request(Method::PATCH, &path);
+    let request = request
+        .bearer_auth(stage.ann.token())
+        .header("tus-resumable", version)
+        .header("content-type", "application/offset+octet-stream")
+        .header("upload-offset", offset);
+    refused(request.body("x")).await
 }
 
 pub const CASES: &[Case] = &[
@@ -76,5 +89,18 @@ pub const CASES: &[Case] = &[
     }),
     (Code::FileNotFound, 404, |s| {
         Box::pin(async move { s.get(&format!("/download/{}", uuid::Uuid::new_v4())).await })
+    }),
+    (Code::UploadNotFound, 404, |s| {
+        Box::pin(async move {
+            let path = format!("/uploads/{}", uuid::Uuid::new_v4());
+            let tus = Tus::new(&s.server, &s.ann);
+            refused(tus.request(Method::DELETE, &path)).await
+        })
+    }),
+    (Code::OffsetConflict, 409, |s| {
+        Box::pin(append(s, 1, "1.0.0"))
+    }),
+    (Code::TusVersionUnsupported, 412, |s| {
+        Box::pin(append(s, 0, "0.2.2"))
     }),
 ];

@@ -1,7 +1,5 @@
 //! Files: their rows, with the bytes of small ones.
 
-use bytes::Bytes;
-
 use super::super::client::Client;
 use super::super::error::HBaseError;
 use super::super::put::{self, Put};
@@ -25,8 +23,19 @@ pub(super) async fn put(client: &Client, file: &File) -> Result<(), HBaseError> 
     let put = match &file.location {
         FileLocation::Stored(path) => put.cell("d:path", &**path),
         FileLocation::Inline(bytes) => put.cell("b:data", &bytes[..]),
+        FileLocation::Parts(parts) => {
+            let parts = serde_json::to_vec(parts).expect("paths and sizes are JSON");
+            put.cell("d:parts", parts)
+        }
     };
     write(client, put, file.created_at_ms).await
+}
+
+pub(super) async fn remove(client: &Client, id: FileId) -> Result<(), HBaseError> {
+    let remove = move |connection: &mut _, tables: &_| {
+        put::remove_row(connection, tables, Table::Files, &key(id))
+    };
+    client.write(remove).await
 }
 
 pub(super) async fn post(
@@ -103,12 +112,7 @@ fn file(id: FileId, mut row: Row) -> Result<Option<File>, HBaseError> {
     let Some(name) = row.maybe("d:name", text)? else {
         return Ok(None);
     };
-    let location = match row.maybe("d:path", text)? {
-        Some(path) => FileLocation::Stored(path),
-        None => FileLocation::Inline(Bytes::from(
-            row.take("b:data").ok_or_else(|| row.damaged("b:data"))?,
-        )),
-    };
+    let location = location(&mut row)?;
     Ok(Some(File {
         id,
         name,
@@ -119,6 +123,17 @@ fn file(id: FileId, mut row: Row) -> Result<Option<File>, HBaseError> {
         created_at_ms: row.need("d:created_at", |ms| ms.parse().ok())?,
         location,
     }))
+}
+
+fn location(row: &mut Row) -> Result<FileLocation, HBaseError> {
+    if let Some(path) = row.maybe("d:path", |path| Some(path.to_owned()))? {
+        return Ok(FileLocation::Stored(path));
+    }
+    if let Some(parts) = row.maybe("d:parts", |json| serde_json::from_str(json).ok())? {
+        return Ok(FileLocation::Parts(parts));
+    }
+    let bytes = row.take("b:data").ok_or_else(|| row.damaged("b:data"))?;
+    Ok(FileLocation::Inline(bytes.into()))
 }
 
 fn sha256(text: &str) -> Option<[u8; 32]> {
