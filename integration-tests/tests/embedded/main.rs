@@ -20,6 +20,7 @@ mod server_folder;
 mod simulate_faults;
 mod start;
 mod terminal_client;
+mod tus_client;
 mod uploads;
 
 use integration_tests::Mode;
