@@ -115,6 +115,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::CursorInvalid
         | Code::BadFrame
         | Code::UnknownType
+        | Code::EmojiInvalid
         | Code::AttachmentInvalid => StatusCode::BAD_REQUEST,
         Code::NotAuthenticated
         | Code::TokenExpired

@@ -22,7 +22,7 @@ pub use clock::now_ms;
 pub use file::{Attachment, File, FileId, FileLocation, FilePart};
 pub use finding::{Finding, FindingKind, Findings};
 pub use id::{Id, Partition};
-pub use message::{Cells, Change, ChangeKind, HistoryRow, Message};
+pub use message::{Cells, Change, ChangeKind, HistoryRow, Message, ReactionCounts};
 pub use name::{ChannelName, ClientMsgId, UserName};
 pub use problem::{CauseChain, Code, Problem};
 pub use secret::Secret;

@@ -48,6 +48,10 @@ fn delete(id: &Value) -> Value {
     json!({"type": "delete", "channel": "general", "id": id})
 }
 
+fn react(id: &Value, emoji: &str, on: bool) -> Value {
+    json!({"type": "react", "channel": "general", "id": id, "emoji": emoji, "on": on})
+}
+
 /// Asks for a change that is accepted; its event.
 async fn change(ws: &mut Ws, frame: Value) -> Value {
     let id = frame["id"].clone();
@@ -236,4 +240,89 @@ async fn sender_may_change_a_message_for_a_while_and_an_owner_for_ever() {
     assert_eq!(ann.ask(edit(&of_ann, 1)).await["type"], "ack");
     assert_eq!(ann.refused(edit(&id, 1)).await, "not_author");
     assert_eq!(ann.ask(delete).await["type"], "ack");
+}
+
+#[tokio::test]
+async fn reactions_are_counted_per_person_and_emoji() {
+    let stage = Stage::set().await;
+    let (mut ann, mut bob) = (stage.ann().await, stage.bob().await);
+    let id = say(&mut ann, "a-1", "hi").await;
+    assert_eq!(bob.of_type("message").await["id"], id);
+    let mut told = Vec::new();
+    for (by_ann, emoji, on, counts) in [
+        (true, "👍", true, json!({"👍": 1})),
+        (false, "👍", true, json!({"👍": 2})),
+        (false, "👍", true, json!({"👍": 2})),
+        (false, "🎉", true, json!({"👍": 2, "🎉": 1})),
+        (true, "👍", false, json!({"👍": 1, "🎉": 1})),
+        (false, "🎉", false, json!({"👍": 1})),
+    ] {
+        let mut frame = react(&id, emoji, on);
+        frame["ref"] = json!(1);
+        let (ws, user) = if by_ann {
+            (&mut ann, "ann")
+        } else {
+            (&mut bob, "bob")
+        };
+        ws.send(frame).await;
+        let reaction = ann.of_type("reaction").await;
+        let expected = json!({"type": "reaction", "channel": "general", "event": reaction["event"],
+            "id": id, "user": user, "emoji": emoji, "on": on, "reactions": counts});
+        assert_eq!(reaction, expected);
+        told.push(reaction);
+    }
+    let stored = stage.stored(&id).await;
+    assert_eq!(stored["reactions"], json!({"👍": 1}));
+    assert_eq!(stored["my_reactions"], Value::Null, "ann's view");
+    assert_eq!(stored["changed"], told[5]["event"]);
+
+    change(&mut ann, delete(&id)).await;
+    assert_eq!(stage.stored(&id).await["reactions"], Value::Null);
+    assert_eq!(
+        bob.refused(react(&id, "👍", true)).await,
+        "message_not_found"
+    );
+}
+
+#[tokio::test]
+async fn who_was_away_gets_the_reactions_of_a_known_message_once() {
+    let mut stage = Stage::set().await;
+    let (mut ann, mut bob) = (stage.ann().await, stage.bob().await);
+    let id = say(&mut ann, "a-1", "hi").await;
+    assert_eq!(bob.of_type("message").await["id"], id);
+    bob.close().await;
+    let mut bob = stage.bob().await;
+    change(&mut ann, react(&id, "👍", true)).await;
+    let own = change(&mut bob, react(&id, "🎉", true)).await;
+    let edited = change(&mut ann, edit(&id, "ho")).await;
+    let last = change(&mut ann, react(&id, "❤️", true)).await;
+    let counts = json!({"👍": 1, "🎉": 1, "❤️": 1});
+    let mut back = stage.bob.connect(&stage.server).await;
+    let missed = [
+        json!({"type": "reaction", "event": own, "user": "bob", "emoji": "🎉", "on": true}),
+        json!({"type": "edited", "event": edited, "text": "ho"}),
+        json!({"type": "reaction", "event": last, "id": id, "reactions": counts}),
+    ];
+    assert_resumed(&mut back, &id, &missed).await;
+
+    let last_id = ann
+        .ask(json!({"type": "send", "channel": "general", "text": "last",
+        "client_msg_id": "a-last", "ack": "persisted"}))
+        .await["id"]
+        .clone();
+    stage.server.kill_9().await;
+    stage.server.restart().await;
+    let mut back = stage.bob.connect(&stage.server).await;
+    let missed = [
+        json!({"type": "edited", "event": edited, "text": "ho"}),
+        json!({"type": "reaction", "event": last, "id": id, "user": "ann", "emoji": "❤️",
+            "reactions": counts, "my_reactions": ["🎉"]}),
+        json!({"type": "message", "id": last_id}),
+    ];
+    assert_resumed(&mut back, &id, &missed).await;
+    // The message is in no tail; what it has is counted nevertheless.
+    let mut ann = stage.ann().await;
+    change(&mut ann, react(&id, "👍", false)).await;
+    let counts = json!({"🎉": 1, "❤️": 1});
+    assert_eq!(back.of_type("reaction").await["reactions"], counts);
 }

@@ -1,7 +1,7 @@
 //! What is left to chance, by the seed.
 
-use lakechat_core::chat::log::record::Body;
-use lakechat_core::domain::{ChannelName, ClientMsgId, Id, Role, UserName};
+use lakechat_core::chat::log::record::{Body, ReactionsBefore};
+use lakechat_core::domain::{ChannelName, ClientMsgId, Id, ReactionCounts, Role, UserName};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -87,7 +87,18 @@ impl Cast {
                 let target = Id::from_u64(1 + chance.below(3)).expect("small");
                 let emoji = "\u{1f44d}".into();
                 let on = chance.one_in(2);
-                server.publish(channel, sender, None, Body::React { target, emoji, on }, 0);
+                let body = Body::React {
+                    target,
+                    emoji,
+                    on,
+                    // As if a server had just looked.
+                    before: Some(ReactionsBefore {
+                        at: Id::MAX,
+                        counts: ReactionCounts::new(),
+                        had: false,
+                    }),
+                };
+                server.publish(channel, sender, None, body, 0);
             }
             4..8 => {
                 let roles = [

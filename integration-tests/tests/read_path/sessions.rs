@@ -279,7 +279,7 @@ impl Reader {
 
     fn take(&mut self, frame: &Value) {
         match frame["type"].as_str() {
-            Some("joined") => {}
+            Some("joined" | "reaction") => {}
             Some("message") => {
                 let said = said_in(frame);
                 assert!(said.id > self.cursor, "{} again, or before", said.id);

@@ -141,6 +141,13 @@ impl HubChannel {
             .increment((live.len() * frames.len()) as u64);
     }
 
+    /// Lets every live session get an event, and what follows, from the log, because there is no frame for
+    /// all of them.
+    fn fall_behind(&self, event: Id, wakers: &mut Vec<Waker>) {
+        let mut live = self.live.lock().expect("no panic while held");
+        live.iter_mut().for_each(|l| l.miss(event, wakers));
+    }
+
     /// Applies a channel event to the roster. If it ends a membership, removes that user's sessions
     /// from the live list.
     fn apply(&self, entry: &Entry) {
@@ -293,8 +300,14 @@ impl Hub {
                     if let Some(before) = frames.remove(&record.channel) {
                         self.deliver_frames(&record.channel, &before, wakers);
                     }
-                    let channel = self.loaded(&record.channel);
-                    channel.into_iter().for_each(|c| c.apply(entry));
+                    let Some(channel) = self.loaded(&record.channel) else {
+                        continue;
+                    };
+                    if entry.lacks_frame() {
+                        channel.fall_behind(entry.id, wakers);
+                    } else {
+                        channel.apply(entry);
+                    }
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! are strings of 20 decimal digits. Times are integers, in ms since 1970.
 
 pub mod close;
+pub mod emoji;
 pub mod events;
 mod frame;
 mod incoming;

@@ -27,7 +27,23 @@ pub struct Message {
     pub reactions: BTreeMap<String, Vec<UserName>>,
 }
 
+/// How many people have reacted to a message with each emoji; none of the counts is 0.
+pub type ReactionCounts = BTreeMap<String, u64>;
+
 impl Message {
+    pub fn reaction_counts(&self) -> ReactionCounts {
+        let people = self.reactions.iter().filter(|(_, users)| !users.is_empty());
+        let counts = people.map(|(emoji, users)| (emoji.clone(), users.len() as u64));
+        counts.collect()
+    }
+
+    /// The emojis of a user's reactions.
+    pub fn reactions_of(&self, user: &UserName) -> impl Iterator<Item = &str> {
+        let of_user = self.reactions.iter();
+        let of_user = of_user.filter(move |(_, users)| users.contains(user));
+        of_user.map(|(emoji, _)| emoji.as_str())
+    }
+
     /// Applies a change. Changes come in the order of the log; one that the message shows already changes
     /// nothing.
     pub fn apply(&mut self, change: &Change) {

@@ -103,6 +103,7 @@ codes! {
     MessageNotFound = "message_not_found",
     NotAuthor = "not_author",
     EditWindowPassed = "edit_window_passed",
+    EmojiInvalid = "emoji_invalid",
     ParentNotFound = "parent_not_found",
     AttachmentInvalid = "attachment_invalid",
 }

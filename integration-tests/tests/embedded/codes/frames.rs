@@ -69,6 +69,10 @@ pub const CASES: &[Case] = &[
             (0, bob.refused(edit).await)
         })
     }),
+    (Code::EmojiInvalid, 0, |s| {
+        let react = json!({"type": "react", "channel": "general", "id": "1", "emoji": "yes"});
+        Box::pin(s.frame(react))
+    }),
     (Code::TooManyChannels, 0, |s| {
         Box::pin(async move {
             let mut ws = s.ws().await;

@@ -133,6 +133,15 @@ impl Live {
         true
     }
 
+    /// The session gets an event and what follows from the log.
+    pub(super) fn miss(&mut self, event: Id, wakers: &mut Vec<Waker>) {
+        if let LiveState::After(after) = self.state
+            && after < event
+        {
+            wakers.extend(self.fall_behind(event.as_u64()));
+        }
+    }
+
     fn fall_behind(&mut self, lacks_from: u64) -> Option<Waker> {
         self.state = LiveState::Behind;
         let subscription = &self.subscription;

@@ -2,8 +2,9 @@
 
 use super::fold::Verdict;
 use super::record::{Body, Record};
+use crate::chat::wire::events::{self, Reaction};
 use crate::chat::wire::{self, Frame};
-use crate::domain::{Cells, Change, ChangeKind, HistoryRow, Id, Message};
+use crate::domain::{Cells, Change, ChangeKind, HistoryRow, Id, Message, ReactionCounts};
 use crate::ports::broker::{DeadLetter, Offset};
 
 /// A folded record.
@@ -18,7 +19,8 @@ pub struct Entry {
     pub record: Option<Record>,
     /// The raw record if it is unreadable. The archiver stores it as a dead letter.
     pub dead: Option<Box<DeadLetter>>,
-    /// The frame for receivers, encoded once for all of them. `None` if they don't get the record.
+    /// The frame for receivers, encoded once for all of them. `None` if they don't get the record, or for
+    /// a reaction whose counts are unknown: see [`Entry::lacks_frame`].
     pub frame: Option<Frame>,
 }
 
@@ -43,6 +45,29 @@ impl Entry {
             dead: None,
             frame,
         }
+    }
+
+    /// Encodes the frame of a reaction, with the counts that result.
+    pub fn encode_reaction(&mut self, counts: &ReactionCounts) {
+        if let Some(record) = self.accepted()
+            && let Body::React {
+                target, emoji, on, ..
+            } = &record.body
+        {
+            let (channel, user) = (&record.channel, &record.sender);
+            let reaction = Reaction {
+                user,
+                emoji,
+                on: *on,
+            };
+            let frame = events::reaction(channel, self.id, *target, reaction, counts);
+            self.frame = Some(frame);
+        }
+    }
+
+    /// Whether receivers need more than the log has: the frame has to be made from the message.
+    pub fn lacks_frame(&self) -> bool {
+        self.frame.is_none() && self.target().is_some()
     }
 
     /// The entry of an unreadable record.
@@ -74,12 +99,12 @@ impl Entry {
             Some(Body::Edit { text, .. } | Body::Topic { topic: text }) => text.len(),
             _ => 0,
         };
-        let index = if self.target().is_some() { 128 } else { 0 };
+        let index = if self.target().is_some() { 256 } else { 0 };
         let dead = self.dead.as_ref().map_or(0, |dead| {
             size_of::<DeadLetter>() + dead.record.key.len() + dead.record.value.len()
         });
         // 128 bytes stand for the names and for the references in the tail's indexes, to which a change
-        // adds a queue of its target.
+        // adds a queue and the reactions of its target.
         size_of::<Entry>()
             + 128
             + index

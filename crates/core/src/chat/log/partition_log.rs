@@ -223,10 +223,14 @@ impl PartitionLog {
                 Phase::Rewinding { .. } | Phase::Stopped(_) => break,
             }
             outcomes.extend(self.outcome_of(record.as_ref(), append_ms, id, verdict));
-            let entry = Arc::new(match dead {
+            let mut entry = match dead {
                 Some(dead) => Entry::unreadable(id, dead),
                 None => Entry::new(offset, append_ms, id, verdict, record),
-            });
+            };
+            if let Some(counts) = self.tail.count_reaction(&entry) {
+                entry.encode_reaction(&counts);
+            }
+            let entry = Arc::new(entry);
             self.tail.push(entry.clone());
             entries.push(entry);
         }

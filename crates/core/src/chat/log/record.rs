@@ -2,11 +2,14 @@
 //! stream processors that read the topic.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::domain::{Attachment, ChannelName, ClientMsgId, FileId, Id, Role, UserName};
+use crate::domain::{
+    Attachment, ChannelName, ClientMsgId, FileId, Id, ReactionCounts, Role, UserName,
+};
 
 /// The version that this release writes, and the newest one that it reads.
 pub const VERSION: u64 = 1;
@@ -46,6 +49,8 @@ pub enum Body {
         target: Id,
         emoji: String,
         on: bool,
+        /// From the server that took the reaction; it decides nothing.
+        before: Option<ReactionsBefore>,
     },
     Member {
         user: UserName,
@@ -55,6 +60,18 @@ pub enum Body {
         topic: String,
     },
     Archive,
+}
+
+/// The reactions of a message as the server that publishes another one found them. By them, every server
+/// knows the counts that result, without a look at the message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReactionsBefore {
+    /// It had folded everything up to here.
+    pub at: Id,
+    /// The number of people by emoji.
+    pub counts: ReactionCounts,
+    /// Whether this reaction was on.
+    pub had: bool,
 }
 
 impl Body {
@@ -94,9 +111,9 @@ impl Body {
             } => Digest::of_message(text, *reply_to, file.as_ref().map(|f| f.id)),
             Body::Edit { target, text } => Digest::of(&(kind, target, text, ABSENT, ABSENT)),
             Body::Delete { target } => Digest::of(&(kind, target, ABSENT, ABSENT, ABSENT)),
-            Body::React { target, emoji, on } => {
-                Digest::of(&(kind, target, ABSENT, ABSENT, ABSENT, emoji, on))
-            }
+            Body::React {
+                target, emoji, on, ..
+            } => Digest::of(&(kind, target, ABSENT, ABSENT, ABSENT, emoji, on)),
             Body::Member { user, role } => {
                 Digest::of(&(kind, ABSENT, ABSENT, ABSENT, ABSENT, user, role))
             }
@@ -181,6 +198,9 @@ struct Wire<'a> {
     emoji: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     on: Option<bool>,
+    /// Any value: a record is readable whatever it holds.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    before: Option<Cow<'a, RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     user: Option<UserName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -207,6 +227,7 @@ impl Record {
             file: None,
             emoji: None,
             on: None,
+            before: None,
             user: None,
             role: None,
             topic: None,
@@ -223,9 +244,15 @@ impl Record {
             }
             Body::Edit { text, .. } => wire.text = Some(text.as_str().into()),
             Body::Delete { .. } | Body::Archive => {}
-            Body::React { emoji, on, .. } => {
+            Body::React {
+                emoji, on, before, ..
+            } => {
                 wire.emoji = Some(emoji.clone());
                 wire.on = Some(*on);
+                wire.before = before.as_ref().map(|before| {
+                    let raw = serde_json::value::to_raw_value(before);
+                    Cow::Owned(raw.expect("ids, texts and numbers are JSON"))
+                });
             }
             Body::Member { user, role } => {
                 wire.user = Some(user.clone());
@@ -296,6 +323,10 @@ fn body(kind: &str, wire: &Wire<'_>) -> Option<Body> {
             target: wire.target?,
             emoji: wire.emoji.clone()?,
             on: wire.on?,
+            before: wire
+                .before
+                .as_ref()
+                .and_then(|before| serde_json::from_str(before.get()).ok()),
         },
         "member" => Body::Member {
             user: wire.user.clone()?,
@@ -364,6 +395,11 @@ mod tests {
                 target: id,
                 emoji: "👍".into(),
                 on: true,
+                before: Some(ReactionsBefore {
+                    at: id,
+                    counts: ReactionCounts::from([("👍".into(), 2)]),
+                    had: false,
+                }),
             },
             Body::Member {
                 user: UserName::parse("bob").unwrap(),
@@ -404,6 +440,7 @@ mod tests {
             target,
             emoji: emoji.into(),
             on,
+            before: None,
         };
         let member = |user, role| Body::Member {
             user: UserName::parse(user).unwrap(),
@@ -487,6 +524,24 @@ mod tests {
             Record::decode(b"ops", br#"{"v":2,"x":[]}"#),
             Err(DecodeError::Newer(2))
         );
+    }
+
+    #[test]
+    fn reaction_is_readable_whatever_the_counts_before_are() {
+        let target = Id::from_u64(77).unwrap();
+        let (emoji, on) = ("👍".to_owned(), true);
+        let r = record(Body::React {
+            target,
+            emoji,
+            on,
+            before: None,
+        });
+        for odd in ["1", "[]", r#"{"at":7}"#, "null"] {
+            let field = format!(r#"{{"before":{odd},"#);
+            let text = String::from_utf8(r.encode()).unwrap();
+            let text = text.replacen('{', &field, 1);
+            assert_eq!(Record::decode(b"ops", text.as_bytes()).as_ref(), Ok(&r));
+        }
     }
 
     #[test]

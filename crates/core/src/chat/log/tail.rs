@@ -1,6 +1,7 @@
 //! The recent records of a partition, in memory: the unarchived ones, and some archived ones.
 
 mod changes;
+mod tally;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::entry::Entry;
 use super::record::Body;
-use crate::domain::{ChannelName, Id, UserName};
+use crate::domain::{ChannelName, Id, ReactionCounts, UserName};
 use crate::ports::broker::Offset;
 use changes::Changes;
 
@@ -84,6 +85,12 @@ impl Tail {
 
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// If the next record, which is about to be added, is a reaction: the counts that result, if they are
+    /// known.
+    pub fn count_reaction(&mut self, entry: &Entry) -> Option<ReactionCounts> {
+        self.changes.count(entry, self.above)
     }
 
     /// Adds the next record. Evicts nothing: the caller does so when the batch is complete.

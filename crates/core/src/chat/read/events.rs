@@ -9,7 +9,7 @@ use crate::chat::log::entry::Entry;
 use crate::chat::log::record::Body;
 use crate::chat::log::tail::Tail;
 use crate::chat::read::ReadMessage;
-use crate::domain::{Change, Id, Problem};
+use crate::domain::{Change, Id, Problem, UserName};
 use crate::ports::history::MessageRange;
 use crate::ports::problem::history_unavailable;
 
@@ -71,10 +71,11 @@ impl Reads {
         Ok(ReadEvents { events, up_to })
     }
 
-    /// The same from the tail alone, if it has the whole range; up to `limit` events.
+    /// The same from the tail alone, if it has the whole range and the frames; up to `limit` events.
     pub fn events_in_tail(
         &self,
         channel: &HubChannel,
+        reader: &UserName,
         range: MissedRange,
         limit: usize,
     ) -> Option<ReadEvents> {
@@ -83,17 +84,23 @@ impl Reads {
         if range.after < tail.above() {
             return None;
         }
-        let entries = tail.within(&channel.name, range.after, next(range.up_to));
-        let found = entries.filter_map(|entry| {
-            let event = if entry.is_message() {
-                ReadEvent::Message(in_tail(tail, channel, entry))
-            } else {
-                entry.target().filter(|target| *target <= range.known)?;
-                ReadEvent::Live(entry.clone())
-            };
-            (!is_replaced(tail, channel, entry)).then_some((entry.id, event))
-        });
-        let events: BTreeMap<_, _> = found.take(limit).collect();
+        let mut events = BTreeMap::new();
+        for entry in tail.within(&channel.name, range.after, next(range.up_to)) {
+            if events.len() == limit {
+                break;
+            }
+            if entry.is_message() {
+                let message = in_tail(tail, channel, entry);
+                events.insert(entry.id, ReadEvent::Message(message));
+            } else if entry.target().is_some_and(|target| target <= range.known)
+                && !is_replaced(tail, channel, reader, entry)
+            {
+                if entry.lacks_frame() {
+                    return None;
+                }
+                events.insert(entry.id, ReadEvent::Live(entry.clone()));
+            }
+        }
         let last = events.last_key_value().filter(|_| events.len() == limit);
         let up_to = last.map_or(range.up_to, |(id, _)| *id);
         Some(ReadEvents { events, up_to })
@@ -156,18 +163,20 @@ pub(super) fn in_tail(tail: &Tail, channel: &HubChannel, entry: &Arc<Entry>) -> 
     ReadMessage::Tail(entry.clone(), changes.cloned().collect())
 }
 
-/// Whether a later change of the same message makes this one superfluous: its frame tells as much.
-fn is_replaced(tail: &Tail, channel: &HubChannel, entry: &Entry) -> bool {
-    let Some(target) = entry.target() else {
+/// Whether a later change of the same message makes this one superfluous: its frame tells as much. A
+/// reaction of the reader's own tells which ones are the reader's, too.
+fn is_replaced(tail: &Tail, channel: &HubChannel, reader: &UserName, entry: &Entry) -> bool {
+    let (Some(target), Some(record)) = (entry.target(), entry.accepted()) else {
         return false;
     };
     let later = tail.changes_of(&channel.name, target).rev();
-    let mut later = later.take_while(|later| later.id > entry.id);
-    later.any(|later| {
-        let bodies = (later.body(), entry.body());
-        matches!(
-            bodies,
-            (Some(Body::Delete { .. }), _) | (Some(Body::Edit { .. }), Some(Body::Edit { .. }))
-        )
+    let later = later.take_while(|later| later.id > entry.id);
+    let mut later = later.filter_map(|later| later.accepted());
+    later.any(|later| match (&later.body, &record.body) {
+        (Body::Delete { .. }, _) | (Body::Edit { .. }, Body::Edit { .. }) => true,
+        (Body::React { emoji, .. }, Body::React { emoji: of, .. }) => {
+            record.sender != *reader || (later.sender == *reader && emoji == of)
+        }
+        _ => false,
     })
 }

@@ -6,8 +6,12 @@ use super::Chat;
 use super::sending::{may_send, unique};
 use crate::chat::hub::HubChannel;
 use crate::chat::log::pending::{self, Waiter};
-use crate::chat::log::record::Body;
+use crate::chat::log::record::{Body, ReactionsBefore};
 use crate::domain::{ChangeKind, ClientMsgId, Code, Id, Message, Problem, Role, UserName};
+
+/// The most different emojis among the reactions to a message. Those who react at the same time may
+/// exceed it.
+const MAX_EMOJIS: usize = 50;
 
 /// A change of a message, as a client asks for it.
 #[derive(Clone, Debug)]
@@ -35,7 +39,7 @@ impl Chat {
             client_msg_id,
             kind,
         } = change;
-        let body = body(target, kind);
+        let mut body = body(target, kind);
         // A retry is answered before anything is checked that may have changed since the first try.
         let waiter = match &client_msg_id {
             None => waiter,
@@ -48,8 +52,13 @@ impl Chat {
             }
         };
         may_send(channel, user)?;
+        // Before the message is read, so that what is read has everything up to here.
+        let at = self.log.lock(channel.partition).last_id();
         let message = self.changeable(channel, target).await?;
         self.may_change(channel, user, &message, &body)?;
+        if let Body::React { emoji, before, .. } = &mut body {
+            *before = Some(reactions_before(at, &message, user, emoji));
+        }
         let client_msg_id = client_msg_id.unwrap_or_else(unique);
         let record = self.record(channel, user, client_msg_id, body);
         // The rights may have changed meanwhile.
@@ -101,6 +110,13 @@ impl Chat {
                     "Only its sender, an owner or an admin of the channel can delete a message.";
                 return Err(not_author(text));
             }
+            Body::React { emoji, on, .. } => {
+                return if *on {
+                    check_reactions(message, emoji)
+                } else {
+                    Ok(())
+                };
+            }
             _ => {}
         }
         if is_admin {
@@ -129,6 +145,30 @@ fn body(target: Id, kind: ChangeKind) -> Body {
     match kind {
         ChangeKind::Edit { text } => Body::Edit { target, text },
         ChangeKind::Delete => Body::Delete { target },
-        ChangeKind::React { emoji, on } => Body::React { target, emoji, on },
+        ChangeKind::React { emoji, on } => Body::React {
+            target,
+            emoji,
+            on,
+            before: None,
+        },
+    }
+}
+
+/// Every event about a reaction has the counts of all of them.
+fn check_reactions(message: &Message, emoji: &str) -> Result<(), Problem> {
+    let counts = message.reaction_counts();
+    if counts.len() < MAX_EMOJIS || counts.contains_key(emoji) {
+        return Ok(());
+    }
+    let text = format!("A message has at most {MAX_EMOJIS} different reactions.");
+    let problem = Problem::new(Code::EmojiInvalid, text).field("emoji");
+    Err(problem.limit(MAX_EMOJIS as u64))
+}
+
+fn reactions_before(at: Id, message: &Message, user: &UserName, emoji: &str) -> ReactionsBefore {
+    ReactionsBefore {
+        at,
+        counts: message.reaction_counts(),
+        had: message.reactions_of(user).any(|of| of == emoji),
     }
 }

@@ -24,8 +24,8 @@ pub const FRAME_PAGE_BYTES: usize = 256 * 1024;
 /// The memory for the messages of one read. A page of many large messages takes several reads.
 const READ_BYTES: usize = 4 * 1024 * 1024;
 
-/// The memory of a message beside its text.
-const MESSAGE_BYTES: usize = 1024;
+/// The memory of a message beside its text: most of it for reactions.
+const MESSAGE_BYTES: usize = 4096;
 
 /// Where a page lies, and in which direction the next page lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What a client missed in a channel, for a resume.
 //!
 //! Missed messages come in their current state. Each kind of change of a message that the client knows
-//! comes once, at the place of the last one: an edit with the text, a deletion alone.
+//! comes once, at the place of the last one: an edit with the text, a reaction with the counts, a deletion alone.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl Chat {
         range: MissedRange,
         limit: usize,
     ) -> Result<Missed, Problem> {
-        if let Some(found) = self.reads.events_in_tail(channel, range, limit) {
+        if let Some(found) = self.reads.events_in_tail(channel, reader, range, limit) {
             let Told { events, .. } = told(found.events);
             return Ok(Missed {
                 events,
@@ -145,7 +145,7 @@ impl Missed {
             }
             MissedEvent::Message(message) => message.frame(channel, reader),
             MissedEvent::Change(change, message) => {
-                events::missed(&channel.name, change, &message.state())?
+                events::missed(&channel.name, change, &message.state(), reader)
             }
         };
         Some(match &mut self.memory {

@@ -13,6 +13,7 @@ use std::time::Instant;
 use tokio::sync::Mutex;
 
 use crate::chat::hub::{HubChannel, Subscription};
+use crate::chat::log::entry::Entry;
 use crate::chat::log::stopped::unreadable;
 use crate::chat::read::MissedRange;
 use crate::chat::service::Chat;
@@ -128,8 +129,8 @@ impl Resume {
     /// Queues every frame above the cursor and registers the session as live, if the tail has all of
     /// them and they leave half of the outbox free. Otherwise does nothing and returns false.
     ///
-    /// Nor if one of them is a change that happened while the client was absent, up to `absent_to`: it
-    /// may be merged with others.
+    /// Nor if one of them is a change that happened while the client was absent, up to `absent_to`, as
+    /// it may be merged with others; or one whose frame has to be made from the message.
     fn go_live(&self, cursor: Id, absent_to: Id) -> Result<bool, Problem> {
         let (chat, channel) = (&*self.chat, &*self.channel);
         let listener = self.subscription.listener();
@@ -148,7 +149,8 @@ impl Resume {
                 return None;
             }
             let mut missed = state.tail.within(&channel.name, cursor, Id::MAX);
-            if missed.any(|e| e.id <= absent_to && e.target().is_some()) {
+            let is_live = |e: &Entry| e.target().is_none() || e.id > absent_to && !e.lacks_frame();
+            if missed.any(|e| !is_live(e)) {
                 return None;
             }
             let behind = state.tail.within(&channel.name, cursor, Id::MAX);

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Frame;
 use super::outgoing::encode;
-use crate::domain::{Change, ChangeKind, ChannelName, Id, Message};
+use crate::domain::{Change, ChangeKind, ChannelName, Id, Message, ReactionCounts, UserName};
 
 /// A change of a message. What it leaves out is as the client knows it.
 #[derive(Serialize)]
@@ -19,6 +19,20 @@ struct EventFrame<'a> {
     edited_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted_at: Option<u64>,
+    #[serde(flatten)]
+    reaction: Option<Reaction<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reactions: Option<&'a ReactionCounts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    my_reactions: Option<Vec<&'a str>>,
+}
+
+/// One person's reaction, or the end of it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Reaction<'a> {
+    pub user: &'a UserName,
+    pub emoji: &'a str,
+    pub on: bool,
 }
 
 impl<'a> EventFrame<'a> {
@@ -31,6 +45,9 @@ impl<'a> EventFrame<'a> {
             text: None,
             edited_at: None,
             deleted_at: None,
+            reaction: None,
+            reactions: None,
+            my_reactions: None,
         }
     }
 }
@@ -52,19 +69,44 @@ pub fn deleted(channel: &ChannelName, event: Id, id: Id, deleted_at_ms: u64) -> 
     })
 }
 
-/// The frame that tells a client of a change that it missed, with the state of the message. None if
-/// clients don't get this kind of change.
-pub fn missed(channel: &ChannelName, change: &Change, message: &Message) -> Option<Frame> {
-    match change.kind {
-        ChangeKind::Edit { .. } => {
-            let frame = EventFrame {
-                text: Some(message.text.as_str()),
-                edited_at: message.edited_at_ms,
-                ..EventFrame::new("edited", channel, change.id, message.id)
-            };
-            Some(encode(&frame))
-        }
-        ChangeKind::Delete => Some(deleted(channel, change.id, message.id, change.id.ms())),
-        ChangeKind::React { .. } => None,
+/// The frame that delivers a reaction to all receivers, with the counts that result.
+pub fn reaction(
+    channel: &ChannelName,
+    event: Id,
+    id: Id,
+    reaction: Reaction<'_>,
+    counts: &ReactionCounts,
+) -> Frame {
+    encode(&EventFrame {
+        reaction: Some(reaction),
+        reactions: Some(counts),
+        ..EventFrame::new("reaction", channel, event, id)
+    })
+}
+
+/// The frame that tells `reader` of a change that it missed, with the state of the message.
+pub fn missed(
+    channel: &ChannelName,
+    change: &Change,
+    message: &Message,
+    reader: &UserName,
+) -> Frame {
+    match &change.kind {
+        ChangeKind::Edit { .. } => encode(&EventFrame {
+            text: Some(message.text.as_str()),
+            edited_at: message.edited_at_ms,
+            ..EventFrame::new("edited", channel, change.id, message.id)
+        }),
+        ChangeKind::Delete => deleted(channel, change.id, message.id, change.id.ms()),
+        ChangeKind::React { emoji, on } => encode(&EventFrame {
+            reaction: Some(Reaction {
+                user: &change.user,
+                emoji,
+                on: *on,
+            }),
+            reactions: Some(&message.reaction_counts()),
+            my_reactions: Some(message.reactions_of(reader).collect()),
+            ..EventFrame::new("reaction", channel, change.id, message.id)
+        }),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::chat::wire::emoji::emoji;
 use crate::domain::{ChangeKind, ClientMsgId, Code, FileId, Id, Problem};
 use crate::json_object::{JsonObject, field_invalid, field_missing};
 
@@ -95,7 +96,7 @@ pub struct ChannelsRequest<'a> {
 const REF_ALLOWED: &str = "a whole number from -9223372036854775808 to 9223372036854775807";
 
 /// The fields of all frames. Others are ignored, so that older servers can serve newer clients.
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 17] = [
     "type",
     "ref",
     "token",
@@ -111,9 +112,11 @@ const FIELDS: [&str; 15] = [
     "reply_to",
     "file_id",
     "ack",
+    "emoji",
+    "on",
 ];
 
-type Fields<'a> = JsonObject<'a, 15>;
+type Fields<'a> = JsonObject<'a, 17>;
 
 impl<'a> Incoming<'a> {
     /// Parses a text frame. A frame that isn't a JSON object gives an error without a `ref`.
@@ -173,6 +176,15 @@ impl<'a> Request<'a> {
                 let delete = |_: &mut Fields<'a>| Ok(ChangeKind::Delete);
                 Request::Change(ChangeRequest::from_fields(fields, delete)?)
             }
+            "react" => {
+                let react = |fields: &mut Fields<'a>| {
+                    Ok(ChangeKind::React {
+                        emoji: emoji(&fields.required_str("emoji")?)?,
+                        on: fields.optional_bool("on")?.unwrap_or(true),
+                    })
+                };
+                Request::Change(ChangeRequest::from_fields(fields, react)?)
+            }
             "history" => Request::History(PageRequest {
                 channel: fields.required_str("channel")?,
                 before: fields.optional_id("before")?,
@@ -187,7 +199,7 @@ impl<'a> Request<'a> {
             }),
             _ => {
                 let text = "This server knows hello, refresh, join, leave, send, edit, delete, \
-                            history and channels.";
+                            react, history and channels.";
                 return Err(Problem::new(Code::UnknownType, text).field("type"));
             }
         })

@@ -57,7 +57,7 @@ impl<'a> MessageObject<'a> {
             client_msg_id: message.client_msg_id.as_ref().map(|c| c.as_str()),
             reply_to: message.reply_to,
             file: message.file.as_ref().filter(|_| !is_deleted),
-            edited_at: message.edited_at_ms,
+            edited_at: message.edited_at_ms.filter(|_| !is_deleted),
             deleted_at: message.deleted_at_ms,
             changed: message.changed,
             my_reactions: mine.map(|(emoji, _)| emoji.as_str()).collect(),
@@ -84,6 +84,7 @@ pub fn live_frame(id: Id, record: &Record) -> Option<Frame> {
         Body::Message { .. } => message_frame_of(id, record),
         Body::Edit { target, text } => Some(events::edited(channel, id, *target, text)),
         Body::Delete { target } => Some(events::deleted(channel, id, *target, id.ms())),
+        // A reaction's needs the counts.
         Body::React { .. } | Body::Member { .. } | Body::Topic { .. } | Body::Archive => None,
     }
 }

@@ -3,29 +3,51 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::tally::Tally;
 use crate::chat::log::entry::Entry;
-use crate::domain::{ChannelName, Id};
+use crate::domain::{ChannelName, Id, ReactionCounts};
 
 /// The accepted edits, deletes and reactions of the tail.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     /// By target. An id occurs once in a partition, whatever the channel.
-    of_target: HashMap<Id, VecDeque<Arc<Entry>>>,
+    of_target: HashMap<Id, OfTarget>,
+}
+
+#[derive(Debug, Default)]
+struct OfTarget {
+    entries: VecDeque<Arc<Entry>>,
+    tally: Tally,
 }
 
 impl Changes {
+    /// Counts an entry that is about to be added, if it is a reaction. Returns the counts that result,
+    /// if they are known. `above`: the tail has every record with an id above this one.
+    pub fn count(&mut self, entry: &Entry, above: Id) -> Option<ReactionCounts> {
+        let target = entry.target()?;
+        let changes = self.of_target.entry(target).or_default();
+        changes.tally.count(entry, above)
+    }
+
     /// Adds an accepted entry of the tail, if it is a change.
     pub fn push(&mut self, entry: &Arc<Entry>) {
         if let Some(target) = entry.target() {
             let changes = self.of_target.entry(target).or_default();
-            changes.push_back(entry.clone());
+            changes.entries.push_back(entry.clone());
         }
     }
 
     /// Removes the tail's oldest accepted entry, if it is a change.
     pub fn drop_first(&mut self, entry: &Entry) {
-        if let Some(target) = entry.target() {
-            super::drop_first(&mut self.of_target, &target);
+        let Some(target) = entry.target() else {
+            return;
+        };
+        let changes = self.of_target.get_mut(&target);
+        let changes = changes.expect("what is in the tail is in its indexes");
+        changes.entries.pop_front();
+        changes.tally.forget(entry);
+        if changes.entries.is_empty() {
+            self.of_target.remove(&target);
         }
     }
 
@@ -36,7 +58,8 @@ impl Changes {
         channel: &'a ChannelName,
         message: Id,
     ) -> impl DoubleEndedIterator<Item = &'a Arc<Entry>> {
-        let changes = self.of_target.get(&message).into_iter().flatten();
-        changes.filter(move |e| e.accepted().is_some_and(|r| r.channel == *channel))
+        let changes = self.of_target.get(&message).into_iter();
+        let entries = changes.flat_map(|changes| &changes.entries);
+        entries.filter(move |e| e.accepted().is_some_and(|r| r.channel == *channel))
     }
 }

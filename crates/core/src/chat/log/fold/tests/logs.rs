@@ -142,7 +142,7 @@ fn body() -> impl Strategy<Value = Body> {
         2 => (target.clone(), text).prop_map(|(target, text)| Body::Edit { target, text }),
         1 => target.clone().prop_map(|target| Body::Delete { target }),
         2 => (target, any::<bool>())
-            .prop_map(|(target, on)| Body::React { target, emoji: "👍".into(), on }),
+            .prop_map(|(target, on)| Body::React { target, emoji: "👍".into(), on, before: None }),
         1 => Just(Body::Archive),
     ]
 }
