@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::event::{Event, Leaving};
 use super::frame::{Limits, Outgoing, Welcome};
-use super::outbox::{Outbox, Pending, Post};
+use super::outbox::{Outbox, Pending, Post, PostAction};
 use super::wire::{Page, Refusal};
 use lakechat_core::domain::{ChannelName, Id, UserName};
 
@@ -257,7 +257,7 @@ impl Conversation {
             let reference = self.next_ref;
             self.next_ref += 1;
             pending.in_flight = Some(reference);
-            let frame = send_frame(reference, &pending.post);
+            let frame = post_frame(reference, &pending.post);
             if frame.len() > limits.frame_bytes {
                 // The server would close every connection on which it arrives.
                 too_large.push((reference, frame.len()));
@@ -319,14 +319,38 @@ fn not_joined() -> Refusal {
     Refusal::own("not_a_member", "Join the channel before sending to it.")
 }
 
-fn send_frame(reference: u64, post: &Post) -> String {
-    let send = Outgoing::Send {
-        reference,
-        channel: &post.channel,
-        text: &post.text,
-        client_msg_id: &post.client_msg_id,
-        reply_to: post.reply_to,
-        file_id: post.file_id,
+fn post_frame(reference: u64, post: &Post) -> String {
+    let (channel, client_msg_id, text) = (&post.channel, &post.client_msg_id, &*post.text);
+    let frame = match &post.action {
+        PostAction::Send => Outgoing::Send {
+            reference,
+            channel,
+            text,
+            client_msg_id,
+            reply_to: post.reply_to,
+            file_id: post.file_id,
+        },
+        PostAction::Edit(id) => Outgoing::Edit {
+            reference,
+            channel,
+            id: *id,
+            text,
+            client_msg_id,
+        },
+        PostAction::Delete(id) => Outgoing::Delete {
+            reference,
+            channel,
+            id: *id,
+            client_msg_id,
+        },
+        PostAction::React { id, emoji, on } => Outgoing::React {
+            reference,
+            channel,
+            id: *id,
+            emoji,
+            on: *on,
+            client_msg_id,
+        },
     };
-    send.encode()
+    frame.encode()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lakechat_core::domain::{ChannelName, ClientMsgId, Id};
 
 use super::frame::Welcome;
-use super::wire::{ChatMessage, Refusal};
+use super::wire::{ChatChange, ChatMessage, Refusal};
 
 #[derive(Debug)]
 pub enum Event {
@@ -31,6 +31,11 @@ pub enum Event {
     Message {
         channel: ChannelName,
         message: ChatMessage,
+    },
+    /// A message was changed, perhaps one that this session has not received.
+    Changed {
+        channel: ChannelName,
+        change: ChatChange,
     },
     /// A post is stored. Each post is answered once, by `Acked` or by `Refused`.
     Acked {

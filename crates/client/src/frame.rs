@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::{ChannelInfo, ChatMessage, Page, Refusal};
+use super::wire::{ChannelInfo, ChatChange, ChatMessage, Page, Refusal};
 use lakechat_core::domain::{ChannelName, ClientMsgId, FileId, Id, UserName};
 
 /// The first frame of a session.
@@ -77,6 +77,7 @@ pub(super) enum Incoming {
     /// The `ref` of the request to leave; None if the membership has ended.
     Left(Option<u64>, ChannelName),
     Message(ChannelName, Box<ChatMessage>),
+    Change(ChannelName, Box<ChatChange>),
     Ack(Ack),
     History(Option<u64>, Page),
     Refused(Refused),
@@ -118,7 +119,10 @@ impl Incoming {
             ("welcome", ..) => Incoming::Welcome(serde_json::from_str(text)?),
             ("token_expiring", ..) => Incoming::TokenExpiring,
             ("closing", ..) => Incoming::Closing(serde_json::from_str(text)?),
-            (_, Some(channel), Some(event)) => Incoming::Event(channel, event),
+            (_, Some(channel), Some(event)) => match serde_json::from_str(text) {
+                Ok(change) => Incoming::Change(channel, change),
+                Err(_) => Incoming::Event(channel, event),
+            },
             _ => Incoming::Ignored,
         })
     }
@@ -151,6 +155,30 @@ pub(super) enum Outgoing<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         file_id: Option<FileId>,
     },
+    Edit {
+        #[serde(rename = "ref")]
+        reference: u64,
+        channel: &'a ChannelName,
+        id: Id,
+        text: &'a str,
+        client_msg_id: &'a ClientMsgId,
+    },
+    Delete {
+        #[serde(rename = "ref")]
+        reference: u64,
+        channel: &'a ChannelName,
+        id: Id,
+        client_msg_id: &'a ClientMsgId,
+    },
+    React {
+        #[serde(rename = "ref")]
+        reference: u64,
+        channel: &'a ChannelName,
+        id: Id,
+        emoji: &'a str,
+        on: bool,
+        client_msg_id: &'a ClientMsgId,
+    },
     History {
         #[serde(rename = "ref")]
         reference: u64,
@@ -173,6 +201,7 @@ impl Outgoing<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::ChatChangeKind;
 
     #[test]
     fn message_is_read_with_what_it_carries() {
@@ -188,6 +217,26 @@ mod tests {
             (42, "hi \"you\"")
         );
         assert_eq!(message.file.expect("a file").size, 3);
+    }
+
+    #[test]
+    fn change_is_read_by_its_type() {
+        let head = r#""channel":"ops","event":"43","id":"42""#;
+        let read = |rest: &str| match Incoming::parse(&format!("{{{head},{rest}}}")) {
+            Incoming::Change(_, change) => change.kind,
+            other => panic!("a change: {other:?}"),
+        };
+        let edited = read(r#""type":"edited","text":"ho","edited_at":7,"novel":1"#);
+        let (text, edited_at) = ("ho".to_owned(), 7);
+        assert_eq!(edited, ChatChangeKind::Edited { text, edited_at });
+        let deleted = read(r#""type":"deleted","deleted_at":7"#);
+        assert_eq!(deleted, ChatChangeKind::Deleted { deleted_at: 7 });
+        let reaction =
+            read(r#""type":"reaction","user":"bob","emoji":"x","on":true,"reactions":{"x":2}"#);
+        let ChatChangeKind::Reaction { reactions, .. } = reaction else {
+            panic!("a reaction: {reaction:?}");
+        };
+        assert_eq!(reactions["x"], 2);
     }
 
     #[test]

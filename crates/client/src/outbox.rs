@@ -7,10 +7,12 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use lakechat_core::domain::{ChannelName, ClientMsgId, FileId, Id};
 
-/// A message to be sent.
+/// A message to be sent, or a change of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Post {
     pub channel: ChannelName,
+    pub action: PostAction,
+    /// Of a message, or of its edit.
     pub text: String,
     /// Identifies the message across retries. [`Post::text`] makes a random one.
     pub client_msg_id: ClientMsgId,
@@ -18,12 +20,52 @@ pub struct Post {
     pub file_id: Option<FileId>,
 }
 
+/// What a post does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PostAction {
+    #[default]
+    Send,
+    /// Replaces the text of this message.
+    Edit(Id),
+    Delete(Id),
+    /// Adds a reaction to a message, or takes it back.
+    React {
+        id: Id,
+        emoji: String,
+        on: bool,
+    },
+}
+
 impl Post {
+    /// An edit of a message of the user's own.
+    pub fn edit(channel: ChannelName, id: Id, text: impl Into<String>) -> Post {
+        Post {
+            action: PostAction::Edit(id),
+            ..Post::text(channel, text)
+        }
+    }
+
+    pub fn delete(channel: ChannelName, id: Id) -> Post {
+        Post {
+            action: PostAction::Delete(id),
+            ..Post::text(channel, "")
+        }
+    }
+
+    pub fn react(channel: ChannelName, id: Id, emoji: impl Into<String>, on: bool) -> Post {
+        let emoji = emoji.into();
+        Post {
+            action: PostAction::React { id, emoji, on },
+            ..Post::text(channel, "")
+        }
+    }
+
     /// A message with this text and a random `client_msg_id`.
     pub fn text(channel: ChannelName, text: impl Into<String>) -> Post {
         let id = uuid::Uuid::new_v4().simple().to_string();
         Post {
             channel,
+            action: PostAction::Send,
             text: text.into(),
             client_msg_id: ClientMsgId::parse(&id).expect("32 hex digits are printable"),
             reply_to: None,

@@ -1,5 +1,7 @@
 //! JSON objects that occur both in HTTP responses and in frames.
 
+use std::collections::BTreeMap;
+
 use lakechat_core::domain::{Attachment, ChannelName, ClientMsgId, Id, UserName};
 use serde::Deserialize;
 
@@ -14,6 +16,51 @@ pub struct ChatMessage {
     pub client_msg_id: Option<ClientMsgId>,
     pub reply_to: Option<Id>,
     pub file: Option<Attachment>,
+    pub edited_at: Option<u64>,
+    /// A deleted message has no text.
+    pub deleted_at: Option<u64>,
+    /// The id of the last change: a state with a smaller one is older.
+    pub changed: Option<Id>,
+    /// The number of people by emoji.
+    #[serde(default)]
+    pub reactions: BTreeMap<String, u64>,
+    /// The emojis of the user's own reactions.
+    #[serde(default)]
+    pub my_reactions: Vec<String>,
+}
+
+/// A change of a message. It says what the message is like from then on; what it doesn't mention stays as
+/// it is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ChatChange {
+    /// The change's own id: a state with a smaller one is older.
+    pub event: Id,
+    /// The message.
+    pub id: Id,
+    #[serde(flatten)]
+    pub kind: ChatChangeKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ChatChangeKind {
+    Edited {
+        text: String,
+        edited_at: u64,
+    },
+    Deleted {
+        deleted_at: u64,
+    },
+    /// `user` has added a reaction, or taken it back.
+    Reaction {
+        user: UserName,
+        emoji: String,
+        on: bool,
+        /// The number of people by emoji, for all emojis.
+        reactions: BTreeMap<String, u64>,
+        /// The emojis of the user's own reactions, after an absence in which they may have changed.
+        my_reactions: Option<Vec<String>>,
+    },
 }
 
 /// A channel, in a list or in `welcome`.

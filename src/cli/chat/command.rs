@@ -9,6 +9,9 @@ pub(super) const HELP: &str = "\
 /join CHANNEL          join a channel and talk there
 /leave                 leave the current channel
 /history               show the last messages again
+/edit TEXT             replace the text of your last message
+/delete                delete your last message
+/react EMOJI           react to the last message
 /upload PATH           send a file
 /download ID [PATH]    fetch a file
 /quit                  quit, like Ctrl-D
@@ -20,6 +23,11 @@ pub(super) enum Line {
     Join(ChannelName),
     Leave,
     History,
+    /// Changes the user's last message in the channel.
+    Edit(String),
+    Delete,
+    /// Reacts to the last message in the channel.
+    React(String),
     Upload(PathBuf),
     Download(FileId, Option<PathBuf>),
     Quit,
@@ -61,6 +69,9 @@ impl Line {
             },
             ("leave", "") => Line::Leave,
             ("history", "") => Line::History,
+            ("edit", text) if !text.is_empty() => Line::Edit(text.to_owned()),
+            ("delete", "") => Line::Delete,
+            ("react", emoji) if !emoji.is_empty() => Line::React(emoji.to_owned()),
             ("upload", path) if !path.is_empty() => Line::Upload(path.into()),
             ("download", what) => Line::download(what),
             ("quit", "") => Line::Quit,
@@ -107,6 +118,9 @@ mod tests {
         for (line, meant) in [
             ("/join ops".to_owned(), Line::Join(ops)),
             ("/quit".to_owned(), Line::Quit),
+            ("/edit a  b".to_owned(), Line::Edit("a  b".to_owned())),
+            ("/delete".to_owned(), Line::Delete),
+            ("/react 👍".to_owned(), Line::React("👍".to_owned())),
             (
                 "/upload  my notes.txt".to_owned(),
                 Line::Upload("my notes.txt".into()),
@@ -123,6 +137,9 @@ mod tests {
             "/join",
             "/join NO",
             "/upload",
+            "/edit",
+            "/delete it",
+            "/react",
             "/download x",
             "/dance",
             "/quit now",

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::plain::{in_rows, plain, tail, width_of};
 use super::terminal;
-use lakechat_client::ChatMessage;
+use lakechat_client::{ChatChange, ChatChangeKind, ChatMessage};
 use lakechat_core::domain::ChannelName;
 
 /// Moves to the begin of the row and erases it.
@@ -43,6 +43,16 @@ impl Screen {
         message: &ChatMessage,
     ) {
         self.print(&line_of(current, channel, message));
+    }
+
+    /// Prints what became of a message, which is named by its time.
+    pub fn change(
+        &self,
+        current: Option<&ChannelName>,
+        channel: &ChannelName,
+        change: &ChatChange,
+    ) {
+        self.note(&change_line(current, channel, change));
     }
 
     /// Prints a line that is not a message.
@@ -185,11 +195,37 @@ fn line_of(current: Option<&ChannelName>, channel: &ChannelName, message: &ChatM
         line.push(' ');
         line.push_str(&message.text);
     }
+    if message.deleted_at.is_some() {
+        line.push_str(" (deleted)");
+    } else if message.edited_at.is_some() {
+        line.push_str(" (edited)");
+    }
     if let Some(file) = &message.file {
         let (name, size, id) = (&file.name, file.size, file.id);
         line.push_str(&format!(" [{name}, {size} bytes: /download {id}]"));
     }
     line
+}
+
+fn change_line(
+    current: Option<&ChannelName>,
+    channel: &ChannelName,
+    change: &ChatChange,
+) -> String {
+    let mut message = time_of_day(change.id.ms());
+    if Some(channel) != current {
+        message.push_str(&format!(" #{channel}"));
+    }
+    match &change.kind {
+        ChatChangeKind::Edited { text, .. } => format!("{message} was edited: {text}"),
+        ChatChangeKind::Deleted { .. } => format!("{message} was deleted"),
+        ChatChangeKind::Reaction {
+            user, emoji, on, ..
+        } => {
+            let does = if *on { "reacts with" } else { "takes back" };
+            format!("{user} {does} {emoji} to {message}")
+        }
+    }
 }
 
 /// HH:MM:SS in UTC.
@@ -216,6 +252,24 @@ mod tests {
         assert_eq!(line(Some(&ops)), format!("{time} {said}"));
         assert_eq!(line(Some(&general)), format!("{time} #ops {said}"));
         assert_eq!(line(None), format!("{time} #ops {said}"));
+    }
+
+    #[test]
+    fn change_names_the_message_by_its_time() {
+        let ops = ChannelName::parse("ops").unwrap();
+        let id = "00384964964781158400";
+        let line = |mut change: serde_json::Value| {
+            (change["id"], change["event"]) = (id.into(), "00384964973635334144".into());
+            change_line(None, &ops, &serde_json::from_value(change).unwrap())
+        };
+        let time = time_of_day(1_795_849_999_907);
+        let edited = json!({"type": "edited", "text": "ho", "edited_at": 1});
+        assert_eq!(line(edited), format!("{time} #ops was edited: ho"));
+        let deleted = json!({"type": "deleted", "deleted_at": 1});
+        assert_eq!(line(deleted), format!("{time} #ops was deleted"));
+        let reaction = json!({"type": "reaction", "user": "bob", "emoji": "👍", "on": true,
+            "reactions": {"👍": 1}});
+        assert_eq!(line(reaction), format!("bob reacts with 👍 to {time} #ops"));
     }
 
     #[test]

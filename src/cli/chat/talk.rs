@@ -1,6 +1,7 @@
 //! The main loop of the chat: handles lines of the input, events of the session and transfers.
 
 mod events;
+mod last_messages;
 mod transfers;
 mod waiting;
 
@@ -12,6 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use self::last_messages::LastMessages;
 use self::transfers::Transferred;
 use self::waiting::Waiting;
 use super::command::{HELP, Line};
@@ -54,6 +56,7 @@ pub(super) struct Talk {
     /// Why the rest of the input is not read.
     fatal: Option<String>,
     files: HashMap<FileId, String>,
+    last: LastMessages,
     transfers: JoinSet<Transferred>,
     transfer_slots: Arc<Semaphore>,
 }
@@ -78,6 +81,7 @@ impl Talk {
             failed: 0,
             fatal: None,
             files: HashMap::new(),
+            last: LastMessages::default(),
             transfers: JoinSet::new(),
             transfer_slots: Arc::new(Semaphore::new(TRANSFERS)),
         }
@@ -190,6 +194,20 @@ impl Talk {
                     self.show_tail(&channel, Id::MAX).await;
                 }
             }
+            Line::Edit(text) => {
+                let id = self.last.own(self.channel.as_ref());
+                self.change(id, &text.clone(), |c, id| Post::edit(c, id, text))
+                    .await?;
+            }
+            Line::Delete => {
+                let id = self.last.own(self.channel.as_ref());
+                self.change(id, "/delete", Post::delete).await?;
+            }
+            Line::React(emoji) => {
+                let id = self.last.any(self.channel.as_ref());
+                let react = |c, id| Post::react(c, id, &*emoji, true);
+                self.change(id, &emoji, react).await?;
+            }
             Line::Upload(path) => match self.channel.clone() {
                 Some(channel) => self.upload(channel, path),
                 None => self.not_sent(&path.to_string_lossy()),
@@ -210,6 +228,21 @@ impl Talk {
         self.channel = Some(channel.clone());
         self.waiting.progressed();
         Ok(self.session.join(channel, None).await?)
+    }
+
+    /// Posts a change of a message. `what`: how the user wrote it.
+    async fn change(
+        &mut self,
+        message: Option<Id>,
+        what: &str,
+        change: impl FnOnce(ChannelName, Id) -> Post,
+    ) -> Result<()> {
+        match (self.channel.clone(), message) {
+            (Some(channel), Some(id)) => self.post(change(channel, id), what.to_owned()).await?,
+            (Some(_), None) => self.fail("there is no such message yet"),
+            (None, _) => self.not_sent(what),
+        }
+        Ok(())
     }
 
     async fn post(&mut self, post: Post, what: String) -> Result<()> {

@@ -140,6 +140,11 @@ mod tests {
             client_msg_id: Some(script.client_msg_id(SENT)),
             reply_to: None,
             file: None,
+            edited_at: None,
+            deleted_at: None,
+            changed: None,
+            reactions: Default::default(),
+            my_reactions: Vec::new(),
         }
     }
 

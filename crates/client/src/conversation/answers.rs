@@ -17,6 +17,11 @@ impl Conversation {
     pub fn receive(&mut self, frame: Incoming, now: Duration) {
         match frame {
             Incoming::Message(channel, message) => self.message(channel, *message),
+            Incoming::Change(channel, change) => {
+                self.advance_cursor(&channel, change.event);
+                let change = *change;
+                self.events.push_back(Event::Changed { channel, change });
+            }
             Incoming::Event(channel, id) => self.advance_cursor(&channel, id),
             Incoming::Ack(ack) => self.acked(&ack),
             Incoming::Joined(joined) => self.joined(joined, now),

@@ -39,7 +39,11 @@ impl Rig {
     }
 
     fn post(&mut self, text: &str) -> String {
-        let post = Post::text(ops(), text);
+        self.put(Post::text(ops(), text))
+    }
+
+    /// Posts something; its `client_msg_id`.
+    fn put(&mut self, post: Post) -> String {
         let id = post.client_msg_id.to_string();
         let room = Arc::new(Semaphore::new(1)).try_acquire_owned();
         let pending = Pending::new(post, room.expect("free"));
@@ -114,7 +118,8 @@ fn cursor_starts_at_joined_and_follows_messages_and_events_but_not_acks() {
         ),
         (message(20, "bob", "x"), 20),
         (
-            json!({"type": "edited", "channel": "ops", "event": "30", "id": "20", "text": "ho"}),
+            json!({"type": "edited", "channel": "ops", "event": "30", "id": "20", "text": "ho",
+                "edited_at": 7}),
             30,
         ),
         (message(25, "bob", "y"), 30),
@@ -352,4 +357,41 @@ fn post_without_a_join_is_refused_here() {
     assert_eq!(rig.texts(), [""; 0]);
     assert!(matches!(&rig.events()[..], [Event::Refused { refusal, .. }]
         if refusal.code == "not_a_member"));
+}
+
+#[test]
+fn change_is_posted_as_often_as_a_send_and_told_with_its_event() {
+    let mut rig = Rig::new();
+    rig.join(None);
+    rig.connect();
+    rig.joined(10);
+    let id = Id::from_u64(20).expect("small");
+    let key = rig.put(Post::edit(ops(), id, "ho"));
+    let wrote = rig.wrote_one();
+    assert_eq!(
+        (&wrote["type"], &wrote["text"]),
+        (&json!("edit"), &json!("ho"))
+    );
+    assert_eq!(wrote["id"], id.to_string());
+    rig.conversation.disconnected(rig.now);
+    rig.connect();
+    rig.wrote();
+    rig.joined(10);
+    let again = rig.wrote_one();
+    assert_eq!(again["client_msg_id"], wrote["client_msg_id"]);
+    rig.events();
+    rig.receive(
+        json!({"type": "ack", "ref": again["ref"], "id": "20", "event": "30",
+        "duplicate": true}),
+    );
+    rig.receive(
+        json!({"type": "deleted", "channel": "ops", "event": "31", "id": "20",
+        "deleted_at": 7}),
+    );
+    let events = rig.events();
+    assert!(
+        matches!(&events[..], [Event::Acked { client_msg_id, duplicate: true, .. },
+            Event::Changed { change, .. }] if client_msg_id.as_str() == key && change.id == id),
+        "{events:?}"
+    );
 }

@@ -166,3 +166,25 @@ async fn no_home_is_needed() {
     let bob = Person::register(&server, "bob").await;
     assert_eq!(texts(&server, &bob, "general").await, ["from cron"]);
 }
+
+#[tokio::test]
+async fn last_message_is_edited_reacted_to_and_deleted() {
+    let server = Server::start(MODE).await;
+    let ann = Terminal::new(&server, "ann");
+    let mut running = Piped::start(ann.command(&["--register"]));
+    running.says("helo\n").await;
+    running.prints("ann: helo").await;
+    running.says("/edit hello\n").await;
+    running.prints("was edited: hello").await;
+    running.says("/react \u{1f44d}\n").await;
+    running.prints("ann reacts with \u{1f44d} to").await;
+    running.says("/history\n").await;
+    running.prints("ann: hello (edited)").await;
+    running.says("/delete\n").await;
+    running.prints("was deleted").await;
+    running.says("/history\n").await;
+    running.prints("ann: (deleted)").await;
+    running.ended().await.succeeded();
+    let bob = Person::register(&server, "bob").await;
+    assert_eq!(texts(&server, &bob, "general").await, [""]);
+}

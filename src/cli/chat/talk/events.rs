@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{InputKind, Talk};
-use lakechat_client::{Event, Leaving};
+use lakechat_client::{ChatMessage, Event, Leaving};
 use lakechat_core::domain::{ChannelName, FileId, Id};
 
 /// Number of messages that are shown when a channel is joined.
@@ -21,11 +21,10 @@ impl Talk {
     pub(super) async fn handle_event(&mut self, event: Event) {
         match event {
             Event::Message { channel, message } => {
-                if let Some(file) = &message.file {
-                    self.remember(file.id, &file.name);
-                }
-                self.screen
-                    .message(self.channel.as_ref(), &channel, &message);
+                self.show(&channel, &message);
+            }
+            Event::Changed { channel, change } => {
+                self.screen.change(self.channel.as_ref(), &channel, &change);
             }
             Event::Joined {
                 channel,
@@ -96,10 +95,7 @@ impl Talk {
         match timeout(TAIL_TIMEOUT, credentials.authorized(newest)).await {
             Ok(Ok(page)) => {
                 for message in &page.messages {
-                    if let Some(file) = &message.file {
-                        self.remember(file.id, &file.name);
-                    }
-                    self.screen.message(self.channel.as_ref(), channel, message);
+                    self.show(channel, message);
                 }
             }
             Ok(Err(error)) => self
@@ -109,6 +105,14 @@ impl Talk {
                 .screen
                 .note("can't load the history: no answer in time"),
         }
+    }
+
+    fn show(&mut self, channel: &ChannelName, message: &ChatMessage) {
+        if let Some(file) = &message.file {
+            self.remember(file.id, &file.name);
+        }
+        self.last.shown(channel, message, &self.credentials.user());
+        self.screen.message(self.channel.as_ref(), channel, message);
     }
 
     fn remember(&mut self, id: FileId, name: &str) {

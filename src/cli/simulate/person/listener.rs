@@ -75,7 +75,7 @@ impl Listener {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Connected(_) | Event::Reconnected(_) => {}
+            Event::Connected(_) | Event::Reconnected(_) | Event::Changed { .. } => {}
             Event::Disconnected { reason, .. } => self.disconnected(&reason),
             Event::Joined { channel, at, .. } => {
                 if let Some(channel) = self.run.channel_named(&channel) {
