@@ -11,6 +11,7 @@ pub mod bytes;
 pub mod certificate;
 pub mod cluster;
 pub mod contract;
+pub mod conversation;
 pub mod fault_proxy;
 pub mod hbase;
 pub mod hbase_shell;

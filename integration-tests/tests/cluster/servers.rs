@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use integration_tests::bytes::sha256;
 use integration_tests::cluster::Cluster;
+use integration_tests::conversation::Run;
 use integration_tests::traffic::Traffic;
 use integration_tests::tus::{Tus, content};
 use integration_tests::ws::send_frame;
@@ -28,6 +29,14 @@ async fn two() -> (Arc<Cluster>, Server, Server) {
     let a = Server::of(&cluster, &[("LAKECHAT_SERVER__ID", "a")]).await;
     let b = Server::of(&cluster, &[("LAKECHAT_SERVER__ID", "b")]).await;
     (cluster, a, b)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_of_two_servers_end_with_the_state_of_history() {
+    let (_cluster, a, b) = two().await;
+    let mut run = Run::new(&a).await;
+    run.act(&[&a, &b]).await;
+    run.agrees(&[&a, &b]).await;
 }
 
 fn texts(messages: &[Value]) -> Vec<&str> {

@@ -5,6 +5,7 @@ mod audit;
 mod both_modes;
 mod codes;
 mod config;
+mod conversation;
 mod data_folder;
 mod disabled_accounts;
 mod documents;
