@@ -117,7 +117,9 @@ impl Server {
 
     pub async fn register(&self, name: &UserName) -> Secret<String> {
         let here = std::net::IpAddr::from([127, 0, 0, 1]);
-        let login = self.accounts.register(here, name.as_str(), "password1");
+        let login =
+            self.accounts
+                .register(here, name.as_str(), integration_tests::people::PASSWORD);
         login.await.expect("the name is free").token
     }
 
