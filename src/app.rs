@@ -34,7 +34,7 @@ use crate::http::address_limits::AddressLimits;
 use crate::http::context::ServiceContext;
 use crate::readiness::{Part, Readiness};
 use crate::shutdown::{Deadlines, Outcome, Shutdown, Stage, Tasks, signals};
-use lakechat_core::accounts::{self, Accounts, KeyError, KeyFile};
+use lakechat_core::accounts::{self, Accounts, Administration, KeyError, KeyFile};
 use lakechat_core::chat::{
     self, BackgroundTask, Batching, MemoryBounds, OutboxBounds, SessionLimits, Threads,
 };
@@ -167,7 +167,9 @@ async fn start(
 
     let limits = &config.limits;
     let addresses = AddressLimits::new(limits.connects_per_address, limits.connections_per_address);
+    let audit_trail = ports.directory.audit_trail.clone();
     let context = ServiceContext {
+        administration: Administration::new(accounts.clone(), audit_trail),
         accounts,
         chat,
         files,

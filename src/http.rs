@@ -9,6 +9,7 @@ mod access_log;
 mod accounts;
 pub mod address_limits;
 mod address_slots;
+mod admin;
 pub mod allowed_hosts;
 mod bearer;
 mod body;

@@ -123,9 +123,12 @@ fn main() -> ExitCode {
         }) => with_config(&flags, |config| {
             backup::run(&args, &config.data_dir, &config.secret_file())
         }),
-        Command::Admin(args) => with_config(args.flags(), |config| {
-            runtime()?.block_on(admin::run(&args, config))
-        }),
+        Command::Admin(args) => match args.offline() {
+            Some(flags) => with_config(flags, |config| {
+                runtime()?.block_on(admin::run_offline(&args, config))
+            }),
+            None => exit_code(runtime().and_then(|runtime| runtime.block_on(admin::run(&args)))),
+        },
         Command::Audit(args) => with_config(&args.flags, |config| {
             runtime()?.block_on(audit::run(&args, config))
         }),

@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use crate::cluster::Cluster;
+use crate::people::PASSWORD;
 use crate::{Http, eventually, within};
 
 /// Off, so that tests reach only the limits that they are about.
@@ -285,6 +286,21 @@ impl Server {
             .env("LAKECHAT_DATA_DIR", self.data.path())
             .stdin(Stdio::null());
         within(command.output()).await.expect("it runs")
+    }
+
+    /// Creates an admin by the command for it, with the password of all people. A server on a folder is
+    /// stopped meanwhile.
+    pub async fn create_admin(&mut self, name: &str) {
+        if self.cluster.is_none() {
+            self.stop().await;
+        }
+        let create = ["admin", "create", name];
+        let created = self.command(&create, &[("LAKECHAT_PASSWORD", PASSWORD)]);
+        let created = created.await;
+        assert!(created.status.success(), "{created:?}");
+        if self.cluster.is_none() {
+            self.restart().await;
+        }
     }
 
     /// The number of its process.

@@ -1,19 +1,31 @@
 //! `lakechat admin`: what operators do with accounts.
 
-use std::path::PathBuf;
+mod confirm;
+mod create;
+mod server;
+mod table;
+mod users;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::chat::user_name;
-use super::password::{password, password_from_stdin};
-use crate::app::offline::OfflineDirectory;
+use self::create::CreateArgs;
+use self::server::{ServerArgs, ServerSession};
+use self::table::Table;
+use self::users::UsersArgs;
+use super::moment::rfc3339;
 use crate::config::{Config, Flags};
-use lakechat_core::accounts::create_account;
-use lakechat_core::domain::UserName;
 
 /// Administer accounts
+///
+///   lakechat admin create ann --config lakechat.toml   the first admin, without a server
+///   lakechat admin users list --user ann               the others, by the server that runs
+///   lakechat admin audit --user ann                    what admins have done
+///
+/// Exit codes: 0: done; 1: refused, or the server or the directory can't be reached; 2: invalid command
+/// line; 64: invalid configuration.
 #[derive(Args, Clone, Debug)]
+#[command(verbatim_doc_comment)]
 pub struct AdminArgs {
     #[command(subcommand)]
     command: AdminCommand,
@@ -22,69 +34,67 @@ pub struct AdminArgs {
 #[derive(Subcommand, Clone, Debug)]
 enum AdminCommand {
     Create(CreateArgs),
+    Users(UsersArgs),
+    Audit(AuditArgs),
 }
 
-/// Create the account of an admin, without a server
-///
-/// Writes to the back ends themselves, so it needs no other account: for the first one of an
-/// installation, or if no admin can log in any more. In cluster mode the servers may run. In embedded
-/// mode the server has to be stopped, since it has the data folder to itself; a folder that doesn't
-/// exist is created.
-///
-///   lakechat admin create ann --config lakechat.toml
-///   lakechat admin create ann --password-file secret
-///
-/// The password comes from a file, from the first line of the input, from LAKECHAT_PASSWORD, or from the
-/// terminal.
-///
-/// Exit codes: 0: created; 1: the name is taken, the password is refused, or the directory can't be
-/// written; 64: invalid configuration.
+/// List what admins have done, the latest first
 #[derive(Args, Clone, Debug)]
-#[command(verbatim_doc_comment)]
-struct CreateArgs {
-    /// The user name
-    #[arg(value_parser = user_name)]
-    name: UserName,
+struct AuditArgs {
     #[command(flatten)]
-    flags: Flags,
-    /// Read the password from a file
-    #[arg(
-        long,
-        env = "LAKECHAT_PASSWORD_FILE",
-        hide_env_values = true,
-        value_name = "FILE"
-    )]
-    password_file: Option<PathBuf>,
-    /// Read the password from the first line of the input
-    #[arg(long)]
-    password_stdin: bool,
+    server: ServerArgs,
+    /// The most entries to list
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
 }
 
 impl AdminArgs {
-    /// The flags of the configuration.
-    pub fn flags(&self) -> &Flags {
+    /// The flags of the configuration, for the command that works without a server.
+    pub fn offline(&self) -> Option<&Flags> {
         match &self.command {
-            AdminCommand::Create(create) => &create.flags,
+            AdminCommand::Create(create) => Some(&create.flags),
+            AdminCommand::Users(_) | AdminCommand::Audit(_) => None,
         }
     }
 }
 
-pub async fn run(args: &AdminArgs, config: &Config) -> Result<()> {
+/// Runs the command that works without a server.
+pub async fn run_offline(args: &AdminArgs, config: &Config) -> Result<()> {
     match &args.command {
-        AdminCommand::Create(create) => create_admin(create, config).await,
+        AdminCommand::Create(create) => create::run(create, config).await,
+        AdminCommand::Users(_) | AdminCommand::Audit(_) => run(args).await,
     }
 }
 
-async fn create_admin(args: &CreateArgs, config: &Config) -> Result<()> {
-    let password = match args.password_stdin {
-        true => password_from_stdin().await?,
-        false => password(&args.name, args.password_file.as_deref(), true).await?,
-    };
-    let offline = OfflineDirectory::open(config).await?;
-    let users = &*offline.directory.users;
-    let created = create_account(users, args.name.clone(), &password, true).await;
-    offline.close().await?;
-    created.with_context(|| format!("can't create {}", args.name))?;
-    println!("created the admin {}", args.name);
+/// Runs a command that asks a server.
+pub async fn run(args: &AdminArgs) -> Result<()> {
+    match &args.command {
+        AdminCommand::Create(_) => unreachable!("it works without a server"),
+        AdminCommand::Users(users) => users::run(users).await,
+        AdminCommand::Audit(audit) => list_audit(audit).await,
+    }
+}
+
+async fn list_audit(args: &AuditArgs) -> Result<()> {
+    let session = ServerSession::open(&args.server).await?;
+    let listed = session.list("admin/audit", "entries", args.limit).await;
+    session.close().await?;
+    let entries = listed?;
+    if args.server.json {
+        return table::print_json(&entries);
+    }
+    let mut table = Table::new(["TIME", "BY", "ACTION", "USER", "ADDRESS"]);
+    for entry in &entries {
+        let at = entry["at"].as_u64().unwrap_or_default();
+        let text = |field: &str| entry[field].as_str().unwrap_or("-").to_owned();
+        table.row([
+            rfc3339(at),
+            text("by"),
+            text("action"),
+            text("user"),
+            text("address"),
+        ]);
+    }
+    table.print();
     Ok(())
 }

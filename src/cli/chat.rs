@@ -26,7 +26,7 @@ use self::input::InputLine;
 pub(super) use self::input::next_line;
 pub(super) use self::login::check_privacy;
 use lakechat_client::{Api, Credentials, Options, Session, Stop};
-use plain::plain;
+pub(super) use plain::plain;
 use screen::Screen;
 use talk::{InputKind, Talk};
 use terminal::{Editing, Mode, Signals};

@@ -272,7 +272,7 @@ async fn only_oneself(call: &Call, user: &UserName) -> Result<(), Problem> {
     Err(Problem::new(Code::RoleRequired, text))
 }
 
-fn list_limit(query: &mut Query, default: usize) -> Result<usize, Problem> {
+pub(super) fn list_limit(query: &mut Query, default: usize) -> Result<usize, Problem> {
     let Some(text) = query.take("limit") else {
         return Ok(default);
     };
@@ -283,7 +283,7 @@ fn list_limit(query: &mut Query, default: usize) -> Result<usize, Problem> {
     limit.ok_or_else(limit_invalid)
 }
 
-fn after<T, E>(
+pub(super) fn after<T, E>(
     query: &mut Query,
     parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> Result<Option<T>, Problem> {

@@ -6,12 +6,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Origin, PublicUrl};
 use crate::http::address_limits::AddressLimits;
-use lakechat_core::accounts::Accounts;
+use lakechat_core::accounts::{Accounts, Administration};
 use lakechat_core::chat::Chat;
 use lakechat_core::files::{Files, LinkSigner};
 
 pub struct ServiceContext {
     pub accounts: Arc<Accounts>,
+    pub administration: Administration,
     pub chat: Arc<Chat>,
     pub files: Arc<Files>,
     pub links: LinkSigner,

@@ -124,6 +124,7 @@ pub fn status(code: Code) -> StatusCode {
         Code::Forbidden
         | Code::RegistrationClosed
         | Code::AccountDisabled
+        | Code::AdminRequired
         | Code::RoleRequired
         | Code::NotAMember
         | Code::NotAuthor
@@ -145,6 +146,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::ChannelArchived
         | Code::LastOwner
         | Code::OffsetConflict
+        | Code::LastAdmin
         | Code::IdempotencyConflict
         | Code::Expired
         | Code::EditWindowPassed

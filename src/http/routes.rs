@@ -4,7 +4,7 @@ use http::Method;
 
 use super::context::ServiceContext;
 use super::route_table::{Route, RouteTable};
-use super::{accounts, channels, chat, files, logins, presence, uploads};
+use super::{accounts, admin, channels, chat, files, logins, presence, uploads};
 
 pub fn table() -> RouteTable<ServiceContext> {
     RouteTable::new([
@@ -17,6 +17,12 @@ pub fn table() -> RouteTable<ServiceContext> {
         Route::new(Method::GET, "/me/logins", logins::list),
         Route::new(Method::DELETE, "/me/logins/<id>", logins::end),
         Route::new(Method::GET, "/users/<u>", accounts::user),
+        Route::new(Method::GET, "/admin/users", admin::list_users),
+        Route::new(Method::POST, "/admin/users", admin::create_user),
+        Route::new(Method::GET, "/admin/users/<u>", admin::show_user),
+        Route::new(Method::PATCH, "/admin/users/<u>", admin::change_user),
+        Route::new(Method::DELETE, "/admin/users/<u>/logins", admin::end_logins),
+        Route::new(Method::GET, "/admin/audit", admin::audit),
         Route::new(Method::POST, "/upload", files::upload),
         Route::new(Method::GET, "/download/<id>", files::download),
         Route::new(Method::HEAD, "/download/<id>", files::download),

@@ -112,7 +112,17 @@ impl Api {
 
     /// A request to a route that has no function here.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, self.url(path, &[]))
+        self.request_with(method, path, &[])
+    }
+
+    /// The same with a query.
+    pub fn request_with(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> RequestBuilder {
+        self.http.request(method, self.url(path, query))
     }
 
     pub async fn register(&self, user: &str, password: &str) -> Result<Login, CallError> {

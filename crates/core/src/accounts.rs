@@ -6,6 +6,7 @@
 //! tokens.
 
 mod access_token;
+mod administration;
 mod ending;
 mod hasher;
 mod live_accesses;
@@ -32,6 +33,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use self::access_token::AccessTokens;
+pub use self::administration::{AccountChange, Admin, Administration};
 pub use self::ending::HeldTransfer;
 use self::hasher::Hasher;
 use self::live_accesses::LiveAccesses;
@@ -42,7 +44,7 @@ use self::refresh_token::RefreshToken;
 use self::refusals::{
     account_disabled, invalid_credentials, not_a_refresh_token, not_the_valid_refresh_token,
 };
-pub use self::registration::{Registration, create_account};
+pub use self::registration::{Registration, create_admin};
 use self::rotation::{Renewal, Standing};
 use self::sessions::{Sessions, TRIES};
 pub use self::signing_key::{KeyError, KeyFile, signing_key};
@@ -102,6 +104,7 @@ pub struct Accounts {
     tokens: AccessTokens,
     sessions: Sessions,
     live: Arc<LiveAccesses>,
+    revocations: Arc<dyn Revocations>,
     /// Asks for a check of the live accesses.
     check_soon: Notify,
     refresh_lifetime: Duration,
@@ -128,10 +131,11 @@ impl Accounts {
             sessions: Sessions::new(
                 Arc::clone(&login_sessions),
                 Arc::clone(&live),
-                revocations,
+                Arc::clone(&revocations),
                 settings.access_token,
             ),
             live,
+            revocations,
             check_soon: Notify::new(),
             refresh_lifetime: settings.refresh_token,
             login_max: settings.login_max,

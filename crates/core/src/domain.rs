@@ -4,6 +4,7 @@
 //! Nothing here does I/O or depends on a back end: the only libraries are `std`, `base64`,
 //! `bytes`, `serde` and `uuid`.
 
+pub mod audit_entry;
 pub mod channel;
 pub mod clock;
 pub mod file;
@@ -17,6 +18,7 @@ pub mod stored_name;
 pub mod upload;
 pub mod user;
 
+pub use audit_entry::{AuditEntry, AuditId};
 pub use channel::{Channel, ChannelKind, Member, Membership, Role};
 pub use clock::now_ms;
 pub use file::{Attachment, File, FileId, FileLocation, FilePart};

@@ -18,7 +18,9 @@ use std::fmt;
 
 pub use broker::Broker;
 pub use caller::{CalledFor, Caller};
-pub use directory::{Channels, Directory, FileRows, LoginSessions, UploadRows, UserRows, Users};
+pub use directory::{
+    AuditTrail, Channels, Directory, FileRows, LoginSessions, UploadRows, UserRows, Users,
+};
 pub use file_store::FileStore;
 pub use history::History;
 pub use presence::Presence;

@@ -13,10 +13,13 @@ use super::sqlite_log;
 const APPLICATION_ID: i32 = 0x6c61_6b65;
 const SCHEMA_VERSION: i32 = 1;
 const SCHEMA: &str = include_str!("schema.sql");
-/// Created in existing databases too, without a schema version of its own: the server only writes it.
-const DEAD_LETTERS: &str = include_str!("dead_letters.sql");
-/// Created in existing databases too: older releases ignore it.
-const UPLOADS: &str = include_str!("uploads.sql");
+/// Tables that are created in existing databases, too. Older releases ignore them, so they need no schema
+/// version.
+const ADDED_TABLES: &[&str] = &[
+    include_str!("dead_letters.sql"),
+    include_str!("uploads.sql"),
+    include_str!("audit.sql"),
+];
 /// Columns that are added to a database whose tables were created without them: table, column, type.
 /// They are NULL in old rows, and older releases ignore them, so they need no schema version.
 const ADDED_COLUMNS: &[(&str, &str, &str)] = &[
@@ -138,8 +141,7 @@ fn ensure_schema(db: &Connection, partitions: u16) -> rusqlite::Result<i32> {
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     let version = schema_version(&tx)?;
     if version == SCHEMA_VERSION {
-        tx.execute_batch(DEAD_LETTERS)?;
-        tx.execute_batch(UPLOADS)?;
+        add_missing_tables(&tx)?;
         add_missing_columns(&tx)?;
         tx.commit()?;
         return Ok(version);
@@ -148,8 +150,7 @@ fn ensure_schema(db: &Connection, partitions: u16) -> rusqlite::Result<i32> {
         return Ok(version);
     }
     tx.execute_batch(SCHEMA)?;
-    tx.execute_batch(DEAD_LETTERS)?;
-    tx.execute_batch(UPLOADS)?;
+    add_missing_tables(&tx)?;
     tx.execute(
         "INSERT INTO meta (name, value) VALUES ('partitions', ?1), ('log_end', 0), ('log_time', 0)",
         [partitions],
@@ -158,6 +159,12 @@ fn ensure_schema(db: &Connection, partitions: u16) -> rusqlite::Result<i32> {
     tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     tx.commit()?;
     Ok(SCHEMA_VERSION)
+}
+
+fn add_missing_tables(db: &Connection) -> rusqlite::Result<()> {
+    ADDED_TABLES
+        .iter()
+        .try_for_each(|table| db.execute_batch(table))
 }
 
 fn add_missing_columns(db: &Connection) -> rusqlite::Result<()> {

@@ -1,6 +1,7 @@
 //! The directory as tables of the database: users, channels, login sessions, rows of files
 //! and of uploads.
 
+mod audit_trail;
 mod channels;
 mod files;
 mod uploads;
@@ -15,11 +16,11 @@ use super::engine::Engine;
 use super::history;
 use super::part;
 use lakechat_core::domain::{
-    Channel, ChannelName, File, FileId, LoginSession, Upload, User, UserName,
+    AuditEntry, AuditId, Channel, ChannelName, File, FileId, LoginSession, Upload, User, UserName,
 };
 use lakechat_core::ports::directory::{CreateOutcome, UserRow};
 use lakechat_core::ports::{
-    Channels, FileRows, LoginSessions, PortError, UploadRows, UserRows, Users,
+    AuditTrail, Channels, FileRows, LoginSessions, PortError, UploadRows, UserRows, Users,
 };
 
 pub(super) struct SqliteDirectory {
@@ -45,6 +46,12 @@ impl Users for SqliteDirectory {
         self.engine
             .read(part::DIRECTORY, move |db| users::find(db, &name))
             .await
+    }
+
+    async fn list(&self, after: Option<&UserName>, limit: usize) -> Result<Vec<User>, PortError> {
+        let after = after.cloned();
+        let read = move |db: &_| users::list(db, after.as_ref(), limit);
+        self.engine.read(part::DIRECTORY, read).await
     }
 
     async fn replace(&self, old: &User, new: &User) -> Result<bool, PortError> {
@@ -191,6 +198,25 @@ impl UploadRows for SqliteDirectory {
 
     async fn list(&self, after: Option<FileId>, limit: usize) -> Result<Vec<Upload>, PortError> {
         let read = move |db: &_| uploads::list(db, after, limit);
+        self.engine.read(part::DIRECTORY, read).await
+    }
+}
+
+#[async_trait]
+impl AuditTrail for SqliteDirectory {
+    async fn append(&self, entry: &AuditEntry) -> Result<(), PortError> {
+        let entry = entry.clone();
+        let write = move |db: &_| audit_trail::append(db, &entry);
+        self.engine.write(part::DIRECTORY, write).await
+    }
+
+    async fn list(
+        &self,
+        before: Option<&AuditId>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, PortError> {
+        let before = before.cloned();
+        let read = move |db: &_| audit_trail::list(db, before.as_ref(), limit);
         self.engine.read(part::DIRECTORY, read).await
     }
 }

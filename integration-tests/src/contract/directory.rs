@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 use lakechat_core::domain::{
-    Channel, ChannelKind, ChannelName, File, FileId, FileLocation, FilePart, LoginSession,
-    Membership, ReplacedToken, Role, User, UserName,
+    AuditEntry, AuditId, Channel, ChannelKind, ChannelName, File, FileId, FileLocation, FilePart,
+    LoginSession, Membership, ReplacedToken, Role, User, UserName,
 };
 use lakechat_core::ports::directory::{CreateOutcome, UserRow};
 use tokio::task::JoinSet;
@@ -26,6 +26,8 @@ macro_rules! directory_contract {
                 taken_name_returns_what_has_it
                 channels_come_without_topic_and_archival
                 public_channels_are_listed_by_name
+                accounts_are_listed_by_name
+                audit_entries_are_listed_from_the_newest
                 account_is_replaced_only_from_its_current_value
                 session_is_replaced_only_from_its_current_value
                 one_of_many_concurrent_replacements_succeeds
@@ -282,6 +284,67 @@ pub async fn public_channels_are_listed_by_name<B: Backend>(backend: B) -> Resul
     let first = directory.channels.list_public(None, 1).await?;
     assert_eq!(first.len(), 1);
     assert!(first[0].name <= named("a"));
+    Ok(())
+}
+
+pub async fn accounts_are_listed_by_name<B: Backend>(backend: B) -> Result<()> {
+    let directory = backend.directory();
+    let prefix = user();
+    let name = |n: u32| UserName::parse(&format!("{prefix}-{n}")).expect("a name");
+    let made: Vec<_> = (0..5).map(|n| account(&name(n), "a")).collect();
+    for user in made.iter().rev() {
+        directory.users.create(user).await?;
+    }
+    // A row that is no account.
+    let session = login(&UserName::parse(&format!("{prefix}-00")).expect("a name"));
+    directory.login_sessions.create(&session).await?;
+    let first = directory.users.list(Some(&prefix), 3).await?;
+    assert_eq!(first, made[..3]);
+    let rest = directory.users.list(Some(&first[2].name), 2).await?;
+    assert_eq!(rest, made[3..]);
+    assert_eq!(directory.users.list(None, 0).await?, []);
+    let mut all = directory.users.list(None, 100_000).await?;
+    assert!(all.is_sorted_by_key(|user| user.name.clone()));
+    all.retain(|user| made.contains(user));
+    assert_eq!(all, made);
+    Ok(())
+}
+
+pub async fn audit_entries_are_listed_from_the_newest<B: Backend>(backend: B) -> Result<()> {
+    let trail = backend.directory().audit_trail;
+    let by = user().to_string();
+    // In a time of their own, as others may write meanwhile.
+    let begin_ms = u64::from(rand::random::<u32>());
+    let entry = |n: u64| AuditEntry {
+        id: AuditId::random(begin_ms + n),
+        at_ms: begin_ms + n,
+        by: by.clone(),
+        action: "disable".to_owned(),
+        user: format!("u{n}"),
+        address: n
+            .is_multiple_of(2)
+            .then(|| "192.0.2.7".parse().expect("an address")),
+    };
+    let entries: Vec<_> = (0..5).map(entry).collect();
+    for entry in [
+        &entries[3],
+        &entries[0],
+        &entries[4],
+        &entries[2],
+        &entries[1],
+    ] {
+        trail.append(entry).await?;
+        trail.append(entry).await?;
+    }
+    let older = trail.list(Some(&entries[4].id), 2).await?;
+    assert_eq!(older, [entries[3].clone(), entries[2].clone()]);
+    let all = trail.list(None, 100_000).await?;
+    assert!(all.is_sorted_by(|a, b| a.id > b.id));
+    let own = all.into_iter().filter(|entry| entry.by == by);
+    let mut own: Vec<_> = own.collect();
+    own.reverse();
+    assert_eq!(own, entries);
+    assert_eq!(trail.list(None, 0).await?, []);
     Ok(())
 }
 

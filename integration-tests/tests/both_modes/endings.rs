@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use integration_tests::cluster::Cluster;
+use integration_tests::http::send;
 use integration_tests::people::PASSWORD;
 use integration_tests::ws::send_frame;
 use integration_tests::{Mode, Person, Server, Ws, eventually, within};
@@ -30,14 +31,28 @@ enum Way {
     EndOfTheLogin,
     EndOfAll,
     ChangeOfPassword,
+    /// By an admin.
+    Disabling,
 }
 
-const WAYS: [Way; 4] = [
+/// Nobody can log in after the last one.
+const WAYS: [Way; 5] = [
     Way::Logout,
     Way::EndOfTheLogin,
     Way::EndOfAll,
     Way::ChangeOfPassword,
+    Way::Disabling,
 ];
+
+impl Way {
+    /// The close code of sockets, and what an upload is refused with.
+    fn told(self) -> (u16, &'static str) {
+        match self {
+            Way::Disabling => (4503, "account_disabled"),
+            _ => (4501, "token_revoked"),
+        }
+    }
+}
 
 /// Two servers of a cluster, or the only one.
 struct Servers {
@@ -117,7 +132,7 @@ impl Accesses {
     }
 
     /// Waits for the end of all of them.
-    async fn ended(mut self, server: &Server, close_code: u16) {
+    async fn ended(mut self, server: &Server, (close_code, refusal): (u16, &str)) {
         assert_eq!(self.idle.closed().await.code, Some(close_code));
         for n in 0.. {
             let frame = send_frame("general", &format!("late-{n}"), "too late");
@@ -132,8 +147,7 @@ impl Accesses {
         }
         let answer = rest(&mut self.upload).await;
         let answer = String::from_utf8_lossy(&answer).into_owned();
-        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
-        assert!(answer.contains("token_revoked"), "{answer}");
+        assert!(answer.contains(refusal), "{answer}");
         let got = rest(&mut self.download).await.len();
         assert!(got < FILE_BYTES, "{got} bytes");
         transfers_are(server, 0).await;
@@ -211,13 +225,23 @@ async fn end(way: Way, server: &Server, ending: &Login, other: &Login, password:
             changed.expect(204);
             return new;
         }
+        Way::Disabling => {
+            let body = json!({"username": "admin", "password": PASSWORD});
+            let admin = http.open(Method::POST, "/login", body).await;
+            let admin = login(&admin.expect(200).json());
+            let request = http.request(Method::PATCH, "/admin/users/ann");
+            let request = request.bearer_auth(&admin.token);
+            let disabled = send(request.json(&json!({"disabled": true})));
+            disabled.await.expect(200);
+        }
     }
     password.to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_way_of_ending_a_login_ends_each_access_on_every_server() {
-    let servers = Servers::start().await;
+    let mut servers = Servers::start().await;
+    servers.first.create_admin("admin").await;
     let (here, there) = (servers.here(), servers.there());
     let ann = Person::register(here, "ann").await;
     let bob = Person::register(here, "bob").await;
@@ -243,7 +267,7 @@ async fn each_way_of_ending_a_login_ends_each_access_on_every_server() {
 
         password = end(way, here, &ending, &other, &password).await;
         let began = Instant::now();
-        accesses.ended(there, 4501).await;
+        accesses.ended(there, way.told()).await;
         let revoked = there.http().get("/me", &ending.token).await.expect(401);
         assert_eq!(revoked.code(), "token_revoked");
         assert!(began.elapsed() < AT_ONCE, "{way:?}: {:?}", began.elapsed());

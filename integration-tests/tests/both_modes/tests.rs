@@ -1,5 +1,6 @@
 //! What a server does alike on a folder and on a cluster: part of the tests of both, which set `MODE`.
 
+mod administration;
 mod burst;
 mod changes;
 mod chat_client;

@@ -48,6 +48,11 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
         "url_ends_at_its_expiry",
     ),
     (
+        Code::LastAdmin,
+        "both_modes/administration.rs",
+        "admin_manages_accounts_and_each_action_is_recorded",
+    ),
+    (
         Code::AccountDisabled,
         "embedded/disabled_accounts.rs",
         "disabled_account_has_no_login_and_no_signed_urls",

@@ -35,7 +35,7 @@ fn is_deceptive(c: char) -> bool {
 }
 
 /// The text with deceptive characters escaped, and its rows after the first indented.
-pub(super) fn plain(text: &str) -> String {
+pub(in crate::cli) fn plain(text: &str) -> String {
     in_rows(text, None)
 }
 

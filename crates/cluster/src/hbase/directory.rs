@@ -1,5 +1,6 @@
 //! Users, channels, login sessions, files and uploads in HBase.
 
+mod audit_trail;
 mod channels;
 mod files;
 mod sessions;
@@ -16,11 +17,11 @@ use self::user_rows::UserRowReads;
 use super::client::Client;
 use super::error::HBaseError;
 use lakechat_core::domain::{
-    Channel, ChannelName, File, FileId, LoginSession, Upload, User, UserName,
+    AuditEntry, AuditId, Channel, ChannelName, File, FileId, LoginSession, Upload, User, UserName,
 };
 use lakechat_core::ports::directory::{CreateOutcome, UserRow};
 use lakechat_core::ports::{
-    Channels, FileRows, LoginSessions, PortError, UploadRows, UserRows, Users,
+    AuditTrail, Channels, FileRows, LoginSessions, PortError, UploadRows, UserRows, Users,
 };
 
 const PART: &str = "directory";
@@ -51,6 +52,11 @@ impl Users for HBaseDirectory {
 
     async fn find(&self, name: &UserName) -> Result<Option<User>, PortError> {
         users::find(&self.client, name).await.map_err(port_error)
+    }
+
+    async fn list(&self, after: Option<&UserName>, limit: usize) -> Result<Vec<User>, PortError> {
+        let found = users::list(&self.client, after, limit);
+        found.await.map_err(port_error)
     }
 
     async fn replace(&self, old: &User, new: &User) -> Result<bool, PortError> {
@@ -120,6 +126,23 @@ impl LoginSessions for HBaseDirectory {
 impl UserRows for HBaseDirectory {
     async fn find(&self, user: &UserName, login_session: Uuid) -> Result<UserRow, PortError> {
         let found = self.user_rows.find(user, login_session);
+        found.await.map_err(port_error)
+    }
+}
+
+#[async_trait]
+impl AuditTrail for HBaseDirectory {
+    async fn append(&self, entry: &AuditEntry) -> Result<(), PortError> {
+        let appended = audit_trail::append(&self.client, entry);
+        appended.await.map_err(port_error)
+    }
+
+    async fn list(
+        &self,
+        before: Option<&AuditId>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, PortError> {
+        let found = audit_trail::list(&self.client, before, limit);
         found.await.map_err(port_error)
     }
 }

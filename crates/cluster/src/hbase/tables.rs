@@ -15,11 +15,12 @@ pub(super) enum Table {
     Channels,
     Members,
     Files,
+    Audit,
     Meta,
 }
 
 impl Table {
-    pub const ALL: [Table; 9] = [
+    pub const ALL: [Table; 10] = [
         Table::Messages,
         Table::Changes,
         Table::PrivateMessages,
@@ -28,6 +29,7 @@ impl Table {
         Table::Channels,
         Table::Members,
         Table::Files,
+        Table::Audit,
         Table::Meta,
     ];
 
@@ -41,6 +43,7 @@ impl Table {
             Table::Channels => "channels",
             Table::Members => "members",
             Table::Files => "files",
+            Table::Audit => "audit",
             Table::Meta => "meta",
         }
     }
@@ -51,7 +54,7 @@ impl Table {
             Table::Changes | Table::PrivateChanges => &["c"],
             Table::Files => &["d", "b", "p"],
             Table::Users => &["d", "c"],
-            Table::Channels | Table::Members | Table::Meta => &["d"],
+            Table::Channels | Table::Members | Table::Audit | Table::Meta => &["d"],
         }
     }
 
@@ -65,7 +68,7 @@ impl Table {
             | Table::PrivateChanges
             | Table::Members
             | Table::Files => true,
-            Table::Users | Table::Channels | Table::Meta => false,
+            Table::Users | Table::Channels | Table::Audit | Table::Meta => false,
         }
     }
 

@@ -58,6 +58,16 @@ impl Accounts {
         }
     }
 
+    /// Ends everything that a user does, and all logins. The account is disabled already, so that
+    /// there are no new ones.
+    pub(super) async fn end_account(&self, user: &UserName) -> Result<(), Problem> {
+        // First, so that clients are told why.
+        self.live.end_account(user);
+        let account = Revocation::Account { user: user.clone() };
+        self.revocations.publish(account);
+        self.end_logins(user, |_| true).await
+    }
+
     /// What another server says has ended.
     pub fn hear(&self, heard: Heard) {
         match heard {

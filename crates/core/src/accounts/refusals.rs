@@ -25,6 +25,17 @@ pub fn taken(name: &UserName) -> Problem {
     Problem::new(Code::UsernameTaken, text).field("username")
 }
 
+pub fn admin_required() -> Problem {
+    Problem::new(Code::AdminRequired, "Only admins may do this.")
+}
+
+pub fn last_admin() -> Problem {
+    Problem::new(
+        Code::LastAdmin,
+        "This is the last admin who can log in; make somebody else an admin first.",
+    )
+}
+
 pub fn account_disabled() -> Problem {
     Problem::new(
         Code::AccountDisabled,

@@ -3,10 +3,10 @@
 use super::login_client::LoginClient;
 use super::refusals::{registration_closed, reserved, taken, username_invalid};
 use super::{Accounts, Login, hasher, password, throttled};
-use crate::domain::{Problem, User, UserName, now_ms};
-use crate::ports::Users;
+use crate::domain::{AuditEntry, AuditId, Problem, User, UserName, now_ms};
 use crate::ports::directory::CreateOutcome;
 use crate::ports::problem::directory_unavailable;
+use crate::ports::{AuditTrail, Users};
 
 /// Who may register an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,36 +68,64 @@ impl Accounts {
         if self.find(&name).await?.is_some() {
             return Err(taken(&name));
         }
-        let user = User {
-            password_hash: self.registrations.hash(password).await?,
-            created_at_ms: now_ms(),
-            name,
-            is_admin: false,
-            is_disabled: false,
-        };
-        store(&*self.users, &user).await?;
-        tracing::info!(user = %user.name, "account registered");
-        metrics::counter!("lakechat_registrations_total").increment(1);
+        let user = self.store_new(name, password, false).await?;
         self.throttle.succeeded(&user.name, from.address);
         self.start_session(&user, from).await
     }
 }
 
-/// Creates an account without a server. Blocks for the time of a hash.
+impl Accounts {
+    /// Stores an account with a password that was prepared.
+    pub(super) async fn store_new(
+        &self,
+        name: UserName,
+        password: String,
+        is_admin: bool,
+    ) -> Result<User, Problem> {
+        let user = User {
+            password_hash: self.registrations.hash(password).await?,
+            created_at_ms: now_ms(),
+            name,
+            is_admin,
+            is_disabled: false,
+        };
+        store(&*self.users, &user).await?;
+        tracing::info!(user = %user.name, "account registered");
+        metrics::counter!("lakechat_registrations_total").increment(1);
+        Ok(user)
+    }
+}
+
+/// Creates the account of an admin without a server. Blocks for the time of a hash.
 ///
 /// After `directory_unavailable` the account may exist.
-pub async fn create_account(
+pub async fn create_admin(
     users: &dyn Users,
+    audit_trail: &dyn AuditTrail,
     name: UserName,
     password: &str,
-    is_admin: bool,
 ) -> Result<(), Problem> {
     let password = password::prepare(password, &name)?;
+    let found = users.find(&name).await.map_err(directory_unavailable)?;
+    if found.is_some() {
+        return Err(taken(&name));
+    }
+    let now_ms = now_ms();
+    let entry = AuditEntry {
+        id: AuditId::random(now_ms),
+        at_ms: now_ms,
+        by: AuditEntry::COMMAND_LINE.to_owned(),
+        action: "create_admin".to_owned(),
+        user: name.to_string(),
+        address: None,
+    };
+    let appended = audit_trail.append(&entry).await;
+    appended.map_err(directory_unavailable)?;
     let user = User {
         password_hash: hasher::hash(&password)?,
-        created_at_ms: now_ms(),
+        created_at_ms: now_ms,
         name,
-        is_admin,
+        is_admin: true,
         is_disabled: false,
     };
     store(users, &user).await

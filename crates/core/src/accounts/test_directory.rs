@@ -8,14 +8,16 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::domain::{LoginSession, User, UserName};
+use crate::domain::{AuditEntry, AuditId, LoginSession, User, UserName};
 use crate::ports::directory::CreateOutcome;
-use crate::ports::{LoginSessions, PortError, Users};
+use crate::ports::{AuditTrail, LoginSessions, PortError, Users};
 
 #[derive(Default)]
 pub struct TestDirectory {
     users: Mutex<HashMap<UserName, User>>,
     sessions: Mutex<HashMap<(UserName, Uuid), LoginSession>>,
+    /// In the order of their ids.
+    audit: Mutex<Vec<AuditEntry>>,
     away: AtomicBool,
     /// Whether reads wait.
     held: watch::Sender<bool>,
@@ -92,6 +94,16 @@ impl Users for TestDirectory {
         self.read(found).await
     }
 
+    async fn list(&self, after: Option<&UserName>, limit: usize) -> Result<Vec<User>, PortError> {
+        self.reach()?;
+        let users = self.users.lock().expect("no test panics with it");
+        let mut users: Vec<_> = users.values().cloned().collect();
+        users.sort_by(|a, b| a.name.cmp(&b.name));
+        users.retain(|user| after.is_none_or(|after| user.name > *after));
+        users.truncate(limit);
+        Ok(users)
+    }
+
     async fn replace(&self, old: &User, new: &User) -> Result<bool, PortError> {
         self.reach()?;
         let mut users = self.users.lock().expect("no test panics with it");
@@ -102,6 +114,29 @@ impl Users for TestDirectory {
             }
             _ => Ok(false),
         }
+    }
+}
+
+#[async_trait]
+impl AuditTrail for TestDirectory {
+    async fn append(&self, entry: &AuditEntry) -> Result<(), PortError> {
+        self.reach()?;
+        let mut audit = self.audit.lock().expect("no test panics with it");
+        audit.push(entry.clone());
+        audit.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(())
+    }
+
+    async fn list(
+        &self,
+        before: Option<&AuditId>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, PortError> {
+        self.reach()?;
+        let audit = self.audit.lock().expect("no test panics with it");
+        let older = audit.iter().rev();
+        let older = older.filter(|entry| before.is_none_or(|before| entry.id < *before));
+        Ok(older.take(limit).cloned().collect())
     }
 }
 

@@ -8,6 +8,8 @@ use futures_util::poll;
 use super::live_accesses::TransferAccess;
 use super::test_directory::TestDirectory;
 use super::*;
+use crate::domain::AuditEntry;
+use crate::ports::AuditTrail;
 use crate::ports::revocations::{Heard, OnlyServer, Revocation};
 
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -106,12 +108,99 @@ async fn where_registration_is_closed_operators_create_accounts() {
     assert_eq!(code(refused), Code::RegistrationClosed);
 
     let admin = UserName::parse("admin").expect("a name");
-    let create = async |password| create_account(&*directory, admin.clone(), password, true).await;
+    let create =
+        async |password| create_admin(&*directory, &*directory, admin.clone(), password).await;
     assert_eq!(code(create("qwertyuiop").await), Code::PasswordTooCommon);
     create(PASSWORD).await.expect("created");
     assert_eq!(code(create(PASSWORD).await), Code::UsernameTaken);
     assert!(accounts.login(HOME, "admin", PASSWORD).await.is_ok());
     assert!(accounts.user(&admin).await.expect("there").is_admin);
+    let audit = AuditTrail::list(&*directory, None, 9).await.expect("read");
+    let done: Vec<_> = audit
+        .iter()
+        .map(|e| (&*e.by, &*e.action, &*e.user))
+        .collect();
+    assert_eq!(done, [(AuditEntry::COMMAND_LINE, "create_admin", "admin")]);
+}
+
+/// Ann and bob; ann is an admin.
+async fn administered() -> (Administration, Arc<TestDirectory>, Admin, [UserName; 2]) {
+    let (accounts, directory) = accounts();
+    let names = ["ann", "bob"].map(|name| UserName::parse(name).expect("a name"));
+    let created = create_admin(&*directory, &*directory, names[0].clone(), PASSWORD);
+    created.await.expect("created");
+    registered(&accounts, "bob").await;
+    let login = accounts.login(HOME, "ann", PASSWORD).await.expect("in");
+    let identity = accounts.authenticate(login.token.expose()).await;
+    let administration = Administration::new(Arc::new(accounts), directory.clone());
+    let admin = administration.admin(&identity.expect("good"), HOME).await;
+    (administration, directory, admin.expect("ann is one"), names)
+}
+
+#[tokio::test]
+async fn the_last_admin_stays_one() {
+    let (administration, directory, admin, [ann, bob]) = administered().await;
+    let remove = AccountChange {
+        admin: Some(false),
+        ..AccountChange::default()
+    };
+    let disable = AccountChange {
+        disabled: Some(true),
+        ..AccountChange::default()
+    };
+    for change in [&remove, &disable] {
+        let refused = administration.change(&admin, &ann, change).await;
+        assert_eq!(code(refused), Code::LastAdmin);
+    }
+    let make = AccountChange {
+        admin: Some(true),
+        ..AccountChange::default()
+    };
+    let made = administration.change(&admin, &bob, &make).await;
+    assert!(made.expect("changed").is_admin);
+    // Both see the other before, and nobody after.
+    let (one, other) = tokio::join!(
+        administration.change(&admin, &ann, &remove),
+        administration.change(&admin, &bob, &disable),
+    );
+    assert!(one.is_err() || other.is_err());
+    let users = Users::list(&*directory, None, 9).await.expect("read");
+    assert!(users.iter().any(User::is_active_admin), "{users:?}");
+}
+
+#[tokio::test]
+async fn what_an_admin_does_is_recorded_before_it_is_done() {
+    let (administration, directory, admin, [_, bob]) = administered().await;
+    directory.set_away(true);
+    let change = AccountChange {
+        disabled: Some(true),
+        password: Some("battery staple".to_owned()),
+        ..AccountChange::default()
+    };
+    let refused = administration.change(&admin, &bob, &change).await;
+    assert_eq!(code(refused), Code::DirectoryUnavailable);
+    directory.set_away(false);
+    administration
+        .change(&admin, &bob, &change)
+        .await
+        .expect("changed");
+    let common = AccountChange {
+        password: Some("password".to_owned()),
+        ..AccountChange::default()
+    };
+    let refused = administration.change(&admin, &bob, &common).await;
+    assert_eq!(code(refused), Code::PasswordTooCommon);
+    let entries = administration.audit(&admin, None, 2).await.expect("read");
+    let mut done: Vec<_> = entries.iter().map(|entry| &*entry.action).collect();
+    done.sort_unstable();
+    assert_eq!(done, ["disable", "set_password"]);
+    assert_eq!((&*entries[0].by, entries[0].address), ("ann", Some(HOME)));
+    assert!(
+        directory
+            .sessions()
+            .iter()
+            .any(|s| s.user == bob && s.revoked)
+    );
 }
 
 #[tokio::test]

@@ -59,6 +59,8 @@ codes! {
     PasswordTooCommon = "password_too_common",
     RegistrationClosed = "registration_closed",
     InvalidCredentials = "invalid_credentials",
+    AdminRequired = "admin_required",
+    LastAdmin = "last_admin",
     AccountDisabled = "account_disabled",
     LoginNotFound = "login_not_found",
     UserNotFound = "user_not_found",

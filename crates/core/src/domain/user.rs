@@ -20,6 +20,13 @@ pub struct User {
     pub is_disabled: bool,
 }
 
+impl User {
+    /// Whether the user is an admin who can log in.
+    pub fn is_active_admin(&self) -> bool {
+        self.is_admin && !self.is_disabled
+    }
+}
+
 /// A login of a user. Its access tokens contain its id, and its refresh token renews it. A chat
 /// session is something else: one WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

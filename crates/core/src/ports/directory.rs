@@ -1,7 +1,7 @@
 //! The directory: what the first writer decides and not the log. These are names, login sessions
 //! and the rows of files.
 //!
-//! The six ports share these rules:
+//! The seven ports share these rules:
 //!
 //! *Atomicity.* Every call is atomic and independent of other calls.
 //!
@@ -21,7 +21,8 @@ use uuid::Uuid;
 
 use super::PortError;
 use crate::domain::{
-    Channel, ChannelName, File, FileId, LoginSession, Membership, Upload, User, UserName,
+    AuditEntry, AuditId, Channel, ChannelName, File, FileId, LoginSession, Membership, Upload,
+    User, UserName,
 };
 
 /// The outcome of creating something under a name.
@@ -42,6 +43,10 @@ pub trait Users: Send + Sync {
 
     /// The account with this name, if there is one.
     async fn find(&self, name: &UserName) -> Result<Option<User>, PortError>;
+
+    /// Up to `limit` accounts whose names follow `after`, ordered by name (by bytes). Without `after`,
+    /// it begins with the first.
+    async fn list(&self, after: Option<&UserName>, limit: usize) -> Result<Vec<User>, PortError>;
 
     /// Compare-and-set: replaces the stored account by `new` if it equals `old`. Both have the same
     /// name.
@@ -176,7 +181,22 @@ pub trait UploadRows: Send + Sync {
     async fn list(&self, after: Option<FileId>, limit: usize) -> Result<Vec<Upload>, PortError>;
 }
 
-/// The six ports of the directory.
+/// What admins have done. Nothing removes an entry.
+#[async_trait]
+pub trait AuditTrail: Send + Sync {
+    /// Writes an entry under its id, which no other entry has.
+    async fn append(&self, entry: &AuditEntry) -> Result<(), PortError>;
+
+    /// Up to `limit` entries with smaller ids than `before`, the largest first. Without `before`, it
+    /// begins with the largest of all.
+    async fn list(
+        &self,
+        before: Option<&AuditId>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, PortError>;
+}
+
+/// The seven ports of the directory.
 #[derive(Clone)]
 pub struct Directory {
     pub users: Arc<dyn Users>,
@@ -185,13 +205,21 @@ pub struct Directory {
     pub user_rows: Arc<dyn UserRows>,
     pub file_rows: Arc<dyn FileRows>,
     pub upload_rows: Arc<dyn UploadRows>,
+    pub audit_trail: Arc<dyn AuditTrail>,
 }
 
 impl Directory {
-    /// The ports of one store that implements all six.
+    /// The ports of one store that implements all seven.
     pub fn of<T>(store: Arc<T>) -> Directory
     where
-        T: Users + Channels + LoginSessions + UserRows + FileRows + UploadRows + 'static,
+        T: Users
+            + Channels
+            + LoginSessions
+            + UserRows
+            + FileRows
+            + UploadRows
+            + AuditTrail
+            + 'static,
     {
         Directory {
             users: store.clone(),
@@ -199,7 +227,8 @@ impl Directory {
             login_sessions: store.clone(),
             user_rows: store.clone(),
             file_rows: store.clone(),
-            upload_rows: store,
+            upload_rows: store.clone(),
+            audit_trail: store,
         }
     }
 }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use uuid::Uuid;
 
-use crate::columns::{ReadColumn, int, invalid_value};
+use crate::columns::{ReadColumn, int, invalid_value, limit as rows};
 use lakechat_core::domain::{LoginSession, ReplacedToken, User, UserName};
 use lakechat_core::ports::directory::CreateOutcome;
 
@@ -56,6 +56,16 @@ pub(super) fn replace(db: &Connection, old: &User, new: &User) -> Result<bool> {
         new.is_disabled,
     ])?;
     Ok(true)
+}
+
+pub(super) fn list(db: &Connection, after: Option<&UserName>, limit: usize) -> Result<Vec<User>> {
+    let mut select = db.prepare_cached(
+        "SELECT name, password_hash, created_at, admin, disabled FROM users
+         WHERE name > ?1 ORDER BY name LIMIT ?2",
+    )?;
+    let after = after.map_or("", |name| name.as_str());
+    let users = select.query_map(params![after, rows(limit)], read_user)?;
+    users.collect()
 }
 
 fn read_user(row: &Row<'_>) -> Result<User> {

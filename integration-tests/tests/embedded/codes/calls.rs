@@ -120,6 +120,9 @@ pub const CASES: &[Case] = &[
             refusal(&s.http().open(Method::POST, "/login", body).await)
         })
     }),
+    (Code::AdminRequired, 403, |s| {
+        Box::pin(s.get("/admin/users"))
+    }),
     (Code::LoginNotFound, 404, |s| {
         Box::pin(s.bob(
             Method::DELETE,
