@@ -17,6 +17,7 @@ use http::{Method, StatusCode};
 use warp::reply::Response;
 
 pub(super) use self::download::parse_id;
+pub(super) use self::upload::created as uploaded;
 use super::body::require_length;
 use super::call::Call;
 use super::response;

@@ -147,6 +147,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::LastOwner
         | Code::OffsetConflict
         | Code::LastAdmin
+        | Code::AlreadyUsed
         | Code::IdempotencyConflict
         | Code::Expired
         | Code::EditWindowPassed
@@ -160,7 +161,7 @@ pub fn status(code: Code) -> StatusCode {
             StatusCode::PAYLOAD_TOO_LARGE
         }
         Code::MediaTypeUnsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Code::ChecksumMismatch => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::ChecksumMismatch | Code::SizeMismatch => StatusCode::UNPROCESSABLE_ENTITY,
         Code::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
         Code::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,

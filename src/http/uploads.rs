@@ -1,6 +1,8 @@
-//! `/uploads`: uploads that can be resumed, by the protocol tus 1.0.0 (https://tus.io).
+//! `/uploads`: uploads that can be resumed, by the protocol tus 1.0.0 (https://tus.io), and uploads to
+//! signed URLs.
 
 mod headers;
+mod link;
 mod metadata;
 
 use std::sync::Arc;
@@ -15,10 +17,10 @@ use self::metadata::Metadata;
 use super::body::{RequestBody, require_length};
 use super::call::Call;
 use super::context::ServiceContext;
-use super::files::parse_id;
+use super::files::{parse_id, uploaded};
 use super::{refusal, response};
 use lakechat_core::accounts::Identity;
-use lakechat_core::domain::{Code, FileId, Problem};
+use lakechat_core::domain::{Code, FileId, Problem, now_ms};
 use lakechat_core::files::{Append, NewUpload, UploadStatus};
 
 /// The status that tus has for bytes with another checksum than the declared one.
@@ -51,6 +53,7 @@ pub async fn create(call: Call) -> Result<Response, Problem> {
             metadata: metadata.text.clone(),
             length,
             is_partial,
+            expires_at_ms: None,
         };
         if let Some(Concat::Final(ids)) = concat {
             let file = files.concatenate(user, new(None), &ids).await?;
@@ -132,6 +135,7 @@ async fn append_body(
         length: headers::length(lines)?,
         announced_bytes: headers::content_length(lines),
         checksum: headers::checksum(lines)?,
+        is_whole: false,
     };
     let chunks = body.map(|chunk| chunk.map_err(Problem::from));
     let transfer = context.accounts.transfer(identity);
@@ -167,6 +171,37 @@ pub async fn overridden(call: Call) -> Result<Response, Problem> {
             Ok(response)
         }
     }
+}
+
+/// `POST /uploads/sign`: a URL to which one file can be uploaded without a token.
+pub async fn sign(mut call: Call) -> Result<Response, Problem> {
+    call.no_query()?;
+    let user = call.identity().await?.user;
+    let body = call.json().await?;
+    let wanted = link::Wanted::of(&body)?;
+    let link = wanted.reserve(&call.context.files, user, now_ms()).await?;
+    let base = call.context.public_url.as_ref().map(|url| url.join(""));
+    let base = base.unwrap_or_default();
+    Ok(link::signed(&link, &call.context.links, &base))
+}
+
+/// `PUT /uploads/<id>`: the file, to a signed URL
+pub async fn put(call: Call) -> Result<Response, Problem> {
+    let id = parse_id(call.param("id"))?;
+    let link = link::verified(id, call.query()?, &call.context.links, now_ms())?;
+    let user = call.admit(link.user)?;
+    require_length(&call.request.headers)?;
+    headers::expect_no_encoding(&call.request.headers)?;
+    let context = Arc::clone(&call.context);
+    let base = context.public_url.as_ref().map(|url| url.join(""));
+    let (lines, body) = call.into_headers_and_body();
+    let announced = headers::content_length(&lines);
+    let transfer = context.accounts.transfer_by_link(&user).await?;
+    let chunks = body.map(|chunk| chunk.map_err(Problem::from));
+    let chunks = transfer.cut(chunks, std::convert::identity);
+    let files = &context.files;
+    let file = files.upload_once(&user, id, announced, chunks).await?;
+    Ok(uploaded(&file, &base.unwrap_or_default()))
 }
 
 /// The caller of a request in the protocol's version.

@@ -19,6 +19,7 @@ pub mod testing;
 mod tests;
 mod transfer;
 mod upload;
+mod upload_link;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub use media_type::MediaType;
 pub use name::FileName;
 pub use resumable::{Append, Checksum, NewUpload, UploadStatus};
 pub use upload::NewFile;
+pub use upload_link::UploadLink;
 
 use crate::domain::{Code, File, FileId, Problem, UserName};
 use crate::limits::{TransferLimit, TransferSlot};

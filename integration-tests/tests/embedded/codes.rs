@@ -63,6 +63,16 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
         "server_that_is_closed_has_the_accounts_that_its_operator_creates",
     ),
     (
+        Code::SizeMismatch,
+        "embedded/signed_uploads.rs",
+        "url_takes_one_file_of_its_size_without_a_token",
+    ),
+    (
+        Code::AlreadyUsed,
+        "embedded/signed_uploads.rs",
+        "url_takes_one_file_of_its_size_without_a_token",
+    ),
+    (
         Code::UploadExpired,
         "embedded/uploads.rs",
         "upload_expires_and_the_sweeper_removes_its_bytes",

@@ -18,6 +18,7 @@ mod real_input;
 mod refresh_tokens;
 mod requests;
 mod server_folder;
+mod signed_uploads;
 mod simulate_faults;
 mod start;
 mod terminal_client;

@@ -121,7 +121,8 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn created(file: &File, base: &str) -> Response {
+/// The answer to an upload. `base` is the configured prefix of the file's URL.
+pub(in crate::http) fn created(file: &File, base: &str) -> Response {
     #[derive(Serialize)]
     struct Created<'a> {
         id: FileId,

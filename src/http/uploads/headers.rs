@@ -135,6 +135,10 @@ pub(super) fn expect_bytes(lines: &HeaderMap) -> Result<(), Problem> {
         let text = format!("The bytes of an upload need Content-Type: {BYTES}.");
         return Err(Problem::new(Code::MediaTypeUnsupported, text).field("content-type"));
     }
+    expect_no_encoding(lines)
+}
+
+pub(super) fn expect_no_encoding(lines: &HeaderMap) -> Result<(), Problem> {
     if lines.get(CONTENT_ENCODING).is_some_and(|v| v != "identity") {
         let text = "Files are stored as sent; send the body without Content-Encoding.";
         return Err(Problem::new(Code::MediaTypeUnsupported, text).field("content-encoding"));

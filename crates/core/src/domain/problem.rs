@@ -81,6 +81,8 @@ codes! {
     UploadNotFound = "upload_not_found",
     UploadExpired = "upload_expired",
     OffsetConflict = "offset_conflict",
+    SizeMismatch = "size_mismatch",
+    AlreadyUsed = "already_used",
     TusVersionUnsupported = "tus_version_unsupported",
     // Channels and history.
     ChannelExists = "channel_exists",

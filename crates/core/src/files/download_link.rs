@@ -25,37 +25,56 @@ pub struct LinkSigner {
 impl LinkSigner {
     pub fn new(key: &Secret<Vec<u8>>) -> LinkSigner {
         LinkSigner {
-            mac: hmac(key.expose()).chain_update(PURPOSE),
+            mac: hmac(key.expose()),
         }
     }
 
     /// The signature of a link, in hex.
     pub fn sign(&self, link: &DownloadLink) -> String {
-        hex::encode(self.signing(link).finalize().into_bytes())
+        self.signature(PURPOSE, |mac| feed(link, mac))
     }
 
     /// Checks the signature and then the time: `signature_invalid`, `url_expired`.
     pub fn verify(&self, link: &DownloadLink, signature: &str, now_ms: u64) -> Result<(), Problem> {
-        let is_genuine = hex::decode(signature)
-            .is_ok_and(|signature| self.signing(link).verify_slice(&signature).is_ok());
-        if !is_genuine {
-            return Err(signature_invalid());
-        }
-        if link.expires_at_ms <= now_ms {
-            let text = "The URL has expired; ask whoever gave it to you for another one.";
-            return Err(Problem::new(Code::UrlExpired, text).field("expires"));
-        }
-        Ok(())
+        self.check(PURPOSE, |mac| feed(link, mac), signature)?;
+        expect_valid(link.expires_at_ms, now_ms)
     }
 
-    fn signing(&self, link: &DownloadLink) -> Hmac<Sha256> {
-        // Each field before the last has one length, or ends with a byte that no name has.
-        self.mac
-            .clone()
-            .chain_update(link.file.to_string())
-            .chain_update(link.expires_at_ms.to_be_bytes())
-            .chain_update(link.user.as_str())
+    /// The signature, in hex, of what `feed` passes on.
+    pub(super) fn signature(&self, purpose: &[u8], feed: impl FnOnce(&mut Hmac<Sha256>)) -> String {
+        let mut mac = self.mac.clone().chain_update(purpose);
+        feed(&mut mac);
+        hex::encode(mac.finalize().into_bytes())
     }
+
+    pub(super) fn check(
+        &self,
+        purpose: &[u8],
+        feed: impl FnOnce(&mut Hmac<Sha256>),
+        signature: &str,
+    ) -> Result<(), Problem> {
+        let mut mac = self.mac.clone().chain_update(purpose);
+        feed(&mut mac);
+        let is_genuine =
+            hex::decode(signature).is_ok_and(|signature| mac.verify_slice(&signature).is_ok());
+        is_genuine.then_some(()).ok_or_else(signature_invalid)
+    }
+}
+
+/// Each field before the last has one length.
+fn feed(link: &DownloadLink, mac: &mut Hmac<Sha256>) {
+    mac.update(link.file.to_string().as_bytes());
+    mac.update(&link.expires_at_ms.to_be_bytes());
+    mac.update(link.user.as_str().as_bytes());
+}
+
+/// `url_expired` for a link that is valid no longer.
+pub(super) fn expect_valid(expires_at_ms: u64, now_ms: u64) -> Result<(), Problem> {
+    if expires_at_ms > now_ms {
+        return Ok(());
+    }
+    let text = "The URL has expired; ask whoever gave it to you for another one.";
+    Err(Problem::new(Code::UrlExpired, text).field("expires"))
 }
 
 /// The problem of a URL that this service has not signed.

@@ -10,6 +10,7 @@ mod append;
 mod checksum;
 mod concatenate;
 mod finish;
+mod once;
 mod removal;
 mod sha256_state;
 #[cfg(test)]
@@ -37,6 +38,9 @@ pub struct NewUpload {
     pub length: Option<u64>,
     /// Whether it becomes a part of another file instead of a file.
     pub is_partial: bool,
+    /// When it is removed, in milliseconds since 1970, if nothing arrives; unless given, after the
+    /// configured time.
+    pub expires_at_ms: Option<u64>,
 }
 
 /// How far an upload has come.
@@ -87,7 +91,7 @@ impl Files {
             bytes: UploadBytes::Parts(Vec::new()),
             sha256_state: sha256_state::initial(),
             created_at_ms: now_ms,
-            expires_at_ms: self.expiry(now_ms),
+            expires_at_ms: new.expires_at_ms.unwrap_or(self.expiry(now_ms)),
             state: state_of(0, new.length, now_ms),
         };
         let created = self.upload_rows.create(&upload).await;

@@ -8,6 +8,7 @@ use futures_util::{Stream, StreamExt};
 use tracing::{Instrument, warn};
 
 use super::checksum::{Checksum, ChecksumCheck};
+use super::once::size_mismatch;
 use super::{Resumable, UploadStatus, sha256_state, state_of};
 use crate::domain::{
     Code, FileId, FilePart, Problem, StoredName, Upload, UploadBytes, UserName, now_ms,
@@ -32,6 +33,8 @@ pub struct Append {
     pub announced_bytes: Option<u64>,
     /// If the bytes have another sum, none of them is stored.
     pub checksum: Option<Checksum>,
+    /// Whether the request has to bring all bytes of the upload: fewer are not stored.
+    pub is_whole: bool,
 }
 
 /// Why no further bytes go into a part.
@@ -104,6 +107,8 @@ impl Files {
             upload,
             length,
             end,
+            is_divisible: append.checksum.is_none() && !append.is_whole,
+            is_whole: append.is_whole,
             check: ChecksumCheck::new(append.checksum),
         };
         let appended = appending.run(body).await;
@@ -139,6 +144,10 @@ struct Appending<'a> {
     length: Option<u64>,
     /// The most bytes that the upload may have.
     end: u64,
+    /// Whether a part of the body may be stored without the rest.
+    is_divisible: bool,
+    /// Whether the body has to have all bytes of the upload.
+    is_whole: bool,
     check: ChecksumCheck,
 }
 
@@ -155,6 +164,10 @@ impl Appending<'_> {
             let mut draft = Draft::continuing(name, &*files.store, files.settings, sum);
             match self.receive(&mut draft, &mut body).await {
                 PartEnd::Full => self.keep(draft).await?,
+                PartEnd::Body if self.is_whole && draft.size() != self.end => {
+                    draft.abort().await;
+                    return Err(size_mismatch(self.end));
+                }
                 PartEnd::Body => {
                     if !std::mem::replace(&mut self.check, ChecksumCheck::None).matches() {
                         draft.abort().await;
@@ -163,8 +176,7 @@ impl Appending<'_> {
                     self.keep(draft).await?;
                     return Ok(self.upload);
                 }
-                // Bytes whose checksum could not be compared are not kept.
-                PartEnd::Cut(problem) if self.check.is_some() => {
+                PartEnd::Cut(problem) if !self.is_divisible => {
                     draft.abort().await;
                     return Err(problem);
                 }
@@ -211,7 +223,7 @@ impl Appending<'_> {
             if let Err(problem) = draft.add(chunk).await {
                 return PartEnd::Refused(problem);
             }
-            if draft.size() >= self.files.settings.part_bytes && !self.check.is_some() {
+            if draft.size() >= self.files.settings.part_bytes && self.is_divisible {
                 return PartEnd::Full;
             }
             // If sender and store are both fast, no other await in this loop yields to other tasks.

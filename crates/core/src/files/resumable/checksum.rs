@@ -26,10 +26,6 @@ impl ChecksumCheck {
         }
     }
 
-    pub(super) fn is_some(&self) -> bool {
-        !matches!(self, ChecksumCheck::None)
-    }
-
     pub(super) fn update(&mut self, bytes: &[u8]) {
         match self {
             ChecksumCheck::None => {}

@@ -22,6 +22,7 @@ fn new(length: impl Into<Option<u64>>) -> NewUpload {
         metadata: "filename YS5iaW4=".to_owned(),
         length: length.into(),
         is_partial: false,
+        expires_at_ms: None,
     }
 }
 
@@ -591,4 +592,48 @@ async fn partial_uploads_become_one_file() {
         let refused = bench.files.concatenate(&ann, new(None), &wrong).await;
         assert_eq!(code(refused), Code::FieldInvalid, "{wrong:?}");
     }
+}
+
+#[tokio::test]
+async fn upload_in_one_request_brings_all_bytes_once_or_none() {
+    let bench = Bench::new();
+    let (ann, bytes) = (user("ann"), noise(500_000));
+    let id = create(&bench, 500_000).await;
+    let once = async |announced, bytes: &[u8]| {
+        let uploaded = bench
+            .files
+            .upload_once(&ann, id, announced, body(bytes))
+            .await;
+        uploaded
+            .map(|file| file.size)
+            .map_err(|problem| problem.code)
+    };
+    assert_eq!(once(Some(4), b"four").await, Err(Code::SizeMismatch));
+    assert_eq!(once(None, b"four").await, Err(Code::SizeMismatch));
+    assert_eq!(once(None, &noise(500_001)).await, Err(Code::SizeMismatch));
+    let broken = bench
+        .files
+        .upload_once(&ann, id, None, cut(&bytes[..300_000]))
+        .await;
+    assert_eq!(code(broken), Code::BadRequest);
+    assert_eq!((stored(&bench), offset(&bench, id).await), (0, Ok(0)));
+    assert_eq!(once(Some(500_000), &bytes).await, Ok(500_000));
+    assert_eq!(read(&bench, id, 0..500_000).await, bytes);
+    assert_eq!(once(None, &bytes).await, Err(Code::AlreadyUsed));
+    bench.files.delete(&ann, id).await.expect("removed");
+    assert_eq!(once(None, &bytes).await, Err(Code::UploadExpired));
+    // At once: the first that ends.
+    let id = create(&bench, 100_000).await;
+    let all = (0..4).map(|_| {
+        bench
+            .files
+            .upload_once(&ann, id, None, body(&bytes[..100_000]))
+    });
+    let all = futures_util::future::join_all(all).await;
+    let refused = all
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|problem| problem.code);
+    assert_eq!(refused.collect::<Vec<_>>(), [Code::AlreadyUsed; 3]);
+    assert_eq!(stored(&bench), 1);
 }
