@@ -26,6 +26,7 @@ pub mod health;
 mod host;
 pub mod listener;
 mod logins;
+mod messages;
 pub mod metrics;
 mod min_rate;
 mod page_body;

@@ -4,7 +4,7 @@ use http::Method;
 
 use super::context::ServiceContext;
 use super::route_table::{Route, RouteTable};
-use super::{accounts, admin, channels, chat, files, logins, presence, uploads};
+use super::{accounts, admin, channels, chat, files, logins, messages, presence, uploads};
 
 pub fn table() -> RouteTable<ServiceContext> {
     RouteTable::new([
@@ -47,6 +47,23 @@ pub fn table() -> RouteTable<ServiceContext> {
         Route::new(Method::PUT, "/channels/<c>/members/<u>", channels::join),
         Route::new(Method::DELETE, "/channels/<c>/members/<u>", channels::leave),
         Route::new(Method::GET, "/channels/<c>/messages", channels::messages),
+        Route::new(Method::POST, "/channels/<c>/messages", messages::send),
+        Route::new(Method::PATCH, "/channels/<c>/messages/<id>", messages::edit),
+        Route::new(
+            Method::DELETE,
+            "/channels/<c>/messages/<id>",
+            messages::delete,
+        ),
+        Route::new(
+            Method::PUT,
+            "/channels/<c>/messages/<id>/reactions/<emoji>",
+            messages::react,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/channels/<c>/messages/<id>/reactions/<emoji>",
+            messages::take_back,
+        ),
         Route::new(Method::GET, "/channels/<c>/presence", presence::get),
         Route::new(Method::GET, "/chat", chat::open),
     ])

@@ -42,7 +42,11 @@ pub use log::MemoryBounds;
 pub use log::fold::{WARM_UP_MS, WINDOW_MS};
 pub use service::{
     ChannelPage, ChannelPresence, Chat, ChatSettings, DirectoryPorts, Health, MemberPage,
-    PAGE_BYTES, Page, PageQuery, PartHealth, PresentSession, PresentUser, limit_invalid,
+    MessageChange, NewMessage, PAGE_BYTES, Page, PageQuery, PartHealth, PresentSession,
+    PresentUser, limit_invalid,
 };
 pub use start::{BackgroundTask, Ports, Running, StartError, Threads, start};
-pub use wire::{ChannelObject, SessionLimits};
+pub use wire::{
+    AckLevel, ChannelObject, SessionLimits, emoji::emoji, parse_ack_level, parse_client_msg_id,
+    parse_file_id,
+};

@@ -1,6 +1,7 @@
 //! Messages that are changed after they were sent: live, in history, and for who was away.
 
-use integration_tests::{Person, Server, Ws};
+use integration_tests::{Person, Server, Ws, http};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::MODE;
@@ -325,4 +326,79 @@ async fn who_was_away_gets_the_reactions_of_a_known_message_once() {
     change(&mut ann, react(&id, "👍", false)).await;
     let counts = json!({"🎉": 1, "❤️": 1});
     assert_eq!(back.of_type("reaction").await["reactions"], counts);
+}
+
+#[tokio::test]
+async fn http_sends_and_changes_as_the_frames_do() {
+    let stage = Stage::set().await;
+    let (mut ann, mut bob) = (stage.ann().await, stage.bob().await);
+    let call = async |method: Method, path: &str, body: Value, key: Option<&str>| {
+        let path = format!("/channels/general/messages{path}");
+        let mut request = stage.server.http().request(method, &path);
+        request = request.bearer_auth(stage.ann.token()).json(&body);
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        http::send(request).await
+    };
+    let hi = json!({"text": "hi", "ack": "persisted"});
+    let sent = call(Method::POST, "", hi.clone(), Some("k-1"))
+        .await
+        .expect(201)
+        .json();
+    let id = sent["id"].clone();
+    assert_eq!(
+        sent,
+        json!({"id": id, "duplicate": false, "level": "persisted"})
+    );
+    let message = bob.of_type("message").await;
+    assert_eq!(
+        (&message["id"], &message["client_msg_id"]),
+        (&id, &json!("k-1"))
+    );
+    let again = call(Method::POST, "", hi, Some("k-1"))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!((&again["id"], &again["duplicate"]), (&id, &json!(true)));
+    let other = json!({"text": "ho"});
+    let conflict = call(Method::POST, "", other.clone(), Some("k-1")).await;
+    assert_eq!(conflict.expect(409).code(), "idempotency_conflict");
+
+    let path = format!("/{}", id.as_str().expect("an id"));
+    let edited = call(Method::PATCH, &path, other, Some("k-2"))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(edited["id"], id);
+    assert_eq!(bob.next().await["event"], edited["event"]);
+    let reaction = format!("{path}/reactions/%F0%9F%91%8D");
+    for (method, counts) in [
+        (Method::PUT, json!({"\u{1f44d}": 1})),
+        (Method::DELETE, json!({})),
+    ] {
+        call(method, &reaction, json!({}), None).await.expect(200);
+        assert_eq!(bob.next().await["reactions"], counts);
+    }
+    let deleted = call(Method::DELETE, &path, json!({}), None)
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(bob.next().await["event"], deleted["event"]);
+
+    for (method, path, code, status) in [
+        (Method::DELETE, path.as_str(), "message_not_found", 404),
+        (Method::DELETE, "/x", "id_invalid", 400),
+        (Method::PUT, "/1/reactions/yes", "emoji_invalid", 400),
+    ] {
+        let refused = call(method, path, json!({}), None).await.expect(status);
+        assert_eq!(refused.code(), code);
+    }
+    let of_bob = say(&mut bob, "b-1", "mine").await;
+    let path = format!("/{}", of_bob.as_str().expect("an id"));
+    let refused = call(Method::DELETE, &path, json!({}), None)
+        .await
+        .expect(403);
+    assert_eq!(refused.code(), "not_author");
+    assert_eq!(ann.of_type("deleted").await["id"], id);
 }

@@ -186,6 +186,15 @@ impl Log {
         *self.partitions[partition.index()].mark.borrow()
     }
 
+    /// The newest known mark, as a watch, for an ack that waits for history: the archiver is told to
+    /// store at once.
+    pub fn watch_mark(&self, partition: Partition) -> watch::Receiver<Mark> {
+        let partition = &self.partitions[partition.index()];
+        let mark = partition.mark.subscribe();
+        partition.awaits_history.notify_one();
+        mark
+    }
+
     /// Folds records of one partition. Pass the outcomes to [`Log::resolve`] after the entries are
     /// delivered.
     pub fn fold(

@@ -1,5 +1,6 @@
 //! The operations of chat that sessions and HTTP requests call.
 
+mod acked;
 mod changing;
 mod channel_loader;
 mod channels;
@@ -34,6 +35,7 @@ use channel_loader::ChannelLoader;
 use connecting::UserRowLoads;
 use membership::MembershipLoads;
 
+pub use acked::NewMessage;
 pub use changing::MessageChange;
 pub use channels::{ChannelPage, MemberPage};
 pub(in crate::chat) use connecting::ConnectedUser;

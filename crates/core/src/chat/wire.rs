@@ -13,6 +13,6 @@ mod outgoing;
 pub use frame::Frame;
 pub use incoming::{
     AckLevel, ChangeRequest, ChannelsRequest, Incoming, Join, PageRequest, Ref, Request,
-    SendRequest,
+    SendRequest, parse_ack_level, parse_client_msg_id, parse_file_id,
 };
 pub use outgoing::*;

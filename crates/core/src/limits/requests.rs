@@ -8,7 +8,7 @@ use crate::domain::{Code, Problem, UserName};
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestKind {
-    /// An HTTP call.
+    /// An HTTP call, or a frame that changes a message that has to be looked up.
     Call,
     /// A frame that joins a channel, and perhaps resumes it.
     Join,

@@ -142,9 +142,7 @@ impl Persisting {
 
     /// Reports that the message isn't in history yet. The message itself is not lost.
     pub fn give_up(self) {
-        let text = "The message is in the log, but was not in history within 30 s; sending it again \
-                    is safe.";
-        let problem = Problem::new(Code::PersistTimeout, text).limit(PERSIST_DEADLINE_MS);
+        let problem = persist_timeout();
         let about = About {
             id: Some(self.sent.id),
             ..About::default()
@@ -266,6 +264,12 @@ pub fn expired() -> Problem {
     let text = "This client_msg_id was first used too long ago to tell whether that send was \
                 accepted: resume, look for it, then send it anew if it is missing.";
     Problem::new(Code::Expired, text).field("client_msg_id")
+}
+
+pub fn persist_timeout() -> Problem {
+    let text = "The message is in the log, but was not in history within 30 s; sending it again is \
+                safe.";
+    Problem::new(Code::PersistTimeout, text).limit(PERSIST_DEADLINE_MS)
 }
 
 pub fn unknown_outcome() -> Problem {

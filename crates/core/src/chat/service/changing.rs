@@ -8,6 +8,7 @@ use crate::chat::hub::HubChannel;
 use crate::chat::log::pending::{self, Waiter};
 use crate::chat::log::record::{Body, ReactionsBefore};
 use crate::domain::{ChangeKind, ClientMsgId, Code, Id, Message, Problem, Role, UserName};
+use crate::limits::RequestKind;
 
 /// The most different emojis among the reactions to a message. Those who react at the same time may
 /// exceed it.
@@ -54,7 +55,7 @@ impl Chat {
         may_send(channel, user)?;
         // Before the message is read, so that what is read has everything up to here.
         let at = self.log.lock(channel.partition).last_id();
-        let message = self.changeable(channel, target).await?;
+        let message = self.changeable(channel, user, target).await?;
         self.may_change(channel, user, &message, &body)?;
         if let Body::React { emoji, before, .. } = &mut body {
             *before = Some(reactions_before(at, &message, user, emoji));
@@ -67,10 +68,17 @@ impl Chat {
     }
 
     /// A message that exists and isn't deleted. If it is deleted after that, the log refuses the change.
-    async fn changeable(&self, channel: &HubChannel, id: Id) -> Result<Message, Problem> {
+    async fn changeable(
+        &self,
+        channel: &HubChannel,
+        user: &UserName,
+        id: Id,
+    ) -> Result<Message, Problem> {
         let found = match self.reads.message_in_tail(channel, id) {
             Some(found) => Some(found),
             None => {
+                // Guesses at old ids must not cost more than pages.
+                self.admit_request(user, RequestKind::Call)?;
                 self.reads.barrier().pass(channel.partition).await?;
                 self.reads.message(channel, id).await?
             }

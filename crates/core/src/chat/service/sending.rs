@@ -1,18 +1,16 @@
 //! Sends messages and channel events: window, rights, limits, then the log.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{Chat, membership};
 use crate::chat::hub::HubChannel;
-use crate::chat::hub::outbox::Outbox;
 use crate::chat::log::pending::{self, Sent, Waiter};
 use crate::chat::log::record::{Body, Digest, Record};
-use crate::chat::wire::{AckLevel, Ref};
+use crate::chat::wire::AckLevel;
 use crate::domain::{Attachment, ClientMsgId, Code, FileId, Id, Problem, UserName};
 use crate::ports::problem::directory_unavailable;
 
@@ -43,8 +41,7 @@ pub struct References {
 }
 
 impl Chat {
-    /// Publishes a message. The outbox gets the ack or the refusal, at once or later; after an
-    /// `Err` it gets nothing.
+    /// Publishes a message. `waiter` gets the outcome, at once or later; after an `Err` it gets nothing.
     ///
     /// Doesn't wait. The log has the sends of one session to a channel in the order of these calls.
     pub fn send(
@@ -53,8 +50,7 @@ impl Chat {
         user: &UserName,
         send: Send,
         admission: Admission,
-        outbox: &Arc<Outbox>,
-        reference: Ref,
+        waiter: Waiter,
     ) -> Result<(), Problem> {
         self.check_text(&send.text, send.file.is_some())?;
         let body = Body::Message {
@@ -63,12 +59,6 @@ impl Chat {
             file: send.file,
         };
         let record = self.record(channel, user, send.client_msg_id, body);
-        let waiter = Waiter::Frame {
-            outbox: outbox.clone(),
-            reference,
-            level: send.level,
-            since: Instant::now(),
-        };
         self.log.publish(&record, waiter, || match admission {
             Admission::Needed => self.admit(channel, user),
             // The rights may have changed meanwhile.
@@ -92,8 +82,8 @@ impl Chat {
         Ok(())
     }
 
-    /// Answers a retry of a send from the window and returns true. If the window doesn't have the
-    /// send, returns false.
+    /// Answers a retry of a send from the window. If the window doesn't have the send, returns the
+    /// waiter.
     ///
     /// For sends with references: a retry is answered even if they are no longer valid. `Err`: the
     /// id was used for another message, or the retry comes too late.
@@ -103,21 +93,11 @@ impl Chat {
         user: &UserName,
         send: &Send,
         file: Option<FileId>,
-        outbox: &Arc<Outbox>,
-        reference: Ref,
-    ) -> Result<bool, Problem> {
+        waiter: Waiter,
+    ) -> Result<Option<Waiter>, Problem> {
         let digest = Digest::of_message(&send.text, send.reply_to, file);
-        let waiter = Waiter::Frame {
-            outbox: outbox.clone(),
-            reference,
-            level: send.level,
-            since: Instant::now(),
-        };
-        let name = &channel.name;
-        let left = self
-            .log
-            .answer(name, user, &send.client_msg_id, digest, waiter)?;
-        Ok(left.is_none())
+        let (name, client_msg_id) = (&channel.name, &send.client_msg_id);
+        self.log.answer(name, user, client_msg_id, digest, waiter)
     }
 
     /// Builds a record with this server's timestamp.

@@ -20,8 +20,8 @@ use crate::chat::service::{
 };
 use crate::chat::wire::close::Close;
 use crate::chat::wire::{
-    self, About, ChangeRequest, ChannelsRequest, Frame, Incoming, Join, PageRequest, Ref, Request,
-    SendRequest,
+    self, About, AckLevel, ChangeRequest, ChannelsRequest, Frame, Incoming, Join, PageRequest, Ref,
+    Request, SendRequest,
 };
 use crate::domain::{CauseChain, ChannelName, ClientMsgId, Code, Id, Problem, UserName, now_ms};
 use crate::json_object::field_invalid;
@@ -185,18 +185,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let (parent, file_id) = (request.reply_to, request.file_id);
         // Without references the send needs no back end and is published at once.
         if parent.is_none() && file_id.is_none() {
-            let (user, outbox) = (&self.listener.user, &self.listener.outbox);
-            return self
-                .chat
-                .send(channel, user, send, admission, outbox, reference);
+            return self.publish(channel, reference, send, admission);
         }
         // Before the file is shared.
         self.chat.check_text(&send.text, file_id.is_some())?;
-        let (user, outbox) = (&self.listener.user, &self.listener.outbox);
-        if self
+        let user = &self.listener.user;
+        let waiter = self.waiter(reference, send.level);
+        let waiter = self
             .chat
-            .answer_repeat(channel, user, &send, file_id, outbox, reference)?
-        {
+            .answer_repeat(channel, user, &send, file_id, waiter)?;
+        if waiter.is_none() {
             return Ok(());
         }
         if let Admission::HeldBack(problem) = admission {
@@ -210,6 +208,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Done::Checked(reference, send, channel, checked)
         }));
         Ok(())
+    }
+
+    fn publish(
+        &self,
+        channel: &HubChannel,
+        reference: Ref,
+        send: Send,
+        admission: Admission,
+    ) -> Result<(), Problem> {
+        let waiter = self.waiter(reference, send.level);
+        let user = &self.listener.user;
+        self.chat.send(channel, user, send, admission, waiter)
+    }
+
+    /// The session, as what waits for the ack of a send.
+    fn waiter(&self, reference: Ref, level: AckLevel) -> Waiter {
+        Waiter::Frame {
+            outbox: self.listener.outbox.clone(),
+            reference,
+            level,
+            since: Instant::now(),
+        }
     }
 
     fn change(&mut self, reference: Ref, request: ChangeRequest<'_>) -> Result<(), Problem> {
@@ -325,10 +345,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Done::Checked(reference, send, channel, Ok(References { file, admission })) => {
                 let client_msg_id = send.client_msg_id.clone();
                 let send = Send { file, ..send };
-                let (user, outbox) = (&self.listener.user, &self.listener.outbox);
-                let sent = self
-                    .chat
-                    .send(&channel, user, send, admission, outbox, reference);
+                let sent = self.publish(&channel, reference, send, admission);
                 if let Err(problem) = sent {
                     self.hold_back(&channel.name, &client_msg_id, &problem);
                     self.refuse(reference, &problem, About::default());

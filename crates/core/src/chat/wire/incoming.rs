@@ -227,26 +227,34 @@ fn required_client_msg_id(fields: &mut Fields<'_>) -> Result<ClientMsgId, Proble
 }
 
 fn client_msg_id(fields: &mut Fields<'_>) -> Result<Option<ClientMsgId>, Problem> {
-    let Some(text) = fields.optional_str("client_msg_id")? else {
-        return Ok(None);
-    };
-    ClientMsgId::parse(&text)
-        .map(Some)
+    let text = fields.optional_str("client_msg_id")?;
+    text.as_deref().map(parse_client_msg_id).transpose()
+}
+
+/// Parses the field `client_msg_id`.
+pub fn parse_client_msg_id(text: &str) -> Result<ClientMsgId, Problem> {
+    ClientMsgId::parse(text)
         .map_err(|_| field_invalid("client_msg_id", "1 to 64 printable ASCII characters").limit(64))
 }
 
 fn file_id(fields: &mut Fields<'_>) -> Result<Option<FileId>, Problem> {
-    let Some(text) = fields.optional_str("file_id")? else {
-        return Ok(None);
-    };
-    let parsed = FileId::parse_given(&text);
-    parsed
-        .map(Some)
-        .ok_or_else(|| field_invalid("file_id", "the id that the upload returned"))
+    let text = fields.optional_str("file_id")?;
+    text.as_deref().map(parse_file_id).transpose()
+}
+
+/// Parses the field `file_id`.
+pub fn parse_file_id(text: &str) -> Result<FileId, Problem> {
+    let parsed = FileId::parse_given(text);
+    parsed.ok_or_else(|| field_invalid("file_id", "the id that the upload returned"))
 }
 
 fn level(fields: &mut Fields<'_>) -> Result<AckLevel, Problem> {
-    match fields.optional_str("ack")?.as_deref() {
+    parse_ack_level(fields.optional_str("ack")?.as_deref())
+}
+
+/// Parses the field `ack`.
+pub fn parse_ack_level(text: Option<&str>) -> Result<AckLevel, Problem> {
+    match text {
         None | Some("accepted") => Ok(AckLevel::Accepted),
         Some("persisted") => Ok(AckLevel::Persisted),
         Some(_) => Err(field_invalid("ack", "accepted or persisted")),
