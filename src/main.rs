@@ -20,7 +20,9 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use self::cli::{admin, audit, backup, chat, config as config_cli, dead_letters, health, simulate};
+use self::cli::{
+    admin, audit, backup, chat, config as config_cli, dead_letters, get, health, put, simulate,
+};
 #[cfg(feature = "cluster")]
 use self::cli::{log, schema};
 use self::config::{ConfigErrors, Flags};
@@ -81,6 +83,8 @@ enum Command {
     DeadLetters(dead_letters::DeadLettersArgs),
     /// Chat in the terminal, or send the lines of a script
     Chat(chat::ChatArgs),
+    Put(put::PutArgs),
+    Get(get::GetArgs),
     Health(health::HealthArgs),
     Simulate(Box<simulate::SimulateArgs>),
     /// Print the version
@@ -135,7 +139,9 @@ fn main() -> ExitCode {
         Command::DeadLetters(args) => with_config(&args.flags, |config| {
             runtime()?.block_on(dead_letters::run(&args, config))
         }),
-        Command::Chat(args) => exit_code(run_chat(args)),
+        Command::Chat(args) => exit_code(run_client(chat::run(args))),
+        Command::Put(args) => exit_code(run_client(put::run(args))),
+        Command::Get(args) => exit_code(run_client(get::run(args))),
         Command::Health(args) => with_config(&args.flags, |config| {
             println!("{}", runtime()?.block_on(health::run(&args, config))?);
             Ok(())
@@ -181,9 +187,9 @@ fn disable_huge_pages() {
     let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
-fn run_chat(args: chat::ChatArgs) -> anyhow::Result<()> {
+fn run_client(client: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = runtime()?;
-    let done = runtime.block_on(chat::run(args));
+    let done = runtime.block_on(client);
     // A thread may still be blocked in a read of the terminal.
     runtime.shutdown_background();
     done

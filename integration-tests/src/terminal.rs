@@ -54,7 +54,18 @@ impl Terminal {
     }
 
     pub fn without_password(&self, args: &[&str]) -> Command {
-        let mut command = server::command(&["chat", "--url", &self.url, "--user", &self.user]);
+        self.client("chat", args)
+    }
+
+    /// Another command than `chat`, with the password in its environment.
+    pub fn subcommand(&self, name: &str, args: &[&str]) -> Command {
+        let mut command = self.client(name, args);
+        command.env("LAKECHAT_PASSWORD", PASSWORD);
+        command
+    }
+
+    fn client(&self, name: &str, args: &[&str]) -> Command {
+        let mut command = server::command(&[name, "--url", &self.url, "--user", &self.user]);
         command
             .args(args)
             .current_dir(self.home.path())

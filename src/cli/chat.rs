@@ -21,12 +21,13 @@ use anyhow::{Result, anyhow, bail};
 use tokio::sync::mpsc;
 
 pub use self::args::ChatArgs;
+pub(super) use self::args::LoginArgs;
 pub(super) use self::args::{server, user_name};
 use self::input::InputLine;
 pub(super) use self::input::next_line;
 pub(super) use self::login::check_privacy;
+pub(super) use self::plain::{local_name, plain};
 use lakechat_client::{Api, Credentials, Options, Session, Stop};
-pub(super) use plain::plain;
 use screen::Screen;
 use talk::{InputKind, Talk};
 use terminal::{Editing, Mode, Signals};
@@ -39,21 +40,34 @@ pub async fn run(args: ChatArgs) -> Result<()> {
     ended.map_err(|error| anyhow!(plain(&format!("{error:#}"))))
 }
 
-async fn chat(args: ChatArgs) -> Result<()> {
+/// Logs in for a command whose output is not for people. What concerns the login goes to standard error.
+pub(super) async fn log_in_quietly(args: &LoginArgs) -> Result<Arc<Credentials>> {
     check_privacy(&args.url, args.insecure)?;
+    let note = |text: &str| eprintln!("lakechat: {}", plain(text));
+    let api = Api::new(args.url.clone())?;
+    let tokens = Tokens::open(args, &note);
+    let login = login::log_in(&api, args, &tokens, &note).await?;
+    let save = move |login: &_| tokens.save_or_note(login, &note);
+    Ok(Arc::new(Credentials::with_callback(api, login, save)))
+}
+
+async fn chat(args: ChatArgs) -> Result<()> {
+    let account = &args.login;
+    check_privacy(&account.url, account.insecure)?;
     let mut signals = Signals::listen()?;
     // Restored when this is dropped, also if a signal comes while the password is typed.
     let mode = Mode::of_input();
     let screen = Screen::default();
-    let api = Api::new(args.url.clone())?;
-    let tokens = Arc::new(Tokens::open(&args.url, &args.user, &screen));
+    let api = Api::new(account.url.clone())?;
+    let tokens = Arc::new(Tokens::open(account, &|text| screen.note(text)));
+    let note = |text: &str| screen.note(text);
     let login = tokio::select! {
-        login = login::log_in(&api, &args, &tokens, &screen) => login?,
+        login = login::log_in(&api, account, &tokens, &note) => login?,
         () = signals.received() => bail!("interrupted"),
     };
     let credentials = {
         let (tokens, screen) = (tokens.clone(), screen.clone());
-        let save = move |login: &_| tokens.save_or_note(login, &screen);
+        let save = move |login: &_| tokens.save_or_note(login, &|text| screen.note(text));
         Arc::new(Credentials::with_callback(api, login, save))
     };
     let options = Options {

@@ -17,7 +17,7 @@ use super::wire::{ChannelInfo, ErrorBody, Page, Refusal};
 use lakechat_core::domain::{ChannelName, FileId, Id, Secret, UserName};
 
 /// Timeout of every call except transfers, which have none.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The tokens of one login.
 #[derive(Clone, Debug, Deserialize)]
@@ -41,6 +41,17 @@ pub struct Uploaded {
     #[serde(rename = "type")]
     pub media_type: String,
     pub url: String,
+}
+
+/// A file, as the server describes it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StoredFile {
+    pub id: FileId,
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// Hex.
+    pub sha256: String,
 }
 
 /// Why a call failed.
@@ -235,6 +246,32 @@ impl Api {
         ))
     }
 
+    /// The properties of a file.
+    pub async fn file(&self, token: &str, file: FileId) -> Result<StoredFile, CallError> {
+        let request = self.request(Method::GET, &format!("files/{file}"));
+        call(request.bearer_auth(token)).await
+    }
+
+    /// The bytes of a file from an offset within it on. They are complete if the stream ends without an
+    /// error.
+    pub async fn download_from(
+        &self,
+        token: &str,
+        file: FileId,
+        offset: u64,
+    ) -> Result<impl Stream<Item = Result<Bytes, CallError>> + use<>, CallError> {
+        let request = self.request(Method::GET, &format!("download/{file}"));
+        let request = request
+            .bearer_auth(token)
+            .header(header::RANGE, format!("bytes={offset}-"));
+        let response = checked(request.send().await?).await?;
+        let status = response.status();
+        if status != StatusCode::PARTIAL_CONTENT {
+            return Err(CallError::Foreign { status });
+        }
+        Ok(response.bytes_stream().map_err(CallError::Unreachable))
+    }
+
     async fn post<T: DeserializeOwned>(&self, path: &str, body: Value) -> Result<T, CallError> {
         call(self.request(Method::POST, path).json(&body)).await
     }
@@ -267,7 +304,7 @@ async fn parsed<T: DeserializeOwned>(response: Response) -> Result<T, CallError>
 }
 
 /// The response if its status is 2xx, otherwise the refusal that it contains.
-async fn checked(response: Response) -> Result<Response, CallError> {
+pub(super) async fn checked(response: Response) -> Result<Response, CallError> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);

@@ -21,9 +21,10 @@ mod outbox;
 mod proxy;
 mod session;
 mod socket;
+mod uploads;
 mod wire;
 
-pub use api::{Api, ApiError, CallError, Login, Uploaded};
+pub use api::{Api, ApiError, CallError, Login, StoredFile, Uploaded};
 pub use conversation::HistoryError;
 pub use credentials::Credentials;
 pub use event::{Event, Leaving, Stop};

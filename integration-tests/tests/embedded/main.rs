@@ -14,6 +14,7 @@ mod log;
 mod memory;
 mod nginx;
 mod observe;
+mod put_and_get;
 mod real_input;
 mod refresh_tokens;
 mod requests;

@@ -27,15 +27,25 @@ HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY apply, except for servers on thi
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct ChatArgs {
+    #[command(flatten)]
+    pub(super) login: LoginArgs,
+    /// The channel to join
+    #[arg(long, default_value = ChannelName::GENERAL, value_parser = channel_name, value_name = "NAME")]
+    pub(super) channel: ChannelName,
+    /// Send every line of piped input as it is, also those that begin with a slash
+    #[arg(long)]
+    pub(super) text: bool,
+}
+
+/// The server, and whose account is used there.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct LoginArgs {
     /// The URL of the server; on other hosts it must begin with https://
     #[arg(long, default_value = "http://127.0.0.1:8080", value_parser = server, value_name = "URL")]
     pub(super) url: Url,
     /// The user name; the name of the user on this machine unless given
     #[arg(long, env = "USER", hide_env_values = true, value_parser = user_name, value_name = "NAME")]
     pub(super) user: UserName,
-    /// The channel to join
-    #[arg(long, default_value = ChannelName::GENERAL, value_parser = channel_name, value_name = "NAME")]
-    pub(super) channel: ChannelName,
     /// Create the account first
     #[arg(long)]
     pub(super) register: bool,
@@ -50,10 +60,7 @@ pub struct ChatArgs {
     /// Read the password from the first line of the input
     #[arg(long)]
     pub(super) password_stdin: bool,
-    /// Send every line of piped input as it is, also those that begin with a slash
-    #[arg(long)]
-    pub(super) text: bool,
-    /// Allow http:// to other hosts: everybody on the way can read the password and all messages
+    /// Allow http:// to other hosts: everybody on the way can read the password and everything else
     #[arg(long)]
     pub(super) insecure: bool,
 }

@@ -4,8 +4,7 @@ use anyhow::{Context, Result, bail};
 use http::StatusCode;
 use reqwest::Url;
 
-use super::args::ChatArgs;
-use super::screen::Screen;
+use super::args::LoginArgs;
 use super::tokens::Tokens;
 use crate::cli::password::{password, password_from_stdin};
 use lakechat_client::{Api, CallError, Login, is_loopback};
@@ -23,9 +22,9 @@ pub(in crate::cli) fn check_privacy(url: &Url, insecure: bool) -> Result<()> {
 
 pub(super) async fn log_in(
     api: &Api,
-    args: &ChatArgs,
+    args: &LoginArgs,
     tokens: &Tokens,
-    screen: &Screen,
+    note: &(dyn Fn(&str) + Sync),
 ) -> Result<Login> {
     // Always the first line of the input, so that it is never taken for a message.
     let given = if args.password_stdin {
@@ -33,22 +32,22 @@ pub(super) async fn log_in(
     } else {
         None
     };
-    let login = match resumed(api, args, tokens, screen).await? {
+    let login = match resumed(api, args, tokens, note).await? {
         Some(login) => login,
         None => with_password(api, args, given).await?,
     };
-    tokens.save_or_note(&login, screen);
+    tokens.save_or_note(&login, note);
     Ok(login)
 }
 
 async fn resumed(
     api: &Api,
-    args: &ChatArgs,
+    args: &LoginArgs,
     tokens: &Tokens,
-    screen: &Screen,
+    note: &(dyn Fn(&str) + Sync),
 ) -> Result<Option<Login>> {
     let saved = tokens.refresh_token().unwrap_or_else(|error| {
-        screen.note(&format!("can't read the saved login: {error:#}"));
+        note(&format!("can't read the saved login: {error:#}"));
         None
     });
     let Some(refresh_token) = saved.filter(|_| !args.register) else {
@@ -64,7 +63,7 @@ async fn resumed(
     }
 }
 
-async fn with_password(api: &Api, args: &ChatArgs, given: Option<String>) -> Result<Login> {
+async fn with_password(api: &Api, args: &LoginArgs, given: Option<String>) -> Result<Login> {
     let user = args.user.as_str();
     let password = match given {
         Some(password) => password,

@@ -110,7 +110,7 @@ pub(super) fn tail(text: &str, width: usize) -> String {
 
 /// The default path of a download: in the current folder, whatever path the sender used, and a name
 /// that shows what it is, is not hidden, and is no option of a command that is called with `*`.
-pub(super) fn local_name(id: FileId, sent_as: Option<&str>) -> PathBuf {
+pub(in crate::cli) fn local_name(id: FileId, sent_as: Option<&str>) -> PathBuf {
     let name = sent_as.and_then(|name| Path::new(name).file_name()?.to_str());
     let mut name: String = name.map_or_else(String::new, |name| {
         name.chars().filter(|c| !is_deceptive(*c)).collect()

@@ -11,7 +11,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::screen::Screen;
+use super::args::LoginArgs;
 use lakechat_client::Login;
 use lakechat_core::domain::UserName;
 
@@ -33,9 +33,9 @@ struct Kept {
 
 impl Tokens {
     /// Works without the folder, too: then nothing is saved, and the user reads why.
-    pub fn open(url: &Url, user: &UserName, screen: &Screen) -> Tokens {
-        Tokens::open_at_home(url, user).unwrap_or_else(|error| {
-            screen.note(&format!("the login will not be saved: {error:#}"));
+    pub fn open(login: &LoginArgs, note: &dyn Fn(&str)) -> Tokens {
+        Tokens::open_at_home(&login.url, &login.user).unwrap_or_else(|error| {
+            note(&format!("the login will not be saved: {error:#}"));
             Tokens { kept: None }
         })
     }
@@ -82,9 +82,9 @@ impl Tokens {
     }
 
     /// The chat goes on if the tokens can't be saved.
-    pub fn save_or_note(&self, login: &Login, screen: &Screen) {
+    pub fn save_or_note(&self, login: &Login, note: &dyn Fn(&str)) {
         if let Err(error) = self.save(login) {
-            screen.note(&format!("can't save the login: {error:#}"));
+            note(&format!("can't save the login: {error:#}"));
         }
     }
 
