@@ -224,12 +224,13 @@ fn accounts(
         registration: config.registration(),
     };
     let directory = &ports.directory;
-    Ok(Accounts::new(
-        directory.users.clone(),
-        directory.login_sessions.clone(),
-        ports.revocations.clone(),
-        settings,
-    )?)
+    let ports = accounts::AccountsPorts {
+        users: directory.users.clone(),
+        login_sessions: directory.login_sessions.clone(),
+        invites: directory.invites.clone(),
+        revocations: ports.revocations.clone(),
+    };
+    Ok(Accounts::new(ports, settings)?)
 }
 
 fn chat_ports(ports: &Ports) -> chat::Ports {

@@ -24,6 +24,7 @@ mod framing;
 mod guard;
 pub mod health;
 mod host;
+mod invites;
 pub mod listener;
 mod logins;
 mod messages;

@@ -2,6 +2,7 @@
 
 mod confirm;
 mod create;
+mod invites;
 mod server;
 mod table;
 mod users;
@@ -10,6 +11,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use self::create::CreateArgs;
+use self::invites::InvitesArgs;
 use self::server::{ServerArgs, ServerSession};
 use self::table::Table;
 use self::users::UsersArgs;
@@ -35,6 +37,7 @@ pub struct AdminArgs {
 enum AdminCommand {
     Create(CreateArgs),
     Users(UsersArgs),
+    Invites(InvitesArgs),
     Audit(AuditArgs),
 }
 
@@ -53,7 +56,7 @@ impl AdminArgs {
     pub fn offline(&self) -> Option<&Flags> {
         match &self.command {
             AdminCommand::Create(create) => Some(&create.flags),
-            AdminCommand::Users(_) | AdminCommand::Audit(_) => None,
+            AdminCommand::Users(_) | AdminCommand::Invites(_) | AdminCommand::Audit(_) => None,
         }
     }
 }
@@ -62,7 +65,9 @@ impl AdminArgs {
 pub async fn run_offline(args: &AdminArgs, config: &Config) -> Result<()> {
     match &args.command {
         AdminCommand::Create(create) => create::run(create, config).await,
-        AdminCommand::Users(_) | AdminCommand::Audit(_) => run(args).await,
+        AdminCommand::Users(_) | AdminCommand::Invites(_) | AdminCommand::Audit(_) => {
+            run(args).await
+        }
     }
 }
 
@@ -71,6 +76,7 @@ pub async fn run(args: &AdminArgs) -> Result<()> {
     match &args.command {
         AdminCommand::Create(_) => unreachable!("it works without a server"),
         AdminCommand::Users(users) => users::run(users).await,
+        AdminCommand::Invites(invites) => invites::run(invites).await,
         AdminCommand::Audit(audit) => list_audit(audit).await,
     }
 }

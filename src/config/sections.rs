@@ -163,8 +163,8 @@ section! {
         /// Lifetime of a login, in seconds, however often it is refreshed. Then the user has to enter the
         /// password again.
         login_max_seconds: u64 = 7_776_000, 1..=315_360_000;
-        /// Who may register an account: "open" for whoever reaches the server, "closed" for nobody, so
-        /// that `lakechat admin create` makes the accounts. Default: open if `listen` is a loopback
+        /// Who may register an account: "open" for whoever reaches the server, "invite" for whoever has an
+        /// invite of an admin, "closed" for nobody, so that admins make the accounts. Default: open if `listen` is a loopback
         /// address, closed otherwise.
         registration: Option<Registration> = None;
     }

@@ -99,7 +99,7 @@ fn the_file_of_the_protocol_is_read() {
 
 #[test]
 fn who_may_register_depends_on_the_address_unless_it_is_set() {
-    use super::Registration::{Closed, Open};
+    use super::Registration::{Closed, Invite, Open};
     for (listen, expected) in [
         ("127.0.0.1:1", Open),
         ("127.1.2.3:1", Open),
@@ -111,7 +111,7 @@ fn who_may_register_depends_on_the_address_unless_it_is_set() {
     ] {
         let config = good("", &[("LAKECHAT_LISTEN", listen)]);
         assert_eq!(config.registration(), expected, "{listen}");
-        for (text, set) in [("open", Open), ("closed", Closed)] {
+        for (text, set) in [("open", Open), ("invite", Invite), ("closed", Closed)] {
             let env = [
                 ("LAKECHAT_LISTEN", listen),
                 ("LAKECHAT_AUTH__REGISTRATION", text),

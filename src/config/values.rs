@@ -37,11 +37,12 @@ impl TextSetting for Mode {
 }
 
 impl TextSetting for Registration {
-    const ALLOWED: &str = "\"open\" or \"closed\"";
+    const ALLOWED: &str = "\"open\", \"invite\" or \"closed\"";
 
     fn parse(text: &str) -> Option<Registration> {
         match text {
             "open" => Some(Registration::Open),
+            "invite" => Some(Registration::Invite),
             "closed" => Some(Registration::Closed),
             _ => None,
         }
@@ -50,6 +51,7 @@ impl TextSetting for Registration {
     fn to_text(&self) -> String {
         match self {
             Registration::Open => "open".to_owned(),
+            Registration::Invite => "invite".to_owned(),
             Registration::Closed => "closed".to_owned(),
         }
     }

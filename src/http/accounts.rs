@@ -1,7 +1,5 @@
 //! Registering, logging in and out, and looking up users.
 
-use std::borrow::Cow;
-
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, HeaderValue, USER_AGENT};
 use serde::Serialize;
@@ -25,8 +23,13 @@ async fn create_account(
     client: LoginClient,
     body: &[u8],
 ) -> Result<Response, Problem> {
-    let (username, password) = credentials(body)?;
-    let login = accounts.register(client, &username, &password).await?;
+    let mut fields = json_object(body, &["username", "password", "invite"])?;
+    let username = fields.required_str("username")?;
+    let password = fields.required_str("password")?;
+    let invite = fields.optional_str("invite")?;
+    let login = accounts
+        .register(client, &username, &password, invite.as_deref())
+        .await?;
     Ok(tokens(StatusCode::CREATED, &login))
 }
 
@@ -42,16 +45,11 @@ async fn log_in(
     client: LoginClient,
     body: &[u8],
 ) -> Result<Response, Problem> {
-    let (username, password) = credentials(body)?;
-    let login = accounts.login(client, &username, &password).await?;
-    Ok(tokens(StatusCode::OK, &login))
-}
-
-/// The name and the password of `/register` and `/login`.
-fn credentials(body: &[u8]) -> Result<(Cow<'_, str>, Cow<'_, str>), Problem> {
     let mut fields = json_object(body, &["username", "password"])?;
     let username = fields.required_str("username")?;
-    Ok((username, fields.required_str("password")?))
+    let password = fields.required_str("password")?;
+    let login = accounts.login(client, &username, &password).await?;
+    Ok(tokens(StatusCode::OK, &login))
 }
 
 /// `POST /token/refresh`
@@ -154,7 +152,7 @@ mod tests {
 
     use super::*;
     use lakechat_core::accounts::test_directory::TestDirectory;
-    use lakechat_core::accounts::{AccountsSettings, Registration};
+    use lakechat_core::accounts::{AccountsPorts, AccountsSettings, Registration};
     use lakechat_core::domain::Secret;
     use lakechat_core::ports::revocations::OnlyServer;
 
@@ -170,8 +168,13 @@ mod tests {
             registration: Registration::Open,
         };
         let directory = Arc::new(TestDirectory::default());
-        Accounts::new(directory.clone(), directory, Arc::new(OnlyServer), settings)
-            .expect("threads")
+        let ports = AccountsPorts {
+            users: directory.clone(),
+            login_sessions: directory.clone(),
+            invites: directory,
+            revocations: Arc::new(OnlyServer),
+        };
+        Accounts::new(ports, settings).expect("threads")
     }
 
     async fn body(answer: Response) -> Value {

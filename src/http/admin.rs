@@ -14,7 +14,7 @@ use lakechat_core::accounts::{AccountChange, Admin};
 use lakechat_core::domain::{AuditEntry, AuditId, Code, Problem, User, UserName};
 use lakechat_core::limits::RequestKind;
 
-const DEFAULT_LIMIT: usize = 50;
+pub(super) const DEFAULT_LIMIT: usize = 50;
 
 #[derive(Serialize)]
 struct AccountObject<'a> {
@@ -150,7 +150,7 @@ pub async fn audit(call: Call) -> Result<Response, Problem> {
     Ok(response::json(StatusCode::OK, &body))
 }
 
-async fn admin(call: &Call, kind: RequestKind) -> Result<Admin, Problem> {
+pub(super) async fn admin(call: &Call, kind: RequestKind) -> Result<Admin, Problem> {
     let identity = call.identity_for(kind).await?;
     let administration = &call.context.administration;
     administration.admin(&identity, call.request.client.0).await

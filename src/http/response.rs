@@ -123,6 +123,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::InvalidCredentials => StatusCode::UNAUTHORIZED,
         Code::Forbidden
         | Code::RegistrationClosed
+        | Code::InviteInvalid
         | Code::AccountDisabled
         | Code::AdminRequired
         | Code::RoleRequired
@@ -133,6 +134,7 @@ pub fn status(code: Code) -> StatusCode {
         Code::NotFound
         | Code::UserNotFound
         | Code::LoginNotFound
+        | Code::InviteNotFound
         | Code::FileNotFound
         | Code::UploadNotFound
         | Code::ChannelNotFound

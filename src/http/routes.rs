@@ -4,7 +4,7 @@ use http::Method;
 
 use super::context::ServiceContext;
 use super::route_table::{Route, RouteTable};
-use super::{accounts, admin, channels, chat, files, logins, messages, presence, uploads};
+use super::{accounts, admin, channels, chat, files, invites, logins, messages, presence, uploads};
 
 pub fn table() -> RouteTable<ServiceContext> {
     RouteTable::new([
@@ -23,6 +23,9 @@ pub fn table() -> RouteTable<ServiceContext> {
         Route::new(Method::PATCH, "/admin/users/<u>", admin::change_user),
         Route::new(Method::DELETE, "/admin/users/<u>/logins", admin::end_logins),
         Route::new(Method::GET, "/admin/audit", admin::audit),
+        Route::new(Method::POST, "/invites", invites::create),
+        Route::new(Method::GET, "/invites", invites::list),
+        Route::new(Method::DELETE, "/invites/<id>", invites::end),
         Route::new(Method::POST, "/upload", files::upload),
         Route::new(Method::GET, "/download/<id>", files::download),
         Route::new(Method::HEAD, "/download/<id>", files::download),

@@ -140,6 +140,18 @@ impl Api {
         self.post("register", credentials(user, password)).await
     }
 
+    /// The same where registering takes an invite.
+    pub async fn register_invited(
+        &self,
+        user: &str,
+        password: &str,
+        invite: &str,
+    ) -> Result<Login, CallError> {
+        let mut body = credentials(user, password);
+        body["invite"] = invite.into();
+        self.post("register", body).await
+    }
+
     pub async fn login(&self, user: &str, password: &str) -> Result<Login, CallError> {
         self.post("login", credentials(user, password)).await
     }

@@ -9,6 +9,7 @@ mod access_token;
 mod administration;
 mod ending;
 mod hasher;
+mod invites;
 mod live_accesses;
 mod login_client;
 mod own_logins;
@@ -41,6 +42,7 @@ pub use self::live_accesses::{Access, AccessEnd, AccessGuard};
 pub use self::login_client::LoginClient;
 pub use self::own_logins::login_not_found;
 use self::refresh_token::RefreshToken;
+pub use self::refusals::invite_not_found;
 use self::refusals::{
     account_disabled, invalid_credentials, not_a_refresh_token, not_the_valid_refresh_token,
 };
@@ -51,7 +53,7 @@ pub use self::signing_key::{KeyError, KeyFile, signing_key};
 use self::throttle::Throttle;
 use crate::domain::{Code, LoginSession, Problem, Secret, User, UserName, now_ms};
 use crate::ports::problem::directory_unavailable;
-use crate::ports::{CalledFor, Caller, LoginSessions, PortError, Revocations, Users};
+use crate::ports::{CalledFor, Caller, Invites, LoginSessions, PortError, Revocations, Users};
 use crate::single_flight::SingleFlight;
 
 #[derive(Clone, Debug)]
@@ -67,6 +69,15 @@ pub struct AccountsSettings {
     /// Logins and registrations per second from one address; 0: no limit.
     pub logins_per_address: u32,
     pub registration: Registration,
+}
+
+/// The ports that accounts use.
+#[derive(Clone)]
+pub struct AccountsPorts {
+    pub users: Arc<dyn Users>,
+    pub login_sessions: Arc<dyn LoginSessions>,
+    pub invites: Arc<dyn Invites>,
+    pub revocations: Arc<dyn Revocations>,
 }
 
 /// The response to a login, a registration or a refresh.
@@ -92,9 +103,8 @@ pub struct Identity {
 
 /// Registers users, logs them in and authenticates them. Shared by all connections.
 pub struct Accounts {
-    users: Arc<dyn Users>,
+    ports: AccountsPorts,
     user_loads: SingleFlight<(CalledFor, UserName), Result<Option<User>, Problem>>,
-    login_sessions: Arc<dyn LoginSessions>,
     /// Logins of users at addresses where they are known. Registrations and other logins can't keep
     /// them waiting.
     known_logins: Hasher,
@@ -104,7 +114,6 @@ pub struct Accounts {
     tokens: AccessTokens,
     sessions: Sessions,
     live: Arc<LiveAccesses>,
-    revocations: Arc<dyn Revocations>,
     /// Asks for a check of the live accesses.
     check_soon: Notify,
     refresh_lifetime: Duration,
@@ -114,12 +123,7 @@ pub struct Accounts {
 
 impl Accounts {
     /// Fails only if the threads for password hashing can't be started.
-    pub fn new(
-        users: Arc<dyn Users>,
-        login_sessions: Arc<dyn LoginSessions>,
-        revocations: Arc<dyn Revocations>,
-        settings: AccountsSettings,
-    ) -> std::io::Result<Accounts> {
+    pub fn new(ports: AccountsPorts, settings: AccountsSettings) -> std::io::Result<Accounts> {
         let threads = hasher::threads();
         let live = Arc::new(LiveAccesses::default());
         Ok(Accounts {
@@ -129,20 +133,18 @@ impl Accounts {
             throttle: Throttle::new(settings.logins_per_address),
             tokens: AccessTokens::new(&settings.signing_key, settings.access_token),
             sessions: Sessions::new(
-                Arc::clone(&login_sessions),
+                Arc::clone(&ports.login_sessions),
                 Arc::clone(&live),
-                Arc::clone(&revocations),
+                Arc::clone(&ports.revocations),
                 settings.access_token,
             ),
             live,
-            revocations,
             check_soon: Notify::new(),
             refresh_lifetime: settings.refresh_token,
             login_max: settings.login_max,
             registration: settings.registration,
-            users,
             user_loads: SingleFlight::default(),
-            login_sessions,
+            ports,
         })
     }
 
@@ -286,7 +288,7 @@ impl Accounts {
 
     async fn find(&self, name: &UserName) -> Result<Option<User>, Problem> {
         let load = || {
-            let (users, name) = (Arc::clone(&self.users), name.clone());
+            let (users, name) = (Arc::clone(&self.ports.users), name.clone());
             async move { users.find(&name).await.map_err(directory_unavailable) }
         };
         // By caller: a login doesn't wait for the turn of a user who looks the same user up.
@@ -333,14 +335,15 @@ impl Accounts {
             expires_at_ms: self.refresh_until(now_ms, now_ms),
             revoked: false,
         };
-        self.login_sessions
+        self.ports
+            .login_sessions
             .create(&session)
             .await
             .map_err(directory_unavailable)?;
         // Whoever changed the password after it was verified, or disabled the account, has ended the logins
         // that they could see.
         // Either this one was among them, or the change is seen here.
-        let stored = self.users.find(&user.name).await;
+        let stored = self.ports.users.find(&user.name).await;
         let stored = stored.map_err(directory_unavailable)?;
         let refusal = match stored {
             Some(stored) if stored.is_disabled => account_disabled(),

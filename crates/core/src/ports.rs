@@ -19,7 +19,7 @@ use std::fmt;
 pub use broker::Broker;
 pub use caller::{CalledFor, Caller};
 pub use directory::{
-    AuditTrail, Channels, Directory, FileRows, LoginSessions, UploadRows, UserRows, Users,
+    AuditTrail, Channels, Directory, FileRows, Invites, LoginSessions, UploadRows, UserRows, Users,
 };
 pub use file_store::FileStore;
 pub use history::History;

@@ -19,6 +19,7 @@ const ADDED_TABLES: &[&str] = &[
     include_str!("dead_letters.sql"),
     include_str!("uploads.sql"),
     include_str!("audit.sql"),
+    include_str!("invites.sql"),
 ];
 /// Columns that are added to a database whose tables were created without them: table, column, type.
 /// They are NULL in old rows, and older releases ignore them, so they need no schema version.

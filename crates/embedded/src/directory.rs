@@ -4,6 +4,7 @@
 mod audit_trail;
 mod channels;
 mod files;
+mod invites;
 mod uploads;
 mod users;
 
@@ -16,11 +17,12 @@ use super::engine::Engine;
 use super::history;
 use super::part;
 use lakechat_core::domain::{
-    AuditEntry, AuditId, Channel, ChannelName, File, FileId, LoginSession, Upload, User, UserName,
+    AuditEntry, AuditId, Channel, ChannelName, File, FileId, Invite, LoginSession, Upload, User,
+    UserName,
 };
 use lakechat_core::ports::directory::{CreateOutcome, UserRow};
 use lakechat_core::ports::{
-    AuditTrail, Channels, FileRows, LoginSessions, PortError, UploadRows, UserRows, Users,
+    AuditTrail, Channels, FileRows, Invites, LoginSessions, PortError, UploadRows, UserRows, Users,
 };
 
 pub(super) struct SqliteDirectory {
@@ -218,6 +220,31 @@ impl AuditTrail for SqliteDirectory {
         let before = before.cloned();
         let read = move |db: &_| audit_trail::list(db, before.as_ref(), limit);
         self.engine.read(part::DIRECTORY, read).await
+    }
+}
+
+#[async_trait]
+impl Invites for SqliteDirectory {
+    async fn create(&self, invite: &Invite) -> Result<(), PortError> {
+        let invite = invite.clone();
+        let write = move |db: &_| invites::create(db, &invite);
+        self.engine.write(part::DIRECTORY, write).await
+    }
+
+    async fn find(&self, id: Uuid) -> Result<Option<Invite>, PortError> {
+        let read = move |db: &_| invites::find(db, id);
+        self.engine.read(part::DIRECTORY, read).await
+    }
+
+    async fn list(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<Invite>, PortError> {
+        let read = move |db: &_| invites::list(db, after, limit);
+        self.engine.read(part::DIRECTORY, read).await
+    }
+
+    async fn replace(&self, old: &Invite, new: &Invite) -> Result<bool, PortError> {
+        let (old, new) = (old.clone(), new.clone());
+        let write = move |db: &_| invites::replace(db, &old, &new);
+        self.engine.write(part::DIRECTORY, write).await
     }
 }
 

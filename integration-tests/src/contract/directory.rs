@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use bytes::Bytes;
 use lakechat_core::domain::{
     AuditEntry, AuditId, Channel, ChannelKind, ChannelName, File, FileId, FileLocation, FilePart,
-    LoginSession, Membership, ReplacedToken, Role, User, UserName,
+    Invite, LoginSession, Membership, ReplacedToken, Role, User, UserName,
 };
 use lakechat_core::ports::directory::{CreateOutcome, UserRow};
 use tokio::task::JoinSet;
@@ -28,6 +28,7 @@ macro_rules! directory_contract {
                 public_channels_are_listed_by_name
                 accounts_are_listed_by_name
                 audit_entries_are_listed_from_the_newest
+                invites_are_listed_and_replaced_only_from_their_current_value
                 account_is_replaced_only_from_its_current_value
                 session_is_replaced_only_from_its_current_value
                 one_of_many_concurrent_replacements_succeeds
@@ -345,6 +346,52 @@ pub async fn audit_entries_are_listed_from_the_newest<B: Backend>(backend: B) ->
     own.reverse();
     assert_eq!(own, entries);
     assert_eq!(trail.list(None, 0).await?, []);
+    Ok(())
+}
+
+pub async fn invites_are_listed_and_replaced_only_from_their_current_value<B: Backend>(
+    backend: B,
+) -> Result<()> {
+    let invites = backend.directory().invites;
+    let by = user();
+    let invite = || Invite {
+        id: Uuid::new_v4(),
+        hash: random(),
+        uses_left: 2,
+        expires_at_ms: 1_797_000_000_789,
+        created_at_ms: 1_795_000_000_789,
+        created_by: by.clone(),
+        revision: Uuid::new_v4(),
+    };
+    let mut made = [invite(), invite(), invite()];
+    made.sort_by_key(|invite| invite.id);
+    for invite in &made {
+        invites.create(invite).await?;
+    }
+    let rest = invites.list(Some(made[0].id), 100_000).await?;
+    assert!(rest.is_sorted_by_key(|invite| invite.id));
+    let rest: Vec<_> = rest
+        .into_iter()
+        .filter(|invite| invite.created_by == by)
+        .collect();
+    assert_eq!(rest, made[1..]);
+    assert_eq!(invites.list(None, 1).await?.len(), 1);
+    assert_eq!(invites.find(Uuid::new_v4()).await?, None);
+
+    let first = &made[0];
+    let (used, by_another) = (first.with_uses(1), first.with_uses(1));
+    assert!(
+        !invites.replace(&by_another, &used).await?,
+        "it has another value"
+    );
+    assert!(invites.replace(first, &used).await?);
+    assert!(invites.replace(first, &used).await?, "a retry");
+    assert!(
+        !invites.replace(first, &by_another).await?,
+        "it was used meanwhile"
+    );
+    invites.create(first).await?;
+    assert_eq!(invites.find(first.id).await?, Some(used));
     Ok(())
 }
 

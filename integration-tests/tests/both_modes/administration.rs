@@ -101,6 +101,9 @@ async fn admin_manages_accounts_and_each_action_is_recorded() {
         let refused = patch("admin", change).await.expect(409);
         assert_eq!(refused.code(), "last_admin");
     }
+    let invite = "/invites/00000000-0000-4000-8000-000000000000";
+    let missing = http.call(Method::DELETE, invite, &admin).await.expect(404);
+    assert_eq!(missing.code(), "invite_not_found");
     let missing = patch("nobody", json!({"disabled": true})).await.expect(404);
     assert_eq!(missing.code(), "user_not_found");
 

@@ -58,6 +58,16 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
         "disabled_account_has_no_login_and_no_signed_urls",
     ),
     (
+        Code::InviteInvalid,
+        "both_modes/registration.rs",
+        "invite_lets_people_register_at_a_server_that_takes_them",
+    ),
+    (
+        Code::InviteNotFound,
+        "both_modes/administration.rs",
+        "admin_manages_accounts_and_each_action_is_recorded",
+    ),
+    (
         Code::RegistrationClosed,
         "both_modes/registration.rs",
         "server_that_is_closed_has_the_accounts_that_its_operator_creates",

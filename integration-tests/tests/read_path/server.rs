@@ -79,13 +79,13 @@ impl Server {
         let running = running.expect("the back ends are there");
         let chat = running.chat;
         let spawn = |task: BackgroundTask| (task.stop, tokio::spawn(task.run));
-        let accounts = Accounts::new(
-            directory.users.clone(),
-            directory.login_sessions.clone(),
-            Arc::new(OnlyServer),
-            account_settings(),
-        )
-        .expect("threads");
+        let ports = accounts::AccountsPorts {
+            users: directory.users.clone(),
+            login_sessions: directory.login_sessions.clone(),
+            invites: directory.invites.clone(),
+            revocations: Arc::new(OnlyServer),
+        };
+        let accounts = Accounts::new(ports, account_settings()).expect("threads");
         let server = Server {
             accounts: Arc::new(accounts),
             threads: running.threads,
@@ -117,9 +117,12 @@ impl Server {
 
     pub async fn register(&self, name: &UserName) -> Secret<String> {
         let here = std::net::IpAddr::from([127, 0, 0, 1]);
-        let login =
-            self.accounts
-                .register(here, name.as_str(), integration_tests::people::PASSWORD);
+        let login = self.accounts.register(
+            here,
+            name.as_str(),
+            integration_tests::people::PASSWORD,
+            None,
+        );
         login.await.expect("the name is free").token
     }
 

@@ -118,6 +118,24 @@ impl ServerSession {
         }
     }
 
+    /// One call by a login of its own.
+    pub async fn one_call(
+        server: &ServerArgs,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value> {
+        let session = ServerSession::open(server).await?;
+        let answer = session.call(method, path, body).await;
+        // The call may have ended this very login.
+        let closed = session.close().await;
+        let answer = answer?;
+        if let Err(error) = closed {
+            eprintln!("lakechat: the login of this command goes on: {error:#}");
+        }
+        Ok(answer)
+    }
+
     /// Ends the login.
     pub async fn close(self) -> Result<()> {
         Ok(self.api.logout(self.login.token.expose()).await?)

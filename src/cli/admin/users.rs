@@ -113,7 +113,7 @@ pub async fn run(args: &UsersArgs) -> Result<()> {
         UsersCommand::EndLogins(ConfirmedArgs { one, yes }) => {
             confirm(&format!("End all logins of {}?", one.name), *yes)?;
             let path = format!("admin/users/{}/logins", one.name);
-            call(&one.server, Method::DELETE, &path, None).await?;
+            ServerSession::one_call(&one.server, Method::DELETE, &path, None).await?;
             println!("ended all logins of {}", one.name);
             Ok(())
         }
@@ -134,7 +134,7 @@ async fn list(args: &ListArgs) -> Result<()> {
 
 async fn show(args: &OneArgs) -> Result<()> {
     let path = format!("admin/users/{}", args.name);
-    let user = call(&args.server, Method::GET, &path, None).await?;
+    let user = ServerSession::one_call(&args.server, Method::GET, &path, None).await?;
     if args.server.json {
         return print_json(&user);
     }
@@ -160,7 +160,7 @@ async fn add(args: &AddArgs) -> Result<()> {
         body["password"] = password_in(file)?.into();
     }
     let server = &args.one.server;
-    let user = call(server, Method::POST, "admin/users", Some(body)).await?;
+    let user = ServerSession::one_call(server, Method::POST, "admin/users", Some(body)).await?;
     if server.json {
         return print_json(&user);
     }
@@ -173,29 +173,12 @@ async fn add(args: &AddArgs) -> Result<()> {
 
 async fn change(args: &OneArgs, body: Value) -> Result<()> {
     let path = format!("admin/users/{}", args.name);
-    let user = call(&args.server, Method::PATCH, &path, Some(body)).await?;
+    let user = ServerSession::one_call(&args.server, Method::PATCH, &path, Some(body)).await?;
     if args.server.json {
         return print_json(&user);
     }
     print_users(&[user]);
     Ok(())
-}
-
-async fn call(
-    server: &ServerArgs,
-    method: Method,
-    path: &str,
-    body: Option<Value>,
-) -> Result<Value> {
-    let session = ServerSession::open(server).await?;
-    let answer = session.call(method, path, body).await;
-    // The command may have ended this very login.
-    let closed = session.close().await;
-    let answer = answer?;
-    if let Err(error) = closed {
-        eprintln!("lakechat: the login of this command goes on: {error:#}");
-    }
-    Ok(answer)
 }
 
 fn print_users(users: &[Value]) {

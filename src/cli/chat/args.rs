@@ -49,6 +49,9 @@ pub(in crate::cli) struct LoginArgs {
     /// Create the account first
     #[arg(long)]
     pub(super) register: bool,
+    /// The invite with which to create it, if the server takes one
+    #[arg(long, requires = "register", value_name = "CODE")]
+    pub(super) invite: Option<String>,
     /// Read the password from a file
     #[arg(
         long,

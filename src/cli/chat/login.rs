@@ -69,10 +69,10 @@ async fn with_password(api: &Api, args: &LoginArgs, given: Option<String>) -> Re
         Some(password) => password,
         None => password(&args.user, args.password_file.as_deref(), args.register).await?,
     };
-    let answer = if args.register {
-        api.register(user, &password).await
-    } else {
-        api.login(user, &password).await
+    let answer = match &args.invite {
+        Some(invite) => api.register_invited(user, &password, invite).await,
+        None if args.register => api.register(user, &password).await,
+        None => api.login(user, &password).await,
     };
     answer.with_context(|| format!("{user} can't log in at {}", api.base()))
 }

@@ -3,6 +3,7 @@
 mod audit_trail;
 mod channels;
 mod files;
+mod invites;
 mod sessions;
 mod uploads;
 mod user_rows;
@@ -17,11 +18,12 @@ use self::user_rows::UserRowReads;
 use super::client::Client;
 use super::error::HBaseError;
 use lakechat_core::domain::{
-    AuditEntry, AuditId, Channel, ChannelName, File, FileId, LoginSession, Upload, User, UserName,
+    AuditEntry, AuditId, Channel, ChannelName, File, FileId, Invite, LoginSession, Upload, User,
+    UserName,
 };
 use lakechat_core::ports::directory::{CreateOutcome, UserRow};
 use lakechat_core::ports::{
-    AuditTrail, Channels, FileRows, LoginSessions, PortError, UploadRows, UserRows, Users,
+    AuditTrail, Channels, FileRows, Invites, LoginSessions, PortError, UploadRows, UserRows, Users,
 };
 
 const PART: &str = "directory";
@@ -200,5 +202,27 @@ impl UploadRows for HBaseDirectory {
     async fn list(&self, after: Option<FileId>, limit: usize) -> Result<Vec<Upload>, PortError> {
         let found = uploads::list(&self.client, after, limit);
         found.await.map_err(port_error)
+    }
+}
+
+#[async_trait]
+impl Invites for HBaseDirectory {
+    async fn create(&self, invite: &Invite) -> Result<(), PortError> {
+        let created = invites::create(&self.client, invite);
+        created.await.map_err(port_error)
+    }
+
+    async fn find(&self, id: Uuid) -> Result<Option<Invite>, PortError> {
+        invites::find(&self.client, id).await.map_err(port_error)
+    }
+
+    async fn list(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<Invite>, PortError> {
+        let found = invites::list(&self.client, after, limit);
+        found.await.map_err(port_error)
+    }
+
+    async fn replace(&self, old: &Invite, new: &Invite) -> Result<bool, PortError> {
+        let replaced = invites::replace(&self.client, old, new);
+        replaced.await.map_err(port_error)
     }
 }

@@ -16,11 +16,12 @@ pub(super) enum Table {
     Members,
     Files,
     Audit,
+    Invites,
     Meta,
 }
 
 impl Table {
-    pub const ALL: [Table; 10] = [
+    pub const ALL: [Table; 11] = [
         Table::Messages,
         Table::Changes,
         Table::PrivateMessages,
@@ -30,6 +31,7 @@ impl Table {
         Table::Members,
         Table::Files,
         Table::Audit,
+        Table::Invites,
         Table::Meta,
     ];
 
@@ -44,6 +46,7 @@ impl Table {
             Table::Members => "members",
             Table::Files => "files",
             Table::Audit => "audit",
+            Table::Invites => "invites",
             Table::Meta => "meta",
         }
     }
@@ -54,7 +57,9 @@ impl Table {
             Table::Changes | Table::PrivateChanges => &["c"],
             Table::Files => &["d", "b", "p"],
             Table::Users => &["d", "c"],
-            Table::Channels | Table::Members | Table::Audit | Table::Meta => &["d"],
+            Table::Channels | Table::Members | Table::Audit | Table::Invites | Table::Meta => {
+                &["d"]
+            }
         }
     }
 
@@ -68,7 +73,7 @@ impl Table {
             | Table::PrivateChanges
             | Table::Members
             | Table::Files => true,
-            Table::Users | Table::Channels | Table::Audit | Table::Meta => false,
+            Table::Users | Table::Channels | Table::Audit | Table::Invites | Table::Meta => false,
         }
     }
 

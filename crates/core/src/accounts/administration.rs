@@ -3,11 +3,17 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::own_logins::changed_meanwhile;
-use super::refusals::{admin_required, last_admin, taken, username_invalid};
+use uuid::Uuid;
+
+use super::invites::InviteCode;
+use super::refusals::{
+    admin_required, changed_meanwhile, invite_not_found, last_admin, taken, username_invalid,
+};
 use super::sessions::TRIES;
 use super::{Accounts, Identity, password};
-use crate::domain::{AuditEntry, AuditId, LoginSession, Problem, Secret, User, UserName, now_ms};
+use crate::domain::{
+    AuditEntry, AuditId, Invite, LoginSession, Problem, Secret, User, UserName, now_ms,
+};
 use crate::ports::AuditTrail;
 use crate::ports::problem::directory_unavailable;
 
@@ -61,7 +67,7 @@ impl Administration {
 
     /// The caller, if an admin by what the directory says now; `admin_required` otherwise.
     pub async fn admin(&self, identity: &Identity, address: IpAddr) -> Result<Admin, Problem> {
-        let found = self.accounts.users.find(&identity.user).await;
+        let found = self.accounts.ports.users.find(&identity.user).await;
         let found = found.map_err(directory_unavailable)?;
         match found.is_some_and(|user| user.is_active_admin()) {
             true => Ok(Admin {
@@ -79,7 +85,7 @@ impl Administration {
         after: Option<&UserName>,
         limit: usize,
     ) -> Result<Vec<User>, Problem> {
-        let users = self.accounts.users.list(after, limit).await;
+        let users = self.accounts.ports.users.list(after, limit).await;
         users.map_err(directory_unavailable)
     }
 
@@ -170,6 +176,53 @@ impl Administration {
         self.accounts.end_logins(name, |_| true).await
     }
 
+    /// Makes an invite, and the code for those who are invited, which is shown only once.
+    pub async fn invite(
+        &self,
+        by: &Admin,
+        uses: u32,
+        expires_at_ms: u64,
+    ) -> Result<(Invite, Secret<String>), Problem> {
+        let code = InviteCode::random();
+        let invite = code.invite(uses, expires_at_ms, &by.name);
+        self.record(by, "create_invite", &invite.id).await?;
+        let created = self.accounts.ports.invites.create(&invite).await;
+        created.map_err(directory_unavailable)?;
+        Ok((invite, Secret::new(code.text().to_owned())))
+    }
+
+    /// Invites by id, also those that are over.
+    pub async fn invites(
+        &self,
+        _: &Admin,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<Invite>, Problem> {
+        let invites = self.accounts.ports.invites.list(after, limit).await;
+        invites.map_err(directory_unavailable)
+    }
+
+    /// Ends an invite; `invite_not_found` if there is none.
+    pub async fn end_invite(&self, by: &Admin, id: Uuid) -> Result<(), Problem> {
+        for tried in 0..TRIES {
+            let found = self.accounts.ports.invites.find(id).await;
+            let invite = found.map_err(directory_unavailable)?;
+            let invite = invite.ok_or_else(invite_not_found)?;
+            if tried == 0 {
+                self.record(by, "end_invite", &id).await?;
+            }
+            let ended = Invite {
+                expires_at_ms: invite.expires_at_ms.min(now_ms()),
+                ..invite.with_uses(0)
+            };
+            let replaced = self.accounts.ports.invites.replace(&invite, &ended).await;
+            if replaced.map_err(directory_unavailable)? {
+                return Ok(());
+            }
+        }
+        Err(changed_meanwhile())
+    }
+
     /// What admins have done, the latest first; `after` is the last entry of the page before.
     pub async fn audit(
         &self,
@@ -182,7 +235,7 @@ impl Administration {
     }
 
     async fn replace(&self, old: &User, new: &User) -> Result<bool, Problem> {
-        let replaced = self.accounts.users.replace(old, new).await;
+        let replaced = self.accounts.ports.users.replace(old, new).await;
         replaced.map_err(directory_unavailable)
     }
 
@@ -200,7 +253,12 @@ impl Administration {
     async fn require_admin_besides(&self, name: &UserName) -> Result<(), Problem> {
         let mut after = None;
         loop {
-            let users = self.accounts.users.list(after.as_ref(), READ_AT_ONCE).await;
+            let users = self
+                .accounts
+                .ports
+                .users
+                .list(after.as_ref(), READ_AT_ONCE)
+                .await;
             let users = users.map_err(directory_unavailable)?;
             let is_other = |user: &User| user.is_active_admin() && user.name != *name;
             if users.iter().any(is_other) {
@@ -214,17 +272,17 @@ impl Administration {
     }
 
     /// Before it is done: nothing is done that isn't in the audit trail.
-    async fn record(&self, by: &Admin, action: &str, name: &UserName) -> Result<(), Problem> {
+    async fn record(&self, by: &Admin, action: &str, whom: &impl ToString) -> Result<(), Problem> {
         let at_ms = now_ms();
         let entry = AuditEntry {
             id: AuditId::random(at_ms),
             at_ms,
             by: by.name.to_string(),
             action: action.to_owned(),
-            user: name.to_string(),
+            user: whom.to_string(),
             address: Some(by.address),
         };
-        tracing::info!(by = %by.name, action, user = %name, "an admin changes an account");
+        tracing::info!(by = %by.name, action, whom = entry.user, "an admin acts");
         let appended = self.audit_trail.append(&entry).await;
         appended.map_err(directory_unavailable)
     }

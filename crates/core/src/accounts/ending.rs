@@ -51,7 +51,12 @@ impl Accounts {
         let access = Arc::new(TransferAccess::default());
         // Held first: a disabling that this read doesn't see finds the access.
         let guard = self.live.hold(user, None, access.clone());
-        let account = self.users.find(user).await.map_err(directory_unavailable)?;
+        let account = self
+            .ports
+            .users
+            .find(user)
+            .await
+            .map_err(directory_unavailable)?;
         match account.is_none_or(|account| account.is_disabled) {
             true => Err(account_disabled()),
             false => Ok(HeldTransfer { access, guard }),
@@ -64,7 +69,7 @@ impl Accounts {
         // First, so that clients are told why.
         self.live.end_account(user);
         let account = Revocation::Account { user: user.clone() };
-        self.revocations.publish(account);
+        self.ports.revocations.publish(account);
         self.end_logins(user, |_| true).await
     }
 
@@ -92,7 +97,7 @@ impl Accounts {
     async fn check_live_accesses(&self) {
         let logins: Vec<_> = self.live.logins().into_iter().collect();
         for some in logins.chunks(CHECKED_AT_ONCE) {
-            match self.login_sessions.find_all(some).await {
+            match self.ports.login_sessions.find_all(some).await {
                 Ok(found) => {
                     let has_ended =
                         |found: &Option<LoginSession>| found.as_ref().is_none_or(|f| f.revoked);
@@ -112,7 +117,7 @@ impl Accounts {
 
     async fn end_unheard(&self, user: &UserName, login: Uuid) {
         // Only decides what the client is told. If it can't be read, that is the end of the login.
-        if let Ok(account) = self.users.find(user).await
+        if let Ok(account) = self.ports.users.find(user).await
             && account.is_none_or(|account| account.is_disabled)
         {
             self.live.end_account(user);

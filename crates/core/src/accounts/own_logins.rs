@@ -4,6 +4,7 @@ use futures_util::{StreamExt, stream};
 use uuid::Uuid;
 
 use super::login_client::LoginClient;
+use super::refusals::changed_meanwhile;
 use super::{Accounts, Identity, password};
 use crate::domain::{Code, LoginSession, Problem, User, UserName, now_ms};
 use crate::ports::problem::directory_unavailable;
@@ -30,7 +31,7 @@ impl Accounts {
             password_hash: self.known_logins.hash(new).await?,
             ..user.clone()
         };
-        let replaced = self.users.replace(&user, &changed).await;
+        let replaced = self.ports.users.replace(&user, &changed).await;
         if !replaced.map_err(directory_unavailable)? {
             return Err(changed_meanwhile());
         }
@@ -79,9 +80,4 @@ impl Accounts {
 
 pub fn login_not_found() -> Problem {
     Problem::new(Code::LoginNotFound, "You have no such login.")
-}
-
-pub(super) fn changed_meanwhile() -> Problem {
-    let text = "The account was changed by somebody else at the same time; try again.";
-    Problem::new(Code::DirectoryUnavailable, text).retry_after_ms(100)
 }

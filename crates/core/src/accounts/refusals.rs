@@ -64,3 +64,18 @@ pub fn not_the_valid_refresh_token() -> Problem {
          or log in again.",
     )
 }
+
+pub fn changed_meanwhile() -> Problem {
+    let text = "The account was changed by somebody else at the same time; try again.";
+    Problem::new(Code::DirectoryUnavailable, text).retry_after_ms(100)
+}
+
+pub fn invite_invalid() -> Problem {
+    let text = "Registering takes an invite, and this is none, or it has expired or is used up; ask \
+                an operator for another one.";
+    Problem::new(Code::InviteInvalid, text).field("invite")
+}
+
+pub fn invite_not_found() -> Problem {
+    Problem::new(Code::InviteNotFound, "There is no such invite.")
+}

@@ -1,9 +1,10 @@
 //! Who may have an account, and under which names and passwords.
 
+use super::invites::InviteCode;
 use super::login_client::LoginClient;
 use super::refusals::{registration_closed, reserved, taken, username_invalid};
 use super::{Accounts, Login, hasher, password, throttled};
-use crate::domain::{AuditEntry, AuditId, Problem, User, UserName, now_ms};
+use crate::domain::{AuditEntry, AuditId, Code, Problem, User, UserName, now_ms};
 use crate::ports::directory::CreateOutcome;
 use crate::ports::problem::directory_unavailable;
 use crate::ports::{AuditTrail, Users};
@@ -13,6 +14,8 @@ use crate::ports::{AuditTrail, Users};
 pub enum Registration {
     /// Whoever reaches the server.
     Open,
+    /// Whoever has an invite.
+    Invite,
     /// Nobody: operators create the accounts.
     Closed,
 }
@@ -42,7 +45,7 @@ const RESERVED: [&str; 20] = [
 ];
 
 impl Accounts {
-    /// Creates an account and logs in.
+    /// Creates an account and logs in. The invite counts only where registering takes one.
     ///
     /// After `directory_unavailable` the account may exist. A second attempt then fails with
     /// `username_taken`, and a login with the password succeeds.
@@ -51,6 +54,7 @@ impl Accounts {
         from: impl Into<LoginClient>,
         username: &str,
         password: &str,
+        invite: Option<&str>,
     ) -> Result<Login, Problem> {
         let from = from.into();
         if self.registration == Registration::Closed {
@@ -64,17 +68,43 @@ impl Accounts {
         self.throttle
             .admit_registration(from.address)
             .map_err(throttled)?;
+        let invite = match self.registration {
+            Registration::Invite => Some(self.check_invite(invite).await?),
+            Registration::Open | Registration::Closed => None,
+        };
         // Before the hash, because a hash costs a thousand times as much as a lookup.
         if self.find(&name).await?.is_some() {
             return Err(taken(&name));
         }
-        let user = self.store_new(name, password, false).await?;
+        let user = self.store_invited(name, password, invite.as_ref()).await?;
         self.throttle.succeeded(&user.name, from.address);
         self.start_session(&user, from).await
     }
 }
 
 impl Accounts {
+    /// Stores an account, for a use of the invite if there is one.
+    async fn store_invited(
+        &self,
+        name: UserName,
+        password: String,
+        invite: Option<&InviteCode>,
+    ) -> Result<User, Problem> {
+        let Some(invite) = invite else {
+            return self.store_new(name, password, false).await;
+        };
+        self.use_invite(invite).await?;
+        let stored = self.store_new(name, password, false).await;
+        // After `directory_unavailable` the account may exist.
+        if stored
+            .as_ref()
+            .is_err_and(|problem| problem.code != Code::DirectoryUnavailable)
+        {
+            self.give_back(invite).await?;
+        }
+        stored
+    }
+
     /// Stores an account with a password that was prepared.
     pub(super) async fn store_new(
         &self,
@@ -89,7 +119,7 @@ impl Accounts {
             is_admin,
             is_disabled: false,
         };
-        store(&*self.users, &user).await?;
+        store(&*self.ports.users, &user).await?;
         tracing::info!(user = %user.name, "account registered");
         metrics::counter!("lakechat_registrations_total").increment(1);
         Ok(user)

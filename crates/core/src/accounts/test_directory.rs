@@ -1,6 +1,6 @@
 //! Users and login sessions in memory, for tests. It can be made unavailable.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::domain::{AuditEntry, AuditId, LoginSession, User, UserName};
+use crate::domain::{AuditEntry, AuditId, Invite, LoginSession, User, UserName};
 use crate::ports::directory::CreateOutcome;
-use crate::ports::{AuditTrail, LoginSessions, PortError, Users};
+use crate::ports::{AuditTrail, Invites, LoginSessions, PortError, Users};
 
 #[derive(Default)]
 pub struct TestDirectory {
@@ -18,6 +18,7 @@ pub struct TestDirectory {
     sessions: Mutex<HashMap<(UserName, Uuid), LoginSession>>,
     /// In the order of their ids.
     audit: Mutex<Vec<AuditEntry>>,
+    invites: Mutex<BTreeMap<Uuid, Invite>>,
     away: AtomicBool,
     /// Whether reads wait.
     held: watch::Sender<bool>,
@@ -137,6 +138,43 @@ impl AuditTrail for TestDirectory {
         let older = audit.iter().rev();
         let older = older.filter(|entry| before.is_none_or(|before| entry.id < *before));
         Ok(older.take(limit).cloned().collect())
+    }
+}
+
+#[async_trait]
+impl Invites for TestDirectory {
+    async fn create(&self, invite: &Invite) -> Result<(), PortError> {
+        self.reach()?;
+        let mut invites = self.invites.lock().expect("no test panics with it");
+        invites.entry(invite.id).or_insert_with(|| invite.clone());
+        Ok(())
+    }
+
+    async fn find(&self, id: Uuid) -> Result<Option<Invite>, PortError> {
+        self.reach()?;
+        let invites = self.invites.lock().expect("no test panics with it");
+        Ok(invites.get(&id).cloned())
+    }
+
+    async fn list(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<Invite>, PortError> {
+        self.reach()?;
+        let invites = self.invites.lock().expect("no test panics with it");
+        let later = invites
+            .values()
+            .filter(|i| after.is_none_or(|after| i.id > after));
+        Ok(later.take(limit).cloned().collect())
+    }
+
+    async fn replace(&self, old: &Invite, new: &Invite) -> Result<bool, PortError> {
+        self.reach()?;
+        let mut invites = self.invites.lock().expect("no test panics with it");
+        match invites.get_mut(&old.id) {
+            Some(stored) if stored == old || stored == new => {
+                stored.clone_from(new);
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use futures_util::future::join_all;
 use futures_util::poll;
 
+use super::invites::InviteCode;
 use super::live_accesses::TransferAccess;
 use super::test_directory::TestDirectory;
 use super::*;
@@ -27,20 +28,23 @@ fn settings() -> AccountsSettings {
     }
 }
 
+fn ports(directory: &Arc<TestDirectory>) -> AccountsPorts {
+    AccountsPorts {
+        users: directory.clone(),
+        login_sessions: directory.clone(),
+        invites: directory.clone(),
+        revocations: Arc::new(OnlyServer),
+    }
+}
+
 fn accounts() -> (Accounts, Arc<TestDirectory>) {
     let directory = Arc::new(TestDirectory::default());
-    let accounts = Accounts::new(
-        directory.clone(),
-        directory.clone(),
-        Arc::new(OnlyServer),
-        settings(),
-    )
-    .expect("threads");
+    let accounts = Accounts::new(ports(&directory), settings()).expect("threads");
     (accounts, directory)
 }
 
 async fn registered(accounts: &Accounts, name: &str) -> Login {
-    let login = accounts.register(HOME, name, PASSWORD).await;
+    let login = accounts.register(HOME, name, PASSWORD, None).await;
     login.expect("registered")
 }
 
@@ -76,17 +80,19 @@ async fn who_registers_is_logged_in_and_can_log_in_again() {
 async fn bad_names_and_passwords_are_refused_with_what_is_allowed() {
     let (accounts, _) = accounts();
     for name in ["", "Ann", "-ann", "ann smith", &"a".repeat(33)] {
-        let problem = accounts.register(HOME, name, PASSWORD).await;
+        let problem = accounts.register(HOME, name, PASSWORD, None).await;
         let problem = problem.expect_err("no name");
         assert_eq!(problem.code, Code::UsernameInvalid);
         assert_eq!(problem.field.as_deref(), Some("username"));
         assert!(problem.message.contains("1 to 32"), "{}", problem.message);
     }
-    let reserved = accounts.register(HOME, "admin", PASSWORD).await;
+    let reserved = accounts.register(HOME, "admin", PASSWORD, None).await;
     assert_eq!(code(reserved), Code::UsernameTaken);
-    let short = accounts.register(HOME, "ann", "1234567").await;
+    let short = accounts.register(HOME, "ann", "1234567", None).await;
     assert_eq!(code(short), Code::PasswordTooShort);
-    let long = accounts.register(HOME, "ann", &"x".repeat(1025)).await;
+    let long = accounts
+        .register(HOME, "ann", &"x".repeat(1025), None)
+        .await;
     assert_eq!(code(long), Code::PasswordTooLong);
 }
 
@@ -97,14 +103,8 @@ async fn where_registration_is_closed_operators_create_accounts() {
         registration: Registration::Closed,
         ..settings()
     };
-    let accounts = Accounts::new(
-        directory.clone(),
-        directory.clone(),
-        Arc::new(OnlyServer),
-        closed,
-    )
-    .expect("threads");
-    let refused = accounts.register(HOME, "ann", PASSWORD).await;
+    let accounts = Accounts::new(ports(&directory), closed).expect("threads");
+    let refused = accounts.register(HOME, "ann", PASSWORD, None).await;
     assert_eq!(code(refused), Code::RegistrationClosed);
 
     let admin = UserName::parse("admin").expect("a name");
@@ -207,12 +207,14 @@ async fn what_an_admin_does_is_recorded_before_it_is_done() {
 async fn a_name_is_given_once() {
     let (accounts, _) = accounts();
     registered(&accounts, "ann").await;
-    let again = accounts.register(AWAY, "ann", "another password").await;
+    let again = accounts
+        .register(AWAY, "ann", "another password", None)
+        .await;
     assert_eq!(code(again), Code::UsernameTaken);
 
     let at_once = tokio::join!(
-        accounts.register(HOME, "bob", PASSWORD),
-        accounts.register(AWAY, "bob", PASSWORD),
+        accounts.register(HOME, "bob", PASSWORD, None),
+        accounts.register(AWAY, "bob", PASSWORD, None),
     );
     let made = [at_once.0, at_once.1].into_iter().filter(Result::is_ok);
     assert_eq!(made.count(), 1);
@@ -260,7 +262,7 @@ async fn a_password_hashed_as_it_was_sent_still_logs_in() {
     let other = accounts.login(HOME, "ann", composed).await;
     assert_eq!(code(other), Code::InvalidCredentials);
 
-    let bob = accounts.register(HOME, "bob", decomposed).await;
+    let bob = accounts.register(HOME, "bob", decomposed, None).await;
     bob.expect("registered");
     assert!(accounts.login(HOME, "bob", composed).await.is_ok());
 }
@@ -285,12 +287,7 @@ async fn a_user_is_known_where_a_token_was_refreshed_also_to_a_restarted_server(
     let (first, directory) = accounts();
     let login = registered(&first, "ann").await;
     let attacked = || {
-        let accounts = Accounts::new(
-            directory.clone(),
-            directory.clone(),
-            Arc::new(OnlyServer),
-            settings(),
-        );
+        let accounts = Accounts::new(ports(&directory), settings());
         let accounts = accounts.expect("threads");
         for n in 0..100 {
             let from = IpAddr::V4(Ipv4Addr::new(203, 0, 113, n));
@@ -321,7 +318,7 @@ async fn registrations_do_not_keep_logins_waiting() {
     let accounts = &accounts;
     let registering = (0..200).map(async |n| {
         let name = format!("u{n}");
-        accounts.register(HOME, &name, PASSWORD).await
+        accounts.register(HOME, &name, PASSWORD, None).await
     });
     let registering = futures_util::future::join_all(registering);
     let others = (0..200).map(async |n| {
@@ -354,14 +351,13 @@ async fn logins_and_registrations_share_the_limit_of_their_address() {
         ..settings()
     };
     let directory = Arc::new(TestDirectory::default());
-    let accounts = Accounts::new(directory.clone(), directory, Arc::new(OnlyServer), limited)
-        .expect("threads");
+    let accounts = Accounts::new(ports(&directory), limited).expect("threads");
     registered(&accounts, "ann").await;
     // Without hashes in between, in whose time the address would get further attempts.
     while accounts.throttle.admit_registration(HOME).is_ok() {}
     let login = accounts.login(HOME, "nobody", PASSWORD).await;
     assert_eq!(code(login), Code::RateLimited);
-    let register = accounts.register(HOME, "bob", PASSWORD).await;
+    let register = accounts.register(HOME, "bob", PASSWORD, None).await;
     assert_eq!(code(register), Code::RateLimited);
     for from in [HOME, AWAY] {
         assert!(accounts.login(from, "ann", PASSWORD).await.is_ok());
@@ -441,13 +437,7 @@ async fn a_refresh_whose_answer_was_lost_is_repeated_by_any_server() {
         signing_key: Secret::new(vec![8; 32]),
         ..settings()
     };
-    let second = Accounts::new(
-        directory.clone(),
-        directory.clone(),
-        Arc::new(OnlyServer),
-        other_key,
-    )
-    .expect("threads");
+    let second = Accounts::new(ports(&directory), other_key).expect("threads");
     let_pass(&directory, 59_000);
     let mut answers = Vec::new();
     for accounts in [&second, &first] {
@@ -571,7 +561,7 @@ async fn while_the_directory_is_away_what_is_remembered_goes_on() {
         code(accounts.authenticate(unknown.token.expose()).await),
         code(accounts.authenticate_fresh(unknown.token.expose()).await),
         code(accounts.login(HOME, "ann", PASSWORD).await),
-        code(accounts.register(HOME, "mia", PASSWORD).await),
+        code(accounts.register(HOME, "mia", PASSWORD, None).await),
         code(accounts.refresh(HOME, known.refresh_token.expose()).await),
     ];
     assert_eq!(refused, [Code::DirectoryUnavailable; 5]);
@@ -727,13 +717,7 @@ async fn a_login_ends_at_its_age_however_often_it_is_refreshed() {
 
 /// Accounts of another server, over the same directory.
 fn second_server(directory: &Arc<TestDirectory>) -> Accounts {
-    Accounts::new(
-        directory.clone(),
-        directory.clone(),
-        Arc::new(OnlyServer),
-        settings(),
-    )
-    .expect("threads")
+    Accounts::new(ports(directory), settings()).expect("threads")
 }
 
 async fn held(accounts: &Accounts, login: &Login) -> (Arc<TransferAccess>, AccessGuard) {
@@ -841,4 +825,70 @@ async fn after_a_gap_the_logins_are_looked_up_at_once() {
         () = access.ended() => {}
     }
     assert_eq!(access.why(), Some(AccessEnd::AccountDisabled));
+}
+
+/// Accounts that take invites, and an admin.
+async fn invited() -> (Arc<Accounts>, Administration, Arc<TestDirectory>, Admin) {
+    let directory = Arc::new(TestDirectory::default());
+    let by_invite = AccountsSettings {
+        registration: Registration::Invite,
+        ..settings()
+    };
+    let accounts = Arc::new(Accounts::new(ports(&directory), by_invite).expect("threads"));
+    let admin = UserName::parse("admin").expect("a name");
+    let created = create_admin(&*directory, &*directory, admin, PASSWORD).await;
+    created.expect("created");
+    let login = accounts.login(HOME, "admin", PASSWORD).await.expect("in");
+    let identity = accounts.authenticate(login.token.expose()).await;
+    let administration = Administration::new(accounts.clone(), directory.clone());
+    let admin = administration.admin(&identity.expect("good"), HOME).await;
+    (accounts, administration, directory, admin.expect("one"))
+}
+
+#[tokio::test]
+async fn an_invite_lets_as_many_people_register_as_it_says() {
+    let (accounts, administration, directory, admin) = invited().await;
+    let later = now_ms() + 60_000;
+    let made = administration.invite(&admin, 2, later).await;
+    let (invite, text) = made.expect("made");
+    let register = async |name, text| accounts.register(HOME, name, PASSWORD, text).await;
+    let text = text.expose().as_str();
+    let forged = InviteCode::random();
+    for wrong in [None, Some("nonsense"), Some(forged.text())] {
+        assert_eq!(code(register("ann", wrong).await), Code::InviteInvalid);
+    }
+    register("ann", Some(text)).await.expect("registered");
+    // Names that are taken use nothing up, also if two people come at once.
+    assert_eq!(code(register("ann", Some(text)).await), Code::UsernameTaken);
+    let (one, two) = tokio::join!(register("bob", Some(text)), register("bob", Some(text)));
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    let stored = Invites::find(&*directory, invite.id).await.expect("read");
+    assert_eq!(stored.expect("there").uses_left, 0);
+    assert_eq!(code(register("eve", Some(text)).await), Code::InviteInvalid);
+}
+
+#[tokio::test]
+async fn an_invite_ends_by_its_time_and_by_an_admin() {
+    let (accounts, administration, _, admin) = invited().await;
+    let register = async |text: &Secret<String>| {
+        let text = Some(text.expose().as_str());
+        accounts.register(HOME, "ann", PASSWORD, text).await
+    };
+    let (_, late) = administration
+        .invite(&admin, 1, now_ms())
+        .await
+        .expect("made");
+    assert_eq!(code(register(&late).await), Code::InviteInvalid);
+    let later = now_ms() + 60_000;
+    let (invite, text) = administration.invite(&admin, 1, later).await.expect("made");
+    administration
+        .end_invite(&admin, invite.id)
+        .await
+        .expect("ended");
+    assert_eq!(code(register(&text).await), Code::InviteInvalid);
+    let none = administration.end_invite(&admin, Uuid::new_v4()).await;
+    assert_eq!(code(none), Code::InviteNotFound);
+    let listed = administration.invites(&admin, None, 9).await.expect("read");
+    assert_eq!(listed.len(), 2);
+    assert!(!listed.iter().any(|invite| invite.is_usable(now_ms())));
 }

@@ -57,7 +57,7 @@ pub struct AuditEntry {
     pub by: String,
     /// A word such as `disable`.
     pub action: String,
-    /// The user whom it was done to.
+    /// The user whom it was done to, or the invite.
     pub user: String,
     /// The admin's address.
     #[serde(skip_serializing_if = "Option::is_none")]

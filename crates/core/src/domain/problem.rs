@@ -58,6 +58,8 @@ codes! {
     PasswordTooLong = "password_too_long",
     PasswordTooCommon = "password_too_common",
     RegistrationClosed = "registration_closed",
+    InviteInvalid = "invite_invalid",
+    InviteNotFound = "invite_not_found",
     InvalidCredentials = "invalid_credentials",
     AdminRequired = "admin_required",
     LastAdmin = "last_admin",

@@ -1,7 +1,7 @@
 //! The directory: what the first writer decides and not the log. These are names, login sessions
 //! and the rows of files.
 //!
-//! The seven ports share these rules:
+//! The eight ports share these rules:
 //!
 //! *Atomicity.* Every call is atomic and independent of other calls.
 //!
@@ -21,8 +21,8 @@ use uuid::Uuid;
 
 use super::PortError;
 use crate::domain::{
-    AuditEntry, AuditId, Channel, ChannelName, File, FileId, LoginSession, Membership, Upload,
-    User, UserName,
+    AuditEntry, AuditId, Channel, ChannelName, File, FileId, Invite, LoginSession, Membership,
+    Upload, User, UserName,
 };
 
 /// The outcome of creating something under a name.
@@ -196,7 +196,26 @@ pub trait AuditTrail: Send + Sync {
     ) -> Result<Vec<AuditEntry>, PortError>;
 }
 
-/// The seven ports of the directory.
+/// Invites, by id. Nothing deletes one.
+#[async_trait]
+pub trait Invites: Send + Sync {
+    /// Stores an invite under a random id. If the id exists, an earlier attempt stored it; the stored
+    /// invite stays as it is.
+    async fn create(&self, invite: &Invite) -> Result<(), PortError>;
+
+    /// The invite with this id, if there is one.
+    async fn find(&self, id: Uuid) -> Result<Option<Invite>, PortError>;
+
+    /// Up to `limit` invites whose ids follow `after`, ordered by id. Without `after`, it begins with
+    /// the first.
+    async fn list(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<Invite>, PortError>;
+
+    /// Compare-and-set, as [`Users::replace`]. The revision tells an earlier attempt of this call from
+    /// another caller.
+    async fn replace(&self, old: &Invite, new: &Invite) -> Result<bool, PortError>;
+}
+
+/// The eight ports of the directory.
 #[derive(Clone)]
 pub struct Directory {
     pub users: Arc<dyn Users>,
@@ -206,10 +225,11 @@ pub struct Directory {
     pub file_rows: Arc<dyn FileRows>,
     pub upload_rows: Arc<dyn UploadRows>,
     pub audit_trail: Arc<dyn AuditTrail>,
+    pub invites: Arc<dyn Invites>,
 }
 
 impl Directory {
-    /// The ports of one store that implements all seven.
+    /// The ports of one store that implements all eight.
     pub fn of<T>(store: Arc<T>) -> Directory
     where
         T: Users
@@ -219,6 +239,7 @@ impl Directory {
             + FileRows
             + UploadRows
             + AuditTrail
+            + Invites
             + 'static,
     {
         Directory {
@@ -228,7 +249,8 @@ impl Directory {
             user_rows: store.clone(),
             file_rows: store.clone(),
             upload_rows: store.clone(),
-            audit_trail: store,
+            audit_trail: store.clone(),
+            invites: store,
         }
     }
 }

@@ -1,0 +1,105 @@
+//! Invites: a row each, with one JSON cell.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::super::cell::Cell;
+use super::super::client::Client;
+use super::super::error::HBaseError;
+use super::super::row_key;
+use super::super::scan::Scan;
+use super::super::tables::Table;
+use lakechat_core::domain::{Invite, UserName};
+
+/// `d:v` of an invite's row.
+#[derive(Serialize, Deserialize)]
+struct Value {
+    hash: String,
+    uses_left: u32,
+    expires_at: u64,
+    created_at: u64,
+    created_by: UserName,
+    revision: Uuid,
+}
+
+fn cell(id: Uuid) -> Cell {
+    Cell::new(Table::Invites, &id.to_string(), "d:v")
+}
+
+/// Ids are random: one that exists was written by an earlier attempt of this call.
+pub(super) async fn create(client: &Client, invite: &Invite) -> Result<(), HBaseError> {
+    let claimed = cell(invite.id).claim(client, encode(invite)).await;
+    claimed.map(drop)
+}
+
+pub(super) async fn find(client: &Client, id: Uuid) -> Result<Option<Invite>, HBaseError> {
+    let found = cell(id).read(client).await?;
+    found.map(|json| decode(id, &json)).transpose()
+}
+
+pub(super) async fn list(
+    client: &Client,
+    after: Option<Uuid>,
+    limit: usize,
+) -> Result<Vec<Invite>, HBaseError> {
+    let after = after.map(|id| row_key::next(id.to_string().into_bytes()));
+    let scan = Scan {
+        table: Table::Invites,
+        from: after.unwrap_or_default(),
+        to: vec![0xff],
+        reversed: false,
+        columns: &["d:v"],
+    };
+    let read = move |connection: &mut _, tables: &_| {
+        scan.collect(connection, tables, limit, |row| {
+            let id = std::str::from_utf8(&row.key).ok();
+            let id = id.and_then(|id| id.parse().ok());
+            let id = id.ok_or_else(|| row.damaged("its key"))?;
+            decode(id, row.bytes("d:v").unwrap_or_default()).map(Some)
+        })
+    };
+    client.read(read).await
+}
+
+/// Compares the invites and not their bytes, which another release may encode differently.
+pub(super) async fn replace(
+    client: &Client,
+    old: &Invite,
+    new: &Invite,
+) -> Result<bool, HBaseError> {
+    let cell = cell(old.id);
+    let Some(json) = cell.read(client).await? else {
+        return Ok(false);
+    };
+    match decode(old.id, &json)? {
+        stored if stored == *new => Ok(true),
+        stored if stored == *old => cell.replace(client, json, encode(new)).await,
+        _ => Ok(false),
+    }
+}
+
+fn encode(invite: &Invite) -> Vec<u8> {
+    let value = Value {
+        hash: invite.hash.clone(),
+        uses_left: invite.uses_left,
+        expires_at: invite.expires_at_ms,
+        created_at: invite.created_at_ms,
+        created_by: invite.created_by.clone(),
+        revision: invite.revision,
+    };
+    serde_json::to_vec(&value).expect("an invite is JSON")
+}
+
+fn decode(id: Uuid, json: &[u8]) -> Result<Invite, HBaseError> {
+    let value: Value = serde_json::from_slice(json)
+        .map_err(|_| HBaseError::damaged(id.to_string().as_bytes(), "d:v"))?;
+    Ok(Invite {
+        id,
+        hash: value.hash,
+        uses_left: value.uses_left,
+        expires_at_ms: value.expires_at,
+        created_at_ms: value.created_at,
+        created_by: value.created_by,
+        revision: value.revision,
+    })
+}
