@@ -148,6 +148,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::ChannelArchived
         | Code::LastOwner
         | Code::OffsetConflict
+        | Code::TooManyParts
         | Code::LastAdmin
         | Code::AlreadyUsed
         | Code::IdempotencyConflict

@@ -83,6 +83,7 @@ codes! {
     UploadNotFound = "upload_not_found",
     UploadExpired = "upload_expired",
     OffsetConflict = "offset_conflict",
+    TooManyParts = "too_many_parts",
     SizeMismatch = "size_mismatch",
     AlreadyUsed = "already_used",
     TusVersionUnsupported = "tus_version_unsupported",

@@ -100,6 +100,16 @@ pub const CASES: &[Case] = &[
     (Code::OffsetConflict, 409, |s| {
         Box::pin(append(s, 1, "1.0.0"))
     }),
+    (Code::TooManyParts, 409, |s| {
+        Box::pin(async move {
+            let tus = Tus::new(&s.server, &s.ann);
+            let path = tus.create("f", 10_000).await;
+            for sent in 0..1_000 {
+                tus.append(&path, sent, "x").await.expect(204);
+            }
+            refused(tus.patch(&path, 1_000, "x")).await
+        })
+    }),
     (Code::TusVersionUnsupported, 412, |s| {
         Box::pin(append(s, 0, "0.2.2"))
     }),

@@ -22,6 +22,9 @@ use crate::ports::{Caller, PortError};
 /// When a client may continue on another server, or on this one after its restart.
 const SHUTDOWN_RETRY: Duration = Duration::from_secs(1);
 
+/// How many small parts an upload may have. The row lists all parts, and each request rewrites it.
+const MOST_SMALL_PARTS: u64 = 1_000;
+
 /// What a request appends.
 #[derive(Clone, Debug, Default)]
 pub struct Append {
@@ -58,7 +61,7 @@ impl Files {
     /// received before they are stored.
     ///
     /// Errors: those of [`upload_status`](Files::upload_status), `offset_conflict`, `field_invalid`,
-    /// `file_too_large`, `checksum_mismatch`, `rate_limited`, `shutting_down`, `storage_unavailable`.
+    /// `file_too_large`, `too_many_parts`, `checksum_mismatch`, `rate_limited`, `shutting_down`, `storage_unavailable`.
     pub async fn append(
         self: &Arc<Self>,
         user: &UserName,
@@ -94,6 +97,10 @@ impl Files {
         };
         if append.offset != upload.offset() {
             return Err(offset_conflict(upload.offset()));
+        }
+        let full_parts = upload.offset() / self.settings.part_bytes;
+        if upload.parts().len() as u64 >= full_parts + MOST_SMALL_PARTS {
+            return Err(too_many_parts(self.settings.part_bytes));
         }
         let length = self.length_of(&upload, append.length)?;
         let end = length.unwrap_or(self.settings.max_bytes);
@@ -343,6 +350,14 @@ fn offset_conflict(offset: u64) -> Problem {
 fn overtaken() -> Problem {
     let text = "Another request has changed the upload meanwhile; ask for its offset with HEAD.";
     Problem::new(Code::OffsetConflict, text).field("upload-offset")
+}
+
+fn too_many_parts(part_bytes: u64) -> Problem {
+    let text = format!(
+        "The upload has arrived in {MOST_SMALL_PARTS} requests of less than {part_bytes} bytes, and can't \
+         be continued; begin another one with larger requests."
+    );
+    Problem::new(Code::TooManyParts, text).limit(MOST_SMALL_PARTS)
 }
 
 fn length_invalid(limit: u64) -> Problem {

@@ -88,6 +88,20 @@ fn code<T: std::fmt::Debug>(outcome: Result<T, Problem>) -> Code {
 }
 
 #[tokio::test]
+async fn upload_in_tiny_requests_is_ended_before_its_row_grows_without_end() {
+    let bench = Bench::new();
+    let id = create(&bench, 700_000).await;
+    for sent in 0..1_000 {
+        append(&bench, id, sent, b"x").await.expect("appended");
+    }
+    assert_eq!(
+        code(append(&bench, id, 1_000, b"x").await),
+        Code::TooManyParts
+    );
+    assert_eq!(offset(&bench, id).await, Ok(1_000));
+}
+
+#[tokio::test]
 async fn parts_of_several_requests_become_one_file_with_its_sum_and_its_ranges() {
     let bench = Bench::new();
     let bytes = noise(700_000);
