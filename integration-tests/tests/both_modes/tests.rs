@@ -2,7 +2,7 @@
 
 mod administration;
 mod burst;
-mod changes;
+pub mod changes;
 mod chat_client;
 mod closes;
 mod endings;

@@ -146,7 +146,7 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
     ),
     (
         Code::EditWindowPassed,
-        "both_modes/changes.rs",
+        "embedded/changes.rs",
         "sender_may_change_a_message_for_a_while_and_an_owner_for_ever",
     ),
 ];

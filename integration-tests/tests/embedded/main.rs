@@ -3,6 +3,7 @@
 mod audit;
 #[path = "../both_modes/tests.rs"]
 mod both_modes;
+mod changes;
 mod codes;
 mod config;
 mod conversation;
