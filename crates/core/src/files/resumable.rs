@@ -10,6 +10,7 @@ mod append;
 mod checksum;
 mod concatenate;
 mod finish;
+mod join;
 mod once;
 mod removal;
 mod sha256_state;

@@ -108,6 +108,7 @@ impl Files {
         expect_room(append.announced_bytes.unwrap_or(0), room, end)?;
         let slot = self.transfer_slot(user)?;
         let mut transfer = Transfer::upload(id, user.clone(), slot);
+        let upload = self.join_small_parts(upload).await?;
         let appending = Appending {
             files: self,
             transfer: &mut transfer,
@@ -305,7 +306,7 @@ async fn stored_behind(
 impl Files {
     /// Ends the upload if a part is gone: if this process stood still for an hour between its commit and
     /// the row, the sweeper of another server has removed it. It removes nothing once it can see the row.
-    async fn expect_part(&self, upload: &Upload, path: &str) -> Result<(), Problem> {
+    pub(super) async fn expect_part(&self, upload: &Upload, path: &str) -> Result<(), Problem> {
         if self
             .store
             .size(path)
@@ -347,7 +348,7 @@ fn offset_conflict(offset: u64) -> Problem {
         .limit(offset)
 }
 
-fn overtaken() -> Problem {
+pub(super) fn overtaken() -> Problem {
     let text = "Another request has changed the upload meanwhile; ask for its offset with HEAD.";
     Problem::new(Code::OffsetConflict, text).field("upload-offset")
 }

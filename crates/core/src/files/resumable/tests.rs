@@ -651,3 +651,26 @@ async fn upload_in_one_request_brings_all_bytes_once_or_none() {
     assert_eq!(refused.collect::<Vec<_>>(), [Code::AlreadyUsed; 3]);
     assert_eq!(stored(&bench), 1);
 }
+
+#[tokio::test]
+async fn many_small_parts_are_joined_and_the_list_stays_short() {
+    let bench = Bench::new();
+    let bytes = noise(900_000);
+    let id = create(&bench, 900_000).await;
+    let mut most = 0;
+    for (n, chunk) in bytes.chunks(3_000).enumerate() {
+        append(&bench, id, n * 3_000, chunk)
+            .await
+            .expect("appended");
+        most = most.max(stored(&bench));
+    }
+    assert!(most < 2 * join::JOINED + 10, "{most} parts");
+    let file = bench.files.find(id).await.expect("the file");
+    assert_eq!(file.sha256, <[u8; 32]>::from(Sha256::digest(&bytes)));
+    assert_eq!(
+        file.stored_paths().count(),
+        stored(&bench),
+        "joined parts are removed"
+    );
+    assert_eq!(read(&bench, id, 0..900_000).await, bytes);
+}
