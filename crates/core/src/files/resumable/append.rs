@@ -22,7 +22,8 @@ use crate::ports::{Caller, PortError};
 /// When a client may continue on another server, or on this one after its restart.
 const SHUTDOWN_RETRY: Duration = Duration::from_secs(1);
 
-/// How many small parts an upload may have. The row lists all parts, and each request rewrites it.
+/// How many small parts an upload may have: those of requests of changing sizes are not joined. The row
+/// lists all parts, and each request rewrites it.
 const MOST_SMALL_PARTS: u64 = 1_000;
 
 /// What a request appends.

@@ -9,17 +9,21 @@ use crate::files::{Files, parts};
 use crate::ports::PortError;
 use crate::ports::problem::{directory_unavailable, storage_unavailable};
 
-/// So many parts at the end of the list become one, if they are not larger than a part may be.
+/// So many parts at the end of the list become one, if they are not larger than a part may be, and none
+/// of them is larger than the others together.
 pub(super) const JOINED: usize = 16;
 
 impl Files {
-    /// The upload, with its last parts joined if they are small. A byte is copied only a few times,
-    /// as what was joined counts towards the size of the next join.
+    /// The upload, with its last parts joined if they are small.
+    ///
+    /// Joined parts are joined again with others of their size. So a byte of equal chunks is copied a few
+    /// times (two or three for 64 KiB), and a request of a few bytes never copies a part of many MiB.
     pub(super) async fn join_small_parts(&self, upload: Upload) -> Result<Upload, Problem> {
         let listed = upload.parts();
         let (kept, last) = listed.split_at(listed.len().saturating_sub(JOINED));
         let size: u64 = last.iter().map(|part| part.size).sum();
-        if last.len() < JOINED || size > self.settings.part_bytes {
+        let largest = last.iter().map(|part| part.size).max().unwrap_or(0);
+        if last.len() < JOINED || size > self.settings.part_bytes || 2 * largest > size {
             return Ok(upload);
         }
         let path = self.copy_parts(&upload, last, size).await;

@@ -83,22 +83,48 @@ fn stored(bench: &Bench) -> usize {
     bench.store.shared.files.lock().unwrap().len()
 }
 
+/// The names of the stored files of this size.
+fn stored_of(bench: &Bench, size: usize) -> Vec<String> {
+    let files = bench.store.shared.files.lock().unwrap();
+    let of_size = files.iter().filter(|(_, file)| file.bytes.len() == size);
+    of_size.map(|(name, _)| name.clone()).collect()
+}
+
 fn code<T: std::fmt::Debug>(outcome: Result<T, Problem>) -> Code {
     outcome.expect_err("a refusal").code
 }
 
 #[tokio::test]
-async fn upload_in_tiny_requests_is_ended_before_its_row_grows_without_end() {
+async fn upload_whose_parts_cannot_be_joined_is_ended_before_its_row_grows_without_end() {
     let bench = Bench::new();
     let id = create(&bench, 700_000).await;
-    for sent in 0..1_000 {
+    let mut sent = 0;
+    for n in 0..1_000 {
+        // One of each 16 is larger than the others together.
+        let chunk = if n % 16 == 0 { 31 } else { 1 };
+        append(&bench, id, sent, &[7; 31][..chunk])
+            .await
+            .expect("appended");
+        sent += chunk;
+    }
+    let refused = append(&bench, id, sent, b"x").await;
+    assert_eq!(code(refused), Code::TooManyParts);
+    assert_eq!(offset(&bench, id).await, Ok(sent as u64));
+}
+
+#[tokio::test]
+async fn tiny_request_copies_no_large_part() {
+    let bench = Bench::new();
+    let id = create(&bench, 700_000).await;
+    append(&bench, id, 0, &noise(90_000))
+        .await
+        .expect("appended");
+    let large = stored_of(&bench, 90_000);
+    for sent in 90_000..90_100 {
         append(&bench, id, sent, b"x").await.expect("appended");
     }
-    assert_eq!(
-        code(append(&bench, id, 1_000, b"x").await),
-        Code::TooManyParts
-    );
-    assert_eq!(offset(&bench, id).await, Ok(1_000));
+    assert_eq!(stored_of(&bench, 90_000), large, "it is where it was");
+    assert!(stored(&bench) < 40, "{} parts", stored(&bench));
 }
 
 #[tokio::test]
