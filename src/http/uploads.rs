@@ -1,4 +1,4 @@
-//! `/uploads`: uploads that can be resumed, by the protocol tus 1.0.0 (https://tus.io), and uploads to
+//! `/uploads`: uploads that can be resumed, by the protocol tus 1.0.0 (<https://tus.io>), and uploads to
 //! signed URLs.
 
 mod headers;
