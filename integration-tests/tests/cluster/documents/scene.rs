@@ -10,6 +10,7 @@ use integration_tests::cluster::Cluster;
 use integration_tests::hbase::client;
 use integration_tests::on_kafka::BROKERS;
 use integration_tests::{Person, Server, Ws, eventually};
+use lakechat_core::domain::{Id, now_ms};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
@@ -76,10 +77,18 @@ async fn post(ws: &mut Ws, mut frame: Value) {
     frame["channel"] = CHANNEL.into();
     let id = uuid::Uuid::new_v4().simple().to_string();
     frame["client_msg_id"] = id.into();
-    assert_eq!(ws.ask(frame).await["type"], "ack");
+    let ack = ws.ask(frame).await;
+    assert_eq!(ack["type"], "ack");
+    // The document's ranges of time tell messages apart, so no two are of one millisecond.
+    let id: Id = ack["id"]
+        .as_str()
+        .and_then(|id| id.parse().ok())
+        .expect("an id");
+    let later = async || (now_ms() > id.ms()).then_some(());
+    eventually("the next message has a later time", later).await;
 }
 
-/// Frames that change messages are still to come; records of the log that do are read already.
+/// Changes messages by records, as they come from a server.
 async fn change(cluster: &Cluster, messages: &[String]) -> Result<()> {
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", BROKERS)
