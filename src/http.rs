@@ -42,6 +42,7 @@ pub mod route_table;
 pub mod router;
 pub mod routes;
 pub mod server;
+mod signed_url;
 mod stall_timer;
 mod uploads;
 mod url_path;

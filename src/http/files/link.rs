@@ -1,47 +1,26 @@
 //! Signed URLs of downloads: `POST /download/<id>/sign` makes one, `GET` and `HEAD /download/<id>`
 //! take it instead of a token.
 
-use http::StatusCode;
-use http::header::{CACHE_CONTROL, HeaderValue};
-use serde::Serialize;
+use http::header::HeaderValue;
 use warp::reply::Response;
 
 use crate::http::body::json_object;
 use crate::http::query::Query;
-use crate::http::response;
+use crate::http::signed_url;
 use lakechat_core::domain::{Code, FileId, Problem, UserName};
 use lakechat_core::files::{DownloadLink, LinkSigner, signature_invalid};
-use lakechat_core::json_object::field_invalid;
-
-/// How long a link is valid: unless the caller says so, and at most. In seconds.
-const DEFAULT_S: u64 = 3_600;
-const MOST_S: u64 = 7 * 24 * 3_600;
 
 /// When a link that is made now expires, by the call's body. Milliseconds since 1970.
 pub(super) fn expiry(body: Option<&[u8]>, now_ms: u64) -> Result<u64, Problem> {
-    let allowed = format!("a whole number of seconds from 1 to {MOST_S}");
-    let asked = match body {
-        Some(body) => {
-            json_object(body, &["expires_in"])?.optional_integer("expires_in", &allowed)?
-        }
-        None => None,
+    let seconds = match body {
+        Some(body) => signed_url::validity_s(&mut json_object(body, &["expires_in"])?)?,
+        None => signed_url::DEFAULT_S,
     };
-    let seconds = asked.unwrap_or(DEFAULT_S);
-    if !(1..=MOST_S).contains(&seconds) {
-        return Err(field_invalid("expires_in", &allowed).limit(MOST_S));
-    }
     Ok(now_ms + seconds * 1_000)
 }
 
 /// The answer to `POST /download/<id>/sign`. `base` is the configured prefix of the URL.
 pub(super) fn signed(link: &DownloadLink, signer: &LinkSigner, base: &str) -> Response {
-    #[derive(Serialize)]
-    struct Signed {
-        id: FileId,
-        method: &'static str,
-        url: String,
-        expires_at: u64,
-    }
     let DownloadLink {
         file,
         user,
@@ -50,16 +29,7 @@ pub(super) fn signed(link: &DownloadLink, signer: &LinkSigner, base: &str) -> Re
     let (base, signature) = (base.trim_end_matches('/'), signer.sign(link));
     let url =
         format!("{base}/download/{file}?user={user}&expires={expires_at_ms}&signature={signature}");
-    let body = Signed {
-        id: *file,
-        method: "GET",
-        url,
-        expires_at: *expires_at_ms,
-    };
-    let mut response = response::json(StatusCode::CREATED, &body);
-    let no_store = HeaderValue::from_static("no-store");
-    response.headers_mut().insert(CACHE_CONTROL, no_store);
-    response
+    signed_url::created(*file, "GET", url, *expires_at_ms)
 }
 
 /// The link that a URL with a query carries, if it is genuine and has not expired.

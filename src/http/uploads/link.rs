@@ -1,24 +1,17 @@
 //! Signed URLs of uploads: `POST /uploads/sign` makes one, `PUT /uploads/<id>` takes it instead of a
 //! token.
 
-use http::StatusCode;
-use http::header::{CACHE_CONTROL, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
 use warp::reply::Response;
 
 use crate::http::body::json_object;
 use crate::http::query::Query;
-use crate::http::response;
+use crate::http::signed_url;
 use lakechat_core::domain::{Code, FileId, Problem, UserName};
 use lakechat_core::files::{
     FileName, Files, LinkSigner, MediaType, NewUpload, UploadLink, signature_invalid,
 };
 use lakechat_core::json_object::field_invalid;
-
-/// How long a URL is valid: unless the caller says so, and at most. In seconds.
-const DEFAULT_S: u64 = 3_600;
-const MOST_S: u64 = 7 * 24 * 3_600;
 
 const FIELDS: &[&str; 4] = &["name", "size", "type", "expires_in"];
 
@@ -43,12 +36,7 @@ impl Wanted {
         }
         let media_type = fields.optional_str("type")?;
         let media_type = media_type.map(|text| MediaType::parse(&text)).transpose()?;
-        let allowed = format!("a whole number of seconds from 1 to {MOST_S}");
-        let seconds = fields.optional_integer("expires_in", &allowed)?;
-        let seconds = seconds.unwrap_or(DEFAULT_S);
-        if !(1..=MOST_S).contains(&seconds) {
-            return Err(field_invalid("expires_in", &allowed).limit(MOST_S));
-        }
+        let seconds = signed_url::validity_s(&mut fields)?;
         Ok(Wanted {
             name,
             size,
@@ -88,13 +76,6 @@ impl Wanted {
 
 /// The answer to `POST /uploads/sign`. `base` is the configured prefix of the URL.
 pub(super) fn signed(link: &UploadLink, signer: &LinkSigner, base: &str) -> Response {
-    #[derive(Serialize)]
-    struct Signed {
-        id: FileId,
-        method: &'static str,
-        url: String,
-        expires_at: u64,
-    }
     let UploadLink {
         file,
         user,
@@ -108,16 +89,7 @@ pub(super) fn signed(link: &UploadLink, signer: &LinkSigner, base: &str) -> Resp
         "{base}/uploads/{file}?user={user}&size={size}&type={media_type}&expires={expires_at_ms}\
          &signature={signature}"
     );
-    let body = Signed {
-        id: *file,
-        method: "PUT",
-        url,
-        expires_at: *expires_at_ms,
-    };
-    let mut response = response::json(StatusCode::CREATED, &body);
-    let no_store = HeaderValue::from_static("no-store");
-    response.headers_mut().insert(CACHE_CONTROL, no_store);
-    response
+    signed_url::created(*file, "PUT", url, *expires_at_ms)
 }
 
 /// The link that a URL carries, if it is genuine and has not expired.
