@@ -78,6 +78,26 @@ impl Cell {
         }
     }
 
+    /// Replaces what the cell holds if that is still `old`; `true` if this call or an earlier attempt of
+    /// it did. Compares the decoded values, since another release may encode them differently.
+    pub async fn replace_decoded<T: PartialEq>(
+        &self,
+        client: &Client,
+        old: &T,
+        new: &T,
+        encode: impl Fn(&T) -> Vec<u8>,
+        decode: impl Fn(&[u8]) -> Result<T, HBaseError>,
+    ) -> Result<bool, HBaseError> {
+        let Some(bytes) = self.read(client).await? else {
+            return Ok(false);
+        };
+        match decode(&bytes)? {
+            stored if stored == *new => Ok(true),
+            stored if stored == *old => self.replace(client, bytes, encode(new)).await,
+            _ => Ok(false),
+        }
+    }
+
     async fn check_and_put(
         &self,
         client: &Client,

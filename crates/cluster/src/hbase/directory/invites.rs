@@ -61,21 +61,15 @@ pub(super) async fn list(
     client.read(read).await
 }
 
-/// Compares the invites and not their bytes, which another release may encode differently.
 pub(super) async fn replace(
     client: &Client,
     old: &Invite,
     new: &Invite,
 ) -> Result<bool, HBaseError> {
-    let cell = cell(old.id);
-    let Some(json) = cell.read(client).await? else {
-        return Ok(false);
-    };
-    match decode(old.id, &json)? {
-        stored if stored == *new => Ok(true),
-        stored if stored == *old => cell.replace(client, json, encode(new)).await,
-        _ => Ok(false),
-    }
+    let decode = |json: &[u8]| decode(old.id, json);
+    cell(old.id)
+        .replace_decoded(client, old, new, encode, decode)
+        .await
 }
 
 fn encode(invite: &Invite) -> Vec<u8> {

@@ -28,21 +28,15 @@ pub(super) async fn find(client: &Client, id: FileId) -> Result<Option<Upload>, 
     found.map(|json| decode(id, &json)).transpose()
 }
 
-/// Compares the uploads and not their bytes, which another release may encode differently.
 pub(super) async fn replace(
     client: &Client,
     old: &Upload,
     new: &Upload,
 ) -> Result<bool, HBaseError> {
-    let cell = cell(old.id);
-    let Some(json) = cell.read(client).await? else {
-        return Ok(false);
-    };
-    match decode(old.id, &json)? {
-        stored if stored == *new => Ok(true),
-        stored if stored == *old => cell.replace(client, json, encode(new)).await,
-        _ => Ok(false),
-    }
+    let decode = |json: &[u8]| decode(old.id, json);
+    cell(old.id)
+        .replace_decoded(client, old, new, encode, decode)
+        .await
 }
 
 pub(super) async fn remove(client: &Client, id: FileId) -> Result<(), HBaseError> {

@@ -76,17 +76,11 @@ pub(super) async fn list(
     client.read(read).await
 }
 
-/// Compares the accounts and not their bytes, which another release may encode differently.
 pub(super) async fn replace(client: &Client, old: &User, new: &User) -> Result<bool, HBaseError> {
-    let cell = cell(&old.name);
-    let Some(json) = cell.read(client).await? else {
-        return Ok(false);
-    };
-    match decode(&old.name, &json)? {
-        stored if stored == *new => Ok(true),
-        stored if stored == *old => cell.replace(client, json, encode(new)).await,
-        _ => Ok(false),
-    }
+    let decode = |json: &[u8]| decode(&old.name, json);
+    cell(&old.name)
+        .replace_decoded(client, old, new, encode, decode)
+        .await
 }
 
 fn encode(user: &User) -> Vec<u8> {
