@@ -96,6 +96,7 @@ async fn compare(args: &AuditArgs, existing: &Existing, bar: &ProgressBar) -> Re
             since_ms: args.since,
             older: args.older,
             repair: args.repair,
+            ..AuditOptions::default()
         };
         let show = |progress| show(bar, progress);
         let history = existing.history.as_ref();

@@ -5,6 +5,7 @@
 //! Every run prints its seed; `TEST_SEED=<n>` runs that one alone.
 
 mod answers;
+mod audit;
 mod catch_ups;
 mod chance;
 mod checks;

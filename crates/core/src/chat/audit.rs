@@ -42,7 +42,7 @@ const AHEAD: usize = 1;
 const TRIES: usize = 3;
 
 /// What is compared.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct AuditOptions {
     /// By partition; empty: each begins at offset 0.
     pub origins: Vec<LogOrigin>,
@@ -53,6 +53,21 @@ pub struct AuditOptions {
     pub older: bool,
     /// Whether to store missing rows.
     pub repair: bool,
+    /// Rows of all partitions that are gathered before they are compared: the more there are, the more rows of a
+    /// channel take one read of history.
+    pub batch_rows: usize,
+}
+
+impl Default for AuditOptions {
+    fn default() -> AuditOptions {
+        AuditOptions {
+            origins: Vec::new(),
+            since_ms: None,
+            older: false,
+            repair: false,
+            batch_rows: 20_000,
+        }
+    }
 }
 
 /// How far an audit is.
@@ -162,6 +177,7 @@ impl<'a> Audit<'a> {
         let pass = LogPass {
             broker,
             plans: plan.partitions,
+            batch_rows: options.batch_rows,
             batches,
         };
         let reading = tokio::task::spawn_blocking(move || pass.run());

@@ -1,6 +1,7 @@
 //! Reads the log of all partitions once, and folds it, on a thread of its own.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,15 +13,13 @@ use crate::chat::log::entry::Entry;
 use crate::chat::log::fold::{Fold, KeyHasher, Verdict};
 use crate::chat::log::record::{DecodeError, Record};
 use crate::domain::{Cells, HistoryRow, Id, Partition};
-use crate::ports::broker::{LogReader, LogRecord, Offset};
+use crate::ports::broker::{LogRecord, Offset};
 use crate::ports::{Broker, PortError};
 
 /// What the reader reads ahead, in bytes.
 const READ_AHEAD_BYTES: usize = 4 * 1024 * 1024;
 
-/// Rows of all partitions that are gathered before they are compared: more rows of a channel take one read
-/// of history. The bytes are those of their texts.
-const GATHERED_ROWS: usize = 20_000;
+/// Records from which rows are gathered before they are compared, in bytes.
 const GATHERED_BYTES: usize = 16 * 1024 * 1024;
 
 const POLL: Duration = Duration::from_millis(200);
@@ -61,6 +60,7 @@ pub(super) struct Begin {
 pub(super) struct LogPass {
     pub broker: Arc<dyn Broker>,
     pub plans: Vec<PartitionPlan>,
+    pub batch_rows: usize,
     pub batches: mpsc::Sender<Result<Vec<Batch>, PortError>>,
 }
 
@@ -81,6 +81,7 @@ impl LogPass {
         let mut all: BTreeMap<_, _> = self.plans.iter().map(folding).collect();
         let mut records = Vec::new();
         let mut read_at = Instant::now();
+        let mut gathered = Gathered::default();
         while !all.is_empty() && !self.batches.is_closed() {
             match reader.poll(POLL, &mut records) {
                 Err(PortError::Unavailable { .. }) if read_at.elapsed() < PATIENCE => {
@@ -93,32 +94,45 @@ impl LogPass {
             }
             for record in records.drain(..) {
                 if let Some(folding) = all.get_mut(&record.partition) {
-                    folding.take(self.broker.partitions(), &record)?;
+                    gathered += folding.take(self.broker.partitions(), &record)?;
+                }
+                if gathered.rows >= self.batch_rows || gathered.bytes >= GATHERED_BYTES {
+                    gathered = Gathered::default();
+                    let some = all.values_mut().filter(|folding| !folding.rows.is_empty());
+                    if !self.send(some.map(|folding| folding.batch(false)).collect()) {
+                        return Ok(());
+                    }
                 }
             }
-            if !self.send(&mut all, reader.as_ref()) {
-                break;
+            let at_end = all.extract_if(.., |partition, folding| {
+                let position = reader.position(*partition);
+                folding.is_at_mark || position >= folding.plan.mark.offset
+            });
+            let last = at_end.map(|(_, mut folding)| folding.batch(true));
+            if !self.send(last.collect()) {
+                return Ok(());
             }
         }
         Ok(())
     }
 
-    /// Sends what was gathered if it is enough, or the last of a partition. Returns whether anybody
-    /// receives.
-    fn send(&self, all: &mut BTreeMap<Partition, Folding>, reader: &dyn LogReader) -> bool {
-        let rows: usize = all.values().map(|f| f.rows.len()).sum();
-        let bytes: usize = all.values().map(|f| f.bytes).sum();
-        let is_enough = rows >= GATHERED_ROWS || bytes >= GATHERED_BYTES;
-        let mut batches = Vec::new();
-        all.retain(|partition, folding| {
-            let position = reader.position(*partition);
-            let is_last = folding.is_at_mark || position >= folding.plan.mark.offset;
-            if is_last || (is_enough && !folding.rows.is_empty()) {
-                batches.push(folding.batch(position, is_last));
-            }
-            !is_last
-        });
+    /// Returns whether anybody receives.
+    fn send(&self, batches: Vec<Batch>) -> bool {
         batches.is_empty() || self.batches.blocking_send(Ok(batches)).is_ok()
+    }
+}
+
+/// Rows that wait to be compared.
+#[derive(Clone, Copy, Default)]
+struct Gathered {
+    rows: usize,
+    bytes: usize,
+}
+
+impl AddAssign for Gathered {
+    fn add_assign(&mut self, more: Gathered) {
+        self.rows += more.rows;
+        self.bytes += more.bytes;
     }
 }
 
@@ -131,8 +145,9 @@ struct Folding {
     begins: Option<Begin>,
     has_begun: bool,
     rows: Vec<HistoryRow>,
-    bytes: usize,
     records: u64,
+    /// The offset below which everything was folded.
+    folded_to: Offset,
     is_at_mark: bool,
 }
 
@@ -150,19 +165,20 @@ impl Folding {
             begins: None,
             has_begun: false,
             rows: Vec::new(),
-            bytes: 0,
             records: 0,
+            folded_to: plan.start,
             is_at_mark: false,
         }
     }
 
-    /// Folds a record below the mark. `count`: the log's partitions.
-    fn take(&mut self, count: u16, record: &LogRecord) -> Result<(), PortError> {
+    /// Folds a record below the mark; returns what it adds. `count`: the log's partitions.
+    fn take(&mut self, count: u16, record: &LogRecord) -> Result<Gathered, PortError> {
         if record.offset >= self.plan.mark.offset {
             self.is_at_mark = true;
-            return Ok(());
+            return Ok(Gathered::default());
         }
         self.records += 1;
+        self.folded_to = record.offset + 1;
         let decoded = match decode_record(self.plan.partition, count, record) {
             Ok(decoded) => Some(decoded),
             Err(DecodeError::Unreadable(_)) => None,
@@ -177,10 +193,10 @@ impl Folding {
         }
         self.begin(record);
         let (id, verdict) = self.fold.next(record.append_ms, decoded.as_ref());
-        if self.has_begun && verdict == Verdict::Accepted {
-            self.gather(id, record, decoded);
+        match self.has_begun && verdict == Verdict::Accepted {
+            true => Ok(self.gather(id, record, decoded)),
+            false => Ok(Gathered::default()),
         }
-        Ok(())
     }
 
     fn begin(&mut self, record: &LogRecord) {
@@ -200,7 +216,7 @@ impl Folding {
         }
     }
 
-    fn gather(&mut self, id: Id, record: &LogRecord, decoded: Option<Record>) {
+    fn gather(&mut self, id: Id, record: &LogRecord, decoded: Option<Record>) -> Gathered {
         let entry = Entry {
             offset: record.offset,
             append_ms: record.append_ms,
@@ -213,21 +229,27 @@ impl Folding {
         let row = entry.row(0);
         let is_compared =
             |row: &HistoryRow| matches!(row.cells, Cells::Message(_) | Cells::Change(_));
-        if let Some(row) = row.filter(is_compared) {
-            self.bytes += record.value.len();
-            self.rows.push(row);
+        let rows = self.rows.len();
+        self.rows.extend(row.filter(is_compared));
+        Gathered {
+            rows: self.rows.len() - rows,
+            bytes: record.value.len(),
         }
     }
 
-    fn batch(&mut self, position: Offset, is_last: bool) -> Batch {
-        self.bytes = 0;
+    fn batch(&mut self, is_last: bool) -> Batch {
+        let reached = if is_last {
+            self.plan.mark.offset
+        } else {
+            self.folded_to
+        };
         Batch {
             partition: self.plan.partition,
             begins: self.begins.take(),
             upto: self.fold.last_id(),
             rows: std::mem::take(&mut self.rows),
             records: std::mem::take(&mut self.records),
-            reached: position.min(self.plan.mark.offset),
+            reached,
             is_last,
         }
     }
