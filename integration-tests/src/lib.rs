@@ -12,6 +12,7 @@ pub mod certificate;
 pub mod cluster;
 pub mod contract;
 pub mod conversation;
+pub mod earlier_release;
 pub mod fault_proxy;
 pub mod hbase;
 pub mod hbase_shell;

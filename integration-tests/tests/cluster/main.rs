@@ -9,6 +9,7 @@ mod both_modes;
 mod clocks;
 mod cluster_start;
 mod documents;
+mod earlier_releases;
 mod fair_reads;
 mod hbase_schema;
 mod kafka_sasl;

@@ -11,6 +11,7 @@ mod data_folder;
 mod disabled_accounts;
 mod documents;
 mod drain;
+mod earlier_releases;
 mod log;
 mod memory;
 mod nginx;
