@@ -16,6 +16,7 @@ mod kafka_sasl;
 mod log_gaps;
 mod nginx;
 mod owners;
+mod procedures;
 mod real_input;
 mod reconnects;
 mod redis_tls;

@@ -3,6 +3,7 @@
 mod docker;
 mod documents;
 mod layers;
+mod operations;
 mod thrift_calls;
 
 use std::fs;
