@@ -147,6 +147,30 @@ async fn resume_on_the_other_server_brings_exactly_what_was_missed() {
 }
 
 #[tokio::test]
+async fn sessions_of_a_killed_server_leave_presence_by_their_deadline() {
+    let cluster = Cluster::fresh().await.expect("a part of the stack");
+    let deadline = ("LAKECHAT_REDIS__PRESENCE_DEADLINE_MS", "3000");
+    let mut a = Server::of(&cluster, &[deadline]).await;
+    let b = Server::of(&cluster, &[deadline]).await;
+    let ann = Person::register(&a, "ann").await;
+    let _at_a = ann.joined(&a, "general").await;
+    let present = async || {
+        let path = "/channels/general/presence";
+        let answer = b.http().get(path, ann.token()).await.expect(200).json();
+        answer["members"].as_array().expect("members").len()
+    };
+    eventually("b sees her", async || (present().await == 1).then_some(())).await;
+    a.kill_9().await;
+    let killed = Instant::now();
+    eventually("she is gone", async || (present().await == 0).then_some(())).await;
+    let after = killed.elapsed();
+    assert!(
+        after < Duration::from_millis(3_000 + 5_000),
+        "after {after:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_clean_stop_leaves_only_the_installation_in_redis() {
     let (cluster, mut a, mut b) = two().await;
     let ann = Person::register(&a, "ann").await;
