@@ -54,10 +54,10 @@ const HELLO: Duration = Duration::from_secs(10);
 /// What is kept of the drain for closing the back ends.
 const CLOSE: Duration = Duration::from_secs(5);
 
-/// Serves until a signal or a failure, and tells how it ended.
+/// Serves until a signal or a failure, and returns how it ended.
 pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result<Outcome> {
-    // The signals are heard from here on: a start that takes long can be interrupted.
-    let mut heard = signals().context("signals can't be heard")?;
+    // From here on signals are handled, so that a start that takes long can be interrupted.
+    let mut signals = signals().context("can't install the signal handlers")?;
     let shutdown = Shutdown::new();
     let mut tasks = Tasks::new(shutdown.clone());
     let backends = Backends::open(&config)?;
@@ -83,7 +83,7 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
     let (context, threads) = tokio::select! {
         // Nothing was promised to anybody yet: a start that is cut short loses nothing.
         started = starting => started?,
-        _ = heard.next() => anyhow::bail!("interrupted while starting"),
+        _ = signals.next() => anyhow::bail!("interrupted while starting"),
     };
     log_registration(&config);
     router.open(context.clone());
@@ -109,7 +109,7 @@ pub async fn serve(config: Config, recorder: PrometheusHandle) -> anyhow::Result
         drain: drain.saturating_sub(CLOSE),
         close: CLOSE.min(drain),
     };
-    Ok(tasks.run(heard, deadlines).await)
+    Ok(tasks.run(signals, deadlines).await)
 }
 
 fn log_registration(config: &Config) {
@@ -117,8 +117,8 @@ fn log_registration(config: &Config) {
         tracing::warn!(
             listen = %config.listen,
             "registration is closed, because listen is not a loopback address and auth.registration is \
-             not set: `lakechat admin create <name>` makes the first account, and auth.registration = \
-             \"open\" lets everybody in who reaches this address"
+             not set: create the first account with `lakechat admin create <name>`, or set \
+             auth.registration = \"open\" to let anyone who can reach this address register"
         );
     }
 }

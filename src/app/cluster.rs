@@ -75,8 +75,8 @@ impl Cluster {
         };
         anyhow::ensure!(
             row.partitions == partitions,
-            "another server has just made the log with {} partitions and this one would have made it \
-             with {partitions}: set chat.partitions alike and start again",
+            "another server has just created the log with {} partitions, but chat.partitions here is \
+             {partitions}: set the same value on all servers and start again",
             row.partitions
         );
         Ok(Ports {
@@ -136,15 +136,15 @@ impl Cluster {
         let wrong = |text: String| Err(StepError::Fatal(anyhow::anyhow!(text)));
         if row.topic != topic {
             return wrong(format!(
-                "the tables in HBase belong to the topic {} and kafka.topic_prefix makes this server's \
+                "the tables in HBase belong to topic {}, but kafka.topic_prefix points this server at \
                  {topic}: correct kafka.topic_prefix, or hbase.namespace and hbase.table_prefix",
                 row.topic
             ));
         }
         if row.window_ms != WINDOW_MS {
             return wrong(format!(
-                "the log in HBase is read with a window of {} ms and this release has {WINDOW_MS} ms: \
-                 all servers have to be of one release",
+                "the tables in HBase were written with a window of {} ms, but this release uses {WINDOW_MS} \
+                 ms: run the same release on all servers",
                 row.window_ms
             ));
         }

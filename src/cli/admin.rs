@@ -21,7 +21,7 @@ use crate::config::{Config, Flags};
 /// Administer accounts
 ///
 ///   lakechat admin create ann --config lakechat.toml   the first admin, without a server
-///   lakechat admin users list --user ann               the others, by the server that runs
+///   lakechat admin users list --user ann               the others, through a running server
 ///   lakechat admin audit --user ann                    what admins have done
 ///
 /// Exit codes: 0: done; 1: refused, or the server or the directory can't be reached; 2: invalid command
@@ -61,7 +61,7 @@ impl AdminArgs {
     }
 }
 
-/// Runs the command that works without a server.
+/// Runs the command that needs no server.
 pub async fn run_offline(args: &AdminArgs, config: &Config) -> Result<()> {
     match &args.command {
         AdminCommand::Create(create) => create::run(create, config).await,
@@ -71,7 +71,7 @@ pub async fn run_offline(args: &AdminArgs, config: &Config) -> Result<()> {
     }
 }
 
-/// Runs a command that asks a server.
+/// Runs a command that calls a server.
 pub async fn run(args: &AdminArgs) -> Result<()> {
     match &args.command {
         AdminCommand::Create(_) => unreachable!("it works without a server"),

@@ -1,4 +1,4 @@
-//! `lakechat audit`: compares what is stored with what the log says.
+//! `lakechat audit`: compares what is stored with the log.
 
 mod report;
 
@@ -17,12 +17,12 @@ use crate::config::{Config, Flags};
 use lakechat_core::chat::{AuditOptions, AuditProgress, audit};
 use lakechat_core::files::{FilesReport, audit_files};
 
-/// Compare what is stored with what the log says
+/// Compare what is stored with the log
 ///
-/// Folds the log again, from the first record that is kept, and compares messages and their
-/// changes with history: each accepted one has its row, with the same id, text and number, and
-/// there is no row without a record. Compares the rows of files with the bytes, both ways. Servers
-/// may run meanwhile: what comes after the beginning of the audit is left out.
+/// Folds the log again, from its first record that is kept, and compares messages and their
+/// changes with history: each accepted one needs a row with the same id, text and number, and each
+/// row needs a record. Compares the rows of files with their bytes, both ways. Servers may be
+/// running: what arrives after the start of the audit is not compared.
 ///
 ///   lakechat audit --config lakechat.toml            everything that the log still holds
 ///   lakechat audit --since 24h --json report.json    every night, the last day
@@ -41,8 +41,8 @@ pub struct AuditArgs {
     /// such as 2026-11-28T12:00:00Z. All rows of files are compared anyway
     #[arg(long, value_name = "DURATION|TIME", value_parser = moment::since)]
     since: Option<u64>,
-    /// Read rows that are older than the log, too: they have to be numbered 1, 2, 3, … in each channel.
-    /// Takes a scan of all messages
+    /// Also read rows that are older than the log: they have to be numbered 1, 2, 3, … in each channel.
+    /// Scans all messages
     #[arg(long)]
     older: bool,
     /// Store missing rows of messages and changes again, as the archiver would have. Nothing else is

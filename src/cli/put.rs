@@ -199,7 +199,7 @@ impl<R: AsyncRead + Unpin> Source<R> {
         let (about, sum) = (about.await?, hex::encode(self.sum.clone().finalize()));
         ensure!(
             about.sha256 == sum,
-            "the server has other bytes than were read: SHA-256 {} instead of {sum}",
+            "the server has different bytes: SHA-256 {} instead of {sum}",
             about.sha256
         );
         Ok(id)

@@ -127,7 +127,7 @@ fn check_origin(context: &ServiceContext, headers: &HeaderMap) -> Result<(), Pro
     }
     Err(Problem::new(
         Code::Forbidden,
-        "Web pages of this origin may not open a chat here.",
+        "Web pages of this origin may not open a WebSocket to this server.",
     ))
 }
 

@@ -129,7 +129,7 @@ impl<C: Send + Sync + 'static> Guard<C> {
         let slot = self.clients.take(client);
         slot.map(Some).ok_or_else(|| {
             metrics::counter!("lakechat_client_requests_refused_total").increment(1);
-            let text = "Too many requests of your address are in progress.";
+            let text = "Too many requests from your address are in progress.";
             Problem::new(Code::RateLimited, text).retry_after_ms(1_000)
         })
     }

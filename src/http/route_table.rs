@@ -59,7 +59,7 @@ impl<C> RouteTable<C> {
             .map(|route| route.method.as_str())
             .collect();
         let methods = methods.join(", ");
-        let text = format!("{pattern} takes {methods}.");
+        let text = format!("{pattern} allows {methods}.");
         let mut response = refusal::refused(Problem::new(Code::MethodNotAllowed, text));
         let allow = HeaderValue::from_str(&methods).expect("method names are header text");
         response.headers_mut().insert(ALLOW, allow);

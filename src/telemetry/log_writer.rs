@@ -100,7 +100,7 @@ impl Shared {
             if dropped > 0 {
                 tracing::warn!(
                     dropped_lines = dropped,
-                    "lines of the log were dropped, because standard error did not take them in time"
+                    "lines of the log were dropped, because standard error did not accept them in time"
                 );
             }
         }

@@ -1,8 +1,8 @@
-//! Who a place belongs to: an HDFS folder, a Kafka topic, the keys in a Redis.
+//! Who owns a place: an HDFS folder, a Kafka topic, the keys in a Redis.
 //!
 //! An installation is a set of tables in HBase, and its id is in row `log` of table `meta`. Every other
-//! place that it uses carries the same id, so that a server whose settings lead to another installation's
-//! place finds out before it writes or removes anything there.
+//! place that it uses carries the same id, so that a server whose settings point at another installation's
+//! place notices before it writes or removes anything there.
 
 use std::fmt;
 use std::str::FromStr;
@@ -61,23 +61,23 @@ impl fmt::Display for Installation {
 /// `Broken`: an operator has to act.
 #[async_trait]
 pub trait Place: Send + Sync {
-    /// What it is and which setting leads to it, such as `the folder /lakechat in HDFS (hdfs.root)`.
+    /// What it is and which setting names it, such as `the folder /lakechat in HDFS (hdfs.root)`.
     fn name(&self) -> String;
 
     /// The installation that it belongs to; `None` if nobody has claimed it.
     async fn owner(&self) -> Result<Option<Installation>, PortError>;
 
-    /// Gives it to `installation` unless it belongs to one; returns the one that it belongs to. Of several
-    /// callers at once, all get the same answer.
+    /// Assigns it to `installation` unless it has an owner; returns its owner. Concurrent callers all get the
+    /// same answer.
     async fn claim(&self, installation: &Installation) -> Result<Installation, PortError>;
 
-    /// Gives it to `installation`, whoever had it.
+    /// Assigns it to `installation`, whoever the owner was.
     async fn reassign(&self, installation: &Installation) -> Result<(), PortError>;
 }
 
-/// Says that a place belongs to another installation than the one that uses it.
+/// The error text for a place that belongs to another installation than this server.
 pub fn foreign(place: &str, owner: &Installation, ours: &Installation) -> String {
-    format!("{place} belongs to {owner}, and this server to {ours}")
+    format!("{place} belongs to {owner}, but this server belongs to {ours}")
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ impl ClusterSweepGuard {
         match owner {
             Some(owner) if owner == self.ours => Ok(()),
             Some(owner) => Err(broken(foreign(place, &owner, &self.ours))),
-            None => Err(broken(format!("{place} does not say any more whose it is"))),
+            None => Err(broken(format!("{place} no longer names its owner"))),
         }
     }
 }

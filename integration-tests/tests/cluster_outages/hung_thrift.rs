@@ -40,7 +40,7 @@ async fn hung_thrift_server_is_told_at_once_and_what_was_said_meanwhile_is_store
 
     let paused = Paused::begin();
     for part in ["history", "directory"] {
-        let reason = server.part_says(part, "and is asked until it does").await;
+        let reason = server.part_says(part, "retrying until it does").await;
         assert!(reason.contains("127.0.0.1:9090 did not answer"), "{reason}");
     }
     let began = Instant::now();

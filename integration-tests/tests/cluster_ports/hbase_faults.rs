@@ -244,7 +244,7 @@ async fn silent_server_keeps_one_call_waiting_and_is_found_again_by_itself() -> 
         let began = Instant::now();
         for _ in 0..CALLS {
             let (away, silent) = reason(hbase.log_row().await.expect_err("no answer"));
-            let told = format!("{late}, and is asked until it does");
+            let told = format!("{late}; retrying until it does");
             assert!(away && silent.starts_with(&told), "{silent}");
         }
         assert!(

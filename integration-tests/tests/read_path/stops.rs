@@ -145,7 +145,7 @@ async fn unarchived_records_near_retention_alarm_and_then_refuse_sends() {
         let told = log.archive_late();
         assert_eq!(told.is_some(), alarms, "{told:?}");
         if let Some(told) = told {
-            let text = format!("partition 0: what was said {age} min ago is not in history");
+            let text = format!("partition 0: records appended {age} min ago are not archived yet");
             assert!(told.starts_with(&text), "{told}");
             assert!(told.contains("keeps it for 100 min"), "{told}");
         }

@@ -78,7 +78,7 @@ impl Places {
         for PlaceOwner { owner, needed, .. } in claimed {
             match owner {
                 Err(error) if needed => return Err(error.into()),
-                Err(error) => tracing::warn!(%error, "can't compare whose it is yet: {error}"),
+                Err(error) => tracing::warn!(%error, "can't check the owner of a place yet: {error}"),
                 Ok(_) => {}
             }
         }
@@ -135,7 +135,7 @@ fn refuse_foreign(
     };
     Err(StepError::Fatal(anyhow::anyhow!(
         "{}\n{whose}: correct the settings in brackets, or hbase.namespace and hbase.table_prefix. If the \
-         tables were made anew, copied or restored, `lakechat log adopt` gives the places to them",
+         tables were recreated, copied or restored, `lakechat log adopt` transfers these places to them",
         lines.join("\n")
     )))
 }

@@ -1,4 +1,4 @@
-//! `lakechat admin create`: works on the back ends themselves.
+//! `lakechat admin create`: writes to the back ends directly.
 
 use std::path::PathBuf;
 
@@ -14,9 +14,9 @@ use lakechat_core::domain::UserName;
 
 /// Create the account of an admin, without a server
 ///
-/// Writes to the back ends themselves, so it needs no other account: for the first one of an
-/// installation, or if no admin can log in any more. In cluster mode the servers may run. In embedded
-/// mode the server has to be stopped, since it has the data folder to itself; a folder that doesn't
+/// Writes to the back ends directly, so it needs no other account: for the first one of an
+/// installation, or if no admin can log in any more. In cluster mode the servers may be running. In
+/// embedded mode the server has to be stopped, because it locks the data folder; a folder that doesn't
 /// exist is created.
 ///
 ///   lakechat admin create ann --config lakechat.toml

@@ -11,7 +11,7 @@ use super::server::{ServerArgs, ServerSession};
 use super::table::{Table, print_json};
 use crate::cli::moment::rfc3339;
 
-/// Invite people to register (auth.registration = "invite"), by a server that runs
+/// Invite people to register (auth.registration = "invite"), through a running server
 #[derive(Args, Clone, Debug)]
 pub struct InvitesArgs {
     #[command(subcommand)]
@@ -20,9 +20,9 @@ pub struct InvitesArgs {
 
 #[derive(Subcommand, Clone, Debug)]
 enum InvitesCommand {
-    /// Make an invite and print its code, which isn't shown again
+    /// Create an invite and print its code, which isn't shown again
     Create(CreateInviteArgs),
-    /// List invites, also those that are over
+    /// List invites, including expired and used-up ones
     List(ListInvitesArgs),
     /// End an invite
     End(EndInviteArgs),

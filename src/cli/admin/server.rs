@@ -131,7 +131,7 @@ impl ServerSession {
         let closed = session.close().await;
         let answer = answer?;
         if let Err(error) = closed {
-            eprintln!("lakechat: the login of this command goes on: {error:#}");
+            eprintln!("lakechat: could not log out; the login session of this command stays valid: {error:#}");
         }
         Ok(answer)
     }

@@ -15,10 +15,10 @@ use crate::cli::chat::user_name;
 use crate::cli::moment::rfc3339;
 use lakechat_core::domain::UserName;
 
-/// List, create and change accounts, by a server that runs
+/// List, create and change accounts through a running server
 ///
-/// Every change is recorded: see `lakechat admin audit`. Disabling an account, and setting its password,
-/// end all its logins at once.
+/// Every change is recorded: see `lakechat admin audit`. Disabling an account or setting its password ends
+/// all its logins at once.
 #[derive(Args, Clone, Debug)]
 pub struct UsersArgs {
     #[command(subcommand)]
@@ -43,7 +43,7 @@ enum UsersCommand {
     EndLogins(ConfirmedArgs),
     /// Make a user an admin
     MakeAdmin(OneArgs),
-    /// Make an admin a plain user
+    /// Take an admin's rights away
     RemoveAdmin(OneArgs),
 }
 

@@ -43,7 +43,7 @@ if one of them slows the run down, the report names it. All people of a run have
 
 Memory: 3 MiB for each channel, and about 100 KiB for each person.";
 
-/// Let simulated people talk at a server, and check that nothing is lost, doubled or out of order
+/// Run simulated users against a server and check that nothing is lost, duplicated or reordered
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct SimulateArgs {
@@ -85,7 +85,7 @@ pub struct SimulateArgs {
     /// When to run it: times since the start, separated by commas
     #[arg(long, value_delimiter = ',', value_parser = time, group = "moments", requires = "kill", value_name = "TIMES")]
     pub kill_at: Vec<Duration>,
-    /// Run it again and again, at random moments that are so far apart on average
+    /// Run it repeatedly at random times; this is the mean interval
     #[arg(long, value_parser = interval, group = "moments", requires = "kill", conflicts_with = "kill_at", value_name = "TIME")]
     pub kill_every: Option<Duration>,
     /// The longest time in which a person has to be back after a lost connection

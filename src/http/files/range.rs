@@ -27,7 +27,7 @@ pub(super) fn requested(headers: &HeaderMap, size: u64) -> Result<Option<Range<u
 }
 
 fn not_satisfiable(size: u64) -> Problem {
-    let text = format!("The file has {size} bytes, and the range begins behind them.");
+    let text = format!("The file has {size} bytes; the range starts past its end.");
     Problem::new(Code::RangeNotSatisfiable, text)
         .field("range")
         .limit(size)

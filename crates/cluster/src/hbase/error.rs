@@ -49,7 +49,7 @@ pub(super) enum HBaseError {
     /// HBase could not do it for now, or could not be reached. The call may have happened.
     #[error("{0}")]
     Unavailable(String),
-    /// HBase refused, or holds what lakechat did not write. An operator has to look.
+    /// HBase refused, or holds a value that lakechat did not write. An operator has to act.
     #[error("{0}")]
     Broken(String),
     /// The rows no longer belong to this log.
@@ -116,12 +116,12 @@ impl HBaseError {
     /// A stored value is not one that lakechat writes.
     pub fn damaged(row: &[u8], column: &str) -> HBaseError {
         HBaseError::Broken(format!(
-            "row {:?}: {column} is not what lakechat writes there",
+            "row {:?}: {column} has a value that lakechat never writes",
             String::from_utf8_lossy(row)
         ))
     }
 
-    /// Whether the call may have been carried out all the same.
+    /// Whether the call may have been carried out nevertheless.
     pub fn may_have_happened(&self) -> bool {
         match self {
             HBaseError::ConnectionLost(_)

@@ -84,7 +84,7 @@ impl Line {
             }
             let outcome = if call.waited() > self.timeout {
                 Err(HBaseError::TimedOut(
-                    "HBase is too slow for all who ask".to_owned(),
+                    "HBase can't keep up with the calls that are waiting".to_owned(),
                 ))
             } else {
                 self.perform_guarded(&mut call)
@@ -171,7 +171,10 @@ impl Line {
             let server = Arc::clone(&self.servers[self.next]);
             if let Some(reason) = server.silence() {
                 any_silent = true;
-                reasons.push(format!("{reason}, and is asked until it does; is it HBase's Thrift1 server, and does HBase answer it?"));
+                reasons.push(format!(
+                    "{reason}; retrying until it does. Check that this is HBase's Thrift1 server and that \
+                     HBase itself responds"
+                ));
                 self.next = (self.next + 1) % self.servers.len();
                 continue;
             }

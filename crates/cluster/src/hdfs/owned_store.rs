@@ -43,13 +43,13 @@ impl OwnedStore {
         Ok(())
     }
 
-    /// Asks HDFS each time: an operator may give the folder to another installation while this one runs.
+    /// Asks HDFS each time: an operator may assign the folder to another installation while this one runs.
     async fn verify(&self) -> Result<(), PortError> {
         self.claim().await?;
         match self.file.owner().await? {
             Some(owner) => self.expect_ours(owner),
             None => Err(broken(format!(
-                "{} does not say any more whose it is: restart this server",
+                "{} no longer names its owner: restart this server",
                 self.file.name()
             ))),
         }

@@ -78,7 +78,7 @@ impl Doubts {
     pub fn unconfirmed(&self, claim: &str) -> PortError {
         let seconds = self.believe_after.as_secs();
         unavailable(format!(
-            "a broker says so, and will be believed when it has repeated it for {seconds} s: {claim}"
+            "ignoring an error until a broker has repeated it for {seconds} s: {claim}"
         ))
     }
 

@@ -167,7 +167,7 @@ impl KafkaReader {
     fn check_error(&self, error: KafkaError, client: &FetchClient) -> Result<(), ReadError> {
         match meaning(&error) {
             PollError::Passes => {
-                tracing::debug!(%error, "the reader recovers by itself");
+                tracing::debug!(%error, "Kafka's consumer reported an error and recovers by itself");
                 Ok(())
             }
             PollError::Away => Err(ReadError::Away(call_failed(error, &client.events))),

@@ -282,7 +282,7 @@ impl Administration {
             user: whom.to_string(),
             address: Some(by.address),
         };
-        tracing::info!(by = %by.name, action, whom = entry.user, "an admin acts");
+        tracing::info!(by = %by.name, action, whom = entry.user, "admin action");
         let appended = self.audit_trail.append(&entry).await;
         appended.map_err(directory_unavailable)
     }

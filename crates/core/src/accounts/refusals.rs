@@ -11,7 +11,7 @@ pub fn username_invalid() -> Problem {
 pub fn registration_closed() -> Problem {
     Problem::new(
         Code::RegistrationClosed,
-        "Accounts of this server are created by its operators; ask them for one.",
+        "Registration is closed on this server; ask an operator for an account.",
     )
 }
 
@@ -26,20 +26,20 @@ pub fn taken(name: &UserName) -> Problem {
 }
 
 pub fn admin_required() -> Problem {
-    Problem::new(Code::AdminRequired, "Only admins may do this.")
+    Problem::new(Code::AdminRequired, "Only admins of the server can do this.")
 }
 
 pub fn last_admin() -> Problem {
     Problem::new(
         Code::LastAdmin,
-        "This is the last admin who can log in; make somebody else an admin first.",
+        "This is the last admin who can log in; make another user an admin first.",
     )
 }
 
 pub fn account_disabled() -> Problem {
     Problem::new(
         Code::AccountDisabled,
-        "An operator has disabled this account; ask one.",
+        "This account is disabled; contact an operator.",
     )
 }
 
@@ -66,13 +66,13 @@ pub fn not_the_valid_refresh_token() -> Problem {
 }
 
 pub fn changed_meanwhile() -> Problem {
-    let text = "The account was changed by somebody else at the same time; try again.";
+    let text = "The account was changed by another request at the same time; try again.";
     Problem::new(Code::DirectoryUnavailable, text).retry_after_ms(100)
 }
 
 pub fn invite_invalid() -> Problem {
-    let text = "Registering takes an invite, and this is none, or it has expired or is used up; ask \
-                an operator for another one.";
+    let text = "Registration needs a valid invite. This one is unknown, expired or used up; ask an \
+                operator for another one.";
     Problem::new(Code::InviteInvalid, text).field("invite")
 }
 

@@ -198,7 +198,7 @@ impl Chat {
         let bytes = self.settings.limits.frame_bytes + SOCKET_BYTES;
         let reserved = self.hello_memory.try_reserve(&address, bytes);
         reserved.map_err(|_| {
-            let text = "Too many WebSockets wait for their hello; send it at once, or send the \
+            let text = "Too many connections are waiting for hello; send it at once, or send the \
                         token with the upgrade.";
             Problem::new(Code::RateLimited, text).retry_after_ms(1_000)
         })

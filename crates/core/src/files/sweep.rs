@@ -52,13 +52,13 @@ impl Files {
         self.sweep_half_files().await;
         if let Err(error) = self.sweep_uploads(guard).await {
             counter!("lakechat_file_sweeps_failed_total").increment(1);
-            warn!(%error, "uploads that have ended could not all be removed");
+            warn!(%error, "could not remove all uploads that have ended");
         }
         match self.sweep_orphans(guard, reach).await {
             Ok(()) => begun.elapsed() + 2 * EVERY,
             Err(error) => {
                 counter!("lakechat_file_sweeps_failed_total").increment(1);
-                warn!(%error, "files without a row could not all be looked for");
+                warn!(%error, "the scan for files without a row was incomplete");
                 REACH
             }
         }
@@ -69,11 +69,11 @@ impl Files {
             Ok(0) => {}
             Ok(removed) => {
                 counter!("lakechat_files_swept_total", "kind" => "half").increment(removed as u64);
-                info!(removed, "removed {removed} half files of writers that died");
+                info!(removed, "removed {removed} unfinished files of writers that died");
             }
             Err(error) => {
                 counter!("lakechat_file_sweeps_failed_total").increment(1);
-                warn!(%error, "half files could not be looked for");
+                warn!(%error, "could not scan for unfinished files");
             }
         }
     }

@@ -58,7 +58,7 @@ impl NativeDraft {
             match self.write_through(batch.clone()).await {
                 Err(error @ (HdfsError::IOError(_) | HdfsError::DataTransferError(_))) => {
                     counter!("lakechat_hdfs_pipelines_failed_total").increment(1);
-                    info!(%error, "the DataNodes did not take the first bytes of a file; beginning again");
+                    info!(%error, "the DataNodes did not accept the first bytes of a file; starting it again");
                 }
                 written => return written.map_err(data_error),
             }

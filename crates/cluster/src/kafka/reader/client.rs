@@ -100,7 +100,7 @@ impl FetchClient {
     pub fn note_consumed(&self, positions: &mut Positions) {
         match self.consumer.position() {
             Ok(consumed) => positions.pass(&consumed),
-            Err(error) => tracing::debug!(%error, "the consumer's positions are not known"),
+            Err(error) => tracing::debug!(%error, "cannot get the consumer's positions"),
         }
     }
 }

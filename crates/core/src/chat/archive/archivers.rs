@@ -89,7 +89,7 @@ impl Archivers {
             if is_over {
                 tracing::info!(
                     partition = partition.0,
-                    "no longer stands in for a partition"
+                    "another server archives the partition again; no longer standing in"
                 );
                 running.stop.cancel();
             }
@@ -100,7 +100,7 @@ impl Archivers {
             if !is_ours && self.neglect.is_neglected(&log, partition, reads) {
                 tracing::warn!(
                     partition = partition.0,
-                    "the server that claims a partition does not store it: this one stands in"
+                    "archiving a partition that its assigned server does not archive"
                 );
                 metrics::counter!("lakechat_archive_stand_ins_total").increment(1);
                 self.start(partition, false);

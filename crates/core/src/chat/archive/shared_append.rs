@@ -96,7 +96,7 @@ impl SharedAppend {
                 Ok(()) => true,
                 Err(error) => {
                     metrics::counter!("lakechat_archive_retries_total").increment(1);
-                    tracing::warn!(%error, partitions, "a call for several partitions failed; each goes on alone");
+                    tracing::warn!(%error, partitions, "a call for several partitions failed; each partition writes its own rows");
                     false
                 }
             }

@@ -78,7 +78,7 @@ impl Barrier {
         let ends = loop {
             match self.ends(Instant::now() + DEADLINE).await {
                 Ok(ends) => break ends,
-                Err(problem) => tracing::warn!(%problem, "the log's end is not known yet"),
+                Err(problem) => tracing::warn!(%problem, "cannot get the log's end offsets; retrying"),
             }
         };
         for partition in self.log.partitions() {
@@ -107,8 +107,8 @@ impl Barrier {
         match timeout_at(deadline, told).await {
             Ok(Ok(Ok(ends))) => Ok(ends),
             Ok(Ok(Err(error))) => Err(unavailable(error.to_string())),
-            Ok(Err(_)) => Err(unavailable("the server shuts down".into())),
-            Err(_) => Err(unavailable("the log did not tell its end in time".into())),
+            Ok(Err(_)) => Err(unavailable("the server is shutting down".into())),
+            Err(_) => Err(unavailable("timed out waiting for the log's end offsets".into())),
         }
     }
 

@@ -44,8 +44,8 @@ impl Lag {
     pub fn alarm(&self) -> Option<String> {
         let kept = self.over(ALARMS)?;
         Some(format!(
-            "what was said {} min ago is not in history, and the log keeps it for {} min: see to what \
-             holds up the archiver before it is lost",
+            "records appended {} min ago are not archived yet, and the log keeps records for {} min: \
+             find out what blocks the archiver before they expire",
             self.waits.as_secs() / 60,
             kept.as_secs() / 60
         ))

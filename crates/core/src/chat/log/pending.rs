@@ -242,8 +242,8 @@ pub fn outcome(id: Id, verdict: Verdict) -> Result<Sent, Problem> {
         Verdict::Deleted => Err(message_deleted()),
         // A record that this server wrote is always readable, so this one is late.
         Verdict::Late | Verdict::Unreadable => {
-            let text = "This server's clock is over 60 s from the log's; another server may do \
-                        better.";
+            let text = "This server's clock differs from the log's by more than 60 s; reconnect to \
+                        reach another server.";
             Err(Problem::new(Code::ClockSkew, text).retry_after_ms(5_000))
         }
     }

@@ -128,7 +128,7 @@ impl Chat {
         let role = channel.read(|r| r.role(user));
         if !matches!(role, Role::Owner | Role::Admin) {
             return Err(role_required(
-                "Owners and admins of the channel set its topic.",
+                "Only owners and admins of the channel can set its topic.",
             ));
         }
         if channel.read(|r| r.is_archived()) {
@@ -142,7 +142,7 @@ impl Chat {
     /// nothing.
     pub async fn archive(&self, channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
         if channel.read(|r| r.role(user)) != Role::Owner {
-            return Err(role_required("Owners of the channel archive it."));
+            return Err(role_required("Only an owner of the channel can archive it."));
         }
         if channel.read(|r| r.is_archived()) {
             return Ok(());

@@ -185,15 +185,15 @@ impl Chat {
             Exhausted::Part => {
                 let most = self.read_memory.part_bytes();
                 let text = format!(
-                    "Pages and resumed messages of a user that were not received yet may take \
-                     {most} bytes; receive them, then try again."
+                    "Your history pages and resumed messages in flight may take {most} bytes; read \
+                     them before you request more."
                 );
                 let problem = Problem::new(Code::RateLimited, text);
                 problem.limit(most as u64).retry_after_ms(1_000)
             }
             Exhausted::All => {
-                let text = "This server reads too many pages and resumes at once; try again in a \
-                            second.";
+                let text = "Too many history pages and resumes are in progress on this server; try \
+                            again in a second.";
                 Problem::new(Code::HistoryUnavailable, text).retry_after_ms(1_000)
             }
         })

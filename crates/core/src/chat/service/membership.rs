@@ -78,7 +78,7 @@ impl Chat {
         if self.with_tails(user, stored).await?.len() < most {
             return Ok(());
         }
-        let text = format!("A user joins or creates at most {most} channels, those left included.");
+        let text = format!("A user can join or create at most {most} channels, including those left.");
         Err(Problem::new(Code::TooManyChannels, text).limit(most as u64))
     }
 

@@ -70,9 +70,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let (session, user) = (self.listener.id, &self.listener.user);
             // A client can cause any number of its own mistakes.
             if problem.code.is_failure() {
-                tracing::warn!(%session, %user, code, %cause, "a frame is refused");
+                tracing::warn!(%session, %user, code, %cause, "refused a frame");
             } else {
-                tracing::debug!(%session, %user, code, %cause, "a frame is refused");
+                tracing::debug!(%session, %user, code, %cause, "refused a frame");
             }
         }
         self.listener.outbox.refuse(reference, problem, about);
@@ -339,7 +339,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Done::CaughtUp(Err(problem)) => {
                 // The client doesn't know of this resume. With the close it resumes by itself.
                 let session = self.listener.id;
-                tracing::debug!(%session, %problem, "a session can't catch up");
+                tracing::debug!(%session, %problem, "a session could not catch up");
                 self.listener.outbox.close_as_slow();
             }
             Done::Checked(reference, send, channel, Ok(References { file, admission })) => {

@@ -144,7 +144,7 @@ pub async fn run<S>(
     if let Ended::Close(why) = &ended {
         metrics::counter!("lakechat_sessions_closed_total", "reason" => why.reason()).increment(1);
     }
-    tracing::debug!(session = %id, %user, ?ended, "a session ends");
+    tracing::debug!(session = %id, %user, ?ended, "session ended");
     // Before the close, which may take seconds: deliveries to this session end at once.
     session.leave_all();
     session.socket.end(&ended).await;
@@ -170,7 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             Err(problem) => {
                 let session = self.listener.id;
-                tracing::warn!(%session, %problem, "welcome without channels");
+                tracing::warn!(%session, %problem, "cannot read the user's channels; welcome was sent without them");
                 blame(part_of(&problem));
                 None
             }
@@ -197,7 +197,7 @@ async fn connect(chat: &Chat, accounts: &Accounts, token: &str) -> Result<Connec
             Code::TokenExpired => Close::TokenExpired,
             Code::NotAuthenticated | Code::TokenRevoked => Close::NotAuthenticated,
             _ => {
-                tracing::warn!(%problem, "a session can't be authenticated now");
+                tracing::warn!(%problem, "cannot authenticate a session");
                 Close::InternalError
             }
         })
