@@ -173,7 +173,7 @@ impl From<SchemaError> for StepError {
 
 impl From<StartError> for StepError {
     fn from(error: StartError) -> StepError {
-        match error.is_away() {
+        match error.is_unavailable() {
             true => StepError::unavailable(error),
             false => StepError::Fatal(error.into()),
         }

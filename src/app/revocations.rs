@@ -23,12 +23,12 @@ pub fn spawn(accounts: &Arc<Accounts>, ports: &Ports, shutdown: &Shutdown, tasks
     let revocations = ports.revocations.clone();
     tasks.spawn(Stage::Back, "revocations", async move {
         let stop = CancellationToken::new();
-        let hear = |heard| accounts.hear(heard);
+        let on_event = |event| accounts.apply_revocation(event);
         let stopping = async {
             until.closing().await;
             stop.cancel();
         };
-        tokio::join!(revocations.run(&hear, stop.clone()), stopping);
+        tokio::join!(revocations.run(&on_event, stop.clone()), stopping);
         Ok::<_, Infallible>(())
     });
 }

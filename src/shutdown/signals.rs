@@ -47,18 +47,18 @@ impl fmt::Display for Signal {
 /// shells start a script's background jobs with SIGINT ignored.
 pub fn signals() -> io::Result<impl Stream<Item = Signal> + Unpin> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let heard = Signal::ALL.into_iter();
-    let heard =
-        heard.filter(|&signal| signal != Signal::Hangup || !is_ignored(signal.number(), &status));
-    let streams = heard.map(stream_of).collect::<io::Result<Vec<_>>>()?;
+    let handled = Signal::ALL.into_iter();
+    let handled =
+        handled.filter(|&signal| signal != Signal::Hangup || !is_ignored(signal.number(), &status));
+    let streams = handled.map(stream_of).collect::<io::Result<Vec<_>>>()?;
     Ok(stream::select_all(streams))
 }
 
-fn stream_of(heard: Signal) -> io::Result<BoxStream<'static, Signal>> {
-    let source = signal(SignalKind::from_raw(heard.number().as_raw()))?;
+fn stream_of(kind: Signal) -> io::Result<BoxStream<'static, Signal>> {
+    let source = signal(SignalKind::from_raw(kind.number().as_raw()))?;
     let next = move |mut source: tokio::signal::unix::Signal| async move {
         source.recv().await?;
-        Some((heard, source))
+        Some((kind, source))
     };
     Ok(stream::unfold(source, next).boxed())
 }
@@ -79,13 +79,13 @@ mod tests {
     #[tokio::test]
     async fn each_signal_is_heard_and_ends_nothing_by_itself() {
         let mut signals = signals().expect("signals can be caught");
-        for (sent, heard) in [
+        for (sent, received) in [
             (Number::TERM, Signal::Terminate),
             (Number::INT, Signal::Interrupt),
             (Number::TERM, Signal::Terminate),
         ] {
             kill_process(getpid(), sent).expect("sent");
-            assert_eq!(signals.next().await, Some(heard));
+            assert_eq!(signals.next().await, Some(received));
         }
     }
 

@@ -68,7 +68,7 @@ pub struct KafkaBroker {
 impl KafkaBroker {
     /// Connects, creates missing topics and checks existing ones. Takes 10 seconds at most.
     ///
-    /// A retry may help if [`StartError::is_away`]. The future may be dropped.
+    /// A retry may help if [`StartError::is_unavailable`]. The future may be dropped.
     pub async fn connect(settings: KafkaSettings) -> Result<KafkaBroker, StartError> {
         KafkaBroker::open(settings, true).await
     }
@@ -100,7 +100,7 @@ impl KafkaBroker {
         let admin = TopicAdmin::new(&settings)?;
         let mut state = match creates {
             true => runtime.block_on(admin.prepare())?,
-            false => runtime.block_on(admin.look())?,
+            false => runtime.block_on(admin.describe())?,
         };
         if !state.faults.is_empty() {
             return Err(StartError::Topics(std::mem::take(&mut state.faults)));

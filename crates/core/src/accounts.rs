@@ -47,7 +47,7 @@ use self::refusals::{
     account_disabled, invalid_credentials, not_a_refresh_token, not_the_valid_refresh_token,
 };
 pub use self::registration::{Registration, create_admin};
-use self::rotation::{Renewal, Standing};
+use self::rotation::{Renewal, TokenStatus};
 use self::sessions::{Sessions, TRIES};
 pub use self::signing_key::{KeyError, KeyFile, signing_key};
 use self::throttle::Throttle;
@@ -215,8 +215,8 @@ impl Accounts {
         for _ in 0..TRIES {
             let now_ms = now_ms();
             let session = self.sessions.unexpired(&token, now_ms).await?;
-            match rotation::standing(&token, &session, now_ms) {
-                Standing::Valid => {
+            match rotation::token_status(&token, &session, now_ms) {
+                TokenStatus::Valid => {
                     let renewal = Renewal {
                         at_ms: now_ms,
                         expires_at_ms: self.refresh_until(session.created_at_ms, now_ms),
@@ -229,12 +229,12 @@ impl Accounts {
                     }
                     // Another request has exchanged the token or ended the session: look again.
                 }
-                Standing::Repeated(next) => {
+                TokenStatus::Repeated(next) => {
                     metrics::counter!("lakechat_refreshes_repeated_total").increment(1);
                     return Ok(self.login_with(next, session.created_at_ms, now_ms));
                 }
-                Standing::Copied => return self.end_copied(&token).await,
-                Standing::Unknown => return Err(not_the_valid_refresh_token()),
+                TokenStatus::Copied => return self.end_copied(&token).await,
+                TokenStatus::Unknown => return Err(not_the_valid_refresh_token()),
             }
         }
         Err(sessions::contended(token.session))

@@ -8,9 +8,9 @@ pub mod caller;
 pub mod directory;
 pub mod file_store;
 pub mod history;
-pub mod patience;
 pub mod presence;
 pub mod problem;
+pub mod retry;
 pub mod revocations;
 
 use std::error::Error;

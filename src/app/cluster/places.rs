@@ -78,7 +78,9 @@ impl Places {
         for PlaceOwner { owner, needed, .. } in claimed {
             match owner {
                 Err(error) if needed => return Err(error.into()),
-                Err(error) => tracing::warn!(%error, "can't check the owner of a place yet: {error}"),
+                Err(error) => {
+                    tracing::warn!(%error, "can't check the owner of a place yet: {error}")
+                }
                 Ok(_) => {}
             }
         }

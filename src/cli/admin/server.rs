@@ -131,7 +131,9 @@ impl ServerSession {
         let closed = session.close().await;
         let answer = answer?;
         if let Err(error) = closed {
-            eprintln!("lakechat: could not log out; the login session of this command stays valid: {error:#}");
+            eprintln!(
+                "lakechat: could not log out; the login session of this command stays valid: {error:#}"
+            );
         }
         Ok(answer)
     }

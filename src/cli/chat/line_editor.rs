@@ -48,7 +48,7 @@ impl LineEditor {
     }
 
     pub fn key(&mut self, byte: u8) -> Option<Typed> {
-        if self.is_in_escape(byte) {
+        if self.take_escape(byte) {
             return None;
         }
         if byte >= 0x80 {
@@ -72,8 +72,8 @@ impl LineEditor {
         None
     }
 
-    /// Whether the byte belongs to an escape sequence.
-    fn is_in_escape(&mut self, byte: u8) -> bool {
+    /// Takes the byte if it belongs to an escape sequence, and returns whether it does.
+    fn take_escape(&mut self, byte: u8) -> bool {
         self.escape = match (&self.escape, byte) {
             (Escape::None, ESC) => Escape::Begun,
             (Escape::None, _) => return false,

@@ -62,10 +62,10 @@ pub async fn run_at(run: Arc<Run>, command: String, moments: Vec<Duration>) {
 
 /// On a thread of its own, which nobody waits for if the command never ends.
 async fn execute_beside(command: String) -> Result<()> {
-    let (tell, done) = oneshot::channel();
+    let (sender, done) = oneshot::channel();
     std::thread::Builder::new().spawn(move || {
         // The run may have ended.
-        let _ = tell.send(execute(&command));
+        let _ = sender.send(execute(&command));
     })?;
     done.await.context("the thread of --kill has ended")?
 }

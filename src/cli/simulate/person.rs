@@ -12,7 +12,7 @@ use rand::seq::IndexedRandom;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use self::listener::{Listener, Standing};
+use self::listener::{Listener, PersonState};
 use super::message::Sent;
 use super::run::Run;
 use lakechat_client::{Credentials, Options, Post, Session};
@@ -81,11 +81,11 @@ impl Person {
         };
         let (session, events) = Session::start(self.credentials.clone(), options);
         run.figures.tally().here += 1;
-        let standing = watch::Sender::new(Standing::default());
+        let state = watch::Sender::new(PersonState::default());
         let channels = self.channels.clone();
-        let listener = Listener::new(run.clone(), self.number, &channels, standing.clone());
+        let listener = Listener::new(run.clone(), self.number, &channels, state.clone());
         let (parting, ()) = tokio::join!(
-            self.visit(session, standing.subscribe(), &standing),
+            self.visit(session, state.subscribe(), &state),
             listener.listen(events)
         );
         run.figures.tally().here -= 1;
@@ -96,8 +96,8 @@ impl Person {
     async fn visit(
         &mut self,
         session: Session,
-        mut changes: watch::Receiver<Standing>,
-        standing: &watch::Sender<Standing>,
+        mut changes: watch::Receiver<PersonState>,
+        state: &watch::Sender<PersonState>,
     ) -> Parting {
         let run = self.run.clone();
         let whole = async {
@@ -108,7 +108,7 @@ impl Person {
             }
             settled(&mut changes).await?;
             run.figures.tally().talking += 1;
-            let talked = self.talk(&session, standing).await;
+            let talked = self.talk(&session, state).await;
             run.figures.tally().talking -= 1;
             talked?;
             settled(&mut changes).await?;
@@ -124,7 +124,7 @@ impl Person {
 
     /// Sends until the stay or the run ends. What is due while an earlier post waits is late, and counts
     /// from the moment at which it was due.
-    async fn talk(&mut self, session: &Session, standing: &watch::Sender<Standing>) -> Option<()> {
+    async fn talk(&mut self, session: &Session, state: &watch::Sender<PersonState>) -> Option<()> {
         let run = self.run.clone();
         let habits = run.habits;
         let mut leave_at = None;
@@ -140,7 +140,7 @@ impl Person {
             if is_last || waited.is_none() {
                 return Some(());
             }
-            standing.send_modify(|standing| standing.unanswered += 1);
+            state.send_modify(|state| state.unanswered += 1);
             let post = self.compose(due - run.figures.started);
             session.post(post).await.ok()?;
         }
@@ -186,8 +186,8 @@ impl Person {
 }
 
 /// Waits until all channels are joined and all posts answered. None if the session has ended.
-async fn settled(changes: &mut watch::Receiver<Standing>) -> Option<()> {
-    let reached = |s: &Standing| s.has_stopped || (s.is_here && s.unanswered == 0);
-    let standing = changes.wait_for(reached).await.ok()?;
-    (!standing.has_stopped).then_some(())
+async fn settled(changes: &mut watch::Receiver<PersonState>) -> Option<()> {
+    let reached = |s: &PersonState| s.has_stopped || (s.is_here && s.unanswered == 0);
+    let state = changes.wait_for(reached).await.ok()?;
+    (!state.has_stopped).then_some(())
 }

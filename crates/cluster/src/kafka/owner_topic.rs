@@ -30,7 +30,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// A record of the topic.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Claim {
+struct OwnerClaim {
     installation: String,
     /// Whether it counts although the log has an owner.
     reassigns: bool,
@@ -54,7 +54,7 @@ impl OwnerTopic {
         installation: &Installation,
         reassigns: bool,
     ) -> Result<Option<Installation>, PortError> {
-        let claim = Claim {
+        let claim = OwnerClaim {
             installation: installation.encode(),
             reassigns,
         };
@@ -107,7 +107,7 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|panic| Err(broken(panic.to_string())))
 }
 
-async fn write(settings: &KafkaSettings, claim: &Claim) -> Result<(), PortError> {
+async fn write(settings: &KafkaSettings, claim: &OwnerClaim) -> Result<(), PortError> {
     let events = ClientEvents::of("owner");
     let producer: FutureProducer<ClientEvents> = clients::dead_letter_producer(settings)
         .create_with_context(events.clone())
@@ -161,7 +161,7 @@ fn read(settings: &KafkaSettings) -> Result<Option<Installation>, PortError> {
 }
 
 fn decode(topic: &str, value: &[u8]) -> Result<(Installation, bool), PortError> {
-    let claim: Option<Claim> = serde_json::from_slice(value).ok();
+    let claim: Option<OwnerClaim> = serde_json::from_slice(value).ok();
     let claim = claim.and_then(|claim| Some((claim.installation.parse().ok()?, claim.reassigns)));
     claim.ok_or_else(|| broken(format!("a record of topic {topic} is not a claim")))
 }

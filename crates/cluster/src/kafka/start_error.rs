@@ -39,7 +39,7 @@ pub struct TopicFault {
 
 impl StartError {
     /// Whether a retry may help without an operator.
-    pub fn is_away(&self) -> bool {
+    pub fn is_unavailable(&self) -> bool {
         matches!(self, StartError::Away(_))
     }
 }

@@ -1,7 +1,7 @@
-//! Revocations by Redis' Pub/Sub. Nothing is stored: who isn't connected misses them.
+//! Revocations by Redis' Pub/Sub. Nothing is stored: servers that aren't connected miss them.
 //!
 //! The channel is named after the installation, so that servers of another one with the same prefix don't
-//! hear them. A message is a JSON object: `{"user":"ann","login":"<uuid>"}`, or without `login` for the
+//! receive them. A message is a JSON object: `{"user":"ann","login":"<uuid>"}`, or without `login` for the
 //! whole account.
 
 use std::sync::Mutex;
@@ -22,7 +22,7 @@ use super::keys::Keys;
 use super::link::open_client;
 use crate::owner::Installation;
 use lakechat_core::domain::UserName;
-use lakechat_core::ports::revocations::{Heard, Revocation};
+use lakechat_core::ports::revocations::{Revocation, RevocationEvent};
 use lakechat_core::ports::{PortError, Revocations};
 
 /// Revocations that wait to be published.
@@ -95,14 +95,14 @@ impl RedisRevocations {
         &self,
         connected: &mut Connected,
         published: &mut mpsc::Receiver<Revocation>,
-        hear: &(dyn Fn(Heard) + Send + Sync),
+        on_event: &(dyn Fn(RevocationEvent) + Send + Sync),
     ) -> RedisResult<()> {
         loop {
             tokio::select! {
                 // Neither loses anything by losing: both are cancel safe.
                 message = connected.messages.next() => match message {
                     Some(message) => match decode(message.get_payload_bytes()) {
-                        Some(revocation) => hear(Heard::Revoked(revocation)),
+                        Some(revocation) => on_event(RevocationEvent::Revoked(revocation)),
                         None => tracing::warn!(channel = self.channel, "not a revocation"),
                     },
                     None => return Ok(()),
@@ -118,15 +118,15 @@ impl RedisRevocations {
     async fn relay_forever(
         &self,
         published: &mut mpsc::Receiver<Revocation>,
-        hear: &(dyn Fn(Heard) + Send + Sync),
+        on_event: &(dyn Fn(RevocationEvent) + Send + Sync),
     ) {
         let mut was_connected = true;
         loop {
             let reason = match timeout(3 * TIMEOUT, self.connect()).await {
                 Ok(Ok(mut connected)) => {
                     was_connected = true;
-                    hear(Heard::Gap);
-                    let relayed = self.relay(&mut connected, published, hear).await;
+                    on_event(RevocationEvent::Resubscribed);
+                    let relayed = self.relay(&mut connected, published, on_event).await;
                     relayed.map_or_else(|error| error.to_string(), |()| "disconnected".to_owned())
                 }
                 Ok(Err(error)) => error.to_string(),
@@ -152,13 +152,17 @@ impl Revocations for RedisRevocations {
         }
     }
 
-    async fn run(&self, hear: &(dyn Fn(Heard) + Send + Sync), stop: CancellationToken) {
+    async fn run(
+        &self,
+        on_event: &(dyn Fn(RevocationEvent) + Send + Sync),
+        stop: CancellationToken,
+    ) {
         let published = self.published.lock().expect("no panic while held").take();
         let Some(mut published) = published else {
             debug_assert!(false, "run is called once");
             return;
         };
-        stop.run_until_cancelled(self.relay_forever(&mut published, hear))
+        stop.run_until_cancelled(self.relay_forever(&mut published, on_event))
             .await;
     }
 }

@@ -1,7 +1,7 @@
 //! The end of accesses, at once and on every server.
 //!
-//! The server that ends a login ends what is done with it there, and tells the others. Whoever does
-//! not hear of it finds out by asking the directory, every 30 s.
+//! The server that ends a login ends its accesses there, and announces it to the other servers. A server
+//! that misses the announcement finds out by reading the directory every 30 s.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -16,7 +16,7 @@ use super::refusals::account_disabled;
 use super::{Accounts, Identity, sessions};
 use crate::domain::{LoginSession, Problem, UserName};
 use crate::ports::problem::directory_unavailable;
-use crate::ports::revocations::{Heard, Revocation};
+use crate::ports::revocations::{Revocation, RevocationEvent};
 
 /// How often the logins of live accesses are looked up.
 const CHECK_INTERVAL: Duration = Duration::from_secs(30);
@@ -73,18 +73,18 @@ impl Accounts {
         self.end_logins(user, |_| true).await
     }
 
-    /// What another server says has ended.
-    pub fn hear(&self, heard: Heard) {
-        match heard {
-            Heard::Revoked(Revocation::Login { user, login }) => {
+    /// Applies an event from another server.
+    pub fn apply_revocation(&self, event: RevocationEvent) {
+        match event {
+            RevocationEvent::Revoked(Revocation::Login { user, login }) => {
                 self.sessions.has_ended(&user, login);
             }
-            Heard::Revoked(Revocation::Account { user }) => self.live.end_account(&user),
-            Heard::Gap => self.check_soon.notify_one(),
+            RevocationEvent::Revoked(Revocation::Account { user }) => self.live.end_account(&user),
+            RevocationEvent::Resubscribed => self.check_soon.notify_one(),
         }
     }
 
-    /// Looks up the logins of all live accesses, every 30 s and after each gap. Runs until its future
+    /// Looks up the logins of all live accesses, every 30 s and after each new subscription. Runs until its future
     /// is dropped.
     pub async fn check_forever(&self) {
         loop {
@@ -103,7 +103,7 @@ impl Accounts {
                         |found: &Option<LoginSession>| found.as_ref().is_none_or(|f| f.revoked);
                     let both = some.iter().zip(&found);
                     for ((user, login), _) in both.filter(|(_, found)| has_ended(found)) {
-                        self.end_unheard(user, *login).await;
+                        self.end_missed(user, *login).await;
                     }
                 }
                 // The last known state counts, as for calls.
@@ -115,8 +115,8 @@ impl Accounts {
         }
     }
 
-    async fn end_unheard(&self, user: &UserName, login: Uuid) {
-        // Only decides what the client is told. If it can't be read, that is the end of the login.
+    async fn end_missed(&self, user: &UserName, login: Uuid) {
+        // Only decides the reason that the client gets. If the row can't be read, it is the end of the login.
         if let Ok(account) = self.ports.users.find(user).await
             && account.is_none_or(|account| account.is_disabled)
         {

@@ -26,7 +26,10 @@ pub fn taken(name: &UserName) -> Problem {
 }
 
 pub fn admin_required() -> Problem {
-    Problem::new(Code::AdminRequired, "Only admins of the server can do this.")
+    Problem::new(
+        Code::AdminRequired,
+        "Only admins of the server can do this.",
+    )
 }
 
 pub fn last_admin() -> Problem {

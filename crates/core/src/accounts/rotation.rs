@@ -17,7 +17,7 @@ const REPEATABLE_FOR: Duration = Duration::from_secs(60);
 const SEED_BYTES: usize = 32;
 
 /// What a refresh token is to its login session.
-pub enum Standing {
+pub enum TokenStatus {
     /// The valid one.
     Valid,
     /// The one before the valid one, in the time in which it may be repeated. Contains the valid
@@ -29,24 +29,24 @@ pub enum Standing {
     Unknown,
 }
 
-pub fn standing(token: &RefreshToken, session: &LoginSession, now_ms: u64) -> Standing {
+pub fn token_status(token: &RefreshToken, session: &LoginSession, now_ms: u64) -> TokenStatus {
     if token.has_hash(&session.refresh_hash) {
-        return Standing::Valid;
+        return TokenStatus::Valid;
     }
     let replaced = session.replaced.as_ref();
     let Some(replaced) = replaced.filter(|replaced| token.has_hash(&replaced.hash)) else {
-        return Standing::Unknown;
+        return TokenStatus::Unknown;
     };
     // The clock of the server that replaced it may be ahead of this one's.
     let age = Duration::from_millis(now_ms.saturating_sub(replaced.at_ms));
     if age >= REPEATABLE_FOR {
-        return Standing::Copied;
+        return TokenStatus::Copied;
     }
     let successor = token.successor(&replaced.seed);
     match successor.has_hash(&session.refresh_hash) {
-        true => Standing::Repeated(successor),
+        true => TokenStatus::Repeated(successor),
         // The session was changed by hand, or by a release that doesn't derive successors.
-        false => Standing::Unknown,
+        false => TokenStatus::Unknown,
     }
 }
 
@@ -122,19 +122,22 @@ mod tests {
     fn each_token_is_valid_until_it_is_exchanged() {
         let (session, first) = started();
         assert!(matches!(
-            standing(&first, &session, NOW_MS),
-            Standing::Valid
+            token_status(&first, &session, NOW_MS),
+            TokenStatus::Valid
         ));
         let (session, second) = rotate(&first, &session, RENEWAL);
         assert_eq!(session.expires_at_ms, RENEWAL.expires_at_ms);
         assert_eq!(session.address, Some(RENEWAL.client.address));
         assert!(matches!(
-            standing(&second, &session, NOW_MS),
-            Standing::Valid
+            token_status(&second, &session, NOW_MS),
+            TokenStatus::Valid
         ));
         // A valid token has no such limit.
         let late = NOW_MS + 1_000_000_000;
-        assert!(matches!(standing(&second, &session, late), Standing::Valid));
+        assert!(matches!(
+            token_status(&second, &session, late),
+            TokenStatus::Valid
+        ));
     }
 
     #[test]
@@ -142,14 +145,14 @@ mod tests {
         let (session, first) = started();
         let (session, second) = rotate(&first, &session, RENEWAL);
         for at_ms in [NOW_MS - 5_000, NOW_MS, NOW_MS + 59_999] {
-            let Standing::Repeated(again) = standing(&first, &session, at_ms) else {
+            let TokenStatus::Repeated(again) = token_status(&first, &session, at_ms) else {
                 panic!("{at_ms}");
             };
             assert_eq!(again.hash(), second.hash());
         }
         for at_ms in [NOW_MS + 60_000, NOW_MS + 1_000_000] {
-            let late = standing(&first, &session, at_ms);
-            assert!(matches!(late, Standing::Copied), "{at_ms}");
+            let late = token_status(&first, &session, at_ms);
+            assert!(matches!(late, TokenStatus::Copied), "{at_ms}");
         }
     }
 
@@ -160,8 +163,8 @@ mod tests {
         let (session, _) = rotate(&second, &session, RENEWAL);
         let forged = RefreshToken::random(&session.user, session.id);
         for token in [first, forged] {
-            let found = standing(&token, &session, NOW_MS + 1_000_000);
-            assert!(matches!(found, Standing::Unknown));
+            let found = token_status(&token, &session, NOW_MS + 1_000_000);
+            assert!(matches!(found, TokenStatus::Unknown));
         }
     }
 

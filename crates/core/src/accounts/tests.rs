@@ -11,7 +11,7 @@ use super::test_directory::TestDirectory;
 use super::*;
 use crate::domain::AuditEntry;
 use crate::ports::AuditTrail;
-use crate::ports::revocations::{Heard, OnlyServer, Revocation};
+use crate::ports::revocations::{OnlyServer, Revocation, RevocationEvent};
 
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const AWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
@@ -791,7 +791,7 @@ async fn an_end_on_another_server_is_heard_or_found_within_thirty_seconds() {
     }
     let (heard, _, identity) = &accesses[0];
     let (user, login) = (identity.user.clone(), identity.session);
-    second.hear(Heard::Revoked(Revocation::Login { user, login }));
+    second.apply_revocation(RevocationEvent::Revoked(Revocation::Login { user, login }));
     assert_eq!(heard.why(), Some(AccessEnd::LoginEnded));
 
     let (found, ..) = &accesses[1];
@@ -819,7 +819,7 @@ async fn after_a_gap_the_logins_are_looked_up_at_once() {
         .await
         .expect("there");
     directory.change_sessions(|session| session.revoked = true);
-    second.hear(Heard::Gap);
+    second.apply_revocation(RevocationEvent::Resubscribed);
     tokio::select! {
         () = second.check_forever() => unreachable!("it goes on"),
         () = access.ended() => {}

@@ -6,8 +6,8 @@
 mod archivers;
 mod catch_up;
 mod mark;
-mod neglect;
 mod shared_append;
+mod stand_in;
 
 use std::collections::HashMap;
 use std::convert::Infallible;

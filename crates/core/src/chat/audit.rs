@@ -30,7 +30,7 @@ use self::open::OpenMessages;
 use self::partition::PartitionAudit;
 use crate::domain::{Cells, ChannelName, Findings, HistoryRow, Id, Partition};
 use crate::ports::broker::Offset;
-use crate::ports::patience::patiently;
+use crate::ports::retry::with_retries;
 use crate::ports::{Broker, History, PortError};
 
 pub use self::plan::LogOrigin;
@@ -242,8 +242,8 @@ impl<'a> Audit<'a> {
         let (mut first, then): (Vec<_>, Vec<_>) = of_messages.partition(is_change);
         let changed = changes.len() as u64;
         first.extend(changes);
-        patiently(|| self.history.append(first.clone())).await?;
-        patiently(|| self.history.append(then.clone())).await?;
+        with_retries(|| self.history.append(first.clone())).await?;
+        with_retries(|| self.history.append(then.clone())).await?;
         self.report.repaired += changed;
         for (channel, id, _) in messages {
             match stored::message(self.history, &channel, id).await? {

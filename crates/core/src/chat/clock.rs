@@ -53,11 +53,11 @@ impl Pulse {
     ///
     /// Reads the clock, so it counts a pause even if the ticking thread hasn't run since.
     pub fn epoch(&self) -> u64 {
-        self.look(boot_ms(), false)
+        self.observe(boot_ms(), false)
     }
 
     /// The epoch at `now_ms`. If `ticks`, also makes it the time of the last tick.
-    fn look(&self, now_ms: u64, ticks: bool) -> u64 {
+    fn observe(&self, now_ms: u64, ticks: bool) -> u64 {
         let mut state = self.state.load(Relaxed);
         loop {
             let (epoch, last_ms) = unpacked(state);
@@ -96,7 +96,7 @@ impl Pulse {
             .spawn(move || {
                 while !stop.load(Relaxed) {
                     std::thread::park_timeout(TICK);
-                    pulse.look(boot_ms(), true);
+                    pulse.observe(boot_ms(), true);
                 }
                 drop(alive);
             })
@@ -117,11 +117,11 @@ mod tests {
     fn a_pause_over_the_limit_is_counted_once() {
         let pulse = Pulse::new();
         let (_, last) = unpacked(pulse.state.load(Relaxed));
-        assert_eq!(pulse.look(last + 30_000, false), 0);
-        assert_eq!(pulse.look(last + 30_001, false), 1);
-        assert_eq!(pulse.look(last + 30_002, true), 1);
+        assert_eq!(pulse.observe(last + 30_000, false), 0);
+        assert_eq!(pulse.observe(last + 30_001, false), 1);
+        assert_eq!(pulse.observe(last + 30_002, true), 1);
         // A thread that read the clock before the pause and gets here after it.
-        assert_eq!(pulse.look(last, true), 1);
-        assert_eq!(pulse.look(last + 30_002 + 30_000, false), 1);
+        assert_eq!(pulse.observe(last, true), 1);
+        assert_eq!(pulse.observe(last + 30_002 + 30_000, false), 1);
     }
 }

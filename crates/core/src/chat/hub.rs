@@ -26,7 +26,7 @@ use crate::ports::presence::{LiveSessions, SessionChange};
 use live_memory::LiveMemory;
 use outbox::Outbox;
 use roster::Roster;
-use subscription::{Batch, Live};
+use subscription::{Live, LiveBatch};
 
 pub use subscription::Subscription;
 
@@ -133,7 +133,7 @@ impl HubChannel {
         if live.is_empty() {
             return;
         }
-        let Some(batch) = Batch::new(frames, memory) else {
+        let Some(batch) = LiveBatch::new(frames, memory) else {
             return;
         };
         live.retain_mut(|l| l.deliver(&batch, wakers));

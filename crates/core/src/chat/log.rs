@@ -384,7 +384,7 @@ impl Log {
     ) -> Result<Option<Waiter>, Problem> {
         let partition = self.partition_of(channel);
         let key = self.hasher.key(channel, sender, client_msg_id);
-        let found = self.lock(partition).fold.window().look(key, digest);
+        let found = self.lock(partition).fold.window().lookup(key, digest);
         self.answer_match(partition, found, waiter)
     }
 
@@ -445,7 +445,7 @@ impl Log {
         let window_full = self.window_full();
 
         let mut state = self.lock(partition);
-        let found = state.fold.window().look(own.key, own.digest);
+        let found = state.fold.window().lookup(own.key, own.digest);
         if found != WindowMatch::Unknown {
             drop(state);
             return self.answer_match(partition, found, waiter).map(drop);

@@ -31,7 +31,7 @@ use crate::domain::{ChannelName, now_ms};
 
 use hold::Hold;
 use requests::{Done, Work};
-use socket::Read;
+use socket::SocketEvent;
 
 pub use socket::{Ended, Socket, websocket};
 pub use start::{Arrival, TokenSource, run, run_on_tcp};
@@ -83,9 +83,9 @@ struct Clock {
     timer: Pin<Box<Sleep>>,
     ping: Duration,
     next_ping: Instant,
-    heard: Instant,
+    last_received: Instant,
     expires: Instant,
-    expiring_told: bool,
+    expiry_announced: bool,
 }
 
 /// What happens next in a session.
@@ -94,7 +94,7 @@ enum Step {
     /// A binary message, which the protocol doesn't have.
     Binary,
     /// A ping or a pong, which shows that the client is alive.
-    Heard,
+    ClientAlive,
     Done(Box<Done>),
     Timer,
     Close(Close),
@@ -107,14 +107,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         loop {
             match poll_fn(|cx| self.poll_step(cx)).await {
                 Step::Frame(text) => {
-                    self.clock.heard = Instant::now();
+                    self.clock.last_received = Instant::now();
                     self.receive(&text);
                 }
                 Step::Binary => {
-                    self.clock.heard = Instant::now();
+                    self.clock.last_received = Instant::now();
                     self.refuse_binary();
                 }
-                Step::Heard => self.clock.heard = Instant::now(),
+                Step::ClientAlive => self.clock.last_received = Instant::now(),
                 Step::Done(done) => self.finish(*done),
                 Step::Timer => self.tick(),
                 Step::Close(why) => return Ended::Close(why),
@@ -180,10 +180,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
         }
         self.socket.poll_read(cx).map(|read| match read {
-            Read::Message(Message::Text(text)) => Step::Frame(text),
-            Read::Message(Message::Binary(_)) => Step::Binary,
-            Read::Message(_) => Step::Heard,
-            Read::Ended(ended) => Step::Ended(ended),
+            SocketEvent::Message(Message::Text(text)) => Step::Frame(text),
+            SocketEvent::Message(Message::Binary(_)) => Step::Binary,
+            SocketEvent::Message(_) => Step::ClientAlive,
+            SocketEvent::Ended(ended) => Step::Ended(ended),
         })
     }
 
@@ -191,8 +191,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let now = Instant::now();
         if now >= self.clock.expires {
             self.listener.outbox.close(Close::TokenExpired);
-        } else if !self.clock.expiring_told && now + EXPIRING >= self.clock.expires {
-            self.clock.expiring_told = true;
+        } else if !self.clock.expiry_announced && now + EXPIRING >= self.clock.expires {
+            self.clock.expiry_announced = true;
             let left = self.clock.expires - now;
             let in_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
             self.listener
@@ -201,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         if now >= self.clock.next_ping {
             // A live client has sent at least a pong within two ping intervals.
-            if now - self.clock.heard >= 2 * self.clock.ping {
+            if now - self.clock.last_received >= 2 * self.clock.ping {
                 self.listener.outbox.close(Close::HeartbeatTimeout);
             } else {
                 self.socket.ping();
@@ -220,9 +220,9 @@ impl Clock {
             timer: Box::pin(tokio::time::sleep_until(next_ping)),
             ping,
             next_ping,
-            heard: now,
+            last_received: now,
             expires: now,
-            expiring_told: false,
+            expiry_announced: false,
         };
         clock.renew(identity);
         clock
@@ -232,12 +232,12 @@ impl Clock {
     fn renew(&mut self, identity: &Identity) {
         let left = Duration::from_millis(identity.expires_at_ms.saturating_sub(now_ms()));
         self.expires = Instant::now() + left;
-        self.expiring_told = false;
+        self.expiry_announced = false;
         self.rearm();
     }
 
     fn rearm(&mut self) {
-        let expiry = if self.expiring_told {
+        let expiry = if self.expiry_announced {
             self.expires
         } else {
             self.told_at()

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::sweep::{EVERY, GRACE, is_listed};
 use crate::domain::{File, FileLocation, FindingKind, Findings, StoredName};
 use crate::ports::file_store::StoredFile;
-use crate::ports::patience::patiently;
+use crate::ports::retry::with_retries;
 use crate::ports::{FileRows, FileStore, PortError, UploadRows};
 
 /// Bytes without a row are reported from this age on: until then the sweeper may still remove them.
@@ -53,7 +53,7 @@ async fn compare_rows(
 ) -> Result<(), PortError> {
     let mut last = None;
     loop {
-        let page = match patiently(|| rows.list(last, PAGE)).await {
+        let page = match with_retries(|| rows.list(last, PAGE)).await {
             Err(error @ PortError::Broken { .. }) => {
                 let place = "the rows of files";
                 let what = format!("{error}; the rows behind it were not compared");
@@ -124,7 +124,7 @@ async fn compare_stored(
     expected: u64,
 ) -> Result<Option<(FindingKind, String)>, PortError> {
     let missing = |what: String| Some((FindingKind::FileBytesMissing, what));
-    Ok(match patiently(|| store.size(path)).await {
+    Ok(match with_retries(|| store.size(path)).await {
         Err(error @ PortError::Broken { .. }) => missing(error.to_string()),
         size => match size? {
             None => missing(format!("there is no file {path}")),
@@ -144,7 +144,7 @@ async fn look_for_strays(
     report: &mut FilesReport,
     progress: &(dyn Fn(&FilesReport) + Sync),
 ) -> Result<(), PortError> {
-    let listing = patiently(|| store.list(STRAY_AFTER..Duration::MAX)).await?;
+    let listing = with_retries(|| store.list(STRAY_AFTER..Duration::MAX)).await?;
     let checked = listing.map(|stored| async move {
         let stored = stored?;
         let is_stray = is_stray(rows, uploads, store, &stored).await?;
@@ -172,11 +172,11 @@ async fn is_stray(
     store: &dyn FileStore,
     stored: &StoredFile,
 ) -> Result<bool, PortError> {
-    match patiently(|| is_listed(rows, uploads, stored)).await {
+    match with_retries(|| is_listed(rows, uploads, stored)).await {
         // Its row is there, and was named when the rows were read.
         Ok(true) | Err(PortError::Broken { .. }) => Ok(false),
         // The sweeper may have removed it after it was listed.
-        Ok(false) => Ok(patiently(|| store.size(&stored.path)).await?.is_some()),
+        Ok(false) => Ok(with_retries(|| store.size(&stored.path)).await?.is_some()),
         Err(error) => Err(error),
     }
 }

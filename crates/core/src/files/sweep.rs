@@ -69,7 +69,10 @@ impl Files {
             Ok(0) => {}
             Ok(removed) => {
                 counter!("lakechat_files_swept_total", "kind" => "half").increment(removed as u64);
-                info!(removed, "removed {removed} unfinished files of writers that died");
+                info!(
+                    removed,
+                    "removed {removed} unfinished files of writers that died"
+                );
             }
             Err(error) => {
                 counter!("lakechat_file_sweeps_failed_total").increment(1);

@@ -1,4 +1,4 @@
-//! Revocations: which logins and accounts have ended, told to the other servers at once.
+//! Revocations: announces ended logins and disabled accounts to the other servers.
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
@@ -15,36 +15,40 @@ pub enum Revocation {
     Account { user: UserName },
 }
 
-/// What a server hears.
+/// An event from other servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum RevocationEvent {
     Revoked(Revocation),
-    /// Revocations may have been missed until now.
-    Gap,
+    /// The subscription was (re)established: earlier revocations may have been missed.
+    Resubscribed,
 }
 
-/// Tells servers of revocations, some milliseconds after they happened.
+/// Announces revocations to all servers within milliseconds.
 ///
-/// This is the fast path. The directory has the truth, and each server asks it every 30 s. So a
+/// This is the fast path. The directory is authoritative, and each server reads it every 30 s. So a
 /// revocation may get lost, be delivered twice, or come back to the server that published it.
 ///
 /// An adapter for a single server needs to do nothing: see [`OnlyServer`].
 #[async_trait]
 pub trait Revocations: Send + Sync {
-    /// Tells the other servers. Called after the directory has it.
+    /// Announces a revocation to the other servers. Called after the directory has stored it.
     ///
     /// Never blocks and never fails. The queue is bounded. If it is full, or the common store is
     /// unavailable, the revocation is lost.
     fn publish(&self, revocation: Revocation);
 
     /// Passes on what other servers publish, and publishes what this one does, until `stop`.
-    /// Reconnects by itself; each time it is connected, it reports a [`Heard::Gap`]. Called once.
+    /// Reconnects by itself; each time it is connected, it reports a [`RevocationEvent::Resubscribed`]. Called once.
     ///
     /// Dropping the future loses what is queued.
-    async fn run(&self, hear: &(dyn Fn(Heard) + Send + Sync), stop: CancellationToken);
+    async fn run(
+        &self,
+        on_event: &(dyn Fn(RevocationEvent) + Send + Sync),
+        stop: CancellationToken,
+    );
 }
 
-/// There are no other servers.
+/// For a single server: there are no others to announce anything to.
 #[derive(Debug)]
 pub struct OnlyServer;
 
@@ -52,7 +56,7 @@ pub struct OnlyServer;
 impl Revocations for OnlyServer {
     fn publish(&self, _: Revocation) {}
 
-    async fn run(&self, _: &(dyn Fn(Heard) + Send + Sync), stop: CancellationToken) {
+    async fn run(&self, _: &(dyn Fn(RevocationEvent) + Send + Sync), stop: CancellationToken) {
         stop.cancelled().await;
     }
 }

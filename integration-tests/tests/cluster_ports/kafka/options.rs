@@ -20,7 +20,7 @@ async fn a_wrong_address_is_away_within_the_deadline() -> Result<()> {
     let started = Instant::now();
     let error = refused(settings).await?;
     ensure!(started.elapsed() < Duration::from_secs(12));
-    ensure!(error.is_away(), "{error}");
+    ensure!(error.is_unavailable(), "{error}");
     let told = error.to_string();
     ensure!(told.contains("127.0.0.1:1"), "{told}");
     ensure!(told.contains("Connection refused"), "{told}");
@@ -35,7 +35,7 @@ async fn options_reach_librdkafka() -> Result<()> {
     connect(settings.clone()).await?;
     settings.options = [("no.such.option".into(), "hunter2".into())].into();
     let error = refused(settings).await?;
-    ensure!(!error.is_away());
+    ensure!(!error.is_unavailable());
     let told = error.to_string();
     ensure!(
         told.contains("no.such.option") && !told.contains("hunter2"),
@@ -66,7 +66,7 @@ async fn tls_in_a_build_without_it_names_the_feature() -> Result<()> {
                 .insert("sasl.password".into(), "hunter2".into());
         }
         let error = refused(settings).await?;
-        ensure!(!error.is_away(), "{option}={value}: {error}");
+        ensure!(!error.is_unavailable(), "{option}={value}: {error}");
         let told = error.to_string();
         ensure!(
             told.contains("--features kafka-tls"),

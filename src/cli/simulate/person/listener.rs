@@ -13,7 +13,7 @@ use lakechat_core::domain::{ChannelName, ClientMsgId};
 
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Standing {
+pub struct PersonState {
     /// Connected, and in all channels.
     pub is_here: bool,
     pub unanswered: u64,
@@ -26,7 +26,7 @@ pub struct Listener {
     run: Arc<Run>,
     person: u32,
     channels: BTreeSet<u32>,
-    standing: watch::Sender<Standing>,
+    state: watch::Sender<PersonState>,
     /// Channels that are not joined yet on this connection.
     missing: BTreeSet<u32>,
     /// When this stay began.
@@ -41,7 +41,7 @@ impl Listener {
         run: Arc<Run>,
         person: u32,
         channels: &[u32],
-        standing: watch::Sender<Standing>,
+        state: watch::Sender<PersonState>,
     ) -> Listener {
         let channels: BTreeSet<_> = channels.iter().copied().collect();
         Listener {
@@ -52,7 +52,7 @@ impl Listener {
             run,
             person,
             channels,
-            standing,
+            state,
         }
     }
 
@@ -69,8 +69,7 @@ impl Listener {
                 "was not back {waited:.1} s after the connection was lost"
             ));
         }
-        self.standing
-            .send_modify(|standing| standing.has_stopped = true);
+        self.state.send_modify(|state| state.has_stopped = true);
     }
 
     fn handle(&mut self, event: Event) {
@@ -133,8 +132,7 @@ impl Listener {
 
     /// The post that an answer is about.
     fn answered(&self, channel: &ChannelName, id: &ClientMsgId) -> Option<Sent> {
-        self.standing
-            .send_modify(|standing| standing.unanswered -= 1);
+        self.state.send_modify(|state| state.unanswered -= 1);
         let sent = self.run.script.own(id);
         if sent.is_none() {
             self.fail(&format!(
@@ -147,8 +145,7 @@ impl Listener {
 
     fn disconnected(&mut self, reason: &str) {
         let now = self.run.figures.now();
-        self.standing
-            .send_modify(|standing| standing.is_here = false);
+        self.state.send_modify(|state| state.is_here = false);
         self.missing = self.channels.clone();
         let mut tally = self.run.figures.tally();
         if reason.contains("rate_limited") {
@@ -166,8 +163,7 @@ impl Listener {
             return;
         }
         let now = self.run.figures.now();
-        self.standing
-            .send_modify(|standing| standing.is_here = true);
+        self.state.send_modify(|state| state.is_here = true);
         if !std::mem::replace(&mut self.has_arrived, true) {
             let mut tally = self.run.figures.tally();
             tally.join.record(now.saturating_sub(self.since));

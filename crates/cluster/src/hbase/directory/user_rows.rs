@@ -36,13 +36,13 @@ type Rows = Result<Arc<BTreeMap<Vec<u8>, Row>>, HBaseError>;
 pub(super) struct UserRowReads {
     client: Arc<Client>,
     /// The call that users can still join.
-    next: Mutex<Option<Batch>>,
+    next: Mutex<Option<UserRowsBatch>>,
     /// For the call that is under way.
     turn: Arc<Semaphore>,
 }
 
 /// A call that has not begun.
-struct Batch {
+struct UserRowsBatch {
     /// Empty once it has begun.
     keys: Arc<Mutex<BTreeSet<Key>>>,
     /// It belongs to all who wait for it, and ends when the last of them is dropped.
@@ -85,7 +85,7 @@ impl UserRowReads {
         let rows = read(self.client.clone(), self.turn.clone(), keys.clone());
         let rows = rows.boxed().shared();
         let weak = rows.downgrade().expect("it has not been polled");
-        *next = Some(Batch { keys, rows: weak });
+        *next = Some(UserRowsBatch { keys, rows: weak });
         rows
     }
 }

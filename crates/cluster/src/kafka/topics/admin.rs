@@ -70,7 +70,7 @@ impl TopicAdmin {
     }
 
     /// Describes both topics, without creating one.
-    pub async fn look(&self) -> Result<TopicState, StartError> {
+    pub async fn describe(&self) -> Result<TopicState, StartError> {
         let messages = self.existing(&self.settings.messages_topic()).await?;
         let dead_letters = self.existing(&self.settings.dead_letters_topic()).await?;
         Ok(self.measure(&messages, &dead_letters))

@@ -48,8 +48,8 @@ async fn run(admin: Arc<TopicAdmin>, found: watch::Sender<TopicState>) {
     loop {
         sleep(LOOK).await;
         let (admin, runtime) = (Arc::clone(&admin), Handle::current());
-        let look = move || runtime.block_on(admin.look());
-        match tokio::task::spawn_blocking(look).await {
+        let describe = move || runtime.block_on(admin.describe());
+        match tokio::task::spawn_blocking(describe).await {
             Ok(Ok(state)) => {
                 report(&found.borrow(), &state);
                 found.send_replace(state);

@@ -11,8 +11,8 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::catch_up::CatchUpBudget;
-use super::neglect::Neglect;
 use super::shared_append::SharedAppend;
+use super::stand_in::UnarchivedPartitions;
 use super::{Archiver, Batching};
 use crate::chat::log::Log;
 use crate::domain::Partition;
@@ -26,7 +26,7 @@ pub struct Archivers {
     shared: SharedAppend,
     stop: CancellationToken,
     running: HashMap<Partition, Running>,
-    neglect: Neglect,
+    unarchived: UnarchivedPartitions,
     catch_ups: CatchUpBudget,
     tasks: TaskTracker,
 }
@@ -55,7 +55,7 @@ impl Archivers {
             batching,
             stop,
             running: HashMap::new(),
-            neglect: Neglect::default(),
+            unarchived: UnarchivedPartitions::default(),
             catch_ups: CatchUpBudget::new(),
             tasks: TaskTracker::new(),
         }
@@ -97,7 +97,7 @@ impl Archivers {
         });
         for partition in log.partitions() {
             let is_ours = self.running.contains_key(&partition);
-            if !is_ours && self.neglect.is_neglected(&log, partition, reads) {
+            if !is_ours && self.unarchived.note_reading(&log, partition, reads) {
                 tracing::warn!(
                     partition = partition.0,
                     "archiving a partition that its assigned server does not archive"
@@ -109,7 +109,7 @@ impl Archivers {
     }
 
     fn start(&mut self, partition: Partition, is_claimed: bool) {
-        self.neglect.forget(partition);
+        self.unarchived.forget(partition);
         let stop = self.stop.child_token();
         let stored = Arc::new(AtomicU64::new(Offset::MAX));
         let archiver = Archiver {

@@ -51,10 +51,10 @@ impl CatchUpBudget {
     }
 }
 
-type Batches = mpsc::Receiver<Result<Batch, PortError>>;
+type Batches = mpsc::Receiver<Result<CatchUpBatch, PortError>>;
 
 /// Entries that wait to be stored.
-struct Batch {
+struct CatchUpBatch {
     entries: Vec<Arc<Entry>>,
     _room: OwnedSemaphorePermit,
 }
@@ -107,13 +107,13 @@ impl Archiver {
         {
             return Err(PortError::stops("log", Some(partition), lost));
         }
-        let (tell, batches) = mpsc::channel(AHEAD);
+        let (sender, batches) = mpsc::channel(AHEAD);
         let reread = Reread {
             log: self.log.clone(),
             partition,
             mark,
             rows: self.batching.rows,
-            tell,
+            sender,
             runtime: Handle::current(),
             entries_kib: Arc::clone(&self.catch_ups.entries_kib),
             _turn: turn,
@@ -137,7 +137,7 @@ struct Reread {
     partition: Partition,
     mark: Mark,
     rows: usize,
-    tell: mpsc::Sender<Result<Batch, PortError>>,
+    sender: mpsc::Sender<Result<CatchUpBatch, PortError>>,
     runtime: Handle,
     entries_kib: Arc<Semaphore>,
     /// Held until the reader is closed.
@@ -148,7 +148,7 @@ impl Reread {
     fn run(self, from: &[(Partition, Offset)]) {
         if let Err(error) = self.read(from) {
             // A closed queue means that the archiver has stopped or caught up, and needs no error.
-            drop(self.tell.blocking_send(Err(error)));
+            drop(self.sender.blocking_send(Err(error)));
         }
     }
 
@@ -159,7 +159,7 @@ impl Reread {
         let mut records = Vec::with_capacity(self.rows);
         // The archiver drops the receiver when it has caught up or stops. This thread then ends
         // after at most one poll.
-        while !self.tell.is_closed() {
+        while !self.sender.is_closed() {
             match reader.poll(POLL, &mut records) {
                 Err(PortError::Unavailable { .. }) => std::thread::park_timeout(POLL),
                 polled => polled?,
@@ -175,11 +175,11 @@ impl Reread {
             let Some(room) = self.room_for(&entries) else {
                 return Ok(());
             };
-            let batch = Batch {
+            let batch = CatchUpBatch {
                 entries,
                 _room: room,
             };
-            if self.tell.blocking_send(Ok(batch)).is_err() {
+            if self.sender.blocking_send(Ok(batch)).is_err() {
                 return Ok(());
             }
         }
@@ -198,7 +198,7 @@ impl Reread {
             tokio::select! {
                 room = room => Some(room.expect("never closed")),
                 // Loses nothing: what is above the mark is read again.
-                () = self.tell.closed() => None,
+                () = self.sender.closed() => None,
             }
         })
     }

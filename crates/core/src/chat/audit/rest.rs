@@ -13,7 +13,7 @@ use crate::domain::{ChannelName, FindingKind, Findings, Id};
 use crate::ports::history::ChannelRows;
 use crate::ports::{History, PortError};
 
-/// Where a channel's rows are looked through.
+/// Where a channel's rows are checked through.
 struct Rest {
     rows: ChannelRows,
     /// How far it was compared; `None` if its partition wasn't.
@@ -23,7 +23,7 @@ struct Rest {
     older: Option<Id>,
 }
 
-struct Looked {
+struct RestCheck {
     findings: Findings,
     older_rows: u64,
 }
@@ -41,12 +41,15 @@ impl Audit<'_> {
             self.progress.channels += channels.len() as u64;
             let history = self.history;
             let rests: Vec<_> = channels.into_iter().map(|rows| self.rest(rows)).collect();
-            let looks = rests.into_iter().map(|rest| rest.look(history));
-            let looked: Vec<Looked> = stream::iter(looks).buffered(PARALLEL).try_collect().await?;
-            for Looked {
+            let checks = rests.into_iter().map(|rest| rest.check(history));
+            let checked: Vec<RestCheck> = stream::iter(checks)
+                .buffered(PARALLEL)
+                .try_collect()
+                .await?;
+            for RestCheck {
                 findings,
                 older_rows,
-            } in looked
+            } in checked
             {
                 self.report.findings.append(findings);
                 self.report.older_rows += older_rows;
@@ -74,7 +77,7 @@ impl Audit<'_> {
 }
 
 impl Rest {
-    async fn look(self, history: &dyn History) -> Result<Looked, PortError> {
+    async fn check(self, history: &dyn History) -> Result<RestCheck, PortError> {
         let Rest {
             rows: ChannelRows { channel, private },
             cursor,
@@ -96,7 +99,7 @@ impl Rest {
             Some(upto) => look_at_numbers(history, &channel, upto, &mut findings).await?,
             None => 0,
         };
-        Ok(Looked {
+        Ok(RestCheck {
             findings,
             older_rows,
         })

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::{Change, ChannelName, Id, Message};
 use crate::ports::history::{ChannelRows, MessageRange};
-use crate::ports::patience::patiently;
+use crate::ports::retry::with_retries;
 use crate::ports::{History, PortError};
 
 /// Rows that are read at a time.
@@ -49,7 +49,7 @@ impl<'a> MessagePages<'a> {
             after: self.after,
             before: above(self.upto),
         };
-        match patiently(|| self.history.messages(self.channel, range, PAGE)).await {
+        match with_retries(|| self.history.messages(self.channel, range, PAGE)).await {
             Ok(page) => {
                 self.is_over = page.len() < PAGE;
                 self.after = page.last().map_or(self.upto, |row| row.id);
@@ -103,7 +103,7 @@ pub(super) async fn message(
         after: below(id),
         before: above(id),
     };
-    let found = patiently(|| history.messages(channel, range, 1)).await?;
+    let found = with_retries(|| history.messages(channel, range, 1)).await?;
     Ok(found.into_iter().next())
 }
 
@@ -118,7 +118,7 @@ pub(super) async fn changes(
     if after >= upto {
         return Ok((Vec::new(), None));
     }
-    let page = patiently(|| history.changes(channel, after, above(upto), PAGE)).await?;
+    let page = with_retries(|| history.changes(channel, after, above(upto), PAGE)).await?;
     let next = page
         .last()
         .filter(|_| page.len() == PAGE)
@@ -132,7 +132,7 @@ pub(super) async fn last_number(
     channel: &ChannelName,
     upto: Id,
 ) -> Result<u64, PortError> {
-    let last = patiently(|| history.last_message_number(channel, above(upto))).await?;
+    let last = with_retries(|| history.last_message_number(channel, above(upto))).await?;
     Ok(last.map_or(0, |(_, n)| n))
 }
 
@@ -141,7 +141,7 @@ pub(super) async fn channels(
     history: &dyn History,
     after: Option<&ChannelRows>,
 ) -> Result<Vec<ChannelRows>, PortError> {
-    patiently(|| history.channels_with_rows(after, CHANNELS)).await
+    with_retries(|| history.channels_with_rows(after, CHANNELS)).await
 }
 
 /// The smallest id above this one.

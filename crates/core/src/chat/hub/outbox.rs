@@ -213,11 +213,11 @@ impl Outbox {
     pub async fn drained(&self) {
         loop {
             // Created before the check: `notify_waiters` reaches only futures that exist by then.
-            let told = self.room.notified();
+            let room = self.room.notified();
             if self.is_nearly_empty() {
                 return;
             }
-            told.await;
+            room.await;
         }
     }
 

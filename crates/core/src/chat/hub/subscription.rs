@@ -51,7 +51,7 @@ impl Subscription {
 }
 
 /// New messages of a channel, in order.
-pub(super) struct Batch {
+pub(super) struct LiveBatch {
     frames: Vec<(Id, Frame)>,
     bytes: usize,
     first: Id,
@@ -59,13 +59,13 @@ pub(super) struct Batch {
     room_bytes: usize,
 }
 
-impl Batch {
+impl LiveBatch {
     /// None if there are no messages. The frames count in `memory` while they wait.
-    pub(super) fn new(frames: &[(Id, Frame)], memory: &Arc<LiveMemory>) -> Option<Batch> {
+    pub(super) fn new(frames: &[(Id, Frame)], memory: &Arc<LiveMemory>) -> Option<LiveBatch> {
         let (first, _) = frames.first()?;
         let room_bytes = memory.room_bytes();
         let held = frames.iter().map(|(id, frame)| (*id, memory.hold(frame)));
-        Some(Batch {
+        Some(LiveBatch {
             frames: held.collect(),
             bytes: frames.iter().map(|(_, frame)| frame.size_bytes()).sum(),
             first: *first,
@@ -104,7 +104,7 @@ impl Live {
     }
 
     /// Queues a batch. Returns false if the session is closing. The caller wakes the waker.
-    pub(super) fn deliver(&mut self, batch: &Batch, wakers: &mut Vec<Waker>) -> bool {
+    pub(super) fn deliver(&mut self, batch: &LiveBatch, wakers: &mut Vec<Waker>) -> bool {
         let LiveState::After(after) = self.state else {
             return true;
         };

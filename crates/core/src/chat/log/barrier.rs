@@ -78,7 +78,9 @@ impl Barrier {
         let ends = loop {
             match self.ends(Instant::now() + DEADLINE).await {
                 Ok(ends) => break ends,
-                Err(problem) => tracing::warn!(%problem, "cannot get the log's end offsets; retrying"),
+                Err(problem) => {
+                    tracing::warn!(%problem, "cannot get the log's end offsets; retrying")
+                }
             }
         };
         for partition in self.log.partitions() {
@@ -98,17 +100,22 @@ impl Barrier {
     async fn ends(&self, deadline: Instant) -> Result<Arc<Vec<Offset>>, Problem> {
         let asked_ms = boot_ms();
         if let Some(ends) = self.log.broker().known_end_offsets() {
-            self.log.end_was_asked(asked_ms, Ok(&ends));
+            self.log.note_end_offsets(asked_ms, Ok(&ends));
             return Ok(Arc::new(ends));
         }
-        let (tell, told) = oneshot::channel();
-        self.waiting.lock().expect("no panic while held").push(tell);
+        let (sender, answer) = oneshot::channel();
+        self.waiting
+            .lock()
+            .expect("no panic while held")
+            .push(sender);
         self.asked.notify_one();
-        match timeout_at(deadline, told).await {
+        match timeout_at(deadline, answer).await {
             Ok(Ok(Ok(ends))) => Ok(ends),
             Ok(Ok(Err(error))) => Err(unavailable(error.to_string())),
             Ok(Err(_)) => Err(unavailable("the server is shutting down".into())),
-            Err(_) => Err(unavailable("timed out waiting for the log's end offsets".into())),
+            Err(_) => Err(unavailable(
+                "timed out waiting for the log's end offsets".into(),
+            )),
         }
     }
 
@@ -149,12 +156,12 @@ impl Barrier {
             if let Err(error) = &answer {
                 tracing::warn!(%error, "cannot get the log's end offsets");
             }
-            let told = answer.as_deref().map(Vec::as_slice).map_err(|e| &**e);
-            self.log.end_was_asked(asked_ms, told);
+            let offsets = answer.as_deref().map(Vec::as_slice).map_err(|e| &**e);
+            self.log.note_end_offsets(asked_ms, offsets);
             let many = waiting.len() >= MANY;
-            for tell in waiting {
+            for sender in waiting {
                 // Fails if the read no longer waits.
-                drop(tell.send(answer.clone()));
+                drop(sender.send(answer.clone()));
             }
             if many {
                 sleep_until(asked_at + SPACING).await;

@@ -126,7 +126,7 @@ impl Fold {
         // The key decides before the target: the retry of an accepted edit is a repeat, even if the
         // message was deleted in the meantime.
         let found = key.map_or(WindowMatch::Unknown, |key| {
-            self.window.look(key, record.digest)
+            self.window.lookup(key, record.digest)
         });
         match found {
             WindowMatch::Same(id) => Verdict::Repeat(id),

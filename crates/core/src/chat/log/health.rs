@@ -79,7 +79,7 @@ impl Log {
 
     /// Records the result of a request for the log-end offsets that was made at `asked_ms`, in ms
     /// since boot.
-    pub fn end_was_asked(&self, asked_ms: u64, answer: Result<&[Offset], &PortError>) {
+    pub fn note_end_offsets(&self, asked_ms: u64, answer: Result<&[Offset], &PortError>) {
         for (partition, end) in self.partitions().zip(answer.unwrap_or_default()) {
             self.lock(partition).freshness.answered(asked_ms, *end);
         }

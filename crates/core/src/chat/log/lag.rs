@@ -25,7 +25,7 @@ impl Lag {
 
     /// Measures the wait. `oldest_ms`: the append time of the oldest waiting record, if it is in
     /// memory. `at_least_ms`: a time before it, or 0 if unknown. `kept`: the log's retention.
-    pub fn look(
+    pub fn update(
         &mut self,
         oldest_ms: Option<u64>,
         at_least_ms: u64,
@@ -70,7 +70,7 @@ mod tests {
 
     fn waiting(ms: u64, kept: Option<Duration>) -> (bool, bool) {
         let mut lag = Lag::default();
-        lag.look(Some(10_000_000), 0, 10_000_000 + ms, kept);
+        lag.update(Some(10_000_000), 0, 10_000_000 + ms, kept);
         (lag.alarm().is_some(), lag.refuses())
     }
 
@@ -86,11 +86,11 @@ mod tests {
     #[test]
     fn what_is_no_longer_in_memory_waits_on() {
         let mut lag = Lag::default();
-        lag.look(Some(1_000), 500, 2_000, KEPT);
-        lag.look(None, 500, 4_000_000, KEPT);
+        lag.update(Some(1_000), 500, 2_000, KEPT);
+        lag.update(None, 500, 4_000_000, KEPT);
         assert!(lag.alarm().is_some());
         // The mark has moved on to a later record.
-        lag.look(None, 3_999_000, 4_000_000, KEPT);
+        lag.update(None, 3_999_000, 4_000_000, KEPT);
         assert_eq!(lag.alarm(), None);
         lag.end();
         assert!(!lag.refuses());
@@ -99,10 +99,10 @@ mod tests {
     #[test]
     fn backlog_that_was_never_in_memory_waits_since_the_mark() {
         let mut lag = Lag::default();
-        lag.look(None, 500, 4_000_000, KEPT);
+        lag.update(None, 500, 4_000_000, KEPT);
         assert!(lag.alarm().is_some());
         let mut unmarked = Lag::default();
-        unmarked.look(None, 0, 4_000_000, KEPT);
+        unmarked.update(None, 0, 4_000_000, KEPT);
         assert_eq!(unmarked.alarm(), None);
     }
 }

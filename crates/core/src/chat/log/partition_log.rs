@@ -389,7 +389,7 @@ impl PartitionLog {
         }
         let oldest = self.tail.from(mark.offset, 1);
         let oldest_ms = oldest.and_then(|oldest| Some(oldest.first()?.append_ms));
-        self.lag.look(oldest_ms, mark.time_ms, now_ms, kept);
+        self.lag.update(oldest_ms, mark.time_ms, now_ms, kept);
     }
 
     pub fn stop(&mut self, reason: String) {

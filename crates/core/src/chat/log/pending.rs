@@ -295,34 +295,34 @@ mod tests {
         }
     }
 
-    type Told = oneshot::Receiver<Result<Sent, Problem>>;
+    type Outcome = oneshot::Receiver<Result<Sent, Problem>>;
 
-    fn add(pending: &mut Pending, own: Own, ticket: u64) -> Told {
-        let (tell, told) = oneshot::channel();
-        pending.add(own, ticket, ticket * 1_000, Waiter::Call(tell));
-        told
+    fn add(pending: &mut Pending, own: Own, ticket: u64) -> Outcome {
+        let (sender, outcome) = oneshot::channel();
+        pending.add(own, ticket, ticket * 1_000, Waiter::Call(sender));
+        outcome
     }
 
-    fn is_told(told: &mut Told) -> bool {
-        told.try_recv().is_ok()
+    fn is_answered(outcome: &mut Outcome) -> bool {
+        outcome.try_recv().is_ok()
     }
 
     #[test]
     fn equal_sends_are_answered_in_order_and_failures_by_ticket() {
         let (mut pending, twin, single) = (Pending::default(), own("twin"), own("single"));
-        let mut told: Vec<_> = (1..=3).map(|t| add(&mut pending, twin, t)).collect();
+        let mut outcomes: Vec<_> = (1..=3).map(|t| add(&mut pending, twin, t)).collect();
         let mut other = add(&mut pending, single, 4);
         let fail =
             |waiter: Option<Waiter>| drop(waiter.expect("it waits").complete(Err(expired())));
         fail(pending.failed(2));
-        assert!(is_told(&mut told[1]) && pending.failed(2).is_none());
+        assert!(is_answered(&mut outcomes[1]) && pending.failed(2).is_none());
         fail(pending.seen(twin));
-        assert!(is_told(&mut told[0]) && !is_told(&mut told[2]));
+        assert!(is_answered(&mut outcomes[0]) && !is_answered(&mut outcomes[2]));
         let overdue = pending.overdue(4_000);
         assert_eq!(overdue.len(), 1);
         overdue.into_iter().for_each(|waiter| fail(Some(waiter)));
-        assert!(is_told(&mut told[2]) && !is_told(&mut other));
+        assert!(is_answered(&mut outcomes[2]) && !is_answered(&mut other));
         fail(pending.seen(single));
-        assert!(is_told(&mut other) && pending.is_empty() && pending.tickets.is_empty());
+        assert!(is_answered(&mut other) && pending.is_empty() && pending.tickets.is_empty());
     }
 }

@@ -52,7 +52,7 @@ impl Chat {
             let send = Send { file, ..send };
             self.send(channel, user, send, admission, waiter)?;
         }
-        let sent = told(outcome).await?;
+        let sent = outcome_of(outcome).await?;
         if level == AckLevel::Persisted {
             self.persisted(channel.partition, sent.id).await?;
         }
@@ -85,7 +85,7 @@ impl Chat {
     ) -> Result<Sent, Problem> {
         let (waiter, outcome) = waiter();
         self.change(channel, user, change, waiter).await?;
-        told(outcome).await
+        outcome_of(outcome).await
     }
 
     /// Waits until history has a message.
@@ -102,11 +102,11 @@ impl Chat {
 }
 
 fn waiter() -> (Waiter, Outcome) {
-    let (tell, outcome) = oneshot::channel();
-    (Waiter::Call(tell), outcome)
+    let (sender, outcome) = oneshot::channel();
+    (Waiter::Call(sender), outcome)
 }
 
-async fn told(outcome: Outcome) -> Result<Sent, Problem> {
+async fn outcome_of(outcome: Outcome) -> Result<Sent, Problem> {
     outcome
         .await
         .unwrap_or_else(|_| Err(pending::unknown_outcome()))

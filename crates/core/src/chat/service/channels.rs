@@ -142,7 +142,9 @@ impl Chat {
     /// nothing.
     pub async fn archive(&self, channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
         if channel.read(|r| r.role(user)) != Role::Owner {
-            return Err(role_required("Only an owner of the channel can archive it."));
+            return Err(role_required(
+                "Only an owner of the channel can archive it.",
+            ));
         }
         if channel.read(|r| r.is_archived()) {
             return Ok(());

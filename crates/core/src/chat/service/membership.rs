@@ -78,7 +78,8 @@ impl Chat {
         if self.with_tails(user, stored).await?.len() < most {
             return Ok(());
         }
-        let text = format!("A user can join or create at most {most} channels, including those left.");
+        let text =
+            format!("A user can join or create at most {most} channels, including those left.");
         Err(Problem::new(Code::TooManyChannels, text).limit(most as u64))
     }
 

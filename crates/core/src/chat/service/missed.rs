@@ -44,7 +44,7 @@ impl Chat {
         limit: usize,
     ) -> Result<Missed, Problem> {
         if let Some(found) = self.reads.events_in_tail(channel, reader, range, limit) {
-            let Told { events, .. } = told(found.events);
+            let MissedEvents { events, .. } = missed_events(found.events);
             return Ok(Missed {
                 events,
                 up_to: found.up_to,
@@ -56,18 +56,18 @@ impl Chat {
         let bytes = bytes + self.most_json_bytes();
         let memory = self.reserve(reader, bytes).await?;
         let found = self.reads.events(channel, range, count.div_ceil(2)).await?;
-        let Told {
+        let MissedEvents {
             mut events,
             changes,
-        } = told(found.events);
+        } = missed_events(found.events);
         for (target, changes) in changes {
             // None: it was erased for good.
             let Some(message) = self.reads.message(channel, target).await? else {
                 continue;
             };
             let message = Arc::new(message);
-            let told = changes.into_told(message.state().deleted_at_ms.is_some());
-            events.extend(told.map(|c| (c.id, MissedEvent::Change(c, message.clone()))));
+            let last = changes.into_reported(message.state().deleted_at_ms.is_some());
+            events.extend(last.map(|c| (c.id, MissedEvent::Change(c, message.clone()))));
         }
         Ok(Missed {
             events,
@@ -77,9 +77,9 @@ impl Chat {
     }
 }
 
-/// What a client is told of events.
+/// The events that a client gets.
 #[derive(Default)]
-struct Told {
+struct MissedEvents {
     events: BTreeMap<Id, MissedEvent>,
     /// The changes in history, by message.
     changes: HashMap<Id, LastChanges>,
@@ -103,30 +103,30 @@ impl LastChanges {
         *last = Some(change);
     }
 
-    /// Of a deleted message only the deletion is told. The others came before it, so it may be in a
+    /// Of a deleted message only the deletion is reported. The others came before it, so it may be in a
     /// later page.
-    fn into_told(self, is_deleted: bool) -> impl Iterator<Item = Change> {
+    fn into_reported(self, is_deleted: bool) -> impl Iterator<Item = Change> {
         let others = [self.edit, self.reaction].into_iter().flatten();
         others.filter(move |_| !is_deleted).chain(self.deletion)
     }
 }
 
-fn told(events: BTreeMap<Id, ReadEvent>) -> Told {
-    let mut told = Told::default();
+fn missed_events(events: BTreeMap<Id, ReadEvent>) -> MissedEvents {
+    let mut missed = MissedEvents::default();
     for (id, event) in events {
         match event {
             ReadEvent::Message(message) => {
-                told.events.insert(id, MissedEvent::Message(message));
+                missed.events.insert(id, MissedEvent::Message(message));
             }
             ReadEvent::Live(entry) => {
-                told.events.insert(id, MissedEvent::Live(entry));
+                missed.events.insert(id, MissedEvent::Live(entry));
             }
             ReadEvent::Change(change) => {
-                told.changes.entry(change.target).or_default().add(change);
+                missed.changes.entry(change.target).or_default().add(change);
             }
         }
     }
-    told
+    missed
 }
 
 impl Missed {

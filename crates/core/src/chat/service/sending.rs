@@ -149,9 +149,10 @@ impl Chat {
         admit: impl FnOnce() -> Result<(), Problem>,
     ) -> Result<Sent, Problem> {
         let record = self.record(channel, sender, unique(), body);
-        let (tell, told) = oneshot::channel();
-        self.log.publish(&record, Waiter::Call(tell), admit)?;
-        told.await
+        let (sender, outcome) = oneshot::channel();
+        self.log.publish(&record, Waiter::Call(sender), admit)?;
+        outcome
+            .await
             .unwrap_or_else(|_| Err(pending::unknown_outcome()))
     }
 

@@ -45,7 +45,7 @@ pub enum Ended {
 }
 
 /// The result of a read.
-pub enum Read {
+pub enum SocketEvent {
     Message(Message),
     Ended(Ended),
 }
@@ -146,16 +146,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Poll::Pending
     }
 
-    pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+    pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent> {
         Pin::new(&mut self.stream)
             .poll_next(cx)
             .map(|next| match next {
                 // The library queues its reply to a close and sends it on further reads, until the
                 // stream ends.
-                Some(Ok(Message::Close(_))) => Read::Message(Message::Pong(Bytes::new())),
-                Some(Ok(message)) => Read::Message(message),
-                Some(Err(error)) => Read::Ended(violation(&error)),
-                None => Read::Ended(Ended::Gone),
+                Some(Ok(Message::Close(_))) => SocketEvent::Message(Message::Pong(Bytes::new())),
+                Some(Ok(message)) => SocketEvent::Message(message),
+                Some(Err(error)) => SocketEvent::Ended(violation(&error)),
+                None => SocketEvent::Ended(Ended::Gone),
             })
     }
 

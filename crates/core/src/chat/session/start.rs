@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use uuid::Uuid;
 
-use super::socket::{Ended, Read, Socket, websocket};
+use super::socket::{Ended, Socket, SocketEvent, websocket};
 use super::{Clock, Session};
 use crate::accounts::{Access, AccessEnd, Accounts};
 use crate::chat::hub::Listener;
@@ -261,7 +261,7 @@ where
     loop {
         let read = std::future::poll_fn(|cx| {
             if let Poll::Ready(ended) = socket.poll_write(cx, outbox) {
-                return Poll::Ready(Read::Ended(ended));
+                return Poll::Ready(SocketEvent::Ended(ended));
             }
             // Whoever doesn't receive an answer gets no other one, so that only one is in memory.
             if socket.is_blocked() {
@@ -270,10 +270,10 @@ where
             socket.poll_read(cx)
         });
         match read.await {
-            Read::Message(Message::Text(text)) => return Ok(Some(text)),
-            Read::Message(Message::Binary(_)) => return Ok(None),
-            Read::Message(_) => {}
-            Read::Ended(ended) => return Err(ended),
+            SocketEvent::Message(Message::Text(text)) => return Ok(Some(text)),
+            SocketEvent::Message(Message::Binary(_)) => return Ok(None),
+            SocketEvent::Message(_) => {}
+            SocketEvent::Ended(ended) => return Err(ended),
         }
     }
 }

@@ -44,7 +44,7 @@ impl KeyHasher {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct WindowEntry {
     append_ms: u64,
     /// Unused for a record without `client_msg_id`; then `keyed` is false.
     key: Key,
@@ -69,7 +69,7 @@ struct Known {
 #[derive(Debug, Default)]
 pub struct Window {
     hasher: KeyHasher,
-    entries: VecDeque<Entry>,
+    entries: VecDeque<WindowEntry>,
     known: HashMap<Key, Known>,
     /// The targets of the deletes among the entries, in the same order.
     deletes: VecDeque<Key>,
@@ -90,7 +90,7 @@ impl Window {
         self.hasher.key(channel, sender, of)
     }
 
-    pub fn look(&self, key: Key, digest: Digest) -> WindowMatch {
+    pub fn lookup(&self, key: Key, digest: Digest) -> WindowMatch {
         match self.known.get(&key).map(|known| known.fresh) {
             None => WindowMatch::Unknown,
             Some(None) => WindowMatch::TooOld,
@@ -111,7 +111,7 @@ impl Window {
     pub fn bytes(&self) -> usize {
         // A hash map has a control byte per slot and fills at most 7/8 of its slots.
         let slot = |size: usize| (size + 1) * 8 / 7;
-        self.entries.capacity() * size_of::<Entry>()
+        self.entries.capacity() * size_of::<WindowEntry>()
             + self.known.capacity() * slot(size_of::<(Key, Known)>())
             + self.deletes.capacity() * size_of::<Key>()
             + self.deleted.capacity() * slot(size_of::<(Key, u32)>())
@@ -180,7 +180,7 @@ impl Window {
 
     /// Adds a record. `key`: the key of its send, if it has a `client_msg_id`.
     pub(super) fn push(&mut self, append_ms: u64, id: Id, key: Option<Key>, record: &Record) {
-        let mut entry = Entry {
+        let mut entry = WindowEntry {
             append_ms,
             key: [0; 2],
             keyed: false,

@@ -74,7 +74,7 @@ impl Server {
         let client_msg_id = record.client_msg_id.as_ref().expect("clients give one");
         let window = self.fold.window();
         let key = window.key(&record.channel, &record.sender, client_msg_id);
-        match window.look(key, record.digest) {
+        match window.lookup(key, record.digest) {
             fold::WindowMatch::Unknown => None,
             fold::WindowMatch::Same(id) => Some(Answer::Ack(id)),
             fold::WindowMatch::Other(_) => Some(Answer::Conflict),

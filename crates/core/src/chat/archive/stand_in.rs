@@ -10,21 +10,21 @@ use crate::chat::log::Log;
 use crate::domain::Partition;
 use crate::ports::broker::Offset;
 
-/// After how many readings of the marks, which come once a second, a mark that stands still is
-/// neglected. A partition whose server is gone gets another claimant sooner. A client waits longer
-/// for its ack of level `persisted`.
-const PATIENCE: u32 = 15;
+/// The number of readings of the marks, one a second, after which another server archives a partition
+/// whose mark does not advance. If the server that claims it has stopped, Kafka reassigns it sooner. A
+/// client waits longer for its ack of level `persisted`.
+const MAX_STANDSTILL: u32 = 15;
 
 /// Servers wait up to this many more, at random, so that mostly one of them begins.
 const SPREAD: u32 = 5;
 
-/// The patience for partitions whose unarchived records are no longer in memory. Reading the log
+/// The same for partitions whose unarchived records are no longer in memory. Reading the log
 /// again takes time and memory, on the server that claims the partition too.
-const PATIENCE_TO_READ_AGAIN: u32 = 120;
+const MAX_STANDSTILL_ON_DISK: u32 = 120;
 
 /// The partitions whose marks stand still although records wait.
 #[derive(Default)]
-pub struct Neglect(HashMap<Partition, Standstill>);
+pub struct UnarchivedPartitions(HashMap<Partition, Standstill>);
 
 struct Standstill {
     mark: Offset,
@@ -33,14 +33,15 @@ struct Standstill {
     spread: u32,
 }
 
-impl Neglect {
+impl UnarchivedPartitions {
     pub fn forget(&mut self, partition: Partition) {
         self.0.remove(&partition);
     }
 
-    /// Whether a partition that this server reads has waited for an archiver for too long. `reads`:
-    /// how many times in a row the marks were read; while history is unavailable, nobody can archive.
-    pub fn is_neglected(&mut self, log: &Log, partition: Partition, reads: u32) -> bool {
+    /// Notes the current mark of a partition that this server reads. Returns whether it has waited for
+    /// an archiver for too long, so that this server should archive it. `reads`: how many times in a row
+    /// the marks were read; while history is unavailable, no server can archive.
+    pub fn note_reading(&mut self, log: &Log, partition: Partition, reads: u32) -> bool {
         let mark = log.mark(partition).offset;
         let state = log.lock(partition);
         if state.stopped().is_some() || !state.has_unarchived(mark) {
@@ -59,11 +60,11 @@ impl Neglect {
             standstill.mark = mark;
             standstill.since = reads;
         }
-        let patience = if in_memory {
-            PATIENCE
+        let longest = if in_memory {
+            MAX_STANDSTILL
         } else {
-            PATIENCE_TO_READ_AGAIN
+            MAX_STANDSTILL_ON_DISK
         };
-        reads - standstill.since >= patience + standstill.spread
+        reads - standstill.since >= longest + standstill.spread
     }
 }

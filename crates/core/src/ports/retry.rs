@@ -10,7 +10,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Repeats a call while the store is only unavailable. For commands that read much and should not
 /// fail because a service restarts meanwhile.
-pub async fn patiently<T, F: Future<Output = Result<T, PortError>>>(
+pub async fn with_retries<T, F: Future<Output = Result<T, PortError>>>(
     mut call: impl FnMut() -> F,
 ) -> Result<T, PortError> {
     for _ in 1..TRIES {
