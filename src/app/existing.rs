@@ -8,13 +8,11 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-#[cfg(feature = "cluster")]
-use self::cluster::ExistingCluster;
 use super::settings;
 use crate::config::{Config, Mode};
 use lakechat_core::chat::LogOrigin;
 use lakechat_core::domain::Id;
-use lakechat_core::ports::{Broker, FileRows, FileStore, History, UploadRows};
+use lakechat_core::ports::{Broker, Directory, FileRows, FileStore, History, UploadRows};
 use lakechat_embedded::{Embedded, ReadOnlyEmbedded};
 
 /// The log. Dropping its last reference may block for a second.
@@ -49,37 +47,16 @@ impl Existing {
             Mode::Embedded if writes => Existing::locked(config),
             Mode::Embedded => {
                 let folder = read_only(config)?;
-                let (broker, directory) = (folder.broker(), folder.directory());
-                Ok(Existing {
-                    origins: from_the_beginning(broker.as_ref()),
-                    broker,
-                    history: folder.history(),
-                    file_rows: directory.file_rows,
-                    upload_rows: directory.upload_rows,
-                    files: folder.file_store(),
-                    locked: None,
-                })
+                Ok(Existing::of_folder(
+                    folder.broker(),
+                    folder.history(),
+                    folder.directory(),
+                    folder.file_store(),
+                    None,
+                ))
             }
             #[cfg(feature = "cluster")]
-            Mode::Cluster => {
-                let ExistingCluster {
-                    broker,
-                    history,
-                    file_rows,
-                    upload_rows,
-                    files,
-                    origins,
-                } = ExistingCluster::open(config).await?;
-                Ok(Existing {
-                    broker,
-                    history,
-                    file_rows,
-                    upload_rows,
-                    files,
-                    origins,
-                    locked: None,
-                })
-            }
+            Mode::Cluster => cluster::open(config).await,
             #[cfg(not(feature = "cluster"))]
             Mode::Cluster => unreachable!("the configuration refuses it"),
         }
@@ -94,16 +71,31 @@ impl Existing {
             ..settings::embedded(config)
         };
         let folder = Embedded::open(&config.data_dir, settings)?;
-        let (broker, directory) = (folder.broker(), folder.directory());
-        Ok(Existing {
+        Ok(Existing::of_folder(
+            folder.broker(),
+            folder.history(),
+            folder.directory(),
+            folder.file_store(),
+            Some(Box::new(folder)),
+        ))
+    }
+
+    fn of_folder(
+        broker: Arc<dyn Broker>,
+        history: Arc<dyn History>,
+        directory: Directory,
+        files: Arc<dyn FileStore>,
+        locked: Option<Box<Embedded>>,
+    ) -> Existing {
+        Existing {
             origins: from_the_beginning(broker.as_ref()),
             broker,
-            history: folder.history(),
+            history,
             file_rows: directory.file_rows,
             upload_rows: directory.upload_rows,
-            files: folder.file_store(),
-            locked: Some(Box::new(folder)),
-        })
+            files,
+            locked,
+        }
     }
 
     /// Writes what is queued, and leaves nothing behind.

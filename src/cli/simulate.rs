@@ -38,6 +38,7 @@ use self::person::Person;
 use self::progress::Progress;
 use self::report::{Report, Scene};
 use self::run::{Habits, Run};
+use super::password::password_in;
 use crate::cli::chat::check_privacy;
 use lakechat_client::{Api, Credentials, Login};
 
@@ -118,11 +119,7 @@ async fn prepare(
     servers: &[Api],
 ) -> Result<(Vec<Login>, BTreeMap<String, u64>)> {
     let password = match &args.password_file {
-        Some(path) => {
-            let text = fs::read_to_string(path)
-                .with_context(|| format!("can't read the password from {}", path.display()))?;
-            Password::Given(text.trim_end_matches(['\r', '\n']).to_owned())
-        }
+        Some(path) => Password::Given(password_in(path)?),
         None => Password::Fresh(format!("{:032x}", rand::random::<u128>())),
     };
     let progress = Progress::accounts(args.users);

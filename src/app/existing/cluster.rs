@@ -6,13 +6,14 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::super::cluster::places::Places;
 use super::super::settings;
+use super::Existing;
 use crate::config::Config;
 use lakechat_cluster::hbase::{HBase, LogRow};
 use lakechat_cluster::hdfs::HdfsStore;
 use lakechat_cluster::kafka::KafkaBroker;
 use lakechat_core::chat::LogOrigin;
 use lakechat_core::domain::Partition;
-use lakechat_core::ports::{Broker, FileRows, FileStore, History, UploadRows};
+use lakechat_core::ports::Broker;
 
 pub async fn broker(config: &Config) -> Result<Arc<dyn Broker>> {
     let hbase = hbase(config)?;
@@ -20,31 +21,21 @@ pub async fn broker(config: &Config) -> Result<Arc<dyn Broker>> {
     Ok(Arc::new(kafka(config, &row).await?))
 }
 
-pub struct ExistingCluster {
-    pub broker: Arc<dyn Broker>,
-    pub history: Arc<dyn History>,
-    pub file_rows: Arc<dyn FileRows>,
-    pub upload_rows: Arc<dyn UploadRows>,
-    pub files: Arc<dyn FileStore>,
-    pub origins: Vec<LogOrigin>,
-}
-
-impl ExistingCluster {
-    /// Refuses places that belong to another installation than the tables.
-    pub async fn open(config: &Config) -> Result<ExistingCluster> {
-        let hbase = hbase(config)?;
-        let row = log_row(config, &hbase).await?;
-        expect_ours(config, &hbase).await?;
-        let directory = hbase.directory();
-        Ok(ExistingCluster {
-            broker: Arc::new(kafka(config, &row).await?),
-            history: hbase.history(row.partitions, row.generation),
-            file_rows: directory.file_rows,
-            upload_rows: directory.upload_rows,
-            files: Arc::new(HdfsStore::open(settings::hdfs(config))?),
-            origins: origins(&row),
-        })
-    }
+/// Refuses places that belong to another installation than the tables.
+pub async fn open(config: &Config) -> Result<Existing> {
+    let hbase = hbase(config)?;
+    let row = log_row(config, &hbase).await?;
+    expect_ours(config, &hbase).await?;
+    let directory = hbase.directory();
+    Ok(Existing {
+        broker: Arc::new(kafka(config, &row).await?),
+        history: hbase.history(row.partitions, row.generation),
+        file_rows: directory.file_rows,
+        upload_rows: directory.upload_rows,
+        files: Arc::new(HdfsStore::open(settings::hdfs(config))?),
+        origins: origins(&row),
+        locked: None,
+    })
 }
 
 fn hbase(config: &Config) -> Result<HBase> {
@@ -63,7 +54,7 @@ async fn log_row(config: &Config, hbase: &HBase) -> Result<LogRow> {
     let topic = settings::kafka(config, row.partitions).messages_topic();
     ensure!(
         row.topic == topic,
-        "the tables in HBase belong to the topic {} and kafka.topic_prefix makes it {topic}: correct \
+        "the tables in HBase belong to topic {}, but kafka.topic_prefix points at {topic}: correct \
          kafka.topic_prefix, or hbase.namespace and hbase.table_prefix",
         row.topic
     );

@@ -1,13 +1,11 @@
 //! `lakechat admin create`: writes to the back ends directly.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::app::offline::OfflineDirectory;
 use crate::cli::chat::user_name;
-use crate::cli::password::{password, password_from_stdin};
+use crate::cli::password::PasswordArgs;
 use crate::config::{Config, Flags};
 use lakechat_core::accounts::create_admin;
 use lakechat_core::domain::UserName;
@@ -35,24 +33,12 @@ pub(super) struct CreateArgs {
     name: UserName,
     #[command(flatten)]
     pub flags: Flags,
-    /// Read the password from a file
-    #[arg(
-        long,
-        env = "LAKECHAT_PASSWORD_FILE",
-        hide_env_values = true,
-        value_name = "FILE"
-    )]
-    password_file: Option<PathBuf>,
-    /// Read the password from the first line of the input
-    #[arg(long)]
-    password_stdin: bool,
+    #[command(flatten)]
+    password: PasswordArgs,
 }
 
 pub(super) async fn run(args: &CreateArgs, config: &Config) -> Result<()> {
-    let password = match args.password_stdin {
-        true => password_from_stdin().await?,
-        false => password(&args.name, args.password_file.as_deref(), true).await?,
-    };
+    let password = args.password.read(&args.name, true).await?;
     let offline = OfflineDirectory::open(config).await?;
     let (users, audit_trail) = (&*offline.directory.users, &*offline.directory.audit_trail);
     let created = create_admin(users, audit_trail, args.name.clone(), &password).await;

@@ -1,7 +1,5 @@
 //! The calls to a server, as an admin.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use http::Method;
@@ -9,7 +7,7 @@ use reqwest::{RequestBuilder, Url};
 use serde_json::Value;
 
 use crate::cli::chat::{check_privacy, plain, server, user_name};
-use crate::cli::password::{password, password_from_stdin};
+use crate::cli::password::PasswordArgs;
 use lakechat_client::{Api, Login};
 use lakechat_core::domain::UserName;
 
@@ -24,17 +22,8 @@ pub struct ServerArgs {
     /// The admin's user name; the name of the user on this machine unless given
     #[arg(long, env = "USER", hide_env_values = true, value_parser = user_name, value_name = "NAME")]
     user: UserName,
-    /// Read the admin's password from a file; otherwise it comes from LAKECHAT_PASSWORD or the terminal
-    #[arg(
-        long,
-        env = "LAKECHAT_PASSWORD_FILE",
-        hide_env_values = true,
-        value_name = "FILE"
-    )]
-    password_file: Option<PathBuf>,
-    /// Read the admin's password from the first line of the input
-    #[arg(long)]
-    password_stdin: bool,
+    #[command(flatten)]
+    password: PasswordArgs,
     /// Allow http:// to other hosts: everybody on the way can read the passwords
     #[arg(long)]
     insecure: bool,
@@ -52,10 +41,7 @@ pub struct ServerSession {
 impl ServerSession {
     pub async fn open(args: &ServerArgs) -> Result<ServerSession> {
         check_privacy(&args.url, args.insecure)?;
-        let password = match args.password_stdin {
-            true => password_from_stdin().await?,
-            false => password(&args.user, args.password_file.as_deref(), false).await?,
-        };
+        let password = args.password.read(&args.user, false).await?;
         let api = Api::new(args.url.clone())?;
         let login = api.login(args.user.as_str(), &password).await;
         let login = login.map_err(|error| {

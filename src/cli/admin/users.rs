@@ -1,9 +1,8 @@
 //! `lakechat admin users`.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
@@ -13,6 +12,7 @@ use super::server::{ServerArgs, ServerSession};
 use super::table::{Table, flag, print_json};
 use crate::cli::chat::user_name;
 use crate::cli::moment::rfc3339;
+use crate::cli::password::password_in;
 use lakechat_core::domain::UserName;
 
 /// List, create and change accounts through a running server
@@ -192,10 +192,4 @@ fn print_users(users: &[Value]) {
         ]);
     }
     table.print();
-}
-
-fn password_in(file: &Path) -> Result<String> {
-    let text = fs::read_to_string(file)
-        .with_context(|| format!("can't read the password from {}", file.display()))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -1,9 +1,8 @@
 //! The arguments of `lakechat chat`.
 
-use std::path::PathBuf;
-
 use reqwest::Url;
 
+use crate::cli::password::PasswordArgs;
 use lakechat_core::domain::{ChannelName, UserName};
 
 /// clap wraps the paragraphs.
@@ -52,17 +51,8 @@ pub(in crate::cli) struct LoginArgs {
     /// The invite with which to create it, if the server takes one
     #[arg(long, requires = "register", value_name = "CODE")]
     pub(super) invite: Option<String>,
-    /// Read the password from a file
-    #[arg(
-        long,
-        env = "LAKECHAT_PASSWORD_FILE",
-        hide_env_values = true,
-        value_name = "FILE"
-    )]
-    pub(super) password_file: Option<PathBuf>,
-    /// Read the password from the first line of the input
-    #[arg(long)]
-    pub(super) password_stdin: bool,
+    #[command(flatten)]
+    pub(super) password: PasswordArgs,
     /// Allow http:// to other hosts: everybody on the way can read the password and everything else
     #[arg(long)]
     pub(super) insecure: bool,

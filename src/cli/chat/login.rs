@@ -6,7 +6,6 @@ use reqwest::Url;
 
 use super::args::LoginArgs;
 use super::tokens::Tokens;
-use crate::cli::password::{password, password_from_stdin};
 use lakechat_client::{Api, CallError, Login, is_loopback};
 
 /// Refuses to send a password where others on the way could read it.
@@ -27,11 +26,7 @@ pub(super) async fn log_in(
     note: &(dyn Fn(&str) + Sync),
 ) -> Result<Login> {
     // Always the first line of the input, so that it is never taken for a message.
-    let given = if args.password_stdin {
-        Some(password_from_stdin().await?)
-    } else {
-        None
-    };
+    let given = args.password.read_from_stdin().await?;
     let login = match resumed(api, args, tokens, note).await? {
         Some(login) => login,
         None => with_password(api, args, given).await?,
@@ -67,7 +62,10 @@ async fn with_password(api: &Api, args: &LoginArgs, given: Option<String>) -> Re
     let user = args.user.as_str();
     let password = match given {
         Some(password) => password,
-        None => password(&args.user, args.password_file.as_deref(), args.register).await?,
+        None => {
+            let password = args.password.read_elsewhere(&args.user, args.register);
+            password.await?
+        }
     };
     let answer = match &args.invite {
         Some(invite) => api.register_invited(user, &password, invite).await,

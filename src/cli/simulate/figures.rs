@@ -29,15 +29,7 @@ pub struct Figures {
 
 #[derive(Debug)]
 pub struct Tally {
-    pub sent: u64,
-    pub acked: u64,
-    /// Acked as sent before: a retry found the first try stored.
-    pub repeated: u64,
-    pub received: u64,
-    /// Received of what was due before the person came back.
-    pub caught_up: u64,
-    pub left: u64,
-    pub came_back: u64,
+    pub messages: Messages,
     /// People with a session; of these, those who talk and those who lost their connection.
     pub here: u64,
     pub talking: u64,
@@ -51,6 +43,21 @@ pub struct Tally {
     pub kills: Vec<Kill>,
     /// How often the server refused something for the moment, by what it said.
     pub delays: BTreeMap<String, u64>,
+}
+
+/// Counts of messages, as the report shows them.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Messages {
+    pub sent: u64,
+    pub acked: u64,
+    /// Acked as sent before: a retry found the first try stored.
+    pub repeated: u64,
+    pub received: u64,
+    /// Received of what was due before the person came back.
+    pub caught_up: u64,
+    /// People who left their channels, and who came back.
+    pub left: u64,
+    pub came_back: u64,
 }
 
 /// A lost connection of one person.
@@ -87,13 +94,7 @@ impl Figures {
     /// For a run that takes about so long.
     pub fn new(duration: Duration) -> Figures {
         let tally = Tally {
-            sent: 0,
-            acked: 0,
-            repeated: 0,
-            received: 0,
-            caught_up: 0,
-            left: 0,
-            came_back: 0,
+            messages: Messages::default(),
             here: 0,
             talking: 0,
             cut: 0,
@@ -124,17 +125,17 @@ impl Figures {
 impl Tally {
     pub fn acked(&mut self, now: Duration, due: Duration, duplicate: bool) {
         let waited = now.saturating_sub(due);
-        self.acked += 1;
-        self.repeated += u64::from(duplicate);
+        self.messages.acked += 1;
+        self.messages.repeated += u64::from(duplicate);
         self.ack.record(waited);
         self.timeline.acked(now, waited);
     }
 
     /// A person who has been here since some time received a message.
     pub fn received(&mut self, now: Duration, due: Duration, here_since: Duration) {
-        self.received += 1;
+        self.messages.received += 1;
         if due < here_since {
-            self.caught_up += 1;
+            self.messages.caught_up += 1;
             return;
         }
         let waited = now.saturating_sub(due);

@@ -64,7 +64,7 @@ impl Person {
             if ended && parting == Parting::Left {
                 return;
             }
-            run.figures.tally().came_back += 1;
+            run.figures.tally().messages.came_back += 1;
         }
     }
 
@@ -157,7 +157,7 @@ impl Person {
         };
         *next += 1;
         self.run.check(channel).sending(sent, due);
-        self.run.figures.tally().sent += 1;
+        self.run.figures.tally().messages.sent += 1;
         let script = &self.run.script;
         Post {
             client_msg_id: script.client_msg_id(sent),
@@ -174,7 +174,7 @@ impl Person {
             // The session may have ended by itself.
             let _ = session.leave(self.run.script.channel(*channel)).await;
         }
-        self.run.figures.tally().left += 1;
+        self.run.figures.tally().messages.left += 1;
         Parting::Left
     }
 

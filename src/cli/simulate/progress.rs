@@ -42,9 +42,9 @@ impl Progress {
             now.as_secs(),
             tally.here,
             tally.cut,
-            tally.sent,
-            tally.acked,
-            tally.received,
+            tally.messages.sent,
+            tally.messages.acked,
+            tally.messages.received,
         );
         drop(tally);
         self.0.set_message(text);

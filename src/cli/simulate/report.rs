@@ -14,7 +14,7 @@ use serde::Serialize;
 pub use self::page::page;
 pub use self::text::text;
 use super::check::Fault;
-use super::figures::{Kill, Outage, Quantiles, Slot};
+use super::figures::{Kill, Messages, Outage, Quantiles, Slot};
 use super::limits;
 use super::run::Run;
 
@@ -57,20 +57,6 @@ pub struct Scene {
     pub prefix: String,
     pub reconnect_within_s: f64,
     pub kill: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Messages {
-    pub sent: u64,
-    pub acked: u64,
-    /// Acked by a retry, whose first try was stored.
-    pub repeated: u64,
-    pub received: u64,
-    /// Received of what was sent while the person was away.
-    pub caught_up: u64,
-    /// People who left their channels, and who came back.
-    pub left: u64,
-    pub came_back: u64,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -121,15 +107,7 @@ impl Report {
             scene,
             seconds: took.as_secs_f64(),
             interrupted,
-            messages: Messages {
-                sent: tally.sent,
-                acked: tally.acked,
-                repeated: tally.repeated,
-                received: tally.received,
-                caught_up: tally.caught_up,
-                left: tally.left,
-                came_back: tally.came_back,
-            },
+            messages: tally.messages,
             latency_ms: Latencies {
                 ack: tally.ack.quantiles(),
                 delivery: tally.delivery.quantiles(),

@@ -8,6 +8,7 @@ mod sessions;
 mod uploads;
 mod user_rows;
 mod users;
+mod values;
 
 use std::sync::Arc;
 

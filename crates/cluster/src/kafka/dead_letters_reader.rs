@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::stream;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -18,6 +17,7 @@ use super::settings::KafkaSettings;
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::{DeadLetter, DeadLetterListing, LogRecord};
+use lakechat_core::threads::stream_from_thread;
 
 /// Letters that were read ahead. When the queue is full the thread waits.
 const READ_AHEAD: usize = 64;
@@ -26,20 +26,11 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Starts the thread that reads. It ends with the topic, or soon after the listing is dropped.
 pub(super) fn list(settings: &Arc<KafkaSettings>) -> Result<DeadLetterListing, PortError> {
-    let (sender, receiver) = mpsc::channel(READ_AHEAD);
     let settings = Arc::clone(settings);
-    let thread = std::thread::Builder::new().name("kafka-letters".into());
-    let reading = thread.spawn(move || {
-        if let Err(error) = read(&settings, &sender) {
-            // If the listing was dropped, nobody needs the error.
-            drop(sender.blocking_send(Err(error)));
-        }
+    let letters = stream_from_thread("kafka-letters", READ_AHEAD, move |sender| {
+        read(&settings, sender)
     });
-    reading.map_err(broken)?;
-    let letters = stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|letter| (letter, receiver))
-    });
-    Ok(Box::pin(letters))
+    Ok(Box::pin(letters.map_err(broken)?))
 }
 
 fn read(

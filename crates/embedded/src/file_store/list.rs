@@ -5,16 +5,15 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
 
-use futures_util::stream;
 use tokio::sync::mpsc;
 
 use super::errors::port_error;
 use lakechat_core::domain::{StoredName, now_ms};
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::file_store::{FileListing, StoredFile};
+use lakechat_core::threads::stream_from_thread;
 
 /// Files found ahead of the reader. When the queue is full the walk waits.
 const READ_AHEAD: usize = 64;
@@ -23,17 +22,9 @@ type FileSender = mpsc::Sender<Result<StoredFile, PortError>>;
 
 /// The files whose commit is as long ago as `age` says. Fails if the thread can't be started.
 pub(super) fn list(files: PathBuf, age: Range<Duration>) -> io::Result<FileListing> {
-    let (sender, receiver) = mpsc::channel(READ_AHEAD);
-    let walker = thread::Builder::new().name("embedded-files".into());
-    walker.spawn(move || {
-        if let Err(error) = walk(&files, &age, &sender) {
-            // If the reader has dropped the listing, nobody needs the error.
-            drop(sender.blocking_send(Err(port_error(error))));
-        }
+    let files = stream_from_thread("embedded-files", READ_AHEAD, move |sender| {
+        walk(&files, &age, sender).map_err(port_error)
     })?;
-    let files = stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|file| (file, receiver))
-    });
     Ok(Box::pin(files))
 }
 

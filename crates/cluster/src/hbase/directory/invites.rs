@@ -6,9 +6,8 @@ use uuid::Uuid;
 use super::super::cell::Cell;
 use super::super::client::Client;
 use super::super::error::HBaseError;
-use super::super::row_key;
-use super::super::scan::Scan;
 use super::super::tables::Table;
+use super::values;
 use lakechat_core::domain::{Invite, UserName};
 
 /// `d:v` of an invite's row.
@@ -42,23 +41,12 @@ pub(super) async fn list(
     after: Option<Uuid>,
     limit: usize,
 ) -> Result<Vec<Invite>, HBaseError> {
-    let after = after.map(|id| row_key::next(id.to_string().into_bytes()));
-    let scan = Scan {
-        table: Table::Invites,
-        from: after.unwrap_or_default(),
-        to: vec![0xff],
-        reversed: false,
-        columns: &["d:v"],
-    };
-    let read = move |connection: &mut _, tables: &_| {
-        scan.collect(connection, tables, limit, |row| {
-            let id = std::str::from_utf8(&row.key).ok();
-            let id = id.and_then(|id| id.parse().ok());
-            let id = id.ok_or_else(|| row.damaged("its key"))?;
-            decode(id, row.bytes("d:v").unwrap_or_default()).map(Some)
-        })
-    };
-    client.read(read).await
+    let after = after.map(|id| id.to_string());
+    values::list(client, Table::Invites, after, limit, |id, json| {
+        let id = id.parse().ok()?;
+        Some(decode(id, json))
+    })
+    .await
 }
 
 pub(super) async fn replace(

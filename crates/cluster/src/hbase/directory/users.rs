@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::super::cell::Cell;
 use super::super::client::Client;
 use super::super::error::HBaseError;
-use super::super::row_key;
-use super::super::scan::Scan;
 use super::super::tables::Table;
+use super::values;
 use lakechat_core::domain::{User, UserName};
 use lakechat_core::ports::directory::CreateOutcome;
 
@@ -57,23 +56,12 @@ pub(super) async fn list(
     after: Option<&UserName>,
     limit: usize,
 ) -> Result<Vec<User>, HBaseError> {
-    let after = after.map(|name| row_key::next(name.as_str().as_bytes().to_vec()));
-    let scan = Scan {
-        table: Table::Users,
-        from: after.unwrap_or_default(),
-        to: vec![0xff],
-        reversed: false,
-        columns: &["d:v"],
-    };
-    let read = move |connection: &mut _, tables: &_| {
-        scan.collect(connection, tables, limit, |row| {
-            let name = std::str::from_utf8(&row.key).ok();
-            let name = name.and_then(|name| UserName::parse(name).ok());
-            let name = name.ok_or_else(|| row.damaged("its key"))?;
-            decode(&name, row.bytes("d:v").unwrap_or_default()).map(Some)
-        })
-    };
-    client.read(read).await
+    let after = after.map(|name| name.as_str().to_owned());
+    values::list(client, Table::Users, after, limit, |name, json| {
+        let name = UserName::parse(name).ok()?;
+        Some(decode(&name, json))
+    })
+    .await
 }
 
 pub(super) async fn replace(client: &Client, old: &User, new: &User) -> Result<bool, HBaseError> {
