@@ -8,6 +8,7 @@ pub mod emoji;
 pub mod events;
 mod frame;
 mod incoming;
+mod message;
 mod outgoing;
 
 pub use frame::Frame;
@@ -15,4 +16,5 @@ pub use incoming::{
     AckLevel, ChangeRequest, ChannelsRequest, Incoming, Join, PageRequest, Ref, Request,
     SendRequest, parse_ack_level, parse_client_msg_id, parse_file_id,
 };
+pub use message::{MessageObject, live_frame, message_frame, object_in_frame};
 pub use outgoing::*;

@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use super::Frame;
-use super::outgoing::encode;
 use crate::domain::{Change, ChangeKind, ChannelName, Id, Message, ReactionCounts, UserName};
 
 /// A change of a message. What it leaves out is as the client knows it.
@@ -54,7 +53,7 @@ impl<'a> EventFrame<'a> {
 
 /// The frame that delivers an edit to all receivers.
 pub fn edited(channel: &ChannelName, event: Id, id: Id, text: &str) -> Frame {
-    encode(&EventFrame {
+    Frame::encode(&EventFrame {
         text: Some(text),
         edited_at: Some(event.ms()),
         ..EventFrame::new("edited", channel, event, id)
@@ -63,7 +62,7 @@ pub fn edited(channel: &ChannelName, event: Id, id: Id, text: &str) -> Frame {
 
 /// The frame that delivers a deletion to all receivers.
 pub fn deleted(channel: &ChannelName, event: Id, id: Id, deleted_at_ms: u64) -> Frame {
-    encode(&EventFrame {
+    Frame::encode(&EventFrame {
         deleted_at: Some(deleted_at_ms),
         ..EventFrame::new("deleted", channel, event, id)
     })
@@ -77,7 +76,7 @@ pub fn reaction(
     reaction: Reaction<'_>,
     counts: &ReactionCounts,
 ) -> Frame {
-    encode(&EventFrame {
+    Frame::encode(&EventFrame {
         reaction: Some(reaction),
         reactions: Some(counts),
         ..EventFrame::new("reaction", channel, event, id)
@@ -92,13 +91,13 @@ pub fn missed(
     reader: &UserName,
 ) -> Frame {
     match &change.kind {
-        ChangeKind::Edit { .. } => encode(&EventFrame {
+        ChangeKind::Edit { .. } => Frame::encode(&EventFrame {
             text: Some(message.text.as_str()),
             edited_at: message.edited_at_ms,
             ..EventFrame::new("edited", channel, change.id, message.id)
         }),
         ChangeKind::Delete => deleted(channel, change.id, message.id, change.id.ms()),
-        ChangeKind::React { emoji, on } => encode(&EventFrame {
+        ChangeKind::React { emoji, on } => Frame::encode(&EventFrame {
             reaction: Some(Reaction {
                 user: &change.user,
                 emoji,

@@ -1,6 +1,7 @@
 //! An encoded frame.
 
 use bytes::Bytes;
+use serde::Serialize;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// The text of a frame for clients, encoded once. Clones share it.
@@ -8,6 +9,13 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 pub struct Frame(Utf8Bytes);
 
 impl Frame {
+    /// Encodes a frame as compact JSON.
+    pub(super) fn encode(frame: &impl Serialize) -> Frame {
+        let text =
+            serde_json::to_string(frame).expect("frames have string keys and finite numbers");
+        text.into()
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
