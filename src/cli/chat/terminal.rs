@@ -12,6 +12,7 @@ use rustix::termios::{
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
 
+// The screen asks the terminal for its width; editing draws on the screen.
 use super::screen::Screen;
 
 /// The mode of a terminal in which the user types. Dropping it restores the mode.

@@ -37,7 +37,7 @@ const REFUSALS: [(&str, &str); 5] = [
 /// The most that is kept of an error message of HBase.
 const REASON_CHARS: usize = 400;
 
-/// Why a call failed.
+/// Why a call failed. Errors of Thrift are texts without a source, so texts are all that is kept.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum HBaseError {
     /// The connection broke. The call may have happened.

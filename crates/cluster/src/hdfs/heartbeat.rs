@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::exceptions::unavailable;
 use super::layout::HEARTBEAT;
+// The site holds the heartbeat, whose task writes by the site.
 use super::site::Site;
 use lakechat_core::ports::PortError;
 

@@ -104,7 +104,7 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, PortError> + Send + 'static,
 ) -> Result<T, PortError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|panic| Err(broken(panic.to_string())))
+    done.unwrap_or_else(|panic| Err(broken(panic)))
 }
 
 async fn write(settings: &KafkaSettings, claim: &OwnerClaim) -> Result<(), PortError> {

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::RedisSettings;
 use super::keys::{Keys, place_name};
+// `link` claims the key on each of its connections; opening a client is the same for both.
 use super::link::{PART, open_client};
 use crate::owner::{Installation, Place};
 use lakechat_core::ports::PortError;
@@ -47,7 +48,7 @@ impl OwnerKey {
             RedisResult::Ok(answer)
         };
         match timeout(TIMEOUT, asked).await {
-            Ok(answer) => answer.map_err(|error| PortError::unavailable(PART, error.to_string())),
+            Ok(answer) => answer.map_err(|error| PortError::unavailable(PART, error)),
             Err(_) => Err(PortError::unavailable(PART, "Redis does not answer")),
         }
     }

@@ -287,28 +287,26 @@ impl Hub {
             let Some(record) = entry.accepted() else {
                 continue;
             };
-            match &entry.frame {
-                Some(frame) => {
-                    frames
-                        .entry(&record.channel)
-                        .or_default()
-                        .push((entry.id, frame.clone()));
-                }
-                None => {
-                    // An event may end a membership. So the messages before it are queued first, to
-                    // the sessions that were live then.
-                    if let Some(before) = frames.remove(&record.channel) {
-                        self.deliver_frames(&record.channel, &before, wakers);
-                    }
-                    let Some(channel) = self.loaded(&record.channel) else {
-                        continue;
-                    };
-                    if entry.lacks_frame() {
-                        channel.fall_behind(entry.id, wakers);
-                    } else {
-                        channel.apply(entry);
-                    }
-                }
+            if let Some(frame) = &entry.frame {
+                let frame = (entry.id, frame.clone());
+                frames.entry(&record.channel).or_default().push(frame);
+            }
+            let changes_roster = record.body.changes_roster();
+            if !changes_roster && !entry.lacks_frame() {
+                continue;
+            }
+            // An event may end a membership. So the frames up to it are queued first, to the sessions
+            // that were live then.
+            if let Some(before) = frames.remove(&record.channel) {
+                self.deliver_frames(&record.channel, &before, wakers);
+            }
+            let Some(channel) = self.loaded(&record.channel) else {
+                continue;
+            };
+            if changes_roster {
+                channel.apply(entry);
+            } else {
+                channel.fall_behind(entry.id, wakers);
             }
         }
         for (channel, frames) in frames {

@@ -133,6 +133,12 @@ pub fn channel_not_found() -> Problem {
     Problem::new(Code::ChannelNotFound, "There is no such channel.")
 }
 
+/// The problem of whoever would add something to an archived channel.
+fn archived() -> Problem {
+    let text = "The channel is archived: its history stays, and nothing is added to it.";
+    Problem::new(Code::ChannelArchived, text)
+}
+
 impl Chat {
     pub fn new(
         settings: ChatSettings,

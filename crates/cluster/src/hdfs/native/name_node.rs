@@ -193,23 +193,30 @@ pub(super) fn existing<T>(answer: hdfs_native::Result<T>) -> hdfs_native::Result
     }
 }
 
+/// A connection failed. The text includes that of the error, so it isn't the source, too.
+#[derive(Debug, thiserror::Error)]
+#[error("{whom} can't be reached; is a NameNode of HDFS there? ({error})")]
+struct Unreachable {
+    whom: String,
+    error: std::io::Error,
+}
+
 /// The port's error for one of the library, in a call to `whom`.
 pub(super) fn port_error(error: HdfsError, whom: &str) -> PortError {
     match error {
         HdfsError::RPCError(class, text) | HdfsError::FatalRPCError(class, text) => {
             from_exception(&class, &text)
         }
-        HdfsError::IOError(error) => unavailable(format!(
-            "{whom} can't be reached; is a NameNode of HDFS there? ({error})"
-        )),
+        HdfsError::IOError(error) => unavailable(Unreachable {
+            whom: whom.to_owned(),
+            error,
+        }),
         HdfsError::DataTransferError(reason) => {
             // Cut off: a dump of everything that is known of each node.
             let reason = reason.split(": [").next().unwrap_or_default();
             unavailable(format!("a DataNode failed, and no other helped: {reason}"))
         }
-        HdfsError::OperationFailed(_) | HdfsError::InternalError(_) => {
-            unavailable(error.to_string())
-        }
+        HdfsError::OperationFailed(_) | HdfsError::InternalError(_) => unavailable(error),
         HdfsError::ChecksumError
         | HdfsError::InvalidPath(_)
         | HdfsError::InvalidArgument(_)
@@ -226,6 +233,6 @@ pub(super) fn port_error(error: HdfsError, whom: &str) -> PortError {
         | HdfsError::SASLError(_)
         | HdfsError::GSSAPIError(..)
         | HdfsError::NoSASLMechanism
-        | HdfsError::XmlParseError(_) => broken(error.to_string()),
+        | HdfsError::XmlParseError(_) => broken(error),
     }
 }

@@ -12,20 +12,13 @@ use tokio::time::{Instant, sleep};
 use super::super::clients;
 use super::super::error::{KafkaFailure, unavailable};
 use super::super::events::ClientEvents;
-use super::super::metadata::{DEADLINE, MetadataClient, TopicShape};
+use super::super::metadata::{DEADLINE, MetadataClient};
 use super::super::settings::KafkaSettings;
 use super::super::start_error::{StartError, TopicFault};
-use super::rules;
+use super::rules::{self, ExistingTopic};
 
 /// The pause between two checks whether a created topic is there.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
-
-/// A topic as Kafka describes it.
-pub(super) struct ExistingTopic {
-    pub topic: String,
-    pub shape: TopicShape,
-    pub settings: HashMap<String, String>,
-}
 
 /// Both topics, measured by what lakechat needs.
 #[derive(Default)]

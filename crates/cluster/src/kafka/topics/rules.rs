@@ -1,10 +1,11 @@
 //! The required settings of the topics, and the advice for an operator where they differ.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use super::super::metadata::TopicShape;
 use super::super::settings::KafkaSettings;
 use super::super::start_error::TopicFault;
-use super::admin::ExistingTopic;
 
 const DAY_MS: u64 = 86_400_000;
 /// Records that are not archived within this time are lost. The archive lags by hours at worst.
@@ -24,6 +25,13 @@ const BATCH_BYTES: usize = 512;
 /// nothing.
 const REPLICAS: usize = 3;
 const IN_SYNC: u64 = 2;
+
+/// A topic as Kafka describes it.
+pub(super) struct ExistingTopic {
+    pub topic: String,
+    pub shape: TopicShape,
+    pub settings: HashMap<String, String>,
+}
 
 /// A topic as it has to be.
 pub(super) struct TopicSpec {

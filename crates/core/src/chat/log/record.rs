@@ -87,6 +87,16 @@ impl Body {
         }
     }
 
+    /// Whether it is an event of the channel itself, which its roster applies.
+    pub fn changes_roster(&self) -> bool {
+        match self {
+            Body::Member { .. } | Body::Topic { .. } | Body::Archive => true,
+            Body::Message { .. } | Body::Edit { .. } | Body::Delete { .. } | Body::React { .. } => {
+                false
+            }
+        }
+    }
+
     /// The message that an edit, delete or reaction changes.
     pub fn target(&self) -> Option<Id> {
         match self {

@@ -1,7 +1,6 @@
 //! Creates, lists and changes channels.
 
-use super::membership::archived;
-use super::{Chat, MAX_TOPIC_BYTES, TRIES};
+use super::{Chat, MAX_TOPIC_BYTES, TRIES, archived};
 use crate::chat::hub::HubChannel;
 use crate::chat::hub::roster::Roster;
 use crate::chat::log::record::Body;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream};
 
-use super::{ChannelPage, Chat, MAX_LIMIT, TRIES};
+use super::{ChannelPage, Chat, MAX_LIMIT, TRIES, archived};
 use crate::chat::hub::HubChannel;
 use crate::chat::log::Log;
 use crate::chat::log::record::Body;
@@ -267,9 +267,4 @@ impl Chat {
 
 fn mark_ids(log: &Log) -> Vec<Id> {
     log.partitions().map(|p| log.mark(p).id).collect()
-}
-
-pub(super) fn archived() -> Problem {
-    let text = "The channel is archived: its history stays, and nothing is added to it.";
-    Problem::new(Code::ChannelArchived, text)
 }

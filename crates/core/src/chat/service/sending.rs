@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Chat, membership};
+use super::{Chat, archived};
 use crate::chat::hub::HubChannel;
 use crate::chat::log::pending::{self, Sent, Waiter};
 use crate::chat::log::record::{Body, Digest, Record};
@@ -259,12 +259,12 @@ fn limited(who: &'static str, limit: u32, what: &'static str, wait: Duration) ->
 }
 
 pub(super) fn may_send(channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
-    let (member, archived) = channel.read(|r| (r.is_member(user), r.is_archived()));
-    if !member {
+    let (is_member, is_archived) = channel.read(|r| (r.is_member(user), r.is_archived()));
+    if !is_member {
         return Err(not_a_member());
     }
-    if archived {
-        return Err(membership::archived());
+    if is_archived {
+        return Err(archived());
     }
     Ok(())
 }
