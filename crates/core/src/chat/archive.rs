@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use archivers::Archivers;
 use catch_up::CatchUpBudget;
@@ -173,7 +174,12 @@ impl Archiver {
         let mut filled = self.log.filled(self.partition);
         loop {
             match self.next_batch(&mut filled).await {
-                Some(entries) => self.store(&entries).await?,
+                Some(entries) => {
+                    let first = entries.first().map(|entry| entry.offset);
+                    let span =
+                        tracing::info_span!("batch", offset = first, records = entries.len());
+                    self.store(&entries).instrument(span).await?;
+                }
                 None => self.catch_up().await?,
             }
         }
