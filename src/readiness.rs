@@ -57,7 +57,7 @@ pub struct PartStatus {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct ReadinessReport {
     pub ready: bool,
     pub parts: BTreeMap<Part, PartStatus>,
 }
@@ -137,13 +137,13 @@ impl Readiness {
         not_up.map(|(part, _)| part.as_str()).collect()
     }
 
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> ReadinessReport {
         let parts = self.parts().clone();
         let broker = parts.get(&Part::Broker);
         let ready = self.0.has_started.load(Ordering::Relaxed)
             && !self.0.shutdown.is_draining()
             && broker.is_none_or(|b| b.state != PartState::Down);
-        Report { ready, parts }
+        ReadinessReport { ready, parts }
     }
 
     fn set(&self, part: Part, state: PartState, reason: Option<String>) {

@@ -26,12 +26,12 @@ const NAMESPACE: &str = "lakechat_test";
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A plain client, as any program would use it.
-pub type Client = HbaseSyncClient<
+pub type HBaseClient = HbaseSyncClient<
     TBinaryInputProtocol<TBufferedReadTransport<TcpStream>>,
     TBinaryOutputProtocol<TBufferedWriteTransport<TcpStream>>,
 >;
 
-pub fn client() -> Result<Client> {
+pub fn client() -> Result<HBaseClient> {
     let server = stack::thrift();
     stack::needs(&[&server])?;
     let stream = TcpStream::connect(&server)?;
@@ -39,7 +39,7 @@ pub fn client() -> Result<Client> {
     stream.set_read_timeout(Some(TIMEOUT))?;
     let reading = TBufferedReadTransport::new(stream.try_clone()?);
     let writing = TBufferedWriteTransport::new(stream);
-    Ok(Client::new(
+    Ok(HBaseClient::new(
         TBinaryInputProtocol::new(reading, true),
         TBinaryOutputProtocol::new(writing, true),
     ))

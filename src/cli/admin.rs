@@ -38,12 +38,12 @@ enum AdminCommand {
     Create(CreateArgs),
     Users(UsersArgs),
     Invites(InvitesArgs),
-    Audit(AuditArgs),
+    Audit(AuditTrailArgs),
 }
 
 /// List what admins have done, the latest first
 #[derive(Args, Clone, Debug)]
-struct AuditArgs {
+struct AuditTrailArgs {
     #[command(flatten)]
     server: ServerArgs,
     /// The most entries to list
@@ -81,7 +81,7 @@ pub async fn run(args: &AdminArgs) -> Result<()> {
     }
 }
 
-async fn list_audit(args: &AuditArgs) -> Result<()> {
+async fn list_audit(args: &AuditTrailArgs) -> Result<()> {
     let session = ServerSession::open(&args.server).await?;
     let listed = session.list("admin/audit", "entries", args.limit).await;
     session.close().await?;

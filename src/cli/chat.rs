@@ -30,7 +30,7 @@ pub(super) use self::plain::{local_name, plain};
 use lakechat_client::{Api, Credentials, Options, Session, Stop};
 use screen::Screen;
 use talk::{InputKind, Talk};
-use terminal::{Editing, Mode, Signals};
+use terminal::{Editing, Signals, TerminalMode};
 use tokens::Tokens;
 
 /// Runs until the input ends or the user quits.
@@ -56,7 +56,7 @@ async fn chat(args: ChatArgs) -> Result<()> {
     check_privacy(&account.url, account.insecure)?;
     let mut signals = Signals::listen()?;
     // Restored when this is dropped, also if a signal comes while the password is typed.
-    let mode = Mode::of_input();
+    let mode = TerminalMode::of_input();
     let screen = Screen::default();
     let api = Api::new(account.url.clone())?;
     let tokens = Arc::new(Tokens::open(account, &|text| screen.note(text)));
@@ -87,7 +87,7 @@ async fn chat(args: ChatArgs) -> Result<()> {
 }
 
 fn open_input(
-    mode: Option<Mode>,
+    mode: Option<TerminalMode>,
     screen: &Screen,
     verbatim: bool,
 ) -> Result<(InputKind, mpsc::Receiver<InputLine>, Option<Editing>)> {

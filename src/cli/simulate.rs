@@ -36,7 +36,7 @@ pub use self::args::SimulateArgs;
 use self::message::Script;
 use self::person::Person;
 use self::progress::Progress;
-use self::report::{Report, Scene};
+use self::report::{RunReport, Scene};
 use self::run::{Habits, Run};
 use super::password::password_in;
 use crate::cli::chat::check_privacy;
@@ -84,7 +84,7 @@ pub async fn run(args: SimulateArgs) -> Result<()> {
     let took = run.figures.now();
     run.channels().for_each(|c| run.check(c).finish());
     let scene = scene(&args, seed, prefix);
-    publish(&args, &Report::of(&run, scene, interrupted, took))
+    publish(&args, &RunReport::of(&run, scene, interrupted, took))
 }
 
 fn habits(args: &SimulateArgs) -> Habits {
@@ -234,7 +234,7 @@ async fn conduct(
     Ok(interrupted)
 }
 
-fn publish(args: &SimulateArgs, report: &Report) -> Result<()> {
+fn publish(args: &SimulateArgs, report: &RunReport) -> Result<()> {
     print!("{}", report::text(report));
     let write = |path: &std::path::Path, text: String| {
         fs::write(path, text).with_context(|| format!("can't write {}", path.display()))

@@ -92,10 +92,10 @@ impl Screen {
     }
 
     /// Shows the progress of a transfer until the result is dropped. The size may not be known.
-    pub fn transfer(&self, name: &str, size: Option<u64>) -> Progress {
+    pub fn transfer(&self, name: &str, size: Option<u64>) -> TransferProgress {
         let mut display = self.lock();
         display.next_transfer += 1;
-        let progress = Progress {
+        let progress = TransferProgress {
             screen: self.clone(),
             number: display.next_transfer,
             name: plain(name).chars().take(NAME_COLUMNS).collect(),
@@ -132,7 +132,7 @@ impl Display {
 
 /// The progress of a transfer.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(super) struct TransferProgress {
     screen: Screen,
     number: u64,
     name: String,
@@ -141,7 +141,7 @@ pub(super) struct Progress {
     drawn: Mutex<Instant>,
 }
 
-impl Progress {
+impl TransferProgress {
     pub fn add(&self, bytes: usize) {
         self.done.fetch_add(bytes as u64, Ordering::Relaxed);
         let mut drawn = self.drawn.lock().expect("nobody panics while drawing");
@@ -171,7 +171,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for TransferProgress {
     fn drop(&mut self) {
         let mut display = self.screen.lock();
         display.transfers.remove(&self.number);

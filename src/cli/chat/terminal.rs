@@ -17,15 +17,15 @@ use super::screen::Screen;
 
 /// The mode of a terminal in which the user types. Dropping it restores the mode.
 #[derive(Debug)]
-pub(super) struct Mode {
+pub(super) struct TerminalMode {
     original: Termios,
 }
 
-impl Mode {
+impl TerminalMode {
     /// None if standard input is not a terminal.
-    pub fn of_input() -> Option<Mode> {
+    pub fn of_input() -> Option<TerminalMode> {
         let original = tcgetattr(stdin()).ok()?;
-        Some(Mode { original })
+        Some(TerminalMode { original })
     }
 
     /// Switches to single keys without echo. Ctrl-C and Ctrl-Z still send signals.
@@ -43,7 +43,7 @@ impl Mode {
     }
 }
 
-impl Drop for Mode {
+impl Drop for TerminalMode {
     fn drop(&mut self) {
         self.restore();
     }
@@ -77,11 +77,11 @@ pub(super) fn columns() -> Option<usize> {
 pub(super) struct Editing {
     screen: Screen,
     _suspender: AbortOnDropHandle<()>,
-    mode: Arc<Mode>,
+    mode: Arc<TerminalMode>,
 }
 
 impl Editing {
-    pub fn begin(mode: Mode, screen: Screen) -> Result<Editing> {
+    pub fn begin(mode: TerminalMode, screen: Screen) -> Result<Editing> {
         let mode = Arc::new(mode);
         let suspender = suspend_on_request(mode.clone(), screen.clone())?;
         mode.set_keys();
@@ -102,7 +102,7 @@ impl Drop for Editing {
 }
 
 /// Gives the terminal back while the process is stopped by Ctrl-Z.
-fn suspend_on_request(mode: Arc<Mode>, screen: Screen) -> Result<AbortOnDropHandle<()>> {
+fn suspend_on_request(mode: Arc<TerminalMode>, screen: Screen) -> Result<AbortOnDropHandle<()>> {
     let mut stop = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
     let mut resumed = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
     Ok(AbortOnDropHandle::new(tokio::spawn(async move {

@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 
-use super::screen::{Progress, Screen};
+use super::screen::{Screen, TransferProgress};
 use lakechat_client::{CallError, Credentials, Uploaded};
 use lakechat_core::domain::FileId;
 
@@ -97,7 +97,7 @@ impl Content {
     /// The bytes, as many as `size` says, or an error.
     fn into_stream(
         self,
-        progress: Arc<Progress>,
+        progress: Arc<TransferProgress>,
     ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
         let limit = self.size.unwrap_or(u64::MAX);
         let rest = self.rest.take(limit - self.first.len() as u64);
@@ -154,7 +154,7 @@ pub(super) async fn download(
 async fn save(
     bytes: impl Stream<Item = Result<Bytes, CallError>>,
     mut file: File,
-    progress: &Progress,
+    progress: &TransferProgress,
 ) -> Result<()> {
     let mut bytes = pin!(bytes);
     while let Some(chunk) = bytes.try_next().await? {
@@ -171,7 +171,7 @@ struct Stalled;
 
 /// Runs a transfer as long as it moves.
 async fn while_moving<T>(
-    progress: &Progress,
+    progress: &TransferProgress,
     transfer: impl Future<Output = T>,
 ) -> Result<T, Stalled> {
     let mut transfer = pin!(transfer);

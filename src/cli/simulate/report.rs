@@ -20,7 +20,7 @@ use super::run::Run;
 
 /// Everything that a run showed. Its fields are those of the JSON.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct RunReport {
     pub passed: bool,
     /// The first message that is wrong, or else the first failure of another kind.
     pub first: Option<String>,
@@ -79,9 +79,9 @@ pub struct Delay {
     pub advice: Option<String>,
 }
 
-impl Report {
+impl RunReport {
     /// The report of a run that is over.
-    pub fn of(run: &Run, scene: Scene, interrupted: bool, took: Duration) -> Report {
+    pub fn of(run: &Run, scene: Scene, interrupted: bool, took: Duration) -> RunReport {
         let mut faults: BTreeMap<String, u64> = BTreeMap::new();
         let mut list: Vec<Fault> = Vec::new();
         for channel in run.channels() {
@@ -97,7 +97,7 @@ impl Report {
         let failures = run.failures().clone();
         let first = fault_list.first().or(failures.kept.first()).cloned();
         let tally = run.figures.tally();
-        Report {
+        RunReport {
             passed: first.is_none(),
             first,
             faults,

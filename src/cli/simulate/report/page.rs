@@ -2,7 +2,7 @@
 
 use super::super::figures::{Quantiles, Slot};
 use super::plot::{Plot, Series};
-use super::{Report, text};
+use super::{RunReport, text};
 
 const STYLE: &str = "\
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 960px; margin: 2em auto; padding: 0 1em }
@@ -17,7 +17,7 @@ polyline.p99 { stroke: #ef6c00 } span.p99 { color: #ef6c00 }
 polyline.max { stroke: #999 } span.max { color: #777 }
 circle.reconnect { fill: #6a1b9a } span.reconnect { color: #6a1b9a }";
 
-pub fn page(report: &Report) -> String {
+pub fn page(report: &RunReport) -> String {
     let (verdict, class) = match report.passed {
         true => ("Passed".to_owned(), "passed"),
         false => (
@@ -40,7 +40,7 @@ pub fn page(report: &Report) -> String {
     )
 }
 
-fn latency(report: &Report, title: &str, of: impl Fn(&Slot) -> Quantiles) -> String {
+fn latency(report: &RunReport, title: &str, of: impl Fn(&Slot) -> Quantiles) -> String {
     let slots: Vec<_> = report
         .timeline
         .iter()
@@ -68,7 +68,7 @@ fn latency(report: &Report, title: &str, of: impl Fn(&Slot) -> Quantiles) -> Str
     plot.svg()
 }
 
-fn reconnects(report: &Report) -> String {
+fn reconnects(report: &RunReport) -> String {
     let points = report
         .outages
         .iter()
@@ -87,7 +87,7 @@ fn reconnects(report: &Report) -> String {
     plot.svg()
 }
 
-fn kills(report: &Report) -> Vec<f64> {
+fn kills(report: &RunReport) -> Vec<f64> {
     report
         .kills
         .iter()

@@ -4,7 +4,7 @@ use super::super::run::Habits;
 use super::*;
 use lakechat_core::domain::Id;
 
-fn report(spoil: impl FnOnce(&mut ChannelCheck)) -> Report {
+fn report(spoil: impl FnOnce(&mut ChannelCheck)) -> RunReport {
     let habits = Habits {
         rate: 1.0,
         stay: Duration::ZERO,
@@ -35,7 +35,7 @@ fn report(spoil: impl FnOnce(&mut ChannelCheck)) -> Report {
         reconnect_within_s: 9.0,
         kill: None,
     };
-    Report::of(&run, scene, false, second(10))
+    RunReport::of(&run, scene, false, second(10))
 }
 
 #[test]

@@ -4,12 +4,12 @@ use std::fmt::Write;
 
 use super::super::figures::Kill;
 use super::super::limits;
-use super::Report;
+use super::RunReport;
 
 /// Faults and failures shown beside the first one.
 const SHOWN: usize = 10;
 
-pub fn text(report: &Report) -> String {
+pub fn text(report: &RunReport) -> String {
     let mut lines = Lines(String::new());
     verdict(&mut lines, report);
     scene(&mut lines, report);
@@ -28,7 +28,7 @@ pub fn text(report: &Report) -> String {
     lines.0
 }
 
-fn verdict(lines: &mut Lines, report: &Report) {
+fn verdict(lines: &mut Lines, report: &RunReport) {
     let Some(first) = &report.first else {
         let within = report.scene.reconnect_within_s;
         lines.line(&format!(
@@ -52,7 +52,7 @@ fn verdict(lines: &mut Lines, report: &Report) {
     others.for_each(|fault| lines.field("also", fault));
 }
 
-fn scene(lines: &mut Lines, report: &Report) {
+fn scene(lines: &mut Lines, report: &RunReport) {
     let scene = &report.scene;
     let ended = match report.interrupted {
         true => ", interrupted",
@@ -72,7 +72,7 @@ fn scene(lines: &mut Lines, report: &Report) {
     );
 }
 
-fn figures(lines: &mut Lines, report: &Report) {
+fn figures(lines: &mut Lines, report: &RunReport) {
     let m = &report.messages;
     lines.field(
         "messages",
