@@ -40,7 +40,7 @@ pub enum Backends {
 }
 
 impl Backends {
-    /// Opens what needs nobody else.
+    /// Opens the back ends that need no other service.
     pub fn open(config: &Config) -> anyhow::Result<Backends> {
         let (data_dir, version) = (config.data_dir.display(), env!("CARGO_PKG_VERSION"));
         match config.mode {
@@ -103,7 +103,7 @@ impl Backends {
         }
     }
 
-    /// Writes what is queued and lets go.
+    /// Writes what is queued and closes the back ends.
     pub async fn close(self) -> anyhow::Result<()> {
         match self {
             // On a thread that may block.

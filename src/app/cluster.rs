@@ -35,7 +35,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the clients; whoever is away is no error yet.
+    /// Starts the clients; a service that is unavailable isn't an error yet.
     pub fn open(config: &Config) -> anyhow::Result<Cluster> {
         let hbase = HBase::start(&settings::hbase(&config.hbase));
         Ok(Cluster {

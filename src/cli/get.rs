@@ -1,4 +1,4 @@
-//! `lakechat get`: downloads files, and goes on after a cut.
+//! `lakechat get`: downloads files, and continues after a lost connection.
 
 use std::fs::OpenOptions;
 use std::io::{SeekFrom, Write, stdout};

@@ -1,4 +1,4 @@
-//! `lakechat put`: uploads files and folders, and goes on after a cut.
+//! `lakechat put`: uploads files and folders, and continues after a lost connection.
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};

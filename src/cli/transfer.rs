@@ -1,4 +1,4 @@
-//! What `put` and `get` share: the login, the progress bar, and the patience with a server that is away.
+//! What `put` and `get` share: the login, the progress bar, and the retries while a server is unavailable.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -286,7 +286,7 @@ async fn serve_probe<C: Send + Sync + 'static>(
 ) {
     tokio::select! {
         ended = connection => record(ended, peer),
-        // A probe at the very end sees a closed connection, which tells it the same.
+        // A probe at the very end sees a closed connection, which means the same.
         () = over(&shutdown) => {}
     }
 }

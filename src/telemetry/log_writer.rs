@@ -1,6 +1,6 @@
 //! The writer of the log, which never makes its caller wait.
 //!
-//! Whoever reads standard error may stand still: a stalled log driver of a container, a terminal after
+//! The reader of standard error may stall: a stalled log driver of a container, a terminal after
 //! Ctrl-S. Therefore lines go into a bounded queue, and one thread writes them. The lines of librdkafka
 //! and other libraries, and those of panics, come the same way.
 

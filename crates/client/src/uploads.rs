@@ -14,7 +14,7 @@ use lakechat_core::domain::FileId;
 const UPLOAD_OFFSET: &str = "upload-offset";
 
 impl Api {
-    /// Creates an upload whose length is told with its last bytes. Its id becomes that of the file.
+    /// Creates an upload whose length is sent with its last bytes. Its id becomes that of the file.
     pub async fn create_upload(&self, token: &str, name: &str) -> Result<FileId, CallError> {
         let metadata = format!("filename {}", BASE64_STANDARD.encode(name));
         let request = self.tus(Method::POST, "uploads".to_owned(), token);

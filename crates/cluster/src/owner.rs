@@ -71,7 +71,7 @@ pub trait Place: Send + Sync {
     /// same answer.
     async fn claim(&self, installation: &Installation) -> Result<Installation, PortError>;
 
-    /// Assigns it to `installation`, whoever the owner was.
+    /// Assigns it to `installation`, also if it has another owner.
     async fn reassign(&self, installation: &Installation) -> Result<(), PortError>;
 }
 

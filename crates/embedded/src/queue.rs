@@ -48,7 +48,7 @@ impl Queue {
         }
     }
 
-    /// Queues a record. A full queue refuses: the sender is told at once, and nothing piles up.
+    /// Queues a record. A full queue refuses at once, so nothing piles up.
     pub fn append(&self, record: OutgoingRecord) -> Result<(), PortError> {
         let bytes = size_of::<OutgoingRecord>() + record.key.len() + record.value.len();
         let pushed = self.waiting.push(|waiting| {

@@ -82,7 +82,7 @@ impl<'a> Takeover<'a> {
         Ok(())
     }
 
-    /// Sweeps go on, and leave what was written before this moment.
+    /// Sweeps continue, and leave files that were written before this moment.
     async fn keep_files(&self, ours: &Installation) -> Result<()> {
         let file = &self.places.file;
         // Also if the folder is ours already: its age is what sweeps go by.

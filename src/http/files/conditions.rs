@@ -10,7 +10,7 @@ use http::HeaderMap;
 
 use lakechat_core::domain::{Code, File, Problem};
 
-/// By what a client tells whether it has this file.
+/// What a client compares to find out whether it has this file.
 pub(super) struct Validators {
     pub etag: ETag,
     /// In whole seconds, like dates in headers.

@@ -58,7 +58,7 @@ pub(super) fn verified(
     Ok(link)
 }
 
-/// How caches may keep what was downloaded with a link: whoever has the URL may have the bytes, and
+/// How caches may keep what was downloaded with a link: anyone with the URL may have the bytes, and
 /// they never change.
 pub(super) fn caching(link: &DownloadLink, now_ms: u64) -> HeaderValue {
     let seconds = link.expires_at_ms.saturating_sub(now_ms) / 1_000;

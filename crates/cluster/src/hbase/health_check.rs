@@ -76,7 +76,7 @@ impl Probe {
     fn call(&self) -> Result<(), HBaseError> {
         let mut connection = Connection::open(&self.server, self.timeout).map_err(connect_error)?;
         self.socket.set(connection.handle().map_err(connect_error)?);
-        // After the socket is set: whoever closes the server either finds the socket or is noticed here.
+        // After the socket is set: a close of the server either finds the socket or is noticed here.
         if self.server.is_closed() {
             return Ok(());
         }

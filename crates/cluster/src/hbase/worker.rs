@@ -10,7 +10,7 @@ use super::server::Server;
 use super::socket_handle::SocketHandle;
 use lakechat_core::threads::{Call, OwnedThread, catch_panic};
 
-/// How long nobody is asked after none of the servers could be reached: doubles from the one to the
+/// The pause before the next attempt after none of the servers could be reached: doubles from the one to the
 /// other. What comes meanwhile is refused at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);

@@ -111,7 +111,7 @@ pub(super) async fn beat_until(closing: CancellationToken, site: Arc<Site>) {
             () = site.heartbeat.wanted.notified() => {}
         }
         // A panic is one failed heartbeat: without further ones other servers would remove this run's
-        // drafts, and whoever waits for an outcome would wait for ever.
+        // drafts, and callers that wait for an outcome would wait for ever.
         let outcome = AssertUnwindSafe(beat(&site)).catch_unwind().await;
         let panicked = |_| Err(unavailable("this server's heartbeat panicked"));
         site.heartbeat.record(outcome.unwrap_or_else(panicked));

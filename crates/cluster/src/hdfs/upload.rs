@@ -109,7 +109,7 @@ impl Upload {
         let stored = self.site.stored_path(&path)?;
         self.published = Some(stored.clone());
         match self.rename(&stored).await {
-            // Only the answer may have been lost: the file's presence tells whether it was renamed.
+            // Only the answer may have been lost: the file was renamed if it exists.
             Err(error @ PortError::Unavailable { .. }) => {
                 let status = self.site.client.stat(&stored).await?;
                 status.map(|_| path).ok_or(error)
@@ -147,7 +147,7 @@ impl Upload {
         Err(unavailable(reason))
     }
 
-    /// Removes what was written, and then lets go of the DataNodes.
+    /// Removes what was written, and then closes the connections to the DataNodes.
     async fn discard(self) {
         let client = &self.site.client;
         self.log_failure(client.delete(&self.path, false).await);

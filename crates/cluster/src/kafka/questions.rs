@@ -18,7 +18,7 @@ use lakechat_core::threads::{CallError, CallQueue, Context, OwnedThread, Taken};
 /// Questions that may wait. Further ones are refused: the log does not answer those that are there.
 const WAITING: usize = 64;
 
-/// How often the thread takes in what librdkafka has to say when nobody asks.
+/// How often the thread polls librdkafka's events while there are no requests.
 const LISTEN: Duration = Duration::from_secs(1);
 
 /// The way to the thread; dropping it ends the thread.

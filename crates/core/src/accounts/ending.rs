@@ -66,7 +66,7 @@ impl Accounts {
     /// Ends everything that a user does, and all logins. The account is disabled already, so that
     /// there are no new ones.
     pub(super) async fn end_account(&self, user: &UserName) -> Result<(), Problem> {
-        // First, so that clients are told why.
+        // First, so that clients get this reason.
         self.live.end_account(user);
         let account = Revocation::Account { user: user.clone() };
         self.ports.revocations.publish(account);

@@ -17,7 +17,7 @@ use crate::ports::revocations::Revocation;
 use crate::ports::{LoginSessions, PortError, Revocations};
 use crate::single_flight::SingleFlight;
 
-/// The age up to which a cached answer is used without asking. If this server didn't hear that a session
+/// The age up to which a cached answer is used without asking. If this server missed that a session
 /// ended on another one, its tokens are accepted over HTTP for this long at most.
 const TRUSTED_FOR: Duration = Duration::from_secs(30);
 

@@ -1,4 +1,4 @@
-//! Links to a file that need no token: whoever has one may download the file until it expires.
+//! Links to a file that need no token: anyone who has the link may download the file until it expires.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

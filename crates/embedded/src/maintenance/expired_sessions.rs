@@ -15,7 +15,7 @@ use lakechat_core::ports::PortError;
 const CHUNK_ROWS: usize = 1_000;
 /// Chunks that one run examines.
 const CHUNKS_PER_RUN: usize = 10;
-/// How long a session is kept after it expired, so that a clock set ahead by less logs nobody out.
+/// How long a session is kept after it expired, so that a clock set ahead by less than this ends no session.
 const GRACE_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// The primary key of a session: its user and its id.

@@ -1,4 +1,4 @@
-//! What a person hears from the server.
+//! Handles what a person receives from the server.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

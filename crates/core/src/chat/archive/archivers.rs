@@ -1,5 +1,5 @@
 //! The archivers that run on this server: one per partition that it claims, and one per partition
-//! that whoever claims it leaves alone.
+//! that its claimant doesn't archive.
 
 use std::collections::HashMap;
 use std::sync::Arc;

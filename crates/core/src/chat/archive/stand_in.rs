@@ -1,4 +1,4 @@
-//! Finds partitions that nobody archives although records wait.
+//! Finds partitions that no server archives although records wait.
 //!
 //! The server that claims a partition may be unable to archive it, for example because it has stopped
 //! the partition, and a claim can't be passed on by itself. Every server has every record, so any of
@@ -22,7 +22,7 @@ const SPREAD: u32 = 5;
 /// again takes time and memory, on the server that claims the partition too.
 const MAX_STANDSTILL_ON_DISK: u32 = 120;
 
-/// The partitions whose marks stand still although records wait.
+/// The partitions whose marks don't advance although records wait.
 #[derive(Default)]
 pub struct UnarchivedPartitions(HashMap<Partition, Standstill>);
 

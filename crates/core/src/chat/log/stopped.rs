@@ -1,4 +1,4 @@
-//! The partitions that are stopped on this server, and what clients are told about them.
+//! The partitions that are stopped on this server, and the refusal that their channels' users get.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl StoppedPartitions {
     }
 }
 
-/// The problem of whoever reads or joins a channel in a stopped partition. `reason`: why it is
+/// The problem of a read or join of a channel in a stopped partition. `reason`: why it is
 /// stopped.
 pub fn unreadable(reason: String) -> Problem {
     let text = "This server has stopped reading this channel's part of the log, and an operator has \

@@ -163,8 +163,8 @@ pub(super) fn in_tail(tail: &Tail, channel: &HubChannel, entry: &Arc<Entry>) -> 
     ReadMessage::Tail(entry.clone(), changes.cloned().collect())
 }
 
-/// Whether a later change of the same message makes this one superfluous: its frame tells as much. A
-/// reaction of the reader's own tells which ones are the reader's, too.
+/// Whether a later change of the same message makes this one superfluous, because its frame has the same
+/// fields. The frame of the reader's own reaction also has the reader's emojis.
 fn is_replaced(tail: &Tail, channel: &HubChannel, reader: &UserName, entry: &Entry) -> bool {
     let (Some(target), Some(record)) = (entry.target(), entry.accepted()) else {
         return false;

@@ -1,4 +1,4 @@
-//! Users who connect: one read tells whether their login session goes on, and which channels they have.
+//! Users who connect: one read returns whether their login session is valid, and their channels.
 
 use std::sync::Arc;
 

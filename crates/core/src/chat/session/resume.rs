@@ -167,7 +167,7 @@ impl Resume {
         };
         if self.was_live {
             let live = channel.go_live_again(&self.subscription, last);
-            // The hub tells the sessions in its list what has ended: there is nothing to resume.
+            // The hub reports ended memberships to the sessions in its list: there is nothing to resume.
             return Ok(live || refused.is_some());
         }
         let live = channel.go_live(&self.subscription, last);

@@ -83,7 +83,7 @@ pub fn reaction(
     })
 }
 
-/// The frame that tells `reader` of a change that it missed, with the state of the message.
+/// The frame for a change that `reader` missed, with the resulting state of the message.
 pub fn missed(
     channel: &ChannelName,
     change: &Change,
