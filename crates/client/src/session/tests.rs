@@ -1,5 +1,8 @@
 //! The session against a scripted server.
 
+mod renewal;
+mod servers;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -317,111 +320,6 @@ async fn silent_server_is_given_up() {
     script.welcome().await;
 }
 
-/// Answers one HTTP request on a fresh connection; tells what was asked.
-async fn answer_http(script: &Script, status: &str, body: Value) -> String {
-    let mut tcp = script.tcp().await;
-    let mut asked = Vec::new();
-    while !asked.ends_with(b"}") {
-        let mut chunk = [0; 4096];
-        let n = within(tcp.read(&mut chunk)).await.unwrap();
-        asked.extend_from_slice(&chunk[..n]);
-    }
-    let body = body.to_string();
-    let answer = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         connection: close\r\n\r\n{body}",
-        body.len()
-    );
-    tcp.write_all(answer.as_bytes()).await.unwrap();
-    String::from_utf8(asked).unwrap()
-}
-
-fn renewed() -> Value {
-    json!({"user": "ann", "token": "t-2", "refresh_token": "r-2", "expires_in": 900})
-}
-
-#[tokio::test]
-async fn token_that_is_about_to_end_is_renewed_on_the_running_connection() {
-    let script = Script::new().await;
-    let (_session, _events) = script.start(|_| ());
-    let mut peer = script.welcome().await;
-    peer.say(json!({"type": "token_expiring", "in_ms": 60_000}))
-        .await;
-    let asked = answer_http(&script, "200 OK", renewed()).await;
-    assert!(asked.starts_with("POST /token/refresh ") && asked.contains("r-1"));
-    let refresh = peer.hear().await;
-    assert_eq!(
-        (&refresh["type"], &refresh["token"]),
-        (&json!("refresh"), &json!("t-2"))
-    );
-}
-
-#[tokio::test]
-async fn token_that_ended_is_renewed_before_the_next_connection() {
-    let script = Script::new().await;
-    let (_session, _events) = script.start(|_| ());
-    script.welcome().await.close(4003).await;
-    answer_http(&script, "200 OK", renewed()).await;
-    assert_eq!(script.welcome().await.authorization, "Bearer t-2");
-}
-
-#[tokio::test]
-async fn login_that_cannot_be_renewed_stops_the_session() {
-    let script = Script::new().await;
-    let (_session, mut events) = script.start(|_| ());
-    script.welcome().await.close(4003).await;
-    let gone = json!({"error": {"code": "token_revoked", "message": "gone"}});
-    answer_http(&script, "401 Unauthorized", gone).await;
-    let Stop::LoginEnded(reason) = stopped(&mut events).await else {
-        panic!("the login has ended");
-    };
-    assert_eq!(reason, "token_revoked: gone");
-}
-
-#[tokio::test]
-async fn rejected_token_is_renewed_once() {
-    let script = Script::new().await;
-    let (_session, mut events) = script.start(|_| ());
-    script.accept().await.close(4501).await;
-    let asked = answer_http(&script, "200 OK", renewed()).await;
-    assert!(asked.starts_with("POST /token/refresh "), "{asked}");
-    let peer = script.accept().await;
-    assert_eq!(peer.authorization, "Bearer t-2");
-    peer.close(4501).await;
-    assert!(matches!(stopped(&mut events).await, Stop::TokenRejected(_)));
-}
-
-#[tokio::test]
-async fn rejected_token_ends_the_login_if_the_renewal_is_refused() {
-    let script = Script::new().await;
-    let (_session, mut events) = script.start(|_| ());
-    script.welcome().await.close(4501).await;
-    let gone = json!({"error": {"code": "token_revoked", "message": "gone"}});
-    answer_http(&script, "401 Unauthorized", gone).await;
-    assert!(matches!(stopped(&mut events).await, Stop::LoginEnded(_)));
-}
-
-#[tokio::test]
-async fn call_is_repeated_once_with_a_renewed_token() {
-    let script = Script::new().await;
-    let api = Api::new(format!("http://{}", script.address).parse().unwrap()).unwrap();
-    let credentials = Arc::new(Credentials::new(api, login("t-1")));
-    let calls = std::sync::Mutex::new(Vec::new());
-    let call = |token: String| {
-        calls.lock().unwrap().push(token);
-        std::future::ready(Err::<(), _>(crate::CallError::Refused {
-            status: http::StatusCode::UNAUTHORIZED,
-            refusal: crate::Refusal::own("token_expired", ""),
-        }))
-    };
-    let (done, _) = tokio::join!(
-        credentials.authorized(call),
-        answer_http(&script, "200 OK", renewed())
-    );
-    assert!(done.is_err());
-    assert_eq!(*calls.lock().unwrap(), ["t-1", "t-2"]);
-}
-
 #[tokio::test]
 async fn full_outbox_makes_the_sender_wait() {
     let script = Script::new().await;
@@ -486,51 +384,4 @@ async fn history_is_answered_or_says_that_there_is_no_connection() {
     drop(peer);
     let lost = within(asking).await.unwrap();
     assert!(matches!(lost, Err(HistoryError::Disconnected)), "{lost:?}");
-}
-
-async fn disconnected(events: &mut Events) -> String {
-    let pick = |e| match e {
-        Event::Disconnected { reason, .. } => Some(reason),
-        _ => None,
-    };
-    event(events, pick).await
-}
-
-#[tokio::test]
-async fn next_server_is_tried_when_one_is_gone() {
-    let (first, second) = (Script::new().await, Script::new().await);
-    let credentials = Credentials::new(first.api(), login("t-1")).also_at([second.api()]);
-    let (session, mut events) = Script::start_with(credentials, |_| ());
-    session.join(ops(), None).await.unwrap();
-    let mut peer = first.welcome().await;
-    peer.join(10).await;
-    drop((peer, first));
-    let mut peer = second.welcome().await;
-    assert_eq!(
-        peer.join(11).await["after"],
-        Id::from_u64(10).unwrap().to_string()
-    );
-    disconnected(&mut events).await;
-    peer.close(4001).await;
-    // Whoever is alone is asked again.
-    second.welcome().await;
-}
-
-#[tokio::test]
-async fn refused_upgrade_is_reported_with_what_the_server_said() {
-    let script = Script::new().await;
-    let (_session, mut events) = script.start(|_| ());
-    let mut tcp = script.tcp().await;
-    let _ = tcp.read(&mut [0; 4096]).await.unwrap();
-    let body = r#"{"error":{"code":"rate_limited","message":"Too many connects."}}"#;
-    let answer = format!(
-        "HTTP/1.1 429 Too Many Requests\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    tcp.write_all(answer.as_bytes()).await.unwrap();
-    let reason = disconnected(&mut events).await;
-    assert!(
-        reason.contains("rate_limited: Too many connects."),
-        "{reason}"
-    );
 }
