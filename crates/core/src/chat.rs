@@ -30,6 +30,7 @@ pub mod wire;
 
 mod audit;
 mod read;
+mod send_limits;
 mod service;
 pub mod session;
 mod start;

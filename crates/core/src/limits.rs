@@ -1,5 +1,6 @@
 //! Limits by key: rates, as token buckets, and numbers of things held at the same time.
 
+mod buckets;
 mod requests;
 mod slots;
 mod transfers;
@@ -17,17 +18,17 @@ use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock, Reference};
 use governor::middleware::NoOpMiddleware;
-use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{NotUntil, Quota, RateLimiter};
 
+use self::buckets::Buckets;
+
 /// A burst may use as many tokens as the rate gives in this many seconds.
-const BURST_SECONDS: u32 = 5;
+pub const BURST_SECONDS: u32 = 5;
 
 /// The fewest checks between two sweeps, which remove full buckets.
 const SWEEP_EVERY: usize = 1024;
 
-type Limiter<K, C> =
-    RateLimiter<K, DefaultKeyedStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
+type Limiter<K, C> = RateLimiter<K, Buckets<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
 /// A rate per second for each key, with bursts of five seconds' worth.
 ///
@@ -37,6 +38,11 @@ type Limiter<K, C> =
 /// within five seconds.
 pub struct KeyedLimit<K: Hash + Eq + Clone, C: Clock = DefaultClock> {
     limiter: Option<Limiter<K, C>>,
+    buckets: Buckets<K>,
+    /// The time in which a bucket gains a token.
+    per_token: Duration,
+    /// The moment from which buckets count time.
+    start: C::Instant,
     clock: C,
     checks_until_sweep: AtomicUsize,
 }
@@ -56,13 +62,18 @@ impl<K: Hash + Eq + Clone> KeyedLimit<K> {
 
 impl<K: Hash + Eq + Clone, C: Clock + Clone> KeyedLimit<K, C> {
     fn with_clock(per_second: u32, clock: C) -> KeyedLimit<K, C> {
-        let limiter = NonZeroU32::new(per_second).map(|rate| {
+        let buckets = Buckets::default();
+        let start = clock.now();
+        let quota = NonZeroU32::new(per_second).map(|rate| {
             let burst = rate.saturating_mul(NonZeroU32::new(BURST_SECONDS).expect("not zero"));
-            let quota = Quota::per_second(rate).allow_burst(burst);
-            RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone())
+            Quota::per_second(rate).allow_burst(burst)
         });
+        let limiter = |quota| RateLimiter::new(quota, buckets.clone(), clock.clone());
         KeyedLimit {
-            limiter,
+            limiter: quota.map(limiter),
+            per_token: quota.map_or(Duration::ZERO, |quota| quota.replenish_interval()),
+            buckets,
+            start,
             clock,
             checks_until_sweep: AtomicUsize::new(SWEEP_EVERY),
         }
@@ -84,6 +95,17 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> KeyedLimit<K, C> {
         let taken = limiter.check_key_n(key, tokens);
         let taken = taken.expect("a bucket holds five seconds' worth, at least five tokens");
         taken.map_err(|until| self.wait(until))
+    }
+
+    /// Takes a token for something that has happened elsewhere, `age` ago, and can't be refused any
+    /// more. The bucket may go into debt: it gains nothing until that is paid.
+    pub fn charge(&self, key: &K, age: Duration) {
+        if let Some(limiter) = &self.limiter {
+            self.sweep(limiter);
+            let now: Duration = self.clock.now().duration_since(self.start).into();
+            self.buckets
+                .charge(key, now.saturating_sub(age), self.per_token);
+        }
     }
 
     fn wait(&self, until: NotUntil<C::Instant>) -> Duration {
@@ -190,6 +212,51 @@ mod tests {
         clock.advance(Duration::from_secs(3));
         assert_eq!(limit.take(&"ann", five), Err(Duration::from_secs(2)));
         assert_eq!(limit.check(&"ann"), Ok(()));
+    }
+
+    #[test]
+    fn charges_are_paid_before_the_next_check_passes() {
+        let clock = FakeRelativeClock::default();
+        let limit = KeyedLimit::with_clock(2, clock.clone());
+        for _ in 0..10 {
+            assert_eq!(limit.check(&"ann"), Ok(()));
+        }
+        (0..10).for_each(|_| limit.charge(&"ann", Duration::ZERO));
+        assert_eq!(limit.check(&"ann"), Err(Duration::from_millis(5_500)));
+        clock.advance(Duration::from_millis(5_500));
+        assert_eq!(limit.check(&"ann"), Ok(()));
+        assert!(limit.check(&"ann").is_err());
+    }
+
+    #[test]
+    fn charge_for_what_is_as_old_as_a_burst_takes_nothing() {
+        let clock = FakeRelativeClock::default();
+        let limit = KeyedLimit::with_clock(2, clock.clone());
+        clock.advance(Duration::from_secs(60));
+        (0..10).for_each(|_| limit.charge(&"ann", Duration::from_secs(5)));
+        assert_eq!((0..20).filter(|_| limit.check(&"ann").is_ok()).count(), 10);
+        (0..10).for_each(|_| limit.charge(&"bob", Duration::from_secs(4)));
+        assert_eq!((0..20).filter(|_| limit.check(&"bob").is_ok()).count(), 8);
+    }
+
+    #[test]
+    fn servers_that_tell_each_other_admit_what_one_would() {
+        let clock = FakeRelativeClock::default();
+        let servers = [0, 1].map(|_| KeyedLimit::with_clock(20, clock.clone()));
+        let mut admitted = 0;
+        for _ in 0..60_000 {
+            for (here, there) in [(0, 1), (1, 0)] {
+                if servers[here].check(&"ann").is_ok() {
+                    servers[there].charge(&"ann", Duration::ZERO);
+                    admitted += 1;
+                }
+            }
+            clock.advance(Duration::from_millis(1));
+        }
+        assert!(
+            (1_295..=1_305).contains(&admitted),
+            "{admitted} in a minute"
+        );
     }
 
     #[test]

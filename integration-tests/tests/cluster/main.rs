@@ -21,6 +21,7 @@ mod real_input;
 mod reconnects;
 mod redis_tls;
 mod servers;
+mod shared_limits;
 mod simulate_servers;
 mod wrong_hosts;
 mod wrong_topics;

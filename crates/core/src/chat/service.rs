@@ -22,13 +22,14 @@ use super::clock::Pulse;
 use super::hub::{Hub, HubChannel};
 use super::log::{Log, MemoryBounds};
 use super::read::Reads;
+use super::send_limits::SendLimits;
 use super::wire::SessionLimits;
 use super::wire::close::Close;
 use crate::chat::hub::outbox::OutboxBounds;
 use crate::chat::log::barrier::Barrier;
 use crate::domain::{ChannelName, Code, Problem, UserName};
 use crate::keyed_memory::{KeyedMemory, ReservedMemory};
-use crate::limits::{KeyedLimit, RequestKind, RequestLimit};
+use crate::limits::{RequestKind, RequestLimit};
 use crate::ports::{Channels, Directory, FileRows, UserRows};
 
 use channel_loader::ChannelLoader;
@@ -121,9 +122,7 @@ pub struct Chat {
     read_memory: KeyedMemory<UserName>,
     hello_memory: KeyedMemory<IpAddr>,
     directory: DirectoryPorts,
-    sends_per_user: KeyedLimit<UserName>,
-    events_per_user: KeyedLimit<UserName>,
-    sends_per_channel: KeyedLimit<ChannelName>,
+    send_limits: Arc<SendLimits>,
     requests_per_user: RequestLimit,
     degraded: Mutex<Vec<&'static str>>,
 }
@@ -147,14 +146,13 @@ impl Chat {
         pulse: Arc<Pulse>,
         reads: Reads,
         directory: DirectoryPorts,
+        send_limits: Arc<SendLimits>,
     ) -> Chat {
         let reads = Arc::new(reads);
         let channels = directory.channels.clone();
         let loader = ChannelLoader::new(log.clone(), hub.clone(), reads.clone(), channels);
         Chat {
-            sends_per_user: KeyedLimit::new(settings.sends_per_user),
-            events_per_user: KeyedLimit::new(settings.sends_per_user),
-            sends_per_channel: KeyedLimit::new(settings.sends_per_channel),
+            send_limits,
             requests_per_user: RequestLimit::new(settings.requests_per_user),
             read_memory: KeyedMemory::new(settings.read_bytes),
             hello_memory: KeyedMemory::new(HELLO_BYTES),

@@ -17,6 +17,7 @@ use super::log::Log;
 use super::log::barrier::Barrier;
 use super::log::reader;
 use super::read::Reads;
+use super::send_limits::SendLimits;
 use super::service::{Chat, ChatSettings, DirectoryPorts};
 use crate::ports::{Broker, History, PortError, Presence};
 
@@ -79,8 +80,11 @@ pub async fn start(ports: Ports, settings: ChatSettings) -> Result<Running, Star
     let pulse = Arc::new(Pulse::new());
     let barrier = Barrier::new(log.clone());
     let mut threads = Threads::none();
+    let (of_user, of_channel) = (settings.sends_per_user, settings.sends_per_channel);
+    let limits = Arc::new(SendLimits::new(of_user, of_channel));
     threads.add("log reader", |stop, alive| {
-        reader::spawn(log.clone(), hub.clone(), &plan, stop, alive)
+        let receivers = (hub.clone(), limits.clone());
+        reader::spawn(log.clone(), receivers, &plan, stop, alive)
     })?;
     threads.add("pulse", |stop, alive| pulse.start(stop, alive))?;
 
@@ -107,7 +111,7 @@ pub async fn start(ports: Ports, settings: ChatSettings) -> Result<Running, Star
         }),
     ];
     let reads = Reads::new(log.clone(), history, barrier);
-    let chat = Chat::new(settings, log, hub, pulse, reads, ports.directory);
+    let chat = Chat::new(settings, log, hub, pulse, reads, ports.directory, limits);
     Ok(Running {
         chat: Arc::new(chat),
         threads,

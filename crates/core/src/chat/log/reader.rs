@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::fold::WARM_UP_MS;
 use crate::chat::hub::Hub;
 use crate::chat::log::Log;
+use crate::chat::send_limits::SendLimits;
 use crate::domain::Partition;
 use crate::ports::broker::{LogReader, LogRecord, Offset};
 use crate::ports::history::Mark;
@@ -95,7 +96,7 @@ pub async fn plan(broker: &dyn Broker, marks: &[Mark]) -> Result<Vec<StartPoint>
 /// another log. Such a partition is stopped; the others are read.
 pub fn spawn(
     log: Arc<Log>,
-    hub: Arc<Hub>,
+    (hub, limits): (Arc<Hub>, Arc<SendLimits>),
     plan: &[StartPoint],
     stop: Arc<AtomicBool>,
     alive: oneshot::Sender<Infallible>,
@@ -110,6 +111,7 @@ pub fn spawn(
         Reading {
             log,
             hub,
+            limits,
             runtime,
             starts: from.clone(),
             from,
@@ -148,6 +150,7 @@ fn begin(log: &Log, point: &StartPoint) {
 struct Reading {
     log: Arc<Log>,
     hub: Arc<Hub>,
+    limits: Arc<SendLimits>,
     /// The runtime of the sessions.
     runtime: Handle,
     /// The offset at which reading began, per partition.
@@ -224,6 +227,7 @@ impl Reading {
         // Only the order within a partition matters. The sort is stable and keeps it.
         records.sort_by_key(|r| r.partition);
         let (mut outcomes, mut wakers) = (Vec::new(), Vec::new());
+        let now_ms = self.log.broker().now_ms();
         let mut rest = records.drain(..).peekable();
         while let Some(first) = rest.next() {
             let partition = first.partition;
@@ -234,6 +238,7 @@ impl Reading {
             }
             let (entries, of_partition) = self.log.fold(partition, run);
             self.hub.deliver(&entries, &mut wakers);
+            self.limits.count_others(&entries, &of_partition, now_ms);
             outcomes.push((partition, of_partition));
         }
         for (partition, of_partition) in outcomes {

@@ -1,8 +1,5 @@
 //! Sends messages and channel events: window, rights, limits, then the log.
 
-use std::num::NonZeroU32;
-use std::time::Duration;
-
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -160,30 +157,13 @@ impl Chat {
     pub(super) fn admit(&self, channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
         // Rights come first, so that a send without them takes no token from a limit.
         may_send(channel, user)?;
-        let settings = &self.settings;
-        self.sends_per_user.check(user).map_err(|wait| {
-            limited(
-                "A user may send at most",
-                settings.sends_per_user,
-                "messages",
-                wait,
-            )
-        })?;
-        let all = "A channel takes at most";
-        let limit = settings.sends_per_channel;
-        self.sends_per_channel
-            .check(&channel.name)
-            .map_err(|wait| limited(all, limit, "messages", wait))
+        self.send_limits.admit_message(&channel.name, user)
     }
 
     /// Takes tokens from a user's bucket for channel events (joins, topics, archivals), all or none.
     /// Its rate is that of messages.
     pub(super) fn admit_events(&self, user: &UserName, count: u32) -> Result<(), Problem> {
-        let limit = self.settings.sends_per_user;
-        let count = NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
-        self.events_per_user
-            .take(user, count)
-            .map_err(|wait| limited("A user may cause at most", limit, "channel events", wait))
+        self.send_limits.admit_events(user, count)
     }
 
     /// Checks the references of a send: the parent message exists in this channel, and the sender
@@ -249,13 +229,6 @@ impl Chat {
 pub(super) fn unique() -> ClientMsgId {
     let unique = Uuid::new_v4().hyphenated().to_string();
     ClientMsgId::parse(&unique).expect("a UUID is 36 printable characters")
-}
-
-fn limited(who: &'static str, limit: u32, what: &'static str, wait: Duration) -> Problem {
-    let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-    let text = format!("{who} {limit} {what} per second on average.");
-    let problem = Problem::new(Code::RateLimited, text);
-    problem.limit(u64::from(limit)).retry_after_ms(ms)
 }
 
 pub(super) fn may_send(channel: &HubChannel, user: &UserName) -> Result<(), Problem> {
