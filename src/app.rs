@@ -40,6 +40,7 @@ use lakechat_core::chat::{
 };
 use lakechat_core::domain::Secret;
 use lakechat_core::files::{self, Files, LinkSigner};
+use lakechat_core::ports::presence::ConnectionLimits;
 
 /// The least bound of a session's outbox, in bytes.
 const OUTBOX_BYTES: usize = 4 * 1024 * 1024;
@@ -271,7 +272,10 @@ fn chat_settings(config: &Config) -> chat::ChatSettings {
         sends_per_channel: config.limits.sends_per_channel,
         requests_per_user: config.limits.requests_per_user,
         channels_per_user: chat.channels_per_user,
-        connections_per_user: config.limits.connections_per_user as usize,
+        connections: ConnectionLimits {
+            per_user: config.limits.connections_per_user as usize,
+            per_network: config.limits.connections_per_address as usize,
+        },
         edit_window: Duration::from_secs(chat.edit_window_seconds),
     }
 }

@@ -8,6 +8,7 @@
 //! | `installation` | the installation that the keys belong to |
 //! | `session:<uuid>` | hash: `user`, `server`, `address`, `since` |
 //! | `user:<name>` | sorted set of the user's sessions, scored with their deadlines |
+//! | `address:<network>` | sorted set of the sessions from an address, or from the first 64 bits of an IPv6 address, scored likewise |
 //! | `channel:<name>` | sorted set of the joined sessions, a member each: `<user> <server> <run> <since> <session>`, scored with its deadline |
 //!
 //! Deadlines are ms since 1970. A member whose deadline has passed does not count, even if it is still
@@ -46,8 +47,8 @@ use self::writer::Writer;
 use crate::owner::Installation;
 use lakechat_core::domain::ChannelName;
 use lakechat_core::ports::presence::{
-    ChannelPresence, ChannelPresenceBuilder, LiveSession, LiveSessions, PresentSession,
-    SessionChange,
+    ChannelPresence, ChannelPresenceBuilder, ConnectionLimit, ConnectionLimits, LiveSession,
+    LiveSessions, PresentSession, SessionChange,
 };
 use lakechat_core::ports::{PortError, Presence};
 
@@ -163,6 +164,21 @@ impl Presence for RedisPresence {
         };
         if self.changes.try_send(change).is_err() {
             metrics::counter!("lakechat_presence_changes_dropped_total").increment(1);
+        }
+    }
+
+    async fn admit(
+        &self,
+        session: LiveSession<'_>,
+        limits: ConnectionLimits,
+    ) -> Result<(), ConnectionLimit> {
+        let user = self.keys.user(session.user);
+        let network = self.keys.network(session.address);
+        let reserved = self.link.reserve(&user, &network, session.id, limits);
+        match reserved.await {
+            // Without Redis, each server has limits of its own.
+            Ok(None) | Err(_) => Ok(()),
+            Ok(Some(limit)) => Err(limit),
         }
     }
 

@@ -10,6 +10,7 @@ use lakechat_core::chat::{
 };
 use lakechat_core::domain::Partition;
 use lakechat_core::ports::broker::{DeadLetter, LogRecord, OutgoingRecord};
+use lakechat_core::ports::presence::ConnectionLimits;
 use lakechat_embedded::MemoryPresence;
 
 use super::broker::{any_partition, read, reader_at_end};
@@ -137,7 +138,7 @@ fn settings() -> chat::ChatSettings {
         sends_per_channel: 0,
         requests_per_user: 0,
         channels_per_user: 10_000,
-        connections_per_user: 0,
+        connections: ConnectionLimits::default(),
         edit_window: Duration::ZERO,
     }
 }

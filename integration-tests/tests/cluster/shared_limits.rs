@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use integration_tests::cluster::Cluster;
+use integration_tests::redis_server::{self, RedisServer};
 use integration_tests::ws::send_frame;
-use integration_tests::{Person, Server, Ws};
+use integration_tests::{Person, Server, Ws, eventually};
 use tokio::time::{Instant, sleep, timeout_at};
 
 const PER_SECOND: f64 = 5.0;
@@ -82,4 +83,87 @@ async fn channel_takes_no_more_from_two_servers() {
         bob.joined(&b, "general").await,
     ];
     share_a_rate(sessions).await;
+}
+
+/// Opens a session, unless a limit closes it.
+async fn opened(server: &Server, who: &Person) -> Option<Ws> {
+    let bearer = format!("Bearer {}", who.token());
+    let opened = Ws::try_open(server.address(), &[("authorization", &bearer)]).await;
+    let mut ws = opened.expect("an upgrade").0;
+    if ws.next().await["type"] == "welcome" {
+        return Some(ws);
+    }
+    assert_eq!(ws.closed().await.code, Some(4504));
+    None
+}
+
+/// Opens sessions on both servers in turn until one is refused.
+async fn fill(servers: &[Server; 2], who: &Person) -> Vec<Ws> {
+    let mut open = Vec::new();
+    for n in 0..100 {
+        match opened(&servers[n % 2], who).await {
+            Some(ws) => open.push(ws),
+            None => return open,
+        }
+    }
+    panic!("a hundred sessions and no limit");
+}
+
+async fn limited(name: &str, most: &str) -> (RedisServer, Arc<Cluster>, [Server; 2]) {
+    let redis = redis_server::fresh().await.expect("a Redis");
+    let url = redis.url();
+    let (cluster, servers) = two(&[(name, most), ("LAKECHAT_REDIS__URL", &url)]).await;
+    for server in &servers {
+        server.part_is("presence", "up").await;
+    }
+    (redis, cluster, servers)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn user_has_no_more_sessions_over_two_servers_and_each_server_its_own_limit_without_redis() {
+    let (mut redis, _cluster, servers) =
+        limited("LAKECHAT_LIMITS__CONNECTIONS_PER_USER", "10").await;
+    let ann = Person::register(&servers[0], "ann").await;
+    let mut open = fill(&servers, &ann).await;
+    assert_eq!(open.len(), 10);
+    let bob = Person::register(&servers[1], "bob").await;
+    assert!(
+        opened(&servers[0], &bob).await.is_some(),
+        "bob has a limit of his own"
+    );
+
+    open.pop().expect("ten").close().await;
+    eventually("the place is free", async || {
+        opened(&servers[0], &ann).await
+    })
+    .await;
+
+    redis.kill().await.expect("it runs");
+    drop(open);
+    servers[0].part_is("presence", "degraded").await;
+    servers[1].part_is("presence", "degraded").await;
+    eventually("the sessions have ended", async || {
+        let sessions = servers[1].http().metric("lakechat_sessions").await;
+        (sessions == Some(0)).then_some(())
+    })
+    .await;
+    let mut alone = Vec::new();
+    while let Some(ws) = opened(&servers[1], &ann).await {
+        alone.push(ws);
+    }
+    assert_eq!(alone.len(), 10, "of one server");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn address_has_no_more_sessions_over_two_servers() {
+    let (_redis, _cluster, servers) =
+        limited("LAKECHAT_LIMITS__CONNECTIONS_PER_ADDRESS", "40").await;
+    let ann = Person::register(&servers[0], "ann").await;
+    let open = fill(&servers, &ann).await;
+    assert_eq!(open.len(), 40);
+    let bob = Person::register(&servers[1], "bob").await;
+    assert!(
+        opened(&servers[1], &bob).await.is_none(),
+        "from the same address"
+    );
 }

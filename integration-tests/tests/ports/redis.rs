@@ -79,14 +79,20 @@ async fn entries_are_readable_below_the_prefix_and_each_key_ends_by_itself() -> 
     let a = Server::start(&redis, "a")?.up().await?;
     let (ann, ops) = (user(), channel());
     let id = a.enter(&ann, &ops);
-    let (session, of_user, of_channel) = (
+    let (session, of_user, of_address, of_channel) = (
         format!("{PREFIX}session:{id}"),
         format!("{PREFIX}user:{ann}"),
+        format!("{PREFIX}address:{ADDRESS}"),
         format!("{PREFIX}channel:{ops}"),
     );
-    let mut wanted = vec![session.clone(), of_user.clone(), of_channel.clone()];
+    let mut wanted = vec![
+        session.clone(),
+        of_user.clone(),
+        of_address.clone(),
+        of_channel.clone(),
+    ];
     wanted.sort();
-    eventually("three keys", async || Ok(redis.keys().await? == wanted)).await?;
+    eventually("four keys", async || Ok(redis.keys().await? == wanted)).await?;
     for field in [
         ("user", ann.to_string()),
         ("server", "a".to_owned()),
@@ -96,10 +102,10 @@ async fn entries_are_readable_below_the_prefix_and_each_key_ends_by_itself() -> 
         let (name, value) = field;
         assert_eq!(redis.cli(&["HGET", &session, name]).await?, value);
     }
-    assert_eq!(
-        redis.cli(&["ZRANGE", &of_user, "0", "-1"]).await?,
-        id.to_string()
-    );
+    for key in [&of_user, &of_address] {
+        let ids = redis.cli(&["ZRANGE", key, "0", "-1"]).await?;
+        assert_eq!(ids, id.to_string());
+    }
     let member = redis.cli(&["ZRANGE", &of_channel, "0", "-1"]).await?;
     assert!(member.starts_with(&format!("{ann} a ")), "{member}");
     for key in &wanted {

@@ -17,6 +17,7 @@ use lakechat_core::domain::{
 };
 use lakechat_core::ports::broker::OutgoingRecord;
 use lakechat_core::ports::history::Mark;
+use lakechat_core::ports::presence::ConnectionLimits;
 use lakechat_core::ports::revocations::OnlyServer;
 use lakechat_core::ports::{Broker, Directory};
 use lakechat_embedded::MemoryPresence;
@@ -222,7 +223,7 @@ pub fn chat_settings(shape: &Shape) -> chat::ChatSettings {
         sends_per_channel: 0,
         requests_per_user: 0,
         channels_per_user: 10_000,
-        connections_per_user: 0,
+        connections: ConnectionLimits::default(),
         edit_window: Duration::ZERO,
     }
 }

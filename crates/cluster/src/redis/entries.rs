@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::origin::{Origin, SessionEntry};
-use lakechat_core::domain::{ChannelName, UserName};
+use lakechat_core::domain::ChannelName;
 use lakechat_core::ports::presence::LiveSessions;
 
 /// A change in the queue to the writer.
@@ -38,7 +38,7 @@ struct LiveEntry {
 #[derive(Debug, Default)]
 pub(super) struct PendingWrites {
     pub began: HashMap<Uuid, Arc<SessionEntry>>,
-    pub ended: HashMap<Uuid, UserName>,
+    pub ended: HashMap<Uuid, Arc<SessionEntry>>,
     /// Members by channel.
     pub joined: HashMap<ChannelName, HashSet<Arc<str>>>,
     pub left: HashMap<ChannelName, HashSet<Arc<str>>>,
@@ -128,10 +128,10 @@ impl SessionEntries {
             return;
         };
         self.pending.began.remove(&id);
-        self.pending.ended.insert(id, live.entry.user.clone());
         for channel in &live.channels {
             self.pending.leave(channel, &live.entry.member);
         }
+        self.pending.ended.insert(id, live.entry);
     }
 
     /// An unknown session has ended, or its beginning was dropped: the next refresh corrects that.

@@ -1,9 +1,12 @@
 //! The names of keys.
 
+use std::net::IpAddr;
+
 use uuid::Uuid;
 
 use crate::owner::{Installation, foreign};
 use lakechat_core::domain::{ChannelName, UserName};
+use lakechat_core::limits::network;
 
 /// The names of keys with one prefix.
 #[derive(Debug)]
@@ -44,6 +47,11 @@ impl Keys {
 
     pub fn user(&self, user: &UserName) -> String {
         format!("{}user:{user}", self.prefix)
+    }
+
+    /// The sessions from a network.
+    pub fn network(&self, address: IpAddr) -> String {
+        format!("{}address:{}", self.prefix, network(address))
     }
 
     pub fn channel(&self, channel: &ChannelName) -> String {

@@ -11,12 +11,14 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, RedisResult};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
+use uuid::Uuid;
 
 use super::keys::Keys;
 use super::owner_key;
 use super::scripts::{Scripts, call};
 use crate::owner::Installation;
 use lakechat_core::ports::PortError;
+use lakechat_core::ports::presence::{ConnectionLimit, ConnectionLimits};
 
 pub(super) const PART: &str = "presence";
 
@@ -25,6 +27,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a read may take: somebody waits for its answer.
 const READ_TIMEOUT: Duration = Duration::from_millis(400);
+
+/// How long a place is reserved: the beginning of its session is written milliseconds later.
+const RESERVED_MS: u64 = 5_000;
 
 /// Parallel reads: each answer may have a megabyte.
 const MAX_READS: usize = 8;
@@ -152,6 +157,35 @@ impl Link {
             // Late for this reader only. Whether Redis has stopped answering is the writer's to find out:
             // reconnecting makes it write all entries again, which a slow Redis is the last to need.
             Err(_) => Err(self.timed_out()),
+        }
+    }
+
+    /// Reserves a place for a session; the limit that is reached, if one is. Fails at once while the link is
+    /// down.
+    pub async fn reserve(
+        &self,
+        user: &str,
+        network: &str,
+        id: Uuid,
+        limits: ConnectionLimits,
+    ) -> Result<Option<ConnectionLimit>, Unavailable> {
+        let mut connection = self.connection()?;
+        let mut command = call(&self.scripts.reserve, &[user, network]);
+        command
+            .arg(RESERVED_MS)
+            .arg(id.to_string())
+            .arg(limits.per_user)
+            .arg(limits.per_network);
+        let reached: RedisResult<u8> =
+            match timeout(READ_TIMEOUT, command.query_async(&mut connection)).await {
+                Ok(reached) => reached,
+                Err(_) => return Err(self.timed_out()),
+            };
+        match reached {
+            Ok(1) => Ok(Some(ConnectionLimit::OfUser)),
+            Ok(2) => Ok(Some(ConnectionLimit::OfNetwork)),
+            Ok(_) => Ok(None),
+            Err(error) => Err(self.unavailable(&error)),
         }
     }
 

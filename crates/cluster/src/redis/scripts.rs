@@ -2,15 +2,38 @@
 
 use redis::{Cmd, Script};
 
-/// `KEYS`: the session, its user's sessions. `ARGV`: lifetime (ms), id, user, server, address, since.
+/// `KEYS`: the session, its user's sessions, its network's. `ARGV`: lifetime (ms), id, user, server, address, since.
 const KEEP_SESSION: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', KEYS[1], 'user', ARGV[3], 'server', ARGV[4], 'address', ARGV[5], 'since', ARGV[6])
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-redis.call('ZADD', KEYS[2], now + ARGV[1], ARGV[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[1])
+for at = 2, 3 do
+  redis.call('ZREMRANGEBYSCORE', KEYS[at], '-inf', now)
+  redis.call('ZADD', KEYS[at], now + ARGV[1], ARGV[2])
+  redis.call('PEXPIRE', KEYS[at], ARGV[1])
+end
+";
+
+/// `KEYS`: the sessions of a user, of a network. `ARGV`: lifetime (ms), id, the most sessions of each (0: no limit).
+/// Returns which of the limits is reached, or 0; then the id counts for its lifetime.
+const RESERVE: &str = r"
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local after = string.format('(%.0f', now)
+for at = 1, 2 do
+  local most = tonumber(ARGV[2 + at])
+  if most > 0 and redis.call('ZCOUNT', KEYS[at], after, '+inf') >= most then
+    return at
+  end
+end
+for at = 1, 2 do
+  redis.call('ZADD', KEYS[at], now + ARGV[1], ARGV[2])
+  if redis.call('PTTL', KEYS[at]) < tonumber(ARGV[1]) then
+    redis.call('PEXPIRE', KEYS[at], ARGV[1])
+  end
+end
+return 0
 ";
 
 /// `KEYS`: a channel. `ARGV`: lifetime (ms), members.
@@ -35,6 +58,7 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], from, '+inf', 'LIMIT', 0, ARGV[1])
 /// The scripts, with the hashes by which Redis finds them.
 pub struct Scripts {
     pub keep_session: Script,
+    pub reserve: Script,
     pub keep_members: Script,
     pub alive: Script,
 }
@@ -43,13 +67,19 @@ impl Scripts {
     pub fn new() -> Scripts {
         Scripts {
             keep_session: Script::new(KEEP_SESSION),
+            reserve: Script::new(RESERVE),
             keep_members: Script::new(KEEP_MEMBERS),
             alive: Script::new(ALIVE),
         }
     }
 
-    pub fn all(&self) -> [&Script; 3] {
-        [&self.keep_session, &self.keep_members, &self.alive]
+    pub fn all(&self) -> [&Script; 4] {
+        [
+            &self.keep_session,
+            &self.reserve,
+            &self.keep_members,
+            &self.alive,
+        ]
     }
 }
 

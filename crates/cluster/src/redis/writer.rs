@@ -210,10 +210,12 @@ impl Writer {
             .began
             .iter()
             .map(|(id, entry)| (self.keep_session(*id, entry), 1));
-        let ended = pending.ended.iter().flat_map(|(id, user)| {
+        let ended = pending.ended.iter().flat_map(|(id, entry)| {
             let forget = redis::cmd("DEL").arg(self.keys.session(*id)).take();
-            let of_user = zrem(&self.keys.user(user), &[id.to_string()]);
-            [(forget, 1), (of_user, 1)]
+            let id = [id.to_string()];
+            let of_user = zrem(&self.keys.user(&entry.user), &id);
+            let of_network = zrem(&self.keys.network(entry.address), &id);
+            [(forget, 1), (of_user, 1), (of_network, 1)]
         });
         let joined = pending.joined.iter().flat_map(move |(channel, members)| {
             let key = self.keys.channel(channel);
@@ -228,7 +230,11 @@ impl Writer {
 
     fn keep_session(&self, id: Uuid, entry: &SessionEntry) -> Cmd {
         let (session, user) = (self.keys.session(id), self.keys.user(&entry.user));
-        let mut cmd = call(&self.link.scripts.keep_session, &[&session, &user]);
+        let network = self.keys.network(entry.address);
+        let mut cmd = call(
+            &self.link.scripts.keep_session,
+            &[&session, &user, &network],
+        );
         cmd.arg(self.deadline_ms())
             .arg(id.to_string())
             .arg(entry.user.as_str())

@@ -4,6 +4,7 @@ mod live_memory;
 mod live_sessions;
 pub mod outbox;
 pub mod roster;
+mod session_counts;
 mod subscription;
 
 use std::collections::{BTreeSet, HashMap};
@@ -22,10 +23,11 @@ use crate::chat::log::entry::Entry;
 use crate::chat::wire::close::Close;
 use crate::domain::{Channel, ChannelKind, ChannelName, Id, Partition, Role, UserName};
 use crate::ports::Presence;
-use crate::ports::presence::{LiveSessions, SessionChange};
+use crate::ports::presence::{ConnectionLimit, ConnectionLimits, LiveSessions, SessionChange};
 use live_memory::LiveMemory;
 use outbox::Outbox;
 use roster::Roster;
+use session_counts::SessionCounts;
 use subscription::{Live, LiveBatch};
 
 pub use subscription::Subscription;
@@ -233,7 +235,7 @@ pub struct Hub {
     live_memory: Arc<LiveMemory>,
     channels: RwLock<HashMap<ChannelName, Arc<HubChannel>>>,
     sessions: Mutex<Sessions>,
-    per_user: Mutex<HashMap<UserName, usize>>,
+    counts: Mutex<SessionCounts>,
     /// Cancelled by [`Hub::close`].
     draining: CancellationToken,
 }
@@ -248,7 +250,7 @@ impl Hub {
             live_memory: LiveMemory::new(live_bytes),
             channels: RwLock::default(),
             sessions: Mutex::default(),
-            per_user: Mutex::default(),
+            counts: Mutex::default(),
             draining: CancellationToken::new(),
         });
         let own: Arc<dyn LiveSessions> = hub.clone();
@@ -343,6 +345,21 @@ impl Hub {
         metrics::gauge!("lakechat_live_frames_bytes").set(waiting as f64);
     }
 
+    /// Refuses a session with a reason to close if its user or its client's network has as many on all
+    /// servers as the limits allow. The limits of this server alone are others' to check.
+    pub async fn admit_session(
+        &self,
+        listener: &Listener,
+        limits: ConnectionLimits,
+    ) -> Result<(), Close> {
+        let counts = || self.counts.lock().expect("no panic while held");
+        if !counts().may_exceed(listener, limits) {
+            return Ok(());
+        }
+        let admitted = self.presence.admit(listener.as_live(), limits).await;
+        admitted.map_err(|_: ConnectionLimit| Close::ConnectionLimit)
+    }
+
     /// Adds a session. Refuses it with a reason to close if the hub is closed, or if its user has
     /// `most` sessions already (0: no limit).
     pub fn add_session(&self, listener: Arc<Listener>, most: usize) -> Result<(), Close> {
@@ -350,12 +367,11 @@ impl Hub {
         if self.draining.is_cancelled() {
             return Err(Close::server_shutdown());
         }
-        let mut per_user = self.per_user.lock().expect("no panic while held");
-        let count = per_user.entry(listener.user.clone()).or_insert(0);
-        if most > 0 && *count >= most {
+        let mut counts = self.counts.lock().expect("no panic while held");
+        if most > 0 && counts.of_user(&listener.user) >= most {
             return Err(Close::ConnectionLimit);
         }
-        *count += 1;
+        counts.add(&listener);
         sessions.all.insert(listener.id, listener.clone());
         listener.report(SessionChange::Began);
         metrics::gauge!("lakechat_sessions").set(sessions.all.len() as f64);
@@ -368,13 +384,8 @@ impl Hub {
         listener.report(SessionChange::Ended);
         metrics::gauge!("lakechat_sessions").set(sessions.all.len() as f64);
         drop(sessions);
-        let mut per_user = self.per_user.lock().expect("no panic while held");
-        if let Some(count) = per_user.get_mut(&listener.user) {
-            *count -= 1;
-            if *count == 0 {
-                per_user.remove(&listener.user);
-            }
-        }
+        let mut counts = self.counts.lock().expect("no panic while held");
+        counts.remove(listener);
     }
 
     /// Closes the live sessions of a partition once it is stopped: they would get nothing more, and on

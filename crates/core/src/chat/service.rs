@@ -30,6 +30,7 @@ use crate::chat::log::barrier::Barrier;
 use crate::domain::{ChannelName, Code, Problem, UserName};
 use crate::keyed_memory::{KeyedMemory, ReservedMemory};
 use crate::limits::{RequestKind, RequestLimit};
+use crate::ports::presence::ConnectionLimits;
 use crate::ports::{Channels, Directory, FileRows, UserRows};
 
 use channel_loader::ChannelLoader;
@@ -85,8 +86,8 @@ pub struct ChatSettings {
     pub requests_per_user: u32,
     /// Channels that one user may have joined or created, those left included.
     pub channels_per_user: usize,
-    /// Concurrent sessions of one user; 0: no limit.
-    pub connections_per_user: usize,
+    /// Concurrent sessions of one user, and from one network.
+    pub connections: ConnectionLimits,
     /// For how long the sender of a message may change it; zero: for ever.
     pub edit_window: Duration,
 }

@@ -25,6 +25,21 @@ pub struct LiveSession<'a> {
     pub since_ms: u64,
 }
 
+/// How many sessions there may be at a time, on all servers together; 0: no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    pub per_user: usize,
+    /// Of the addresses of a [`network`](crate::limits::network).
+    pub per_network: usize,
+}
+
+/// The limit that a session would exceed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionLimit {
+    OfUser,
+    OfNetwork,
+}
+
 /// What happened to a session.
 #[derive(Clone, Copy, Debug)]
 pub enum SessionChange<'a> {
@@ -75,6 +90,20 @@ pub trait Presence: fmt::Debug + Send + Sync {
     /// Never blocks and never fails; it may be called under a lock. The queue is bounded. If it is
     /// full, the change is dropped, and the next refresh makes up for it.
     fn session_changed(&self, session: LiveSession<'_>, change: SessionChange<'_>);
+
+    /// Whether a session may begin, by the sessions of its user and of its client's network on all
+    /// servers. If so, it counts at once, for some seconds: until its beginning is announced.
+    ///
+    /// Without the common store, or if it doesn't answer within half a second, every session may
+    /// begin: the servers' own limits hold. So does an adapter for a single server. Dropping the
+    /// future is safe.
+    async fn admit(
+        &self,
+        _session: LiveSession<'_>,
+        _limits: ConnectionLimits,
+    ) -> Result<(), ConnectionLimit> {
+        Ok(())
+    }
 
     /// Publishes and renews this server's sessions until `stop`. Then removes all of them from the
     /// common store and returns, within some seconds. Called once, after [`Presence::attach`].

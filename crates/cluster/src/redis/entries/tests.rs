@@ -1,6 +1,7 @@
 use std::net::Ipv4Addr;
 
 use super::*;
+use lakechat_core::domain::UserName;
 use lakechat_core::ports::presence::LiveSession;
 
 /// The sessions of a server.

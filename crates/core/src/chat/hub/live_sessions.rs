@@ -8,7 +8,7 @@ use crate::domain::ChannelName;
 use crate::ports::presence::{LiveSession, LiveSessions, SessionChange};
 
 impl Listener {
-    fn as_live(&self) -> LiveSession<'_> {
+    pub(super) fn as_live(&self) -> LiveSession<'_> {
         LiveSession {
             id: self.id,
             user: &self.user,

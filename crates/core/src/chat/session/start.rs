@@ -106,8 +106,10 @@ pub async fn run<S>(
     tracing::Span::current()
         .record("session", tracing::field::display(listener.id))
         .record("user", listener.user.as_str());
-    let most = chat.settings.connections_per_user;
-    if let Err(why) = chat.hub.add_session(listener.clone(), most) {
+    let limits = chat.settings.connections;
+    let admitted = chat.hub.admit_session(&listener, limits).await;
+    let added = admitted.and_then(|()| chat.hub.add_session(listener.clone(), limits.per_user));
+    if let Err(why) = added {
         return socket.end(&Ended::Close(why)).await;
     }
     let access = accounts.hold(&identity, listener.outbox.clone());
