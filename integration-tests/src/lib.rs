@@ -25,6 +25,8 @@ pub mod on_hbase;
 pub mod on_hdfs;
 pub mod on_kafka;
 pub mod people;
+pub mod power_cut;
+pub mod preload;
 pub mod redis_server;
 pub mod server;
 pub mod shifted_clock;

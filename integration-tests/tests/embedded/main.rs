@@ -9,6 +9,7 @@ mod config;
 mod conversation;
 mod data_folder;
 mod disabled_accounts;
+mod disk;
 mod documents;
 mod drain;
 mod earlier_releases;
