@@ -29,7 +29,7 @@ impl Balance {
 
 /// Dropping it kills it.
 pub struct Nginx {
-    _child: Child,
+    child: Child,
     folder: TempDir,
     plain: SocketAddr,
     tls: SocketAddr,
@@ -52,19 +52,20 @@ impl Nginx {
         let tested = tested.context("nginx is not installed")?;
         let errors = String::from_utf8_lossy(&tested.stderr);
         ensure!(tested.status.success(), "nginx -t: {errors}");
-        let child = nginx(folder.path())
-            .args(["-g", "daemon off; master_process off;"])
-            .spawn()?;
-        eventually("nginx listens", async || {
-            tokio::net::TcpStream::connect(tls).await.ok()
-        })
-        .await;
+        let child = run(folder.path(), tls).await?;
         Ok(Nginx {
-            _child: child,
+            child,
             folder,
             plain,
             tls,
         })
+    }
+
+    /// SIGKILL, which cuts all connections at once, and a new one.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.child.kill().await?;
+        self.child = run(self.folder.path(), self.tls).await?;
+        Ok(())
     }
 
     /// Where it speaks HTTP without TLS.
@@ -98,6 +99,18 @@ impl Nginx {
     }
 }
 
+/// Returns when it listens.
+async fn run(folder: &Path, tls: SocketAddr) -> Result<Child> {
+    let child = nginx(folder)
+        .args(["-g", "daemon off; master_process off;"])
+        .spawn()?;
+    eventually("nginx listens", async || {
+        tokio::net::TcpStream::connect(tls).await.ok()
+    })
+    .await;
+    Ok(child)
+}
+
 fn nginx(folder: &Path) -> Command {
     let mut command = Command::new("nginx");
     // Debian has it where only root looks.
@@ -119,7 +132,10 @@ fn configuration(
     plain: SocketAddr,
     tls: SocketAddr,
 ) -> String {
-    let servers: String = servers.iter().map(|s| format!("server {s}; ")).collect();
+    let servers: String = servers
+        .iter()
+        .map(|s| format!("server {s} fail_timeout=2s; "))
+        .collect();
     let parts = docker_nginx();
     let parts = parts.display();
     let balance = balance.file();
@@ -127,7 +143,7 @@ fn configuration(
     format!(
         "pid nginx.pid;
         error_log error.log notice;
-        events {{ worker_connections 1024; }}
+        events {{ worker_connections 12000; }}
         http {{
           access_log off;
           client_body_temp_path body;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use integration_tests::bytes::{made, sha256, sha256_of};
 use integration_tests::cluster::Cluster;
@@ -126,11 +127,30 @@ async fn killed_or_draining_server_is_passed_over() {
     let servers = service.servers_of(&ann, |_| String::new()).await;
     assert_eq!(servers, BTreeSet::from(["b".to_owned()]));
     service.servers[0].restart().await;
-    // nginx passes over a server that it found dead for 10 s.
     let mut at_a = session_on(&service, &ann, "a").await;
     // A drain with a session is not over at once.
     service.servers[0].signal(rustix::process::Signal::TERM);
     at_a.of_type("closing").await;
     let servers = service.servers_of(&ann, |_| String::new()).await;
     assert_eq!(servers, BTreeSet::from(["b".to_owned()]));
+}
+
+/// Far less than nginx' own 10 s, for which it would pass over a server that it found dead.
+const BACK_IN_USE: Duration = Duration::from_secs(6);
+
+#[tokio::test]
+async fn server_that_is_back_is_in_use_before_the_other_one_has_restarted_too() {
+    let mut service = Service::start(Balance::Random).await;
+    let ann = service.register("ann").await;
+    service.servers[0].kill_9().await;
+    // nginx has found it dead.
+    service.servers_of(&ann, |_| String::new()).await;
+    service.servers[0].restart().await;
+    service.servers[1].kill_9().await;
+    let began = Instant::now();
+    eventually("the first one serves", async || {
+        Ws::try_open(service.address(), &[]).await.ok()
+    })
+    .await;
+    assert!(began.elapsed() < BACK_IN_USE, "{:?}", began.elapsed());
 }
