@@ -18,6 +18,7 @@ pub mod hbase;
 pub mod hbase_shell;
 pub mod http;
 pub mod input;
+pub mod links;
 pub mod narrow;
 pub mod nginx;
 pub mod on_disk;

@@ -48,8 +48,15 @@ pub fn try_run(words: &[&str]) -> Result<Output> {
 
 /// The same verbs for tests that go on meanwhile.
 pub async fn verb(words: &[&str]) -> Result<()> {
+    verb_with(words, &[]).await
+}
+
+/// The same; what it starts has more in its environment.
+pub async fn verb_with(words: &[&str], env: &[(String, String)]) -> Result<()> {
     let mut script = tokio::process::Command::new(script());
-    let output = script.args(words).kill_on_drop(true).output().await?;
+    let env = env.iter().map(|(name, value)| (name, value));
+    let output = script.args(words).envs(env).kill_on_drop(true).output();
+    let output = output.await?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{words:?}: {said}");
     Ok(())

@@ -1,6 +1,6 @@
 //! `lakechat simulate` passes at a server that keeps what it promises, also if it is killed.
 
-use integration_tests::simulation::{simulate, simulate_beside};
+use integration_tests::simulation::{Simulation, simulate};
 use integration_tests::{Server, within};
 
 use crate::MODE;
@@ -44,11 +44,10 @@ async fn server_that_is_killed_in_the_middle_loses_nothing_and_people_are_back_i
         &kill,
     ];
     let url = server.url();
-    let start_again = async |_| {
-        server.ended().await;
-        server.restart().await;
-    };
-    let ended = within(simulate_beside(&[&url], &people, start_again)).await;
+    let simulation = Simulation::begin(&[&url], &people);
+    server.ended().await;
+    server.restart().await;
+    let ended = within(simulation.ended()).await;
     let report = ended.passed();
     assert_eq!(
         report["kills"].as_array().map(Vec::len),

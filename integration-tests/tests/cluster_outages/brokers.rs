@@ -1,12 +1,42 @@
 //! A Kafka of three brokers: leaders move in the midst of traffic, and one broker is lost for good.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
 use integration_tests::alone::Alone;
 use integration_tests::traffic::Traffic;
-use integration_tests::{Server, stack};
+use integration_tests::{Server, eventually, stack};
 use tokio::time::{Instant, timeout};
 
-use crate::faults::{PACE, PATIENCE, SENDERS, acks_go_on, recovered};
+use crate::scene::PATIENCE;
+
+const SENDERS: usize = 4;
+const PACE: Duration = Duration::from_millis(20);
+
+/// Acks that show that sending goes on.
+const ENOUGH: u64 = 100;
+
+/// How far the archive may be behind what was just sent.
+const LAG_RECORDS: u64 = 500;
+
+async fn recovered(server: &Server) {
+    eventually(
+        "all parts are up and the archive has caught up",
+        async || {
+            let ready = server.http().get("/readyz", "").await.json();
+            let parts = ready["parts"].as_object()?;
+            let up = parts.values().all(|part| part["state"] == "up");
+            let lag = parts["archiver"]["lag_records"].as_u64()?;
+            (up && lag < LAG_RECORDS).then_some(())
+        },
+    )
+    .await;
+}
+
+async fn acks_go_on(traffic: &mut Traffic, after: &str) -> Result<()> {
+    let acked = timeout(PATIENCE, traffic.acked_more(ENOUGH)).await;
+    acked.with_context(|| format!("no acks after {after} was back"))
+}
 
 /// The leaders of this broker's partitions move while it is away, and it is in sync again at the end.
 async fn moves(end: &str, broker: &str, alone: &Alone, traffic: &mut Traffic) -> Result<()> {

@@ -5,3 +5,5 @@ mod degrading;
 mod faults;
 mod hung_thrift;
 mod refreshes;
+mod scene;
+mod soak;

@@ -2,9 +2,8 @@
 //! what else its report tells.
 
 use integration_tests::fault_proxy::{FaultProxy, Wrong};
-use integration_tests::simulation::{simulate, simulate_beside};
+use integration_tests::simulation::{Simulation, simulate};
 use integration_tests::{Server, eventually, within};
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::MODE;
 
@@ -98,16 +97,14 @@ async fn limit_that_slows_a_run_down_is_named() {
 async fn interrupted_run_reports_what_it_has_seen() {
     let server = Server::start(MODE).await;
     let people = ["--users=3", "--rate=50", "--duration=1h", "--ramp=0s"];
-    let interrupt = async |id: u32| {
-        eventually("people talk", async || {
-            let metric = server.http().metric("lakechat_deliveries_total").await;
-            metric.filter(|deliveries| *deliveries > 10)
-        })
-        .await;
-        let pid = Pid::from_raw(id.cast_signed()).expect("a process");
-        kill_process(pid, Signal::INT).expect("ours");
-    };
-    let ended = within(simulate_beside(&[&server.url()], &people, interrupt)).await;
+    let simulation = Simulation::begin(&[&server.url()], &people);
+    eventually("people talk", async || {
+        let metric = server.http().metric("lakechat_deliveries_total").await;
+        metric.filter(|deliveries| *deliveries > 10)
+    })
+    .await;
+    simulation.interrupt();
+    let ended = within(simulation.ended()).await;
     let report = ended.passed();
     assert_eq!(report["interrupted"], true, "{report}");
     assert!(
