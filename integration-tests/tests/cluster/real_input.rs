@@ -197,15 +197,15 @@ fn log_has(cluster: &Cluster, input: &Input) -> Result<()> {
 async fn ensure_present(cluster: &Cluster, session: &str) {
     let prefix = &cluster.redis_prefix;
     let session = format!("session:{session}");
-    let expected = ["channel:general", &session, "user:ann"];
+    let expected = ["address:127.0.0.1", "channel:general", &session, "user:ann"];
     let expected = expected.map(|key| format!("{prefix}{key}"));
     eventually("Redis has the session's entries", async || {
         (keys(cluster) == expected).then_some(())
     })
     .await;
-    let entry = redis_cli(&["hmget", &expected[1], "user", "server"]);
+    let entry = redis_cli(&["hmget", &expected[2], "user", "server"]);
     assert_eq!(entry, ["ann", "a"]);
-    let left_ms = redis_cli(&["pttl", &expected[1]]);
+    let left_ms = redis_cli(&["pttl", &expected[2]]);
     assert!(
         left_ms[0].parse::<u64>().is_ok_and(|ms| ms > 0),
         "{left_ms:?}"
