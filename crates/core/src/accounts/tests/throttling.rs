@@ -135,10 +135,12 @@ async fn logins_and_registrations_share_the_limit_of_their_address() {
     let directory = Arc::new(TestDirectory::default());
     let accounts = Accounts::new(ports(&directory), limited).expect("threads");
     registered(&accounts, "ann").await;
-    // Without hashes in between, in whose time the address would get further attempts.
-    while accounts.throttle.admit_registration(HOME).is_ok() {}
+    // Right before each attempt, because the address gets a further one each second.
+    let use_up = || while accounts.throttle.admit_registration(HOME).is_ok() {};
+    use_up();
     let login = accounts.login(HOME, "nobody", PASSWORD).await;
     assert_eq!(code(login), Code::RateLimited);
+    use_up();
     let register = accounts.register(HOME, "bob", PASSWORD, None).await;
     assert_eq!(code(register), Code::RateLimited);
     for from in [HOME, AWAY] {
