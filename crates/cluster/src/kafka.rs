@@ -12,6 +12,8 @@ mod doubts;
 mod error;
 mod events;
 mod metadata;
+#[cfg(test)]
+mod mock_log;
 mod owner_topic;
 mod pace;
 mod paced_publisher;
@@ -44,7 +46,7 @@ use lakechat_core::domain::{Partition, now_ms};
 use lakechat_core::ports::broker::{
     DeadLetter, DeadLetterListing, LogReader, Offset, OutgoingRecord, PublishFailureHandler,
 };
-use lakechat_core::ports::{Broker, PortError};
+use lakechat_core::ports::{Broker, PerPartition, PortError};
 
 pub use self::owner_topic::OwnerTopic;
 pub use self::settings::KafkaSettings;
@@ -182,18 +184,19 @@ impl Broker for KafkaBroker {
         )))
     }
 
-    async fn end_offsets(&self) -> Result<Vec<Offset>, PortError> {
+    async fn end_offsets(&self) -> Result<PerPartition<Offset>, PortError> {
         self.publisher.record_queue_length();
         self.health.check()?;
-        self.questions.ask(MetadataClient::end_offsets).await
+        let doubts = Arc::clone(&self.doubts);
+        self.questions
+            .ask(move |asker| asker.end_offsets(&doubts))
+            .await
     }
 
-    async fn start_offsets(&self) -> Result<Vec<Offset>, PortError> {
+    async fn start_offsets(&self) -> Result<PerPartition<Offset>, PortError> {
         let kept = self.questions.ask(MetadataClient::start_offsets).await?;
-        let kept = (0..).map(Partition).zip(kept);
-        Ok(kept
-            .map(|(p, start)| self.not_below_begin(p, start))
-            .collect())
+        let kept = kept.map(|partition, start| self.not_below_begin(partition, start));
+        Ok(kept)
     }
 
     fn retention(&self) -> Option<Duration> {
@@ -203,12 +206,12 @@ impl Broker for KafkaBroker {
     async fn offsets_for_times(
         &self,
         times: &[(Partition, u64)],
-    ) -> Result<Vec<Offset>, PortError> {
+    ) -> Result<Vec<Result<Offset, PortError>>, PortError> {
         let asked = times.to_vec();
         let find = move |asker: &mut MetadataClient| asker.offsets_for_times(&asked);
         let found = times.iter().zip(self.questions.ask(find).await?);
         Ok(found
-            .map(|((p, _), offset)| self.not_below_begin(*p, offset))
+            .map(|((p, _), offset)| Ok(self.not_below_begin(*p, offset?)))
             .collect())
     }
 

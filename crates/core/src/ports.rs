@@ -8,6 +8,7 @@ pub mod caller;
 pub mod directory;
 pub mod file_store;
 pub mod history;
+mod per_partition;
 pub mod presence;
 pub mod problem;
 pub mod retry;
@@ -23,6 +24,7 @@ pub use directory::{
 };
 pub use file_store::FileStore;
 pub use history::History;
+pub use per_partition::PerPartition;
 pub use presence::Presence;
 pub use revocations::Revocations;
 

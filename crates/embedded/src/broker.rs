@@ -18,7 +18,7 @@ use lakechat_core::ports::broker::{
     DeadLetter, DeadLetterListing, LogReader, LogRecord, Offset, OutgoingRecord,
     PublishFailureHandler,
 };
-use lakechat_core::ports::{Broker, PortError};
+use lakechat_core::ports::{Broker, PerPartition, PortError};
 
 /// Dead letters that are read at a time.
 const PAGE_LETTERS: usize = 100;
@@ -65,7 +65,7 @@ impl Broker for SqliteBroker {
         Ok(Box::new(reader))
     }
 
-    async fn end_offsets(&self) -> Result<Vec<Offset>, PortError> {
+    async fn end_offsets(&self) -> Result<PerPartition<Offset>, PortError> {
         self.check_health()?;
         if self.engine.is_read_only {
             self.engine.follow_log_end(part::BROKER).await?;
@@ -73,22 +73,23 @@ impl Broker for SqliteBroker {
         Ok(self.log_ends())
     }
 
-    fn known_end_offsets(&self) -> Option<Vec<Offset>> {
+    fn known_end_offsets(&self) -> Option<PerPartition<Offset>> {
         let is_known = !self.engine.is_read_only && self.check_health().is_ok();
         is_known.then(|| self.log_ends())
     }
 
-    async fn start_offsets(&self) -> Result<Vec<Offset>, PortError> {
+    async fn start_offsets(&self) -> Result<PerPartition<Offset>, PortError> {
         let partitions = self.engine.partitions;
-        self.engine
-            .read(part::BROKER, move |db| start_offsets(db, partitions))
-            .await
+        let starts = self
+            .engine
+            .read(part::BROKER, move |db| start_offsets(db, partitions));
+        Ok(starts.await?.into())
     }
 
     async fn offsets_for_times(
         &self,
         times: &[(Partition, u64)],
-    ) -> Result<Vec<Offset>, PortError> {
+    ) -> Result<Vec<Result<Offset, PortError>>, PortError> {
         // Taken before the search: a record committed after it may have the time asked for, and
         // an end taken later would lie above that record.
         let end = self.engine.recent_records.end();
@@ -101,9 +102,9 @@ impl Broker for SqliteBroker {
                 // The search is over all partitions, and another one may keep older records.
                 Ok(first.max(kept.get(partition.index()).copied().unwrap_or(0)))
             };
-            times.iter().map(find).collect()
+            times.iter().map(find).collect::<Result<Vec<_>, _>>()
         });
-        found.await
+        Ok(found.await?.into_iter().map(Ok).collect())
     }
 
     fn assigned_partitions(&self) -> watch::Receiver<Vec<Partition>> {
@@ -190,8 +191,9 @@ fn dead_letter(
 }
 
 impl SqliteBroker {
-    fn log_ends(&self) -> Vec<Offset> {
-        vec![self.engine.recent_records.end(); usize::from(self.engine.partitions)]
+    fn log_ends(&self) -> PerPartition<Offset> {
+        let end = self.engine.recent_records.end();
+        (0..self.engine.partitions).map(|_| Ok(end)).collect()
     }
 
     fn check_health(&self) -> Result<(), PortError> {

@@ -117,7 +117,7 @@ pub(super) async fn reader_at_end(
     broker: &Arc<dyn Broker>,
     partition: Partition,
 ) -> Result<Box<dyn LogReader>> {
-    let end = broker.end_offsets().await?[partition.index()];
+    let end = broker.end_offsets().await?.all()?[partition.index()];
     Ok(broker.reader(&[(partition, end)])?)
 }
 
@@ -178,7 +178,7 @@ pub async fn order_of_each_publisher_is_kept_and_the_same_for_all_readers<B: Bac
 
 pub async fn readers_get_only_their_partitions<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
-    let ends = broker.end_offsets().await?;
+    let ends = broker.end_offsets().await?.all()?;
     let publishers: Vec<_> = (0..broker.partitions())
         .map(|p| Publisher::new(&broker, Partition(p)))
         .collect();
@@ -210,7 +210,7 @@ pub async fn reader_continues_from_its_position<B: Backend>(backend: B) -> Resul
     let mut from: Vec<_> = all
         .iter()
         .copied()
-        .zip(broker.end_offsets().await?)
+        .zip(broker.end_offsets().await?.all()?)
         .collect();
     let mut last: HashMap<Partition, Offset> = HashMap::new();
     for round in 0..20 {
@@ -274,7 +274,7 @@ pub async fn poll_returns_at_most_about_a_thousand_records<B: Backend>(backend: 
 pub async fn records_survive_a_restart<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
     let publisher = Publisher::new(&broker, any_partition(&broker));
-    let from = broker.end_offsets().await?[publisher.partition.index()];
+    let from = broker.end_offsets().await?.all()?[publisher.partition.index()];
     let mut reader = broker.reader(&[(publisher.partition, from)])?;
     publisher.publish(0..100)?;
     let seen = read(&mut *reader, &[&publisher.key], 100)?;

@@ -33,7 +33,8 @@ async fn offset_for_time(
     time_ms: u64,
 ) -> Result<Offset> {
     let found = broker.offsets_for_times(&[(partition, time_ms)]).await?;
-    found.first().copied().context("one offset per time")
+    let found = found.into_iter().next().context("one offset per time")?;
+    Ok(found?)
 }
 
 pub async fn end_offsets_are_past_what_any_reader_has_seen<B: Backend>(backend: B) -> Result<()> {
@@ -43,7 +44,7 @@ pub async fn end_offsets_are_past_what_any_reader_has_seen<B: Backend>(backend: 
     for n in 0..50 {
         publisher.publish([n])?;
         let seen = read(&mut *reader, &[&publisher.key], 1)?;
-        let ends = broker.end_offsets().await?;
+        let ends = broker.end_offsets().await?.all()?;
         assert_eq!(ends.len(), usize::from(broker.partitions()));
         assert!(seen[0].offset < ends[publisher.partition.index()]);
     }
@@ -54,7 +55,7 @@ pub async fn end_offset_is_at_or_before_the_next_record<B: Backend>(backend: B) 
     let broker = backend.broker();
     let publisher = Publisher::new(&broker, any_partition(&broker));
     for n in 0..50 {
-        let end = broker.end_offsets().await?[publisher.partition.index()];
+        let end = broker.end_offsets().await?.all()?[publisher.partition.index()];
         publisher.publish([n])?;
         let mut reader = broker.reader(&[(publisher.partition, end)])?;
         let next = read(&mut *reader, &[&publisher.key], 1)?;
@@ -97,7 +98,7 @@ pub async fn offset_for_a_time_after_every_record_is_the_end<B: Backend>(backend
     let never = broker.now_ms() + 86_400_000;
     let first = offset_for_time(&broker, publisher.partition, never).await?;
     assert!(first > seen[29].offset);
-    assert!(first <= broker.end_offsets().await?[publisher.partition.index()]);
+    assert!(first <= broker.end_offsets().await?.all()?[publisher.partition.index()]);
     publisher.publish([30])?;
     let mut reader = broker.reader(&[(publisher.partition, first)])?;
     let next = read(&mut *reader, &[&publisher.key], 1)?;
@@ -108,8 +109,8 @@ pub async fn offset_for_a_time_after_every_record_is_the_end<B: Backend>(backend
 pub async fn start_offset_can_be_read_from<B: Backend>(backend: B) -> Result<()> {
     let broker = backend.broker();
     let (publisher, seen) = three_batches(&broker).await?;
-    let starts = broker.start_offsets().await?;
-    let ends = broker.end_offsets().await?;
+    let starts = broker.start_offsets().await?.all()?;
+    let ends = broker.end_offsets().await?.all()?;
     assert_eq!(starts.len(), ends.len());
     assert!(starts.iter().zip(&ends).all(|(start, end)| start <= end));
     let start = starts[publisher.partition.index()];
@@ -125,7 +126,7 @@ pub async fn reader_below_the_start_offset_is_stopped<B: Backend>(backend: B) ->
     if !backend.forget_below(partition, seen[20].offset).await? {
         return Ok(());
     }
-    let start = broker.start_offsets().await?[partition.index()];
+    let start = broker.start_offsets().await?.all()?[partition.index()];
     assert!(seen[19].offset < start && start <= seen[20].offset);
     let gone = match broker.reader(&[(partition, seen[19].offset)]) {
         Ok(mut reader) => end_of(&mut *reader)?,
@@ -179,7 +180,7 @@ async fn reach_end(
     reader: &mut dyn LogReader,
     partition: Partition,
 ) -> Result<()> {
-    let end = broker.end_offsets().await?[partition.index()];
+    let end = broker.end_offsets().await?.all()?[partition.index()];
     let deadline = Instant::now() + DEADLINE;
     while reader.position(partition) < end {
         let at = reader.position(partition);
@@ -220,7 +221,7 @@ pub async fn position_passes_a_gap_that_is_alone<B: Backend>(backend: B) -> Resu
     if !backend.append_gap(partition).await? {
         return Ok(());
     }
-    let last = broker.end_offsets().await?[partition.index()] - 1;
+    let last = broker.end_offsets().await?.all()?[partition.index()] - 1;
     backend.forget_below(partition, last).await?;
     let mut reader = broker.reader(&[(partition, last)])?;
     reach_end(&broker, &mut *reader, partition).await?;
@@ -234,14 +235,14 @@ pub async fn offsets_and_times_continue_after_everything_was_trimmed<B: Backend>
     let broker = backend.broker();
     let (publisher, seen) = three_batches(&broker).await?;
     let partition = publisher.partition;
-    let end = broker.end_offsets().await?[partition.index()];
+    let end = broker.end_offsets().await?.all()?[partition.index()];
     if !backend.forget_below(partition, end).await? {
         return Ok(());
     }
     drop(broker);
     let backend = backend.reopen().await?;
     let broker = backend.broker();
-    assert!(broker.end_offsets().await?[partition.index()] >= end);
+    assert!(broker.end_offsets().await?.all()?[partition.index()] >= end);
     let mut reader = reader_at_end(&broker, partition).await?;
     let after = Publisher::new(&broker, partition);
     after.publish([0])?;

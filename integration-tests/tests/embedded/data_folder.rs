@@ -35,7 +35,7 @@ fn publish(broker: &Arc<dyn Broker>, n: u64, bytes: usize) -> Result<()> {
 
 /// Reads everything up to the end that the log has.
 async fn numbers(broker: &Arc<dyn Broker>) -> Result<Vec<u64>> {
-    let end = broker.end_offsets().await?[0];
+    let end = broker.end_offsets().await?.all()?[0];
     let all: Vec<_> = (0..broker.partitions())
         .map(|p| (Partition(p), 0))
         .collect();
@@ -248,7 +248,7 @@ async fn backup_taken_while_writing_is_a_whole_data_folder() -> Result<()> {
         }
         n
     });
-    while on_disk.broker().end_offsets().await?[0] < 1_000 {
+    while on_disk.broker().end_offsets().await?.all()?[0] < 1_000 {
         tokio::task::yield_now().await;
     }
     let copied = backup(on_disk.folder.path(), &key, &target, &mut |_| {})?;

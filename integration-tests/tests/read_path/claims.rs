@@ -57,7 +57,7 @@ impl Scene {
     }
 
     async fn is_stored(&self) {
-        let end = self.server.broker.end_offsets().await.expect("known")[0];
+        let end = self.server.ends().await[0];
         // Upkeep goes on reading meanwhile.
         let stored = async || {
             self.read_marks(1).await;
@@ -91,7 +91,7 @@ async fn server_stops_standing_in_once_somebody_else_stores() {
 
     scene.server.history.set_open(false);
     scene.ten_more().await;
-    let end = scene.server.broker.end_offsets().await.expect("known")[0];
+    let end = scene.server.ends().await[0];
     let last = scene.server.log.lock(HERE).tail.last_below(end).cloned();
     let last = last.expect("ten are there");
     let elsewhere = Mark {

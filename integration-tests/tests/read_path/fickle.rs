@@ -11,7 +11,7 @@ use lakechat_core::ports::broker::{
     DeadLetter, DeadLetterListing, LogReader, LogRecord, Offset, OutgoingRecord, PublishFailure,
     PublishFailureHandler,
 };
-use lakechat_core::ports::{Broker, PortError};
+use lakechat_core::ports::{Broker, PerPartition, PortError};
 use tokio::sync::watch;
 
 use crate::gate::away;
@@ -241,25 +241,23 @@ impl Broker for FickleBroker {
         }))
     }
 
-    async fn end_offsets(&self) -> Result<Vec<Offset>, PortError> {
+    async fn end_offsets(&self) -> Result<PerPartition<Offset>, PortError> {
         if self.endless.load(Relaxed) {
             return Err(away("broker"));
         }
         self.inner.end_offsets().await
     }
 
-    async fn start_offsets(&self) -> Result<Vec<Offset>, PortError> {
-        let mut kept = self.inner.start_offsets().await?;
-        if let Some(from) = self.kept_from.get() {
-            kept.iter_mut().for_each(|kept| *kept = (*kept).max(*from));
-        }
-        Ok(kept)
+    async fn start_offsets(&self) -> Result<PerPartition<Offset>, PortError> {
+        let kept = self.inner.start_offsets().await?;
+        let kept_from = self.kept_from.get().copied().unwrap_or(0);
+        Ok(kept.map(|_, kept| kept.max(kept_from)))
     }
 
     async fn offsets_for_times(
         &self,
         times: &[(Partition, u64)],
-    ) -> Result<Vec<Offset>, PortError> {
+    ) -> Result<Vec<Result<Offset, PortError>>, PortError> {
         self.inner.offsets_for_times(times).await
     }
 

@@ -99,7 +99,7 @@ async fn a_wrong_mark_that_is_learned_later_stops_its_partition() {
         id: Id::from_u64(4_711 << 22).expect("63 bits"),
         time_ms: 1,
     };
-    let end = server.broker.end_offsets().await.expect("told")[0];
+    let end = server.ends().await[0];
     server.log.learn_mark(Partition(0), wrong(end + 1));
     assert_eq!(server.log.stopped(), None);
     publish_ten(&server, &channels[0]);

@@ -8,8 +8,8 @@ use lakechat_core::chat::log::partition;
 use lakechat_core::chat::log::record::{Body, Digest, Record};
 use lakechat_core::domain::id::{EPOCH_MS, MAX_STEP};
 use lakechat_core::domain::{ChannelName, ClientMsgId, Id, Member, Partition, Role, UserName};
-use lakechat_core::ports::Broker;
 use lakechat_core::ports::broker::{LogRecord, Offset};
+use lakechat_core::ports::{Broker, PerPartition};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
@@ -108,7 +108,8 @@ impl Model {
 
     /// Reads on, to the log's end.
     pub async fn read(&mut self, broker: &dyn Broker) {
-        let ends = broker.end_offsets().await.expect("the log tells its end");
+        let ends = broker.end_offsets().await.and_then(PerPartition::all);
+        let ends = ends.expect("the log tells its end");
         let places = (0..).map(Partition).zip(&self.clocks);
         let from: Vec<_> = places.map(|(p, clock)| (p, clock.at)).collect();
         let mut reader = broker.reader(&from).expect("the log is readable");

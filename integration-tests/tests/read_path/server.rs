@@ -15,11 +15,11 @@ use lakechat_core::chat::{
 use lakechat_core::domain::{
     Channel, ChannelKind, ChannelName, ClientMsgId, Partition, Secret, UserName,
 };
-use lakechat_core::ports::broker::OutgoingRecord;
+use lakechat_core::ports::broker::{Offset, OutgoingRecord};
 use lakechat_core::ports::history::Mark;
 use lakechat_core::ports::presence::ConnectionLimits;
 use lakechat_core::ports::revocations::OnlyServer;
-use lakechat_core::ports::{Broker, Directory};
+use lakechat_core::ports::{Broker, Directory, PerPartition};
 use lakechat_embedded::MemoryPresence;
 use lakechat_embedded::{Embedded, EmbeddedSettings};
 use tokio::task::JoinHandle as Task;
@@ -180,6 +180,12 @@ impl Server {
             written.expect("written");
         }
         self.chat.caught_up().await;
+    }
+
+    /// The log-end offsets.
+    pub async fn ends(&self) -> Vec<Offset> {
+        let ends = self.broker.end_offsets().await.and_then(PerPartition::all);
+        ends.expect("the log is there")
     }
 
     /// Whether a tail let go of something that history does not have.

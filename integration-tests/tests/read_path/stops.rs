@@ -73,7 +73,7 @@ async fn records_lost_before_they_are_archived_stop_their_partition() {
     server.history.set_open(false);
     (0..3).for_each(|_| publish_ten(&server, &channels[0]));
     server.settle().await;
-    let ends = server.broker.end_offsets().await.expect("told");
+    let ends = server.ends().await;
     server.fickle.keep_from(ends[0]);
     server.history.set_open(true);
     let reason = eventually("it is stopped", async || server.log.stopped()).await;
@@ -92,7 +92,7 @@ async fn rows_refused_for_a_while_are_stored_later() {
     let mut stage = Stage::set().await;
     let stored = async |stage: &Stage| {
         let partition = Partition(0);
-        let end = stage.server.broker.end_offsets().await.expect("told")[partition.index()];
+        let end = stage.server.ends().await[partition.index()];
         let is_stored = async || (stage.server.log.mark(partition).offset == end).then_some(());
         eventually("everything is stored", is_stored).await;
     };
@@ -142,7 +142,7 @@ async fn unarchived_records_near_retention_alarm_and_then_refuse_sends() {
         let name = format!("waits-{age}");
         stage.comes_from_elsewhere(&name, age * MINUTE).await;
         tick();
-        let told = log.archive_late();
+        let told = log.archive_late().map(|(told, _)| told);
         assert_eq!(told.is_some(), alarms, "{told:?}");
         if let Some(told) = told {
             let text = format!("partition 0: records appended {age} min ago are not archived yet");

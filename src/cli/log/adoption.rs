@@ -93,8 +93,8 @@ impl Adoption {
 }
 
 async fn find(broker: &KafkaBroker, marks: &[Mark]) -> Result<Vec<LogPartition>> {
-    let starts = broker.start_offsets().await?;
-    let ends = broker.end_offsets().await?;
+    let starts = broker.start_offsets().await?.all()?;
+    let ends = broker.end_offsets().await?.all()?;
     let at_time = offsets_for_times(broker, marks, 0).await?;
     let behind_time = offsets_for_times(broker, marks, 1).await?;
     let found = starts.into_iter().zip(ends).zip(at_time).zip(behind_time);
@@ -117,5 +117,6 @@ async fn offsets_for_times(
     let times: Vec<_> = times
         .map(|(p, mark)| (p, mark.time_ms + behind_ms))
         .collect();
-    Ok(broker.offsets_for_times(&times).await?)
+    let found = broker.offsets_for_times(&times).await?;
+    Ok(found.into_iter().collect::<Result<_, _>>()?)
 }

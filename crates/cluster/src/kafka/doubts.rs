@@ -21,8 +21,10 @@ pub(super) enum Claim {
     TopicMissing,
     /// The partition does not hold an offset that is to be read.
     OffsetMissing(Partition, Offset),
-    /// A fetch fails with this code although the log holds the offset.
-    FetchFails(RDKafkaErrorCode),
+    /// Fetches fail with this code, and the partition is not read beyond this offset, which the log holds.
+    FetchFails(Partition, Offset, RDKafkaErrorCode),
+    /// The partition ends below an offset that was its end.
+    EndWentBack(Partition),
 }
 
 /// The claims that were made lately, and since when. All clients of a broker share them.

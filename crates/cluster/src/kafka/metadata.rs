@@ -1,7 +1,7 @@
 //! Queries of the log: its first and last offsets, the offset of a time, its partitions.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::Client;
@@ -11,12 +11,13 @@ use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::clients;
-use super::error::{call_failed, unavailable};
+use super::doubts::{Claim, Doubts};
+use super::error::{KafkaFailure, call_failed, stops, unavailable};
 use super::events::ClientEvents;
 use super::settings::KafkaSettings;
 use lakechat_core::domain::Partition;
-use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::Offset;
+use lakechat_core::ports::{PerPartition, PortError};
 
 /// How long a query may take.
 pub(super) const DEADLINE: Duration = Duration::from_secs(5);
@@ -37,7 +38,7 @@ pub(super) struct MetadataClient {
     events: ClientEvents,
     settings: Arc<KafkaSettings>,
     topic: String,
-    /// The latest known end offsets. An end never goes back, unless the topic was made anew or records
+    /// The largest known end offsets. An end never goes back, unless the topic was made anew or records
     /// were lost.
     ends: Vec<Offset>,
 }
@@ -65,41 +66,66 @@ impl MetadataClient {
         while self.consumer.poll(EVENT_WAIT).is_some() {}
     }
 
-    pub fn end_offsets(&mut self) -> Result<Vec<Offset>, PortError> {
+    pub fn end_offsets(&mut self, doubts: &Doubts) -> Result<PerPartition<Offset>, PortError> {
         let ends = self.of_all(rdkafka::Offset::End)?;
-        for (partition, (known, end)) in self.ends.iter().zip(&ends).enumerate() {
-            if end < known {
-                return Err(unavailable(format!(
-                    "partition {partition} of {} ends at {end} and ended at {known} before: it was \
-                     made anew, or its brokers lost records",
-                    self.topic
-                )));
-            }
-        }
-        self.ends.clone_from(&ends);
-        Ok(ends)
+        let checked = (0..).map(Partition).zip(ends);
+        Ok(checked
+            .map(|(partition, end)| self.not_below_known(partition, end?, doubts))
+            .collect())
     }
 
-    pub fn start_offsets(&mut self) -> Result<Vec<Offset>, PortError> {
-        self.of_all(rdkafka::Offset::Beginning)
+    fn not_below_known(
+        &mut self,
+        partition: Partition,
+        end: Offset,
+        doubts: &Doubts,
+    ) -> Result<Offset, PortError> {
+        let known = &mut self.ends[partition.index()];
+        if end >= *known {
+            *known = end;
+            doubts.clear(|claim| claim == Claim::EndWentBack(partition));
+            return Ok(end);
+        }
+        let reason = format!(
+            "partition {partition} of topic {} ends at {end} and ended at {known} before: its brokers lost \
+             records, or the topic was made anew. Restart this server: it compares the log with history",
+            self.topic
+        );
+        Err(match doubts.note(Claim::EndWentBack(partition)) {
+            true => stops(partition, reason),
+            false => doubts.unconfirmed(&reason),
+        })
+    }
+
+    pub fn start_offsets(&mut self) -> Result<PerPartition<Offset>, PortError> {
+        Ok(self
+            .of_all(rdkafka::Offset::Beginning)?
+            .into_iter()
+            .collect())
     }
 
     pub fn offsets_for_times(
         &mut self,
         times: &[(Partition, u64)],
-    ) -> Result<Vec<Offset>, PortError> {
+    ) -> Result<Vec<Result<Offset, PortError>>, PortError> {
         // Before the query: a record that is written after it may be later than the time, and must not be
         // skipped.
-        let ends = self.of_all(rdkafka::Offset::End)?;
+        let ends: PerPartition<_> = self.of_all(rdkafka::Offset::End)?.into_iter().collect();
         let at = |&(partition, ms): &(Partition, u64)| {
             let ms = i64::try_from(ms).unwrap_or(i64::MAX);
             (partition, rdkafka::Offset::Offset(ms))
         };
         let asked: Vec<_> = times.iter().map(at).collect();
         let found = self.ask(&asked)?;
-        let or_end = |(found, (partition, _)): (Option<Offset>, &(Partition, u64))| {
-            found.unwrap_or_else(|| ends[partition.index()])
-        };
+        let or_end =
+            |(found, (partition, _)): (Result<Option<Offset>, _>, &(Partition, u64))| match (
+                found?,
+                ends.get(*partition),
+            ) {
+                (Some(found), _) => Ok(found),
+                (None, Ok(end)) => Ok(*end),
+                (None, Err(error)) => Err(unavailable(error.to_string())),
+            };
         Ok(found.into_iter().zip(times).map(or_end).collect())
     }
 
@@ -108,22 +134,30 @@ impl MetadataClient {
         self.explained(shape(self.consumer.client(), topic))
     }
 
-    fn of_all(&self, place: rdkafka::Offset) -> Result<Vec<Offset>, PortError> {
+    fn of_all(&self, place: rdkafka::Offset) -> Result<Vec<Result<Offset, PortError>>, PortError> {
         let all: Vec<_> = (0..self.settings.partitions)
             .map(|p| (Partition(p), place))
             .collect();
-        let found = self.ask(&all)?;
         let missing =
             || unavailable("Kafka gave no offset for the beginning or the end of a partition");
-        let found = found.into_iter().map(|offset| offset.ok_or_else(missing));
-        found.collect()
+        let found = self.ask(&all)?.into_iter();
+        Ok(found.map(|offset| offset?.ok_or_else(missing)).collect())
     }
 
     fn ask(
         &self,
         places: &[(Partition, rdkafka::Offset)],
-    ) -> Result<Vec<Option<Offset>>, PortError> {
-        self.explained(ask(&self.consumer, &self.topic, places))
+    ) -> Result<Vec<Result<Option<Offset>, PortError>>, PortError> {
+        let found = self.explained(ask(&self.consumer, &self.topic, places))?;
+        let named = found
+            .into_iter()
+            .zip(places)
+            .map(|(offset, (partition, _))| {
+                let failed = |error| KafkaFailure::new(error, &self.events);
+                let failed = |error| failed(error).during(&format!("partition {partition}"));
+                offset.map_err(|error| unavailable(failed(error)))
+            });
+        Ok(named.collect())
     }
 
     /// Adds librdkafka's latest event to an error.
@@ -141,13 +175,51 @@ impl MetadataClient {
     }
 }
 
+/// What the brokers say about places, one by one.
+type Offsets = Vec<Result<Option<Offset>, KafkaError>>;
+
 /// The offsets of places, which are [`rdkafka::Offset::Beginning`], `End`, or a time in ms as a number;
-/// `None` for a time after the last record. One call for all of them.
+/// `None` for a time after the last record. One call for all of them, unless a broker refuses it: its
+/// refusal may concern one partition.
 pub(super) fn ask(
     consumer: &BaseConsumer<ClientEvents>,
     topic: &str,
     places: &[(Partition, rdkafka::Offset)],
-) -> Result<Vec<Option<Offset>>, KafkaError> {
+) -> Result<Offsets, KafkaError> {
+    match ask_at_once(consumer, topic, places) {
+        Err(error) if places.len() > 1 && is_refusal(&error) => {
+            Ok(ask_one_by_one(consumer, topic, places))
+        }
+        answer => answer,
+    }
+}
+
+fn ask_one_by_one(
+    consumer: &BaseConsumer<ClientEvents>,
+    topic: &str,
+    places: &[(Partition, rdkafka::Offset)],
+) -> Offsets {
+    let deadline = Instant::now() + DEADLINE;
+    let ask = |place: &(Partition, rdkafka::Offset)| {
+        if Instant::now() > deadline {
+            return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::OperationTimedOut));
+        }
+        ask_at_once(consumer, topic, std::slice::from_ref(place))?.remove(0)
+    };
+    places.iter().map(ask).collect()
+}
+
+/// Whether a broker has answered with an error. librdkafka's own errors have negative codes.
+fn is_refusal(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| code as i32 > 0)
+}
+
+fn ask_at_once(
+    consumer: &BaseConsumer<ClientEvents>,
+    topic: &str,
+    places: &[(Partition, rdkafka::Offset)],
+) -> Result<Offsets, KafkaError> {
     if places.is_empty() {
         return Ok(Vec::new());
     }
@@ -163,7 +235,7 @@ pub(super) fn ask(
         let offset = element.offset().to_raw();
         Ok(offset.and_then(|offset| Offset::try_from(offset).ok()))
     };
-    places.iter().map(offset).collect()
+    Ok(places.iter().map(offset).collect())
 }
 
 /// A topic's shape; `None` if a broker says that it does not exist.
@@ -185,5 +257,67 @@ fn shape_of(topic: &MetadataTopic) -> TopicShape {
     TopicShape {
         partitions: topic.partitions().len(),
         replicas: replicas.min().unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mock_log::MockLog;
+    use super::*;
+
+    const HERE: Partition = Partition(0);
+    const THERE: Partition = Partition(1);
+
+    fn asker(log: &MockLog) -> (MetadataClient, Doubts) {
+        let asker = MetadataClient::new(&log.settings).unwrap();
+        (asker, Doubts::new(log.settings.believe_after))
+    }
+
+    #[test]
+    fn partition_without_a_leader_keeps_no_other_from_being_asked_for() {
+        let log = MockLog::believing_after(Duration::from_secs(30));
+        log.write(0, "a");
+        log.write(1, "b");
+        log.lead(None);
+        let (mut asker, doubts) = asker(&log);
+        let ends = asker.end_offsets(&doubts).unwrap();
+        assert_eq!(ends.get(THERE).ok(), Some(&1), "{ends:?}");
+        assert!(ends.get(HERE).is_err(), "{ends:?}");
+        let starts = asker.start_offsets().unwrap();
+        assert_eq!(starts.get(THERE).ok(), Some(&0), "{starts:?}");
+        assert!(starts.get(HERE).is_err(), "{starts:?}");
+        let found = asker.offsets_for_times(&[(HERE, 0), (THERE, 0)]).unwrap();
+        assert!(matches!(found[..], [Err(_), Ok(_)]), "{found:?}");
+    }
+
+    #[test]
+    fn end_that_went_back_stops_its_partition_once_it_is_believed() {
+        let log = MockLog::believing_after(Duration::from_millis(300));
+        let other = log.other();
+        for (settings, partition) in [(&log.settings, 0), (&log.settings, 0), (&other, 0)] {
+            log.write_to(settings, partition, "a");
+        }
+        log.write_to(&other, 1, "b");
+        let (mut asker, doubts) = asker(&log);
+        let ends = asker.end_offsets(&doubts).unwrap().all().unwrap();
+        assert_eq!(ends, [2, 0]);
+        // As after an election of a broker that lacks a record.
+        asker.topic = other.messages_topic();
+        let until = Instant::now() + Duration::from_secs(30);
+        let mut refused = 0;
+        loop {
+            let ends = asker.end_offsets(&doubts).unwrap();
+            assert_eq!(ends.get(THERE).ok(), Some(&1), "{ends:?}");
+            match ends.get(HERE) {
+                Err(PortError::Unavailable { .. }) => refused += 1,
+                Err(PortError::Stops { partition, .. }) => {
+                    assert_eq!(*partition, Some(HERE));
+                    break;
+                }
+                end => panic!("{end:?}"),
+            }
+            assert!(Instant::now() < until, "never believed");
+        }
+        assert!(refused > 0);
     }
 }

@@ -1,8 +1,9 @@
 //! Reads partitions from given offsets on: without a group or commits, and never past missing records.
 //!
 //! What brokers say about the topic and its offsets is believed when it is repeated ([`Doubts`]). Until then
-//! the partitions concerned are left out, and everybody else's records are read. After any error that may
-//! leave a partition unfetched the reader goes on with another client.
+//! the partitions concerned are left out, and everybody else's records are read. librdkafka doesn't say which
+//! partition an error of a fetch concerns: the one that is not read on. After such an error the reader soon
+//! goes on with another client.
 
 mod client;
 mod positions;
@@ -18,7 +19,7 @@ use tracing::{Span, debug_span};
 use self::client::{FetchClient, PollError, meaning};
 use self::positions::{Position, Positions};
 use super::doubts::{Claim, Doubts};
-use super::error::{broken, call_failed, stops, unavailable};
+use super::error::{KafkaFailure, broken, call_failed, stops, unavailable};
 use super::settings::KafkaSettings;
 use super::topics;
 use lakechat_core::domain::Partition;
@@ -40,6 +41,7 @@ pub(super) struct KafkaReader {
     /// `None` until the first poll, so that an unused reader takes no memory, and after an error that the
     /// client may not survive.
     client: Option<FetchClient>,
+    failure: Option<FetchFailure>,
     span: Span,
 }
 
@@ -56,34 +58,47 @@ impl KafkaReader {
             positions: Positions::new(from, settings.partitions),
             noted_at: Instant::now(),
             client: None,
+            failure: None,
             span: debug_span!("kafka_reader", topic = settings.messages_topic()),
         }
     }
 
     /// Asks the brokers for the topic and the log's edges, and fetches every partition whose offset the log
-    /// holds. An error says which one it does not hold; the others are fetched all the same.
+    /// holds. The others are left out, and asked for again. Fails if a partition stops, or none can be
+    /// fetched.
     ///
     /// A client that fetches already isn't asked: its connections answer one request after the other, and a
     /// fetch waits for records.
     fn connect(&mut self) -> Result<(), PortError> {
+        let soon = self.doubts.believe_after() / 30;
         if let Some(client) = &mut self.client {
-            client.check_again(Some(self.doubts.believe_after() / 30));
+            client.check_again(Some(soon));
         }
         let mut fresh = FetchClient::new(&self.settings).map_err(unavailable)?;
         let edges = self.edges(&fresh)?;
-        let (mut held, mut missing) = (Vec::new(), Vec::new());
-        for (position, (start, end)) in self.positions.iter().zip(edges) {
-            if (start..=end).contains(&position.next) {
-                self.doubts.clear(|claim| claim == position.missing());
-                held.push((position.partition, position.fetch_from(start)));
-            } else {
-                missing.push((position, start, end));
+        let failure = self.failure.take();
+        let (mut held, mut left_out, mut stopped) = (Vec::new(), None, None);
+        for (position, edges) in self.positions.iter().zip(edges) {
+            let checked = edges.and_then(|edges| self.check(position, edges, failure.as_ref()));
+            match checked {
+                Ok(from) => held.push((position.partition, from)),
+                Err(error @ PortError::Stops { .. }) => stopped = Some(error),
+                Err(error) => {
+                    tracing::warn!(%error, "a partition is left out");
+                    left_out = Some(error);
+                }
             }
         }
-        let verdict = self.judge(&missing);
-        let check = (!missing.is_empty()).then(|| self.doubts.believe_after() / 30);
+        let check = left_out.is_some().then_some(soon);
+        let verdict = match (stopped, left_out) {
+            (Some(error), _) => Err(error),
+            (None, Some(error)) if held.is_empty() => Err(error),
+            _ => Ok(()),
+        };
         match &mut self.client {
-            Some(client) if client.fetches(&held) => client.check_again(check),
+            Some(client) if client.fetches(&held) && !client.has_failed() => {
+                client.check_again(check);
+            }
             _ => {
                 let fetching = fresh.fetch(&held);
                 fetching.map_err(|error| call_failed(error, &fresh.events))?;
@@ -95,7 +110,7 @@ impl KafkaReader {
     }
 
     /// The start and end offsets of all partitions that are read.
-    fn edges(&self, client: &FetchClient) -> Result<Vec<(Offset, Offset)>, PortError> {
+    fn edges(&self, client: &FetchClient) -> Result<Vec<Result<Edges, PortError>>, PortError> {
         let failed = |error: KafkaError| call_failed(error, &client.events);
         let count = client.shape().map_err(failed)?.map(|s| s.partitions);
         if let Some(change) = topics::changed_to(count, &self.settings, &self.doubts)? {
@@ -103,34 +118,54 @@ impl KafkaReader {
         }
         let partitions: Vec<_> = self.positions.iter().map(|p| p.partition).collect();
         let at = |edge| client.edge(&partitions, edge).map_err(failed);
-        let starts = at(rdkafka::Offset::Beginning)?;
-        Ok(starts.into_iter().zip(at(rdkafka::Offset::End)?).collect())
+        let starts = at(rdkafka::Offset::Beginning)?.into_iter();
+        let edges = |(start, end)| Ok((start?, end?));
+        let both = starts.zip(at(rdkafka::Offset::End)?).map(edges);
+        let named = both.zip(partitions).map(|(edges, partition)| {
+            let failure = |error| KafkaFailure::new(error, &client.events);
+            let failure = |error| failure(error).during(&format!("partition {partition}"));
+            edges.map_err(|error| unavailable(failure(error)))
+        });
+        Ok(named.collect())
     }
 
-    /// Fails if there are missing offsets: with `Stops` for one that has been missing for long enough.
-    fn judge(&self, missing: &[(&Position, Offset, Offset)]) -> Result<(), PortError> {
-        let mut result = Ok(());
-        for (position, start, end) in missing {
-            let Position {
-                partition, next, ..
-            } = position;
-            let topic = self.settings.messages_topic();
+    /// Returns the offset from which a partition is to be fetched. Fails if the log doesn't hold it, or a
+    /// fetch has failed and the partition has records that were not read: with `Stops` if that has been so
+    /// for long enough. `failure`: of the client before this one.
+    fn check(
+        &self,
+        position: &Position,
+        (start, end): Edges,
+        failure: Option<&FetchFailure>,
+    ) -> Result<Offset, PortError> {
+        let Position {
+            partition, next, ..
+        } = *position;
+        let topic = self.settings.messages_topic();
+        if !(start..=end).contains(&next) {
             let reason = format!(
                 "partition {partition} of topic {topic} keeps offsets {start} to {end}, and {next} was to \
                  be read: {ADVICE}"
             );
-            if self.doubts.note(position.missing()) {
-                result = Err(stops(*partition, reason));
-            } else if result.is_ok() {
-                result = Err(self.doubts.unconfirmed(&reason));
-            }
+            return Err(match self.doubts.note(position.missing()) {
+                true => stops(partition, reason),
+                false => self.doubts.unconfirmed(&reason),
+            });
         }
-        result
+        self.doubts.clear(|claim| claim == position.missing());
+        // A partition that was read on since the last failure is at another offset: another claim.
+        if let Some(FetchFailure { code, reason }) = failure.filter(|_| next < end)
+            && self.doubts.note(Claim::FetchFails(partition, next, *code))
+        {
+            let reason = format!("partition {partition} isn't read beyond {next}: {reason}");
+            return Err(stops(partition, reason));
+        }
+        Ok(position.fetch_from(start))
     }
 
     fn read(
         &mut self,
-        client: &FetchClient,
+        client: &mut FetchClient,
         timeout: Duration,
         into: &mut Vec<LogRecord>,
     ) -> Result<(), ReadError> {
@@ -141,7 +176,9 @@ impl KafkaReader {
             match client.consumer().poll(wait) {
                 None => break,
                 Some(Ok(message)) => {
-                    let record = self.positions.advance(&message, &self.settings);
+                    // librdkafka goes on behind a record that is damaged.
+                    let gaps = !client.has_failed();
+                    let record = self.positions.advance(&message, &self.settings, gaps);
                     if let Some(record) = record.map_err(ReadError::Ends)? {
                         bytes += record.key.len() + record.value.len();
                         into.push(record);
@@ -156,7 +193,8 @@ impl KafkaReader {
         }
         client.events.clear_error();
         // Asking costs a round trip to librdkafka's thread, so not for each record.
-        if into.len() == begin || self.noted_at.elapsed() > POSITION_LAG {
+        let is_due = into.len() == begin || self.noted_at.elapsed() > POSITION_LAG;
+        if is_due && !client.has_failed() {
             client.note_consumed(&mut self.positions);
             self.noted_at = Instant::now();
         }
@@ -164,23 +202,28 @@ impl KafkaReader {
     }
 
     /// `Ok` for an error that librdkafka recovers from by itself.
-    fn check_error(&self, error: KafkaError, client: &FetchClient) -> Result<(), ReadError> {
+    fn check_error(
+        &mut self,
+        error: KafkaError,
+        client: &mut FetchClient,
+    ) -> Result<(), ReadError> {
         match meaning(&error) {
             PollError::Passes => {
                 tracing::debug!(%error, "Kafka's consumer reported an error and recovers by itself");
                 Ok(())
             }
-            PollError::Away => Err(ReadError::Away(call_failed(error, &client.events))),
+            PollError::Away => Err(ReadError::Passes(call_failed(error, &client.events))),
             PollError::Fetching(code) => {
                 metrics::counter!("lakechat_log_readers_replaced_total").increment(1);
-                Err(ReadError::Ends(self.fetch_error(code, error, client)))
+                client.fail(self.doubts.believe_after() / 30);
+                Err(ReadError::Passes(self.fetch_error(code, error, client)))
             }
         }
     }
 
-    /// `Broken` for an error that the next client meets again and again.
+    /// Keeps an error that may be that of the log for the next client's start.
     fn fetch_error(
-        &self,
+        &mut self,
         code: RDKafkaErrorCode,
         error: KafkaError,
         client: &FetchClient,
@@ -204,20 +247,28 @@ impl KafkaReader {
             }
             _ => return call_failed(error, &client.events),
         };
-        match self.doubts.note(Claim::FetchFails(code)) {
-            true => broken(reason),
-            false => self.doubts.unconfirmed(&reason),
-        }
+        let error = self.doubts.unconfirmed(&reason);
+        self.failure = Some(FetchFailure { code, reason });
+        error
     }
+}
+
+/// The start and end offsets of a partition.
+type Edges = (Offset, Offset);
+
+/// A fetch that failed, in some partition.
+struct FetchFailure {
+    code: RDKafkaErrorCode,
+    reason: String,
 }
 
 const ADVICE: &str = "retention or somebody deleted records that were not read, or the topic was made \
                     anew. If they are lost for good, `lakechat log adopt` goes on with what is there";
 
-/// Why reading ended.
+/// Why a poll failed.
 enum ReadError {
-    /// No broker answers; the client finds them again.
-    Away(PortError),
+    /// The client is polled again.
+    Passes(PortError),
     /// The client is not used any more.
     Ends(PortError),
 }
@@ -234,13 +285,13 @@ impl LogReader for KafkaReader {
         if self.client.as_ref().is_none_or(FetchClient::check_is_due) {
             self.connect()?;
         }
-        let client = self.client.take().expect("connected");
-        match self.read(&client, timeout, into) {
+        let mut client = self.client.take().expect("connected");
+        match self.read(&mut client, timeout, into) {
             Ok(()) => {
                 self.client = Some(client);
                 Ok(())
             }
-            Err(ReadError::Away(error)) => {
+            Err(ReadError::Passes(error)) => {
                 self.client = Some(client);
                 Err(error)
             }

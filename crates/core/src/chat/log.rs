@@ -4,6 +4,8 @@
 //! A short mutex guards each partition's state; it is never held across an await.
 
 pub mod barrier;
+#[cfg(test)]
+mod ending;
 pub mod entry;
 pub mod fold;
 mod freshness;
@@ -65,8 +67,6 @@ pub struct Log {
     mark_reads: watch::Sender<u32>,
     /// When the reader last polled the log, ms since boot.
     read_ms: AtomicU64,
-    /// Why the last request for the log-end offsets failed, if it did.
-    last_end_error: Mutex<Option<String>>,
 }
 
 struct PartitionSlot {
@@ -112,7 +112,6 @@ impl Log {
             next_ticket: AtomicU64::new(1),
             mark_reads: watch::Sender::new(0),
             read_ms: AtomicU64::new(boot_ms()),
-            last_end_error: Mutex::default(),
             broker: broker.clone(),
             hasher,
             budget,

@@ -15,7 +15,7 @@ use super::clock::Pulse;
 use super::hub::Hub;
 use super::log::Log;
 use super::log::barrier::Barrier;
-use super::log::reader;
+use super::log::reader::{self, plan::Plan};
 use super::read::Reads;
 use super::send_limits::SendLimits;
 use super::service::{Chat, ChatSettings, DirectoryPorts};
@@ -71,7 +71,7 @@ pub async fn start(ports: Ports, settings: ChatSettings) -> Result<Running, Star
     // The calls that can fail temporarily come first. `Log::new` and `Hub::new` register with the
     // ports, which is allowed only once.
     let marks = ports.history.marks().await.map_err(StartError::History)?;
-    let plan = reader::plan(ports.broker.as_ref(), &marks)
+    let plan = Plan::make(ports.broker.as_ref(), &marks)
         .await
         .map_err(StartError::Broker)?;
 
@@ -82,9 +82,10 @@ pub async fn start(ports: Ports, settings: ChatSettings) -> Result<Running, Star
     let mut threads = Threads::none();
     let (of_user, of_channel) = (settings.sends_per_user, settings.sends_per_channel);
     let limits = Arc::new(SendLimits::new(of_user, of_channel));
+    let (planned, later) = reader::plan::begin(&log, plan);
     threads.add("log reader", |stop, alive| {
         let receivers = (hub.clone(), limits.clone());
-        reader::spawn(log.clone(), receivers, &plan, stop, alive)
+        reader::spawn(log.clone(), receivers, planned, stop, alive)
     })?;
     threads.add("pulse", |stop, alive| pulse.start(stop, alive))?;
 
@@ -97,6 +98,11 @@ pub async fn start(ports: Ports, settings: ChatSettings) -> Result<Running, Star
             // Cancelling loses nothing: waiting reads get an error, at the latest at their
             // deadline.
             stop.run_until_cancelled(asking.run()).await;
+        }),
+        BackgroundTask::new("late partitions", |stop| async move {
+            // Cancelling loses nothing: the partitions are read after the next start.
+            stop.run_until_cancelled(later.run()).await;
+            stop.cancelled().await;
         }),
         BackgroundTask::new("stopped partitions", |stop| async move {
             // Cancelling loses nothing: at the end of the server every session is closed.

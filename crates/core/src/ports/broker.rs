@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::watch;
 
-use super::PortError;
+use super::{PerPartition, PortError};
 use crate::domain::Partition;
 
 /// The position of a record in its partition. Offsets increase; they may have gaps.
@@ -73,7 +73,8 @@ pub type PublishFailureHandler = Arc<dyn Fn(PublishFailure) + Send + Sync>;
 ///
 /// *Errors.* `Unavailable`: the log can't be reached or doesn't respond in time; retry. `Broken`:
 /// the log can't be used until an operator has acted, for instance because its topic was deleted.
-/// The calls that write state whether the write may have happened.
+/// The calls that write state whether the write may have happened. In a
+/// [`PerPartition`], the error of a partition concerns it alone.
 ///
 /// Dropping a future is safe: the reading calls have no effects, and [`Broker::dead_letter`] may or
 /// may not have written. A vector "by partition" has one element for each partition, at
@@ -128,18 +129,20 @@ pub trait Broker: Send + Sync {
     /// By partition, the log-end offset (one past the last record) at some moment between the call
     /// and its return. Every record that any reader returned before the call lies below it. The
     /// next record of the partition has this offset or a larger one.
-    async fn end_offsets(&self) -> Result<Vec<Offset>, PortError>;
+    ///
+    /// A partition's own error may be `Stops`: the log has lost records below an offset that was its end.
+    async fn end_offsets(&self) -> Result<PerPartition<Offset>, PortError>;
 
     /// The same as [`Broker::end_offsets`], if this process has the answer in memory. `None` if it
     /// has not, or while the log is broken; then `end_offsets` has to be called.
-    fn known_end_offsets(&self) -> Option<Vec<Offset>> {
+    fn known_end_offsets(&self) -> Option<PerPartition<Offset>> {
         None
     }
 
     /// By partition, the log-start offset: every record below it was deleted, or is left out because
     /// an operator had lakechat adopt the log from there on. A reader may start there. It is at most
     /// the log-end offset, unless the log has lost what lay below.
-    async fn start_offsets(&self) -> Result<Vec<Offset>, PortError>;
+    async fn start_offsets(&self) -> Result<PerPartition<Offset>, PortError>;
 
     /// The age after which the log may delete a record even if it isn't in history. `None`: the log
     /// never deletes such a record.
@@ -151,9 +154,11 @@ pub trait Broker: Send + Sync {
     /// record below it has an earlier append time, and the first record at or above it was appended
     /// at that time or later. If there is no such record, it is the log-end offset at some moment
     /// between the call and its return. It is never below the log-start offset. The results are in
-    /// the order of `times`.
-    async fn offsets_for_times(&self, times: &[(Partition, u64)])
-    -> Result<Vec<Offset>, PortError>;
+    /// the order of `times`, and each may be an error of its partition alone.
+    async fn offsets_for_times(
+        &self,
+        times: &[(Partition, u64)],
+    ) -> Result<Vec<Result<Offset, PortError>>, PortError>;
 
     /// The partitions that this server archives, as they change. The servers divide all partitions
     /// among themselves. For a short time a partition may be assigned to two servers, which does no

@@ -21,6 +21,7 @@ pub(super) struct FetchClient {
     fetched: Vec<Partition>,
     /// When to ask the brokers whether what is to be read is there. `None`: all of it is fetched.
     check_at: Option<Instant>,
+    has_failed: bool,
 }
 
 /// What an error of a poll means.
@@ -43,6 +44,7 @@ impl FetchClient {
             topic: settings.messages_topic(),
             fetched: Vec::new(),
             check_at: None,
+            has_failed: false,
         })
     }
 
@@ -52,6 +54,19 @@ impl FetchClient {
 
     pub fn check_again(&mut self, after: Option<Duration>) {
         self.check_at = after.map(|after| Instant::now() + after);
+    }
+
+    /// A fetch has failed: some partition may not be fetched any more, or records of it may be skipped. The
+    /// other partitions can be read until the check.
+    pub fn fail(&mut self, check_after: Duration) {
+        if !self.has_failed {
+            self.has_failed = true;
+            self.check_again(Some(check_after));
+        }
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.has_failed
     }
 
     /// The topic's shape; `None` if it does not exist.
@@ -64,14 +79,14 @@ impl FetchClient {
         &self,
         partitions: &[Partition],
         edge: rdkafka::Offset,
-    ) -> KafkaResult<Vec<Offset>> {
+    ) -> KafkaResult<Vec<KafkaResult<Offset>>> {
         let asked: Vec<_> = partitions.iter().map(|p| (*p, edge)).collect();
         let found = metadata::ask(&self.consumer, &self.topic, &asked)?;
         let missing = KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset);
         let found = found
             .into_iter()
-            .map(|offset| offset.ok_or(missing.clone()));
-        found.collect()
+            .map(|offset| offset?.ok_or(missing.clone()));
+        Ok(found.collect())
     }
 
     /// Fetches these partitions from these offsets.

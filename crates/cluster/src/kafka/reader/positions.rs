@@ -86,12 +86,13 @@ impl Positions {
         }
     }
 
-    /// Takes a record and moves past it. Offsets may have gaps: it need not be the next one. `None` for the
-    /// latest record, fetched again.
+    /// Takes a record and moves past it. If offsets may have gaps, it need not be the next one. `None` for the
+    /// latest record, fetched again, and for a record behind a gap that may not be.
     pub fn advance(
         &mut self,
         message: &BorrowedMessage<'_>,
         settings: &KafkaSettings,
+        gaps: bool,
     ) -> Result<Option<LogRecord>, PortError> {
         let place = self.place_of_number(message.partition());
         let (Some(place), Ok(offset)) = (place, Offset::try_from(message.offset())) else {
@@ -110,6 +111,9 @@ impl Positions {
                 true => Ok(None),
                 false => Err(stops(partition, replaced(settings, partition, offset))),
             };
+        }
+        if offset > position.next && !gaps {
+            return Ok(None);
         }
         position.next = offset + 1;
         position.last = Some((offset, append_ms));

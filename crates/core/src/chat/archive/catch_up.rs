@@ -100,7 +100,12 @@ impl Archiver {
         let (partition, mark) = (self.partition, self.mark);
         let broker = self.log.broker().clone();
         let marks = [(partition, mark)];
-        let from = retry("the log", || reader::starts(broker.as_ref(), &marks)).await?;
+        let from = retry("the log", async || {
+            let starts = reader::starts(broker.as_ref(), &marks).await?;
+            let known = starts.into_iter().map(|(p, start)| Ok((p, start?)));
+            known.collect::<Result<Vec<_>, PortError>>()
+        });
+        let from = from.await?;
         if let Some(lost) = from
             .first()
             .and_then(|(_, start)| reader::lost(*start, mark))

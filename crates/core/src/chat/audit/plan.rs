@@ -66,8 +66,8 @@ pub(super) async fn plan(
     findings: &mut Findings,
 ) -> Result<Plan, PortError> {
     let marks = history.marks().await?;
-    let kept = broker.start_offsets().await?;
-    let ends = broker.end_offsets().await?;
+    let kept = broker.start_offsets().await?.all()?;
+    let ends = broker.end_offsets().await?.all()?;
     let since_ms = options.since_ms.unwrap_or(0);
     let from_ms = since_ms.saturating_sub(WARM_UP_MS);
     let times: Vec<_> = (0..)
@@ -76,7 +76,10 @@ pub(super) async fn plan(
         .map(|(p, _)| (p, from_ms))
         .collect();
     let since = match options.since_ms {
-        Some(_) => broker.offsets_for_times(&times).await?,
+        Some(_) => {
+            let found = broker.offsets_for_times(&times).await?;
+            found.into_iter().collect::<Result<_, _>>()?
+        }
         None => kept.clone(),
     };
     let mut partitions = Vec::new();

@@ -11,8 +11,8 @@ use crate::chat::clock::boot_ms;
 use crate::chat::log::Log;
 use crate::chat::log::stopped::unreadable;
 use crate::domain::{Code, Partition, Problem};
-use crate::ports::PortError;
 use crate::ports::broker::Offset;
+use crate::ports::{PerPartition, PortError};
 
 /// How long a read waits for this server's fold.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -28,7 +28,9 @@ const SPACING: Duration = Duration::from_millis(4);
 /// doesn't wait for the spacing.
 const MANY: usize = 8;
 
-type Answer = Result<Arc<Vec<Offset>>, Arc<PortError>>;
+type Ends = PerPartition<Offset>;
+
+type Answer = Result<Arc<Ends>, Arc<PortError>>;
 
 /// Requests the log-end offsets. One request serves all reads that wait; a read that arrives while
 /// it is under way joins the next one.
@@ -49,31 +51,39 @@ impl Barrier {
     }
 
     /// Waits until this server has folded everything that was in a partition at the time of the
-    /// call. Fails with `HistoryUnavailable` at the deadline, or if the partition is stopped.
+    /// call. Fails with `HistoryUnavailable` at the deadline, or if the partition is stopped or its end isn't
+    /// known.
     pub async fn pass(&self, partition: Partition) -> Result<(), Problem> {
         let deadline = Instant::now() + DEADLINE;
         let ends = self.ends(deadline).await?;
-        self.reach(partition, ends[partition.index()], deadline)
-            .await
+        self.reach(partition, &ends, deadline).await
     }
 
-    /// Like [`Barrier::pass`], for all partitions that are not stopped.
-    pub async fn pass_all(&self) -> Result<(), Problem> {
+    /// Like [`Barrier::pass`], for all partitions. Returns those that it can't pass: what is known of their
+    /// channels may lack the latest changes. Fails if it can pass none, unless all are stopped.
+    pub async fn pass_all(&self) -> Result<Vec<Partition>, Problem> {
         let deadline = Instant::now() + DEADLINE;
         let ends = self.ends(deadline).await?;
+        let (mut unread, mut passed, mut failure) = (Vec::new(), false, None);
         for partition in self.log.partitions() {
-            let reached = self.reach(partition, ends[partition.index()], deadline);
-            match reached.await {
-                Err(_) if self.log.stopped_partitions().contains(partition) => {}
-                reached => reached?,
+            match self.reach(partition, &ends, deadline).await {
+                Ok(()) => passed = true,
+                Err(problem) => {
+                    unread.push(partition);
+                    let is_stopped = self.log.stopped_partitions().contains(partition);
+                    failure = failure.or((!is_stopped).then_some(problem));
+                }
             }
         }
-        Ok(())
+        match failure {
+            Some(problem) if !passed => Err(problem),
+            _ => Ok(unread),
+        }
     }
 
-    /// The barrier of a start, for all partitions that are not stopped. It has no deadline, because
-    /// reading the log takes its time, and it logs the progress. It doesn't wait for stopped
-    /// partitions, because they need an operator.
+    /// The barrier of a start. It has no deadline, because reading the log takes its time, and it logs the
+    /// progress. It doesn't wait for partitions that are stopped, because they need an operator, nor for
+    /// those whose end isn't known.
     pub async fn pass_running(&self) {
         let ends = loop {
             match self.ends(Instant::now() + DEADLINE).await {
@@ -84,11 +94,10 @@ impl Barrier {
             }
         };
         for partition in self.log.partitions() {
-            let end = ends[partition.index()];
-            loop {
-                // A stopped partition doesn't hold up the start. Readiness reports it.
-                let reached = self.reach(partition, end, Instant::now() + DEADLINE).await;
-                if reached.is_ok() || self.log.lock(partition).stopped().is_some() {
+            // Neither does a partition that stops hold up the start. Readiness reports both.
+            while let Ok(end) = ends.get(partition) {
+                let reached = self.reach(partition, &ends, Instant::now() + DEADLINE);
+                if reached.await.is_ok() || self.log.lock(partition).stopped().is_some() {
                     break;
                 }
                 let offset = *self.log.position(partition).borrow();
@@ -97,7 +106,7 @@ impl Barrier {
         }
     }
 
-    async fn ends(&self, deadline: Instant) -> Result<Arc<Vec<Offset>>, Problem> {
+    async fn ends(&self, deadline: Instant) -> Result<Arc<Ends>, Problem> {
         let asked_ms = boot_ms();
         if let Some(ends) = self.log.broker().known_end_offsets() {
             self.log.note_end_offsets(asked_ms, Ok(&ends));
@@ -119,15 +128,18 @@ impl Barrier {
         }
     }
 
-    async fn reach(&self, p: Partition, end: Offset, deadline: Instant) -> Result<(), Problem> {
+    async fn reach(&self, p: Partition, ends: &Ends, deadline: Instant) -> Result<(), Problem> {
         let mut position = self.log.position(p);
         loop {
-            let reached = *position.borrow_and_update() >= end;
+            let reached = *position.borrow_and_update();
             let stopped = self.log.lock(p).stopped().map(str::to_owned);
             if let Some(reason) = stopped {
                 return Err(unreadable(reason));
             }
-            if reached {
+            let end = *ends
+                .get(p)
+                .map_err(|error| unavailable(error.to_string()))?;
+            if reached >= end {
                 return Ok(());
             }
             if timeout_at(deadline, position.changed()).await.is_err() {
@@ -156,8 +168,8 @@ impl Barrier {
             if let Err(error) = &answer {
                 tracing::warn!(%error, "cannot get the log's end offsets");
             }
-            let offsets = answer.as_deref().map(Vec::as_slice).map_err(|e| &**e);
-            self.log.note_end_offsets(asked_ms, offsets);
+            let ends = answer.as_deref().map_err(|error| &**error);
+            self.log.note_end_offsets(asked_ms, ends);
             let many = waiting.len() >= MANY;
             for sender in waiting {
                 // Fails if the read no longer waits.

@@ -15,6 +15,8 @@ pub struct Freshness {
     passed_ms: Option<u64>,
     /// The oldest request whose answer the fold has not passed: when it was made, and the answer.
     open: Option<(u64, Offset)>,
+    /// Why the latest request failed, if it did.
+    failure: Option<String>,
 }
 
 impl Freshness {
@@ -31,12 +33,22 @@ impl Freshness {
 
     /// Records the answer to a request that was made at `asked_ms`, in ms since boot.
     pub fn answered(&mut self, asked_ms: u64, end: Offset) {
+        self.failure = None;
         if self.position >= end {
             self.passed_ms = self.passed_ms.max(Some(asked_ms));
         } else if self.open.is_none() {
             // Only the oldest one is kept: the fold reaches it first.
             self.open = Some((asked_ms, end));
         }
+    }
+
+    /// Records that the latest request failed. Returns whether the one before did not.
+    pub fn failed(&mut self, reason: String) -> bool {
+        self.failure.replace(reason).is_none()
+    }
+
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 
     /// Whether the fold has passed a log-end offset that was requested within [`STALE_MS`].

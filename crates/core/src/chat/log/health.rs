@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Log, skew};
+use super::{Log, PartitionLog, skew};
 use crate::chat::clock::boot_ms;
 use crate::domain::Partition;
-use crate::ports::PortError;
 use crate::ports::broker::Offset;
+use crate::ports::{PerPartition, PortError};
 
 /// A reader that hasn't polled for this long hangs. Each of its calls has a shorter deadline.
 const HUNG_MS: u64 = 30_000;
@@ -51,48 +51,70 @@ impl Log {
             .filter(|partition| !self.stopped.contains(*partition))
     }
 
-    /// Why sends are refused, if this server's fold is not up to date.
-    pub fn stale(&self) -> Option<String> {
+    /// What is wrong with running partitions, and whether it is wrong with all of them.
+    fn trouble(&self, of: impl Fn(&PartitionLog) -> Option<String>) -> Option<(String, bool)> {
+        let (mut running, mut first, mut count) = (0, None, 0);
+        for partition in self.running() {
+            running += 1;
+            if let Some(reason) = of(&self.lock(partition)) {
+                first.get_or_insert(format!("partition {partition}{reason}"));
+                count += 1;
+            }
+        }
+        let reason = match count {
+            0 | 1 => first?,
+            count => format!("{} ({count} of {running} partitions)", first?),
+        };
+        Some((reason, count == running))
+    }
+
+    /// Why sends are refused, if this server's fold is not up to date, and whether all partitions are
+    /// concerned.
+    pub fn stale(&self) -> Option<(String, bool)> {
         self.stale_at(boot_ms())
     }
 
     /// Like [`Log::stale`], at a given time in ms since boot.
-    pub fn stale_at(&self, now_ms: u64) -> Option<String> {
+    pub fn stale_at(&self, now_ms: u64) -> Option<(String, bool)> {
         let unread_ms = now_ms.saturating_sub(self.read_ms.load(Relaxed));
         if unread_ms > HUNG_MS {
             let seconds = unread_ms / 1000;
-            return Some(format!(
+            let reason = format!(
                 "the log's reader hangs: it has asked for nothing for {seconds} s; restart this server"
-            ));
+            );
+            return Some((reason, true));
         }
-        let stale = self
-            .running()
-            .find(|p| !self.lock(*p).freshness.is_fresh())?;
-        let behind = format!("partition {stale} is not read up to the log's end");
-        Some(
-            match &*self.last_end_error.lock().expect("no panic while held") {
-                Some(error) => format!("{behind}: {error}"),
-                None => behind,
-            },
-        )
+        self.trouble(|state| {
+            let behind = " is not read up to the log's end";
+            let reason = |failure| format!("{behind}: {failure}");
+            let stale = !state.freshness.is_fresh();
+            stale.then(|| state.freshness.failure().map_or(behind.into(), reason))
+        })
     }
 
     /// Records the result of a request for the log-end offsets that was made at `asked_ms`, in ms
     /// since boot.
-    pub fn note_end_offsets(&self, asked_ms: u64, answer: Result<&[Offset], &PortError>) {
-        for (partition, end) in self.partitions().zip(answer.unwrap_or_default()) {
-            self.lock(partition).freshness.answered(asked_ms, *end);
+    pub fn note_end_offsets(&self, asked_ms: u64, answer: Result<&PerPartition<Offset>, &PortError>) {
+        for partition in self.partitions() {
+            match answer.and_then(|ends| ends.get(partition)) {
+                Ok(end) => self.lock(partition).freshness.answered(asked_ms, *end),
+                Err(error @ PortError::Stops { .. }) => self.stop(partition, error.to_string()),
+                Err(error) => {
+                    let is_first = self.lock(partition).freshness.failed(error.to_string());
+                    // A failure of all is reported by the caller.
+                    if is_first && answer.is_ok() {
+                        let partition = partition.0;
+                        tracing::warn!(partition, %error, "cannot get a partition's end offset");
+                    }
+                }
+            }
         }
-        let error = answer.err().map(PortError::to_string);
-        *self.last_end_error.lock().expect("no panic while held") = error;
     }
 
-    /// Why the log may lose unarchived records, if the archive lags that far behind.
-    pub fn archive_late(&self) -> Option<String> {
-        self.running().find_map(|p| {
-            let alarm = self.lock(p).lag.alarm()?;
-            Some(format!("partition {p}: {alarm}"))
-        })
+    /// Why the log may lose unarchived records, if the archive lags that far behind, and whether that is so
+    /// in all partitions.
+    pub fn archive_late(&self) -> Option<(String, bool)> {
+        self.trouble(|state| Some(format!(": {}", state.lag.alarm()?)))
     }
 
     /// Why this server's clock is a trouble, if it is known to be that far from the log's, and whether

@@ -1,6 +1,8 @@
 //! The thread that reads the log. It folds the records, delivers the entries to the hub, and then
 //! resolves this server's sends.
 
+pub mod plan;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,6 +21,7 @@ use crate::domain::Partition;
 use crate::ports::broker::{LogReader, LogRecord, Offset};
 use crate::ports::history::Mark;
 use crate::ports::{Broker, PortError};
+use plan::Planned;
 
 /// How long a poll waits for the first record. The thread checks `stop` between polls.
 const POLL: Duration = Duration::from_millis(200);
@@ -34,23 +37,28 @@ const RETRY: Duration = Duration::from_millis(500);
 pub async fn starts(
     broker: &dyn Broker,
     marks: &[(Partition, Mark)],
-) -> Result<Vec<(Partition, Offset)>, PortError> {
+) -> Result<Vec<(Partition, Result<Offset, PortError>)>, PortError> {
     let kept = broker.start_offsets().await?;
     let times: Vec<_> = marks
         .iter()
         .map(|(p, mark)| (*p, mark.time_ms.saturating_sub(WARM_UP_MS)))
         .collect();
     let warm = broker.offsets_for_times(&times).await?;
-    let from = marks.iter().zip(warm).map(|((p, mark), warm)| {
+    let start = |(p, mark): &(Partition, Mark), warm: Result<Offset, PortError>| {
         // 0 means that every record below the mark was late. Late records never enter the window,
         // so there is nothing to warm up.
         let start = match mark.time_ms {
             0 => mark.offset,
-            _ => warm.min(mark.offset),
+            _ => warm?.min(mark.offset),
         };
-        (*p, start.max(kept[p.index()]))
-    });
-    Ok(from.collect())
+        Ok(start.max(*kept.get(*p).map_err(unknown)?))
+    };
+    let from = marks.iter().zip(warm);
+    Ok(from.map(|(at, warm)| (at.0, start(at, warm))).collect())
+}
+
+fn unknown(error: &PortError) -> PortError {
+    PortError::unavailable("log", error.to_string())
 }
 
 /// Describes the loss of records if reading has to begin above the mark.
@@ -64,47 +72,15 @@ pub fn lost(start: Offset, mark: Mark) -> Option<String> {
     })
 }
 
-/// Where the reader begins in a partition, with the mark and the log-end offset at that time.
-pub struct StartPoint {
-    partition: Partition,
-    mark: Mark,
-    start: Offset,
-    end: Offset,
-}
-
-/// Requests the start points of all partitions from the broker. `marks`: one per partition, in
-/// order.
-pub async fn plan(broker: &dyn Broker, marks: &[Mark]) -> Result<Vec<StartPoint>, PortError> {
-    let partitions = (0..broker.partitions()).map(Partition);
-    let marks: Vec<_> = partitions.zip(marks.iter().copied()).collect();
-    let starts = starts(broker, &marks).await?;
-    let ends = broker.end_offsets().await?;
-    let points = marks.iter().zip(starts);
-    let point = |((partition, mark), (_, start)): (&(Partition, Mark), _)| StartPoint {
-        partition: *partition,
-        mark: *mark,
-        start,
-        end: ends[partition.index()],
-    };
-    Ok(points.map(point).collect())
-}
-
-/// Spawns the thread that reads all partitions from their start points. Must be called within the
-/// runtime of the sessions. `alive` is dropped when the thread ends.
-///
-/// If a partition's log begins above the mark, records are lost. If it ends below the mark, it is
-/// another log. Such a partition is stopped; the others are read.
+/// Spawns the thread that reads the partitions that the plan gives it. Must be called within the runtime of
+/// the sessions. `alive` is dropped when the thread ends.
 pub fn spawn(
     log: Arc<Log>,
     (hub, limits): (Arc<Hub>, Arc<SendLimits>),
-    plan: &[StartPoint],
+    planned: Arc<Planned>,
     stop: Arc<AtomicBool>,
     alive: oneshot::Sender<Infallible>,
 ) -> std::io::Result<JoinHandle<()>> {
-    for point in plan {
-        begin(&log, point);
-    }
-    let from: Vec<_> = plan.iter().map(|p| (p.partition, p.start)).collect();
     let thread = std::thread::Builder::new().name("lakechat-log".into());
     let runtime = Handle::current();
     thread.spawn(move || {
@@ -113,38 +89,14 @@ pub fn spawn(
             hub,
             limits,
             runtime,
-            starts: from.clone(),
-            from,
+            planned,
+            starts: Vec::new(),
+            from: Vec::new(),
             stop,
         }
         .run();
         drop(alive);
     })
-}
-
-fn begin(log: &Log, point: &StartPoint) {
-    let StartPoint {
-        partition,
-        mark,
-        start,
-        end,
-    } = *point;
-    let mut state = log.lock(partition);
-    state.warm_up(mark, log.budget().clone());
-    if let Some(lost) = lost(start, mark) {
-        state.stop(lost);
-    }
-    if end < mark.offset {
-        state.stop(format!(
-            "history was written up to offset {}, but the log ends at {end}: this is another log \
-             (`lakechat log adopt --help`)",
-            mark.offset
-        ));
-    }
-    drop(state);
-    log.learn_mark(partition, mark);
-    // If the log has no record at or above the start, nothing else advances the position to it.
-    log.advance(partition, start);
 }
 
 struct Reading {
@@ -153,6 +105,7 @@ struct Reading {
     limits: Arc<SendLimits>,
     /// The runtime of the sessions.
     runtime: Handle,
+    planned: Arc<Planned>,
     /// The offset at which reading began, per partition.
     starts: Vec<(Partition, Offset)>,
     /// The next offset to read, per partition.
@@ -165,8 +118,10 @@ impl Reading {
         let mut records = Vec::new();
         while !self.stop.load(Relaxed) {
             self.log.note_read_attempt();
+            self.begin_planned();
             if self.from.is_empty() {
-                // Every partition is stopped. The thread stays: its end would end the process.
+                // Every partition is stopped, or can't be read yet. The thread stays: its end would end the
+                // process.
                 std::thread::park_timeout(POLL);
                 continue;
             }
@@ -177,7 +132,13 @@ impl Reading {
         }
     }
 
-    /// Reads until the server stops, a partition stops, or one has to be read again. `Unavailable`
+    fn begin_planned(&mut self) {
+        let begins = self.planned.take();
+        self.starts.extend_from_slice(&begins);
+        self.from.extend(begins);
+    }
+
+    /// Reads until the server stops, a partition stops, begins, or has to be read again. `Unavailable`
     /// loses nothing, so the same reader continues.
     fn read(&mut self, reader: &mut dyn LogReader, records: &mut Vec<LogRecord>) {
         while !self.stop.load(Relaxed) {
@@ -198,7 +159,7 @@ impl Reading {
                     return;
                 }
             }
-            if self.rewind() {
+            if self.rewind() || self.planned.has_more() {
                 return;
             }
         }

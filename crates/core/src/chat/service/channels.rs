@@ -159,7 +159,7 @@ impl Chat {
         after: Option<&ChannelName>,
         limit: usize,
     ) -> Result<ChannelPage, Problem> {
-        let roles = self.memberships(user).await?;
+        let (roles, unread) = self.memberships(user).await?;
         // One row more than the page has shows whether there is a next page.
         let rows = self.directory.channels.list_public(after, limit + 1).await;
         let mut rows = rows.map_err(directory_unavailable)?;
@@ -180,7 +180,7 @@ impl Chat {
         Ok(ChannelPage {
             channels,
             next,
-            degraded: self.has_stopped(),
+            degraded: !unread.is_empty(),
         })
     }
 

@@ -27,8 +27,8 @@ pub enum PartHealth {
 /// How the parts do, as far as chat can see. A reason says why a part doesn't work; `None`: it works.
 #[derive(Debug)]
 pub struct Health {
-    /// Down: sends are refused, or the log may delete records before they are archived. Degraded: some
-    /// partitions are stopped, or this server's clock is off.
+    /// Down: sends are refused, or the log may delete records before they are archived. Degraded: that is so
+    /// in some partitions, some are stopped, or this server's clock is off.
     pub broker: PartHealth,
     /// A partition is not archived.
     pub archiver: Option<String>,
@@ -73,15 +73,17 @@ impl Chat {
 impl Chat {
     fn log_health(&self) -> PartHealth {
         let log = &self.log;
-        let at_risk = || log.stale().or_else(|| log.archive_late());
-        let skew = log.clock_skew();
-        let can_not_send = || skew.clone().filter(|(_, is_down)| *is_down).map(|(r, _)| r);
-        let down = log.all_stopped().or_else(at_risk).or_else(can_not_send);
-        if let Some(reason) = down {
+        if let Some(reason) = log.all_stopped() {
             return PartHealth::Down(reason);
         }
-        let degraded = [log.stopped(), skew.map(|(reason, _)| reason)];
-        let reasons: Vec<_> = degraded.into_iter().flatten().collect();
+        // Each with whether it concerns all that is left of the log.
+        let troubles = [log.stale(), log.archive_late(), log.clock_skew()];
+        let mut troubles: Vec<_> = troubles.into_iter().flatten().collect();
+        if let Some(whole) = troubles.iter().position(|(_, is_whole)| *is_whole) {
+            return PartHealth::Down(troubles.swap_remove(whole).0);
+        }
+        let partial = troubles.into_iter().map(|(reason, _)| reason);
+        let reasons: Vec<_> = log.stopped().into_iter().chain(partial).collect();
         match reasons.is_empty() {
             true => PartHealth::Up,
             false => PartHealth::Degraded(reasons.join("; ")),

@@ -11,7 +11,7 @@ use crate::chat::hub::HubChannel;
 use crate::chat::log::Log;
 use crate::chat::log::record::Body;
 use crate::chat::read::behind;
-use crate::domain::{ChannelName, Code, Id, Membership, Problem, Role, UserName};
+use crate::domain::{ChannelName, Code, Id, Membership, Partition, Problem, Role, UserName};
 use crate::ports::problem::history_unavailable;
 use crate::single_flight::SingleFlight;
 
@@ -110,8 +110,8 @@ impl Chat {
         after: Option<&ChannelName>,
         limit: usize,
     ) -> Result<ChannelPage, Problem> {
-        let memberships = self.memberships(user).await?;
-        self.page_of(user, memberships, after, limit).await
+        let (memberships, unread) = self.memberships(user).await?;
+        self.page_of(user, memberships, &unread, after, limit).await
     }
 
     /// The first page of a user's channels, with what was read of them when the user connected.
@@ -121,15 +121,17 @@ impl Chat {
         stored: Result<Arc<StoredMemberships>, Problem>,
     ) -> Result<ChannelPage, Problem> {
         let stored = stored?;
-        self.reads.barrier().pass_all().await?;
+        let unread = self.reads.barrier().pass_all().await?;
         let memberships = self.with_tails(user, stored).await?;
-        self.page_of(user, memberships, None, MAX_LIMIT).await
+        self.page_of(user, memberships, &unread, None, MAX_LIMIT)
+            .await
     }
 
     async fn page_of(
         &self,
         user: &UserName,
         memberships: BTreeMap<ChannelName, Role>,
+        unread: &[Partition],
         after: Option<&ChannelName>,
         limit: usize,
     ) -> Result<ChannelPage, Problem> {
@@ -139,7 +141,7 @@ impl Chat {
         let open = |name| async move { self.open(&name).await };
         let mut opened = pin!(stream::iter(names.map(open)).buffered(LOADS_AT_ONCE));
         let mut page = ChannelPage {
-            degraded: self.has_stopped(),
+            degraded: !unread.is_empty(),
             ..ChannelPage::default()
         };
         let mut bytes = 0;
@@ -157,20 +159,16 @@ impl Chat {
         Ok(page)
     }
 
-    /// Whether a partition of the log is stopped, so that lists may lack the latest changes.
-    pub(super) fn has_stopped(&self) -> bool {
-        self.log.stopped_partitions().count() > 0
-    }
-
-    /// The channels that a user is or was in, and the user's role in each, as the log has it. Reads
-    /// history and the tails of all partitions; of a stopped one, what was read before it stopped.
+    /// The channels that a user is or was in, and the user's role in each, as the log has it; and the
+    /// partitions that can't be read up to their ends. Reads history and the tails of all partitions; of
+    /// those, what this server has read.
     pub(super) async fn memberships(
         &self,
         user: &UserName,
-    ) -> Result<BTreeMap<ChannelName, Role>, Problem> {
-        self.reads.barrier().pass_all().await?;
+    ) -> Result<(BTreeMap<ChannelName, Role>, Vec<Partition>), Problem> {
+        let unread = self.reads.barrier().pass_all().await?;
         let stored = self.stored_memberships(user).await?;
-        self.with_tails(user, stored).await
+        Ok((self.with_tails(user, stored).await?, unread))
     }
 
     /// Adds what has changed since the memberships were read. The caller has passed the barrier.

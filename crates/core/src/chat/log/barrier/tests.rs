@@ -1,71 +1,17 @@
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 
-use async_trait::async_trait;
 use futures_util::future::join_all;
-use tokio::sync::watch;
 
 use super::*;
 use crate::chat::log::MemoryBounds;
-use crate::ports::Broker;
-use crate::ports::broker::{
-    DeadLetter, DeadLetterListing, LogReader, OutgoingRecord, PublishFailureHandler,
-};
-
-/// A log of one partition that only has a log-end offset. It counts how often it was asked.
-#[derive(Clone)]
-struct Ending(Offset, Arc<AtomicUsize>);
-
-#[async_trait]
-impl Broker for Ending {
-    fn partitions(&self) -> u16 {
-        1
-    }
-
-    fn now_ms(&self) -> u64 {
-        0
-    }
-
-    fn on_publish_failure(&self, _: PublishFailureHandler) {}
-
-    fn publish(&self, _: OutgoingRecord) -> Result<(), PortError> {
-        unreachable!("nothing is sent here")
-    }
-
-    fn reader(&self, _: &[(Partition, Offset)]) -> Result<Box<dyn LogReader>, PortError> {
-        unreachable!("the test says how far the log was read")
-    }
-
-    async fn end_offsets(&self) -> Result<Vec<Offset>, PortError> {
-        self.1.fetch_add(1, SeqCst);
-        Ok(vec![self.0])
-    }
-
-    async fn start_offsets(&self) -> Result<Vec<Offset>, PortError> {
-        Ok(vec![0])
-    }
-
-    async fn offsets_for_times(&self, _: &[(Partition, u64)]) -> Result<Vec<Offset>, PortError> {
-        Ok(vec![0])
-    }
-
-    fn assigned_partitions(&self) -> watch::Receiver<Vec<Partition>> {
-        watch::Sender::default().subscribe()
-    }
-
-    async fn dead_letter(&self, _: &[DeadLetter]) -> Result<(), PortError> {
-        unreachable!("nothing is stored here")
-    }
-
-    async fn dead_letters(&self) -> Result<DeadLetterListing, PortError> {
-        unreachable!("nothing is stored here")
-    }
-}
+use crate::chat::log::ending::{End, Ending};
 
 const HERE: Partition = Partition(0);
+const THERE: Partition = Partition(1);
 
 /// A barrier over a log that ends at 7, and the task that requests the log-end offsets.
 fn barrier() -> (Arc<Barrier>, tokio::task::JoinHandle<()>) {
-    barrier_over(Ending(7, Arc::default()))
+    barrier_over(Ending::new(&[End::At(7)]))
 }
 
 fn barrier_over(log: Ending) -> (Arc<Barrier>, tokio::task::JoinHandle<()>) {
@@ -116,7 +62,7 @@ async fn a_start_does_not_wait_for_a_partition_that_is_stopped() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_for_many_reads_are_spaced_and_those_for_few_are_not() {
-    let log = Ending(7, Arc::default());
+    let log = Ending::new(&[End::At(7)]);
     let (barrier, _asking) = barrier_over(log.clone());
     barrier.log.advance(HERE, 7);
     let began = Instant::now();
@@ -124,7 +70,7 @@ async fn requests_for_many_reads_are_spaced_and_those_for_few_are_not() {
         barrier.pass(HERE).await.expect("all is read");
     }
     assert_eq!(began.elapsed(), Duration::ZERO);
-    assert_eq!(log.1.load(SeqCst), 10);
+    assert_eq!(log.asked.load(SeqCst), 10);
 
     let reads = (0..100).map(|_| async {
         for _ in 0..10 {
@@ -132,6 +78,43 @@ async fn requests_for_many_reads_are_spaced_and_those_for_few_are_not() {
         }
     });
     join_all(reads).await;
-    assert_eq!(log.1.load(SeqCst), 20);
+    assert_eq!(log.asked.load(SeqCst), 20);
     assert_eq!(began.elapsed(), 9 * SPACING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn partition_whose_end_is_unknown_keeps_no_other_from_being_read() {
+    let (barrier, _asking) = barrier_over(Ending::new(&[End::Unknown, End::At(7)]));
+    barrier.log.advance(THERE, 7);
+    let began = Instant::now();
+    barrier.pass_running().await;
+    barrier.pass(THERE).await.expect("all of it is read");
+    let problem = barrier.pass(HERE).await.expect_err("nobody knows its end");
+    assert_eq!(problem.code, Code::HistoryUnavailable);
+    let unread = barrier.pass_all().await.expect("the other is read");
+    assert_eq!(unread, [HERE]);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    let (reason, is_all) = barrier.log.stale().expect("one is not fresh");
+    let text = "partition 0 is not read up to the log's end: log is not available";
+    assert!(reason.starts_with(text) && !is_all, "{reason}");
+    assert!(barrier.log.stopped().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn partition_whose_end_went_back_stops_alone() {
+    let (barrier, _asking) = barrier_over(Ending::new(&[End::WentBack, End::At(7)]));
+    barrier.log.advance(THERE, 7);
+    barrier.pass(THERE).await.expect("all of it is read");
+    barrier.pass(HERE).await.expect_err("it is stopped");
+    assert!(barrier.log.lock(HERE).stopped().is_some());
+    assert!(barrier.log.lock(THERE).stopped().is_none());
+    assert_eq!(barrier.pass_all().await.expect("one is read"), [HERE]);
+    assert_eq!(barrier.log.stale(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_of_all_partitions_fail_if_none_can_be_read() {
+    let (barrier, _asking) = barrier_over(Ending::new(&[End::Unknown, End::At(7)]));
+    let problem = barrier.pass_all().await.expect_err("7 is not reached");
+    assert_eq!(problem.code, Code::HistoryUnavailable);
 }
