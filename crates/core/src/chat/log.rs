@@ -202,6 +202,7 @@ impl Log {
         records: Vec<LogRecord>,
     ) -> (Vec<Arc<Entry>>, Vec<SendOutcome>) {
         let count = self.broker.partitions();
+        let last = records.last().map(|last| (last.offset, last.append_ms));
         let decoded: Vec<_> = records
             .into_iter()
             .map(|record| partition_log::decode(partition, count, record))
@@ -210,6 +211,10 @@ impl Log {
         let read = self.moment();
         let folded = self.counting_window(partition, |state| {
             let folded = state.fold(decoded);
+            if let Some((offset, append_ms)) = last {
+                state.skew.measure_any(offset, append_ms, read);
+            }
+            // More precise: this server knows when it received them.
             for own in &folded.1 {
                 state.skew.measure(own.received_at_ms, own.append_ms, read);
             }

@@ -97,7 +97,11 @@ impl Log {
     pub fn note_end_offsets(&self, asked_ms: u64, answer: Result<&PerPartition<Offset>, &PortError>) {
         for partition in self.partitions() {
             match answer.and_then(|ends| ends.get(partition)) {
-                Ok(end) => self.lock(partition).freshness.answered(asked_ms, *end),
+                Ok(end) => {
+                    let mut state = self.lock(partition);
+                    state.freshness.answered(asked_ms, *end);
+                    state.skew.ends(asked_ms, *end);
+                }
                 Err(error @ PortError::Stops { .. }) => self.stop(partition, error.to_string()),
                 Err(error) => {
                     let is_first = self.lock(partition).freshness.failed(error.to_string());
@@ -123,7 +127,7 @@ impl Log {
         skew::judge(&self.skews())
     }
 
-    /// The skews of the partitions in which this server has published recently.
+    /// The skews of the partitions whose records have shown one recently.
     fn skews(&self) -> Vec<i64> {
         let now = self.moment();
         self.running()

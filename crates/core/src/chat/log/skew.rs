@@ -1,11 +1,13 @@
-//! How far this server's clock is from the log's, as this server's own records show.
+//! How far this server's clock is from the log's, as the records show that this server reads.
 //!
-//! The log stamped a record at some moment between the time at which this server received the send and
-//! the time at which it read the record. So the measure costs nothing, and a slow log is no skew.
+//! The log stamped a record before this server read it, and after this server received the send. A record of
+//! another server was stamped after this server asked for the log's end, if it lies above that end. So the
+//! measure costs nothing, a slow log is no skew, and a server without sends of its own has a measure, too.
 
 use std::time::Duration;
 
 use super::fold::LATE_MS;
+use crate::ports::broker::Offset;
 
 /// From this skew on the operator should know.
 pub const WARNS_MS: u64 = 15_000;
@@ -36,6 +38,8 @@ impl Moment {
 #[derive(Debug, Default)]
 pub struct ClockSkew {
     measured: Option<Measured>,
+    /// When the log's end was asked for last, ms since boot, and the answer.
+    end: Option<(u64, Offset)>,
 }
 
 /// This server's clock minus the log's is between `least_ms` and `most_ms`.
@@ -55,6 +59,24 @@ impl ClockSkew {
             most_ms: difference(read.wall_ms, append_ms),
             at: read,
         });
+    }
+
+    /// Records the answer to a request for the log-end offset that was made at `asked_ms`, in ms since boot.
+    pub fn ends(&mut self, asked_ms: u64, end: Offset) {
+        self.end = Some((asked_ms, end));
+    }
+
+    /// Measures the skew by a record of any server.
+    pub fn measure_any(&mut self, offset: Offset, append_ms: u64, read: Moment) {
+        match self.end {
+            Some((asked_ms, end)) if offset >= end => {
+                let ago_ms = read.boot_ms.saturating_sub(asked_ms);
+                self.measure(read.wall_ms.saturating_sub(ago_ms), append_ms, read);
+            }
+            // It may be of any age, but not of the future.
+            _ if append_ms > read.wall_ms => self.measure(0, append_ms, read),
+            _ => {}
+        }
     }
 
     /// This server's clock minus the log's in ms, at least: positive if it is ahead. `None` if there
@@ -149,6 +171,27 @@ mod tests {
         assert_eq!(skew.at(moment(60_000, -70_000)), Some(0));
         assert_eq!(skewed(0).at(moment(60_000, 30_000)), Some(27_500));
         assert_eq!(skew.at(moment(305_001, 0)), None);
+    }
+
+    #[test]
+    fn records_of_others_show_a_skew_if_the_log_ended_below_them_before() {
+        let skew_of = |ended: Option<Offset>, log_ahead_ms: i64| {
+            let mut skew = ClockSkew::default();
+            if let Some(end) = ended {
+                skew.ends(1_000, end);
+            }
+            let append_ms = (WALL_MS + 1_500).saturating_add_signed(log_ahead_ms);
+            skew.measure_any(7, append_ms, moment(2_000, 0));
+            skew.at(moment(2_000, 0))
+        };
+        for (log_ahead_ms, shown) in [(0, 0), (-70_000, 68_500), (70_000, -69_500)] {
+            assert_eq!(skew_of(Some(7), log_ahead_ms), Some(shown));
+        }
+        // It may have been there for any time: what looks old may be.
+        for ended in [None, Some(8)] {
+            assert_eq!(skew_of(ended, -70_000), None);
+            assert_eq!(skew_of(ended, 70_000), Some(-69_500));
+        }
     }
 
     #[test]
