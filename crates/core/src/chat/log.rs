@@ -479,6 +479,11 @@ impl Log {
         self.lock(partition).may_publish(now_ms, self.window_full())
     }
 
+    /// The limit of all windows together.
+    pub fn window_limit_bytes(&self) -> usize {
+        self.window_limit_bytes
+    }
+
     fn window_full(&self) -> bool {
         self.window_bytes.load(Relaxed) > self.window_limit_bytes
     }

@@ -49,6 +49,7 @@ impl Archivers {
         stop: CancellationToken,
     ) -> Archivers {
         Archivers {
+            catch_ups: CatchUpBudget::new(log.window_limit_bytes()),
             log,
             shared: SharedAppend::new(history.clone(), batching.linger),
             history,
@@ -56,7 +57,6 @@ impl Archivers {
             stop,
             running: HashMap::new(),
             unarchived: UnarchivedPartitions::default(),
-            catch_ups: CatchUpBudget::new(),
             tasks: TaskTracker::new(),
         }
     }

@@ -18,9 +18,12 @@ use crate::ports::broker::Offset;
 use crate::ports::history::Mark;
 use crate::threads::catch_panic;
 
-/// The partitions of a server that catch up at a time. Each has a fold of its own, whose window takes as
-/// much memory as that of the partition's log. The others wait for their turn.
+/// The partitions of a server that catch up at a time. The others wait for their turn.
 const AT_ONCE: usize = 2;
+
+/// Each has a fold of its own, whose window takes about as much memory as that of the partition's log. Together
+/// they may take this part of the limit of all windows. A window that is larger takes all of it, alone.
+const WINDOWS_PART: usize = 4;
 
 /// What a reader reads ahead of its thread, in bytes.
 const READ_AHEAD_BYTES: usize = 2 * 1024 * 1024;
@@ -39,16 +42,43 @@ const POLL: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub(super) struct CatchUpBudget {
     turns: Arc<Semaphore>,
+    windows: Arc<Semaphore>,
+    windows_kib: u32,
     entries_kib: Arc<Semaphore>,
 }
 
+/// Held while a partition catches up.
+struct Turn {
+    _turn: OwnedSemaphorePermit,
+    _window: OwnedSemaphorePermit,
+}
+
 impl CatchUpBudget {
-    pub fn new() -> CatchUpBudget {
+    /// `window_bytes`: the limit of all windows.
+    pub fn new(window_bytes: usize) -> CatchUpBudget {
+        let windows_kib = kib(window_bytes / WINDOWS_PART);
         CatchUpBudget {
             turns: Arc::new(Semaphore::new(AT_ONCE)),
+            windows: Arc::new(Semaphore::new(windows_kib as usize)),
+            windows_kib,
             entries_kib: Arc::new(Semaphore::new(ENTRIES_KIB as usize)),
         }
     }
+
+    /// Waits for the turn of a partition whose window takes so many bytes.
+    async fn turn(&self, window_bytes: usize) -> Turn {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let room = kib(window_bytes).min(self.windows_kib);
+        let window = Arc::clone(&self.windows).acquire_many_owned(room).await;
+        Turn {
+            _turn: turn.expect("never closed"),
+            _window: window.expect("never closed"),
+        }
+    }
+}
+
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
 }
 
 type Batches = mpsc::Receiver<Result<CatchUpBatch, PortError>>;
@@ -63,8 +93,8 @@ impl Archiver {
     /// Archives from the mark on until the tail reaches back to the mark.
     pub(super) async fn catch_up(&mut self) -> Result<(), PortError> {
         let (partition, mark) = (self.partition, self.mark);
-        let turns = Arc::clone(&self.catch_ups.turns);
-        let turn = turns.acquire_owned().await.expect("never closed");
+        let window_bytes = self.log.lock(partition).fold.window().bytes();
+        let turn = self.catch_ups.turn(window_bytes).await;
         tracing::warn!(
             partition = partition.0,
             offset = mark.offset,
@@ -96,7 +126,7 @@ impl Archiver {
     }
 
     /// Starts the thread that reads, within its turn. Its error, if any, is the last item.
-    async fn read_again(&self, turn: OwnedSemaphorePermit) -> Result<Batches, PortError> {
+    async fn read_again(&self, turn: Turn) -> Result<Batches, PortError> {
         let (partition, mark) = (self.partition, self.mark);
         let broker = self.log.broker().clone();
         let marks = [(partition, mark)];
@@ -146,7 +176,7 @@ struct Reread {
     runtime: Handle,
     entries_kib: Arc<Semaphore>,
     /// Held until the reader is closed.
-    _turn: OwnedSemaphorePermit,
+    _turn: Turn,
 }
 
 impl Reread {
@@ -195,10 +225,9 @@ impl Reread {
     /// more.
     fn room_for(&self, entries: &[Arc<Entry>]) -> Option<OwnedSemaphorePermit> {
         let bytes: usize = entries.iter().map(|entry| entry.bytes()).sum();
-        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
         // A batch that is larger than all the room takes all of it.
         let entries_kib = Arc::clone(&self.entries_kib);
-        let room = entries_kib.acquire_many_owned(kib.min(ENTRIES_KIB));
+        let room = entries_kib.acquire_many_owned(kib(bytes).min(ENTRIES_KIB));
         self.runtime.block_on(async {
             tokio::select! {
                 room = room => Some(room.expect("never closed")),
@@ -206,5 +235,30 @@ impl Reread {
                 () = self.sender.closed() => None,
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    #[test]
+    fn partitions_catch_up_together_if_their_windows_fit() {
+        let budget = CatchUpBudget::new(512 * MIB);
+        let begin = |window_bytes| budget.turn(window_bytes).now_or_never();
+        let small = begin(32 * MIB).expect("there is room");
+        let other = begin(32 * MIB).expect("there is room");
+        assert!(begin(0).is_none(), "two at a time");
+        drop(other);
+        assert!(begin(400 * MIB).is_none(), "it needs all of the room");
+        drop(small);
+        let large = begin(400 * MIB).expect("it is alone");
+        assert!(begin(32 * MIB).is_none());
+        drop(large);
+        assert!(begin(32 * MIB).is_some());
     }
 }
