@@ -147,7 +147,7 @@ async fn unarchived_records_near_retention_alarm_and_then_refuse_sends() {
         if let Some(told) = told {
             let text = format!("partition 0: records appended {age} min ago are not archived yet");
             assert!(told.starts_with(&text), "{told}");
-            assert!(told.contains("keeps it for 100 min"), "{told}");
+            assert!(told.contains("keeps records for 100 min"), "{told}");
         }
         stage.send(1, &format!("sent-{age}"), json!({})).await;
         let told = stage.answer().await;

@@ -94,7 +94,11 @@ impl Log {
 
     /// Records the result of a request for the log-end offsets that was made at `asked_ms`, in ms
     /// since boot.
-    pub fn note_end_offsets(&self, asked_ms: u64, answer: Result<&PerPartition<Offset>, &PortError>) {
+    pub fn note_end_offsets(
+        &self,
+        asked_ms: u64,
+        answer: Result<&PerPartition<Offset>, &PortError>,
+    ) {
         for partition in self.partitions() {
             match answer.and_then(|ends| ends.get(partition)) {
                 Ok(end) => {
