@@ -2,17 +2,13 @@
 //! edited and reacted to and another one deleted.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hbase_thrift::hbase::THbaseSyncClient;
 use integration_tests::cluster::Cluster;
 use integration_tests::hbase::client;
-use integration_tests::on_kafka::BROKERS;
 use integration_tests::{Person, Server, Ws, eventually};
 use lakechat_core::domain::{Id, now_ms};
-use rdkafka::ClientConfig;
-use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
 
 use super::alike::Run;
@@ -33,9 +29,10 @@ impl Scene {
     pub async fn play() -> Result<Scene> {
         let cluster = Cluster::fresh().await?;
         let server = Server::of(&cluster, &[]).await;
-        let file = talk(&server).await;
+        let mut people = People::joined(&server).await;
+        let file = people.talk(&server).await;
         let messages = ids(&cluster, "messages", 6).await?;
-        change(&cluster, &messages).await?;
+        change(&mut people, &messages).await;
         let changes = ids(&cluster, "changes", 3).await?;
         let run = Run {
             ids: [messages, changes].concat(),
@@ -49,23 +46,37 @@ impl Scene {
     }
 }
 
-/// The id of the file that was posted.
-async fn talk(server: &Server) -> String {
-    let ann = Person::register(server, "ann").await;
-    let bob = Person::register(server, "bob").await;
-    ann.create_channel(server, CHANNEL).await;
-    let mut at_ann = ann.joined(server, CHANNEL).await;
-    let mut at_bob = bob.joined(server, CHANNEL).await;
-    say(&mut at_ann, "deploy of 1.4 starts at ten").await;
-    say(&mut at_bob, "hdfs balancer is still running").await;
-    say(&mut at_ann, "then let us wait for it").await;
-    let bytes = b"job,state\n7,late\n".to_vec();
-    let file = server.http().upload(bob.token(), "jobs.csv", bytes).await;
-    let file = file.expect(201).json()["id"].clone();
-    post(&mut at_bob, json!({"text": "", "file_id": file})).await;
-    say(&mut at_bob, "the password is hunter2").await;
-    say(&mut at_ann, "läuft: starting with node 1").await;
-    file.as_str().expect("an id").to_owned()
+struct People {
+    ann: Ws,
+    bob: Ws,
+    bobs_token: String,
+}
+
+impl People {
+    async fn joined(server: &Server) -> People {
+        let ann = Person::register(server, "ann").await;
+        let bob = Person::register(server, "bob").await;
+        ann.create_channel(server, CHANNEL).await;
+        People {
+            ann: ann.joined(server, CHANNEL).await,
+            bob: bob.joined(server, CHANNEL).await,
+            bobs_token: bob.token().to_owned(),
+        }
+    }
+
+    /// The id of the file that is posted.
+    async fn talk(&mut self, server: &Server) -> String {
+        say(&mut self.ann, "deploy of 1.4 starts at ten").await;
+        say(&mut self.bob, "hdfs balancer is still running").await;
+        say(&mut self.ann, "then let us wait for it").await;
+        let bytes = b"job,state\n7,late\n".to_vec();
+        let upload = server.http().upload(&self.bobs_token, "jobs.csv", bytes);
+        let file = upload.await.expect(201).json()["id"].clone();
+        post(&mut self.bob, json!({"text": "", "file_id": file})).await;
+        say(&mut self.bob, "the password is hunter2").await;
+        say(&mut self.ann, "läuft: starting with node 1").await;
+        file.as_str().expect("an id").to_owned()
+    }
 }
 
 async fn say(ws: &mut Ws, text: &str) {
@@ -74,11 +85,9 @@ async fn say(ws: &mut Ws, text: &str) {
 
 async fn post(ws: &mut Ws, mut frame: Value) {
     frame["type"] = "send".into();
-    frame["channel"] = CHANNEL.into();
     let id = uuid::Uuid::new_v4().simple().to_string();
     frame["client_msg_id"] = id.into();
-    let ack = ws.ask(frame).await;
-    assert_eq!(ack["type"], "ack");
+    let ack = ask(ws, frame).await;
     // The document's ranges of time tell messages apart, so no two are of one millisecond.
     let id: Id = ack["id"]
         .as_str()
@@ -88,38 +97,22 @@ async fn post(ws: &mut Ws, mut frame: Value) {
     eventually("the next message has a later time", later).await;
 }
 
-/// Changes messages by records, as they come from a server.
-async fn change(cluster: &Cluster, messages: &[String]) -> Result<()> {
-    let producer: FutureProducer = ClientConfig::new()
-        .set("bootstrap.servers", BROKERS)
-        // As Java's clients do it, and lakechat.
-        .set("partitioner", "murmur2_random")
-        .create()?;
-    let received_at = std::time::UNIX_EPOCH.elapsed()?.as_millis() as u64;
-    let record = |sender: &str, body: Value| {
-        let mut record = json!({
-            "v": 1, "channel": CHANNEL, "private": false, "sender": sender,
-            "digest": "0123456789abcdef", "received_at": received_at,
-        });
-        let fields = record.as_object_mut().expect("an object");
-        fields.extend(body.as_object().cloned().expect("an object"));
-        record.to_string()
-    };
+async fn change(people: &mut People, messages: &[String]) {
     let (edited, deleted) = (&messages[4], &messages[2]);
-    let edit = json!({"kind": "edit", "target": edited, "text": "the password is gone"});
-    let react = json!({"kind": "react", "target": edited, "emoji": "👍", "on": true});
-    let delete = json!({"kind": "delete", "target": deleted});
-    for value in [
-        record("bob", edit),
-        record("ann", react),
-        record("ann", delete),
-    ] {
-        let topic = cluster.topics.messages();
-        let record = FutureRecord::to(&topic).key(CHANNEL).payload(&value);
-        let sent = producer.send(record, Duration::from_secs(30)).await;
-        sent.map_err(|(error, _)| error)?;
-    }
-    Ok(())
+    let edit = json!({"type": "edit", "id": edited, "text": "the password is gone"});
+    let react = json!({"type": "react", "id": edited, "emoji": "👍"});
+    let delete = json!({"type": "delete", "id": deleted});
+    ask(&mut people.bob, edit).await;
+    ask(&mut people.ann, react).await;
+    ask(&mut people.ann, delete).await;
+}
+
+/// Asks for something in the channel that is accepted; the ack.
+async fn ask(ws: &mut Ws, mut frame: Value) -> Value {
+    frame["channel"] = CHANNEL.into();
+    let ack = ws.ask(frame).await;
+    assert_eq!(ack["type"], "ack", "{ack}");
+    ack
 }
 
 /// The ids of the channel's rows in a table, once there are so many.
