@@ -31,16 +31,26 @@ struct Refused {
 }
 
 impl Hold {
-    /// Notes the refusal of a send. Only a temporary one, which says when to try again, holds back
-    /// others; and while one does, a further one changes nothing.
-    pub fn refused(&mut self, client_msg_id: &ClientMsgId, problem: &Problem, now: Instant) {
-        let Some(wait_ms) = problem.retry_after_ms else {
-            return;
+    /// Notes the refusal of a send, and returns what the client is told. Only a temporary one, which says
+    /// when to try again, holds back others; and while one does, a further one changes nothing.
+    ///
+    /// The client has to wait for [`SILENCE`] at least: what it sent before it sees the refusal must not
+    /// arrive when others pass.
+    pub fn refused(
+        &mut self,
+        client_msg_id: &ClientMsgId,
+        refusal: Problem,
+        now: Instant,
+    ) -> Problem {
+        let Some(wait_ms) = refusal.retry_after_ms else {
+            return refusal;
         };
         if self.0.is_some() {
-            return;
+            return refusal;
         }
-        let mut problem = problem.clone();
+        let wait_ms = wait_ms.max(SILENCE.as_millis() as u64);
+        let refusal = refusal.retry_after_ms(wait_ms);
+        let mut problem = refusal.clone();
         // Logged with the first refusal.
         problem.cause = None;
         let repeat_at = now + Duration::from_millis(wait_ms);
@@ -50,6 +60,7 @@ impl Hold {
             repeat_at,
             others_at: repeat_at,
         });
+        refusal
     }
 
     /// The refusal of a send that is held back: the first one's, with the time after which it would
@@ -84,7 +95,7 @@ mod tests {
         let problem = Problem::new(Code::BrokerUnavailable, "Not now.");
         let problem = problem.retry_after_ms(wait_ms).cause("why");
         let mut hold = Hold::default();
-        hold.refused(&id("first"), &problem, now);
+        hold.refused(&id("first"), problem, now);
         hold
     }
 
@@ -109,7 +120,7 @@ mod tests {
             assert_eq!(problem.code, Code::BrokerUnavailable);
             assert_eq!(problem.retry_after_ms, Some(left_ms));
             assert!(problem.cause.is_none());
-            hold.refused(&id("second"), &problem, at(ms));
+            hold.refused(&id("second"), problem, at(ms));
         }
         assert!(hold.check(&id("first"), at(1_300)).is_ok());
         assert!(hold.check(&id("second"), at(1_301)).is_ok());
@@ -117,26 +128,36 @@ mod tests {
 
     #[test]
     fn who_waits_as_told_may_send_another_message() {
-        assert_eq!(passes_at(50, [50]), Some(50));
+        assert_eq!(passes_at(300, [300]), Some(300));
         assert_eq!(
-            passes_at(50, [49, 298, 548]),
-            Some(548),
+            passes_at(300, [299, 548, 798]),
+            Some(798),
             "silent for 250 ms"
         );
         assert_eq!(passes_at(1_000, [1, 2, 1_000]), Some(1_000));
     }
 
     #[test]
+    fn what_was_sent_before_the_refusal_was_seen_does_not_overtake() {
+        let (mut hold, start) = (Hold::default(), Instant::now());
+        let problem = Problem::new(Code::RateLimited, "Not now.").retry_after_ms(10);
+        let told = hold.refused(&id("first"), problem, start);
+        assert_eq!(told.retry_after_ms, Some(250));
+        let sent_before = start + Duration::from_millis(249);
+        assert!(hold.check(&id("second"), sent_before).is_err());
+    }
+
+    #[test]
     fn who_goes_on_without_the_first_is_held_back_for_a_while() {
         let every_10_ms = (1..).map(|n| n * 10);
-        assert_eq!(passes_at(50, every_10_ms), Some(1_050));
+        assert_eq!(passes_at(300, every_10_ms), Some(1_300));
     }
 
     #[test]
     fn a_refusal_for_good_holds_nothing_back() {
         let (mut hold, now) = (Hold::default(), Instant::now());
         let problem = Problem::new(Code::MessageTooLarge, "Too large.");
-        hold.refused(&id("first"), &problem, now);
+        hold.refused(&id("first"), problem, now);
         assert!(hold.check(&id("second"), now).is_ok());
     }
 }

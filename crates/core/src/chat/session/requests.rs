@@ -151,13 +151,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             .ok_or_else(|| not_joined(&request.channel))?;
         let client_msg_id = request.client_msg_id.clone();
         let sent = self.send_to(&channel, reference, request);
-        sent.inspect_err(|problem| self.hold_back(&channel.name, &client_msg_id, problem))
+        sent.map_err(|problem| self.hold_back(&channel.name, &client_msg_id, problem))
     }
 
-    /// Holds back the later sends to the channel if this refusal is temporary.
-    fn hold_back(&mut self, channel: &ChannelName, refused: &ClientMsgId, problem: &Problem) {
-        if let Some(joined) = self.joined.get_mut(channel.as_str()) {
-            joined.hold.refused(refused, problem, Instant::now());
+    /// Holds back the later sends to the channel if this refusal is temporary. Returns what the client is
+    /// told.
+    fn hold_back(
+        &mut self,
+        channel: &ChannelName,
+        refused: &ClientMsgId,
+        problem: Problem,
+    ) -> Problem {
+        match self.joined.get_mut(channel.as_str()) {
+            Some(joined) => joined.hold.refused(refused, problem, Instant::now()),
+            None => problem,
         }
     }
 
@@ -347,12 +354,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let send = Send { file, ..send };
                 let sent = self.publish(&channel, reference, send, admission);
                 if let Err(problem) = sent {
-                    self.hold_back(&channel.name, &client_msg_id, &problem);
+                    let problem = self.hold_back(&channel.name, &client_msg_id, problem);
                     self.refuse(reference, &problem, About::default());
                 }
             }
             Done::Checked(reference, send, channel, Err(problem)) => {
-                self.hold_back(&channel.name, &send.client_msg_id, &problem);
+                let problem = self.hold_back(&channel.name, &send.client_msg_id, problem);
                 self.refuse(reference, &problem, About::default());
             }
             Done::Refreshed(reference, Ok(identity)) => self.renew(reference, identity),
