@@ -21,6 +21,7 @@ mod marks;
 mod model;
 mod numbers;
 mod pages;
+mod requests;
 mod server;
 mod sessions;
 mod slow_link;

@@ -57,12 +57,23 @@ pub struct Server {
 
 impl Server {
     pub async fn start(folder: &Path, shape: &Shape) -> Server {
+        Server::start_on(folder, shape, |_, _| {}).await
+    }
+
+    /// The same, with a log that does from the beginning as the test wants, and other settings.
+    pub async fn start_on(
+        folder: &Path,
+        shape: &Shape,
+        prepare: impl FnOnce(&FickleBroker, &mut chat::ChatSettings),
+    ) -> Server {
         let settings = EmbeddedSettings {
             partitions: shape.partitions,
             ..EmbeddedSettings::default()
         };
         let embedded = Embedded::open(folder, settings).expect("the folder is ours");
         let broker = FickleBroker::new(embedded.broker());
+        let mut chat_settings = chat_settings(shape);
+        prepare(&broker, &mut chat_settings);
         let directory = embedded.directory();
         let channels = HeldChannels::new(directory.channels.clone());
         let history = GatedHistory::new(embedded.history());
@@ -76,7 +87,7 @@ impl Server {
             },
             presence: Arc::new(MemoryPresence::new("a")),
         };
-        let running = chat::start(ports, chat_settings(shape)).await;
+        let running = chat::start(ports, chat_settings).await;
         let running = running.expect("the back ends are there");
         let chat = running.chat;
         let spawn = |task: BackgroundTask| (task.stop, tokio::spawn(task.run));

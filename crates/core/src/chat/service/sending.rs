@@ -9,6 +9,7 @@ use crate::chat::log::pending::{self, Sent, Waiter};
 use crate::chat::log::record::{Body, Digest, Record};
 use crate::chat::wire::AckLevel;
 use crate::domain::{Attachment, ClientMsgId, Code, FileId, Id, Problem, UserName};
+use crate::limits::RequestKind;
 use crate::ports::problem::directory_unavailable;
 
 /// A message from a session.
@@ -178,7 +179,14 @@ impl Chat {
         parent: Option<Id>,
         file: Option<FileId>,
     ) -> Result<References, Problem> {
-        if let Some(parent) = parent
+        may_send(channel, user)?;
+        let is_recent = |id| self.reads.message_in_tail(channel, id).is_some();
+        let asks_for_parent = parent.is_some_and(|parent| !is_recent(parent));
+        if asks_for_parent || file.is_some() {
+            // Guesses at ids must not cost more than pages.
+            self.admit_request(user, RequestKind::Call)?;
+        }
+        if let Some(parent) = parent.filter(|_| asks_for_parent)
             && !self.has_message(channel, parent).await?
         {
             let text = "reply_to must be the id of a message in this channel.";

@@ -84,10 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let text = "hello is sent once, and only if the upgrade had no token.";
                 Err(Problem::new(Code::BadFrame, text).field("type"))
             }
-            Request::Refresh { token } => {
-                self.refresh(reference, token.into_owned());
-                Ok(())
-            }
+            Request::Refresh { token } => self.refresh(reference, token.into_owned()),
             Request::Join(join) => self.join(reference, &join),
             Request::Leave { channel } => {
                 // The answer repeats the name, which could otherwise be as large as a frame.
@@ -318,11 +315,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Ok(())
     }
 
-    fn refresh(&mut self, reference: Ref, token: String) {
+    fn refresh(&mut self, reference: Ref, token: String) -> Result<(), Problem> {
+        let user = &self.listener.user;
+        self.chat.admit_request(user, RequestKind::Call)?;
         let accounts = self.accounts.clone();
         self.first = Some(Box::pin(async move {
             Done::Refreshed(reference, accounts.authenticate_fresh(&token).await)
         }));
+        Ok(())
     }
 
     pub(super) fn finish(&mut self, done: Done) {
