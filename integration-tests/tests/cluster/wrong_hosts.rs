@@ -52,7 +52,7 @@ async fn server_waits_for_kafka_and_says_where_it_looks() {
 async fn server_waits_for_hbase_and_says_where_it_looks() {
     let cluster = cluster().await;
     let (part, key) = ("history", "hbase.thrift");
-    let other = ["is it HBase's Thrift1 server"];
+    let other = ["HBase's Thrift1 server"];
     waits(&cluster, part, key, CLOSED, &["Connection refused"]).await;
     waits(&cluster, part, key, KAFKA, &other).await;
     waits(&cluster, part, key, REDIS, &other).await;
