@@ -78,7 +78,7 @@ async fn adopts(cluster: &Cluster) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: forty statements in the HBase shell"]
+#[ignore = "takes 40 s, of which the HBase shell most"]
 async fn backup_of_a_cluster_is_restored_and_later_messages_come_from_the_log() -> Result<()> {
     let cluster: Arc<Cluster> = Cluster::fresh().await?;
     let mut server = Server::of(&cluster, &[]).await;
