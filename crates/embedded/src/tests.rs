@@ -12,7 +12,6 @@ use tempfile::TempDir;
 use super::fault::Fault;
 use super::{Embedded, EmbeddedSettings};
 use lakechat_core::domain::Partition;
-use lakechat_core::ports::PerPartition;
 use lakechat_core::ports::PortError;
 use lakechat_core::ports::broker::{LogReader, LogRecord, Offset, OutgoingRecord, PublishFailure};
 use lakechat_core::ports::history::Mark;
@@ -118,15 +117,8 @@ async fn full_disk_refuses_sends_and_reads_still_work() {
     }];
     assert_unavailable(o.embedded.history().append(rows).await);
     assert_eq!(read(&mut *o.reader(), 1).len(), 1, "reads still work");
-    assert_eq!(
-        o.embedded
-            .broker()
-            .end_offsets()
-            .await
-            .and_then(PerPartition::all)
-            .unwrap()[0],
-        1
-    );
+    let ends = o.embedded.broker().end_offsets().await.unwrap();
+    assert_eq!(ends.all().unwrap()[0], 1);
 
     o.write("PRAGMA max_page_count = 100000").await;
     o.publish(0, 3, 100).unwrap();
@@ -378,13 +370,8 @@ async fn log_is_trimmed_below_where_a_warm_up_would_begin() {
     mark(&o, 1, 2, now - 3_600_000).await;
     assert_eq!(o.embedded.trim().await.unwrap(), 1);
     assert_eq!(kept(&o), [1, 2, 3, 4, 5, 6, 7, 8]);
-    let starts = o
-        .embedded
-        .broker()
-        .start_offsets()
-        .await
-        .and_then(PerPartition::all)
-        .unwrap();
+    let starts = o.embedded.broker().start_offsets().await.unwrap();
+    let starts = starts.all().unwrap();
     assert!((1..=3).contains(&starts[0]), "{starts:?}");
     assert_eq!((starts[1], starts[2]), (0, 0));
     assert_eq!(
@@ -441,13 +428,8 @@ async fn long_log_is_trimmed_in_small_transactions() {
     });
     assert_eq!(first.await.unwrap().unwrap(), 2_000);
     assert_eq!(kept(&o).len(), 3_500);
-    let starts = o
-        .embedded
-        .broker()
-        .start_offsets()
-        .await
-        .and_then(PerPartition::all)
-        .unwrap();
+    let starts = o.embedded.broker().start_offsets().await.unwrap();
+    let starts = starts.all().unwrap();
     assert_eq!(starts, [2_000; 16]);
     assert_eq!(o.embedded.trim().await.unwrap(), 3_000);
     assert_eq!(kept(&o)[0], 5_000);

@@ -30,6 +30,15 @@ pub(super) fn call_failed(error: KafkaError, events: &ClientEvents) -> PortError
     unavailable(KafkaFailure::new(error, events))
 }
 
+/// A call that failed for one partition.
+pub(super) fn call_failed_for(
+    partition: Partition,
+    error: KafkaError,
+    events: &ClientEvents,
+) -> PortError {
+    unavailable(KafkaFailure::new(error, events).during(&format!("partition {partition}")))
+}
+
 /// An error of librdkafka, in words for an operator.
 ///
 /// Its text includes that of the error and of the error's source, so it has no further source. The error

@@ -12,7 +12,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::clients;
 use super::doubts::{Claim, Doubts};
-use super::error::{KafkaFailure, call_failed, stops, unavailable};
+use super::error::{call_failed, call_failed_for, stops, unavailable};
 use super::events::ClientEvents;
 use super::settings::KafkaSettings;
 use lakechat_core::domain::Partition;
@@ -153,9 +153,7 @@ impl MetadataClient {
             .into_iter()
             .zip(places)
             .map(|(offset, (partition, _))| {
-                let failed = |error| KafkaFailure::new(error, &self.events);
-                let failed = |error| failed(error).during(&format!("partition {partition}"));
-                offset.map_err(|error| unavailable(failed(error)))
+                offset.map_err(|error| call_failed_for(*partition, error, &self.events))
             });
         Ok(named.collect())
     }

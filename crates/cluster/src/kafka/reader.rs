@@ -19,7 +19,7 @@ use tracing::{Span, debug_span};
 use self::client::{FetchClient, PollError, meaning};
 use self::positions::{Position, Positions};
 use super::doubts::{Claim, Doubts};
-use super::error::{KafkaFailure, broken, call_failed, stops, unavailable};
+use super::error::{broken, call_failed, call_failed_for, stops, unavailable};
 use super::settings::KafkaSettings;
 use super::topics;
 use lakechat_core::domain::Partition;
@@ -122,9 +122,7 @@ impl KafkaReader {
         let edges = |(start, end)| Ok((start?, end?));
         let both = starts.zip(at(rdkafka::Offset::End)?).map(edges);
         let named = both.zip(partitions).map(|(edges, partition)| {
-            let failure = |error| KafkaFailure::new(error, &client.events);
-            let failure = |error| failure(error).during(&format!("partition {partition}"));
-            edges.map_err(|error| unavailable(failure(error)))
+            edges.map_err(|error| call_failed_for(partition, error, &client.events))
         });
         Ok(named.collect())
     }
