@@ -34,8 +34,8 @@ impl Hold {
     /// Notes the refusal of a send, and returns what the client is told. Only a temporary one, which says
     /// when to try again, holds back others; and while one does, a further one changes nothing.
     ///
-    /// The client has to wait for [`SILENCE`] at least: what it sent before it sees the refusal must not
-    /// arrive when others pass.
+    /// The client has to wait for [`SILENCE`] at least: what it sent before it saw the refusal has to arrive
+    /// while others are still held back.
     pub fn refused(
         &mut self,
         client_msg_id: &ClientMsgId,
